@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Counters, gauges and histograms. A metric family has a name, help, type and label names; a series is a family
+ * with label values. Each series has one cell per writer (worker); a writer adds to its own cell without a lock,
+ * a reader sums them. The registry is process-wide; series live until the process ends and are found again by
+ * (family, label values), so they survive reloads. The number of series of plugins and routes is capped
+ * (metrics.max_series): beyond it metric_series returns the family's overflow series (labels "other") and
+ * counts. Registration locks; adding never does. */
+
+#ifndef DML_BASE_METRIC_H
+#define DML_BASE_METRIC_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+struct metric_family;
+struct metric_series;
+
+/* A cell: for a counter or gauge one value; for a histogram buckets + sum + count. Padded to cache lines per
+ * writer inside. Gauges sum over writers too (each holds its share). */
+
+/* Before threads start. nwriters: workers + 1 (index 0 is the control thread). */
+void metric_init(int nwriters, size_t max_series);
+void metric_set_max_series(size_t max_series);
+void metric_deinit(void);
+
+/* Finds or makes. labels: names, at most 8. For a histogram `bounds` (ascending upper bounds, n of them, at most
+ * 24), else NULL, 0. NULL when the name exists with another shape or is not a metric name. */
+struct metric_family *metric_family(const char *name, const char *help, enum metric_type type,
+                                    const char *const *labels, int nlabels, const double *bounds, int nbounds);
+
+/* Finds or makes; values has nlabels entries, each cut at 256 bytes. Never NULL. Takes a lock: keep the result. */
+struct metric_series *metric_series(struct metric_family *f, const struct slice *values);
+
+/* Add in the calling writer's own cell: plain (relaxed) adds. writer is the index given to the thread. */
+void metric_add(struct metric_series *s, int writer, double n);
+void metric_inc(struct metric_series *s, int writer);
+void metric_observe(struct metric_series *s, int writer, double value);
+
+/* Gauges that are computed when read: fn is called under the registry's lock by the reading thread. */
+typedef double (*metric_read_fn)(void *arg);
+void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn, void *arg);
+
+/* Sum over writers (tests, admin). For histograms the count. */
+double metric_value(const struct metric_series *s);
+
+/* Exposition, Prometheus text 0.0.4 or OpenMetrics 1.0.0. ERR_FULL when out's cap is reached. */
+MUST_CHECK int metric_write(struct buf *out, bool openmetrics);
+
+#endif
