@@ -38,7 +38,7 @@ void clock_refresh(void)
 {
     cache.us = clock_us_now();
     cache.ms = cache.us / 1000;
-    cache.wall_ms = (read_us(CLOCK_REALTIME) + offset()) / 1000;
+    cache.wall_ms = clock_wall_ms_now();
 }
 
 static inline const struct clock_cache *cached(void)
@@ -66,6 +66,11 @@ uint64_t clock_wall_ms(void)
 uint64_t clock_us_now(void)
 {
     return read_us(CLOCK_MONOTONIC) + offset();
+}
+
+uint64_t clock_wall_ms_now(void)
+{
+    return (read_us(CLOCK_REALTIME) + offset()) / 1000;
 }
 
 uint64_t clock_cpu_us(void)

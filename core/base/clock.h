@@ -17,8 +17,9 @@ uint64_t clock_ms(void);      /* monotonic milliseconds */
 uint64_t clock_us(void);      /* monotonic microseconds */
 uint64_t clock_wall_ms(void); /* milliseconds since 1970 UTC */
 
-/* Read now, not cached (about 25 ns). */
+/* Read now, not cached (about 25 ns); what a thread without a loop uses. */
 uint64_t clock_us_now(void);
+uint64_t clock_wall_ms_now(void);
 
 /* CPU time of the calling thread in microseconds. */
 uint64_t clock_cpu_us(void);
