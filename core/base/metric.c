@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The registry of families and series, and adding. A writer is the only one who writes its cells, so an add is a
- * load and a store that need not be one operation; readers see each cell whole. The lock is a readers' lock: a
- * worker that looks up an existing series does not wait for a page of ten thousand lines to be printed. */
+/* The registry of families and series, and adding. A writer is the only one who writes its cells,
+ * so an add is a load and a store that need not be one operation; readers see each cell whole. The
+ * lock is a readers' lock: a worker that looks up an existing series does not wait for a page of
+ * ten thousand lines to be printed. */
 
 #include "base/metric.h"
 
@@ -109,7 +110,8 @@ static bool have_same_shape(const struct metric_family *a, const struct metric_f
     return slice_eq(a->name, b->name);
 }
 
-/* The families of different names must not write the same sample: a reader would refuse the whole page. */
+/* The families of different names must not write the same sample: a reader would refuse the whole
+ * page. */
 static const char *const *suffixes_of(enum metric_type type)
 {
     static const char *const of_counter[] = {"", "_total", NULL};
@@ -160,10 +162,14 @@ static struct metric_family *add_family(const struct metric_family *draft)
 }
 
 struct metric_family *metric_family(const char *name, const char *help, enum metric_type type,
-                                    const char *const *labels, int nlabels, const double *bounds, int nbounds)
+                                    const char *const *labels, int nlabels, const double *bounds,
+                                    int nbounds)
 {
-    struct metric_family draft = {
-        .name = slice_from(name), .help = slice_from(help), .type = type, .nlabels = nlabels, .nbounds = nbounds};
+    struct metric_family draft = {.name = slice_from(name),
+                                  .help = slice_from(help),
+                                  .type = type,
+                                  .nlabels = nlabels,
+                                  .nbounds = nbounds};
 
     REQUIRE(reg->nwriters > 0);
     if (nlabels < 0 || nlabels > METRIC_MAX_LABELS || nbounds < 0 || nbounds > METRIC_MAX_BOUNDS)
@@ -281,10 +287,12 @@ static struct metric_series *add_series(struct metric_family *f, struct slice ke
 
 static bool is_full(const struct metric_family *f)
 {
-    return f->nlabels > 0 && reg->nseries >= atomic_load_explicit(&series_limit, memory_order_relaxed);
+    return f->nlabels > 0 &&
+           reg->nseries >= atomic_load_explicit(&series_limit, memory_order_relaxed);
 }
 
-/* The series that exists, or the overflow series when it exists and no other may be made; else NULL. */
+/* The series that exists, or the overflow series when it exists and no other may be made; else
+ * NULL. */
 static struct metric_series *find_series(const struct metric_family *f, struct slice key)
 {
     struct metric_series *s = map_find(&f->series_by_values, key);
@@ -350,7 +358,8 @@ static inline bool is_writer(const struct metric_series *s, int writer)
 
 void metric_add(struct metric_series *s, int writer, double n)
 {
-    if (CHECK(is_writer(s, writer)) && CHECK(s->type == METRIC_GAUGE || (s->type == METRIC_COUNTER && n >= 0)))
+    if (CHECK(is_writer(s, writer)) &&
+        CHECK(s->type == METRIC_GAUGE || (s->type == METRIC_COUNTER && n >= 0)))
         add(s->cells + writer * METRIC_STRIDE, n);
 }
 
@@ -373,7 +382,8 @@ void metric_observe(struct metric_series *s, int writer, double value)
     add(cells + f->nbounds + 1, value);
 }
 
-void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn, void *arg)
+void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn,
+                     void *arg)
 {
     struct metric_series *s = metric_series(f, values);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What metric.c (which changes the registry) and metric_write.c (which prints it) share; nobody else includes it. */
+/* What metric.c (which changes the registry) and metric_write.c (which prints it) share; nobody
+ * else includes it. */
 
 #ifndef DML_BASE_METRIC_REGISTRY_H
 #define DML_BASE_METRIC_REGISTRY_H
@@ -15,7 +16,7 @@
 struct metric_series {
     /* borrowed */
     const struct metric_family *family;
-    struct slice labels; /* as printed, without braces: a="b",c="d" */
+    struct slice labels;   /* as printed, without braces: a="b",c="d" */
     _Atomic double *cells; /* of writer 0; those of writer i are i * METRIC_STRIDE further */
     metric_read_fn fn;     /* NULL: the cells count */
     void *arg;
@@ -39,19 +40,20 @@ struct metric_family {
     double bounds[METRIC_MAX_BOUNDS];
 };
 
-/* Cells lie writer by writer in slabs, so that a writer's cells are next to each other and to no other's. */
+/* Cells lie writer by writer in slabs, so that a writer's cells are next to each other and to no
+ * other's. */
 enum { METRIC_STRIDE = 512 };
 
 struct metric_registry {
     /* owned */
     struct arena *arena;
-    struct map names; /* each name that a family writes, to the family */
+    struct map names;                     /* each name that a family writes, to the family */
     VEC(struct metric_family *) families; /* in order of name */
     /* borrowed (from the arena) */
     _Atomic double *slab;
     /* state */
     int slab_used;
-    int nwriters; /* 0: not initialised */
+    int nwriters;   /* 0: not initialised */
     size_t nseries; /* that count against the limit */
     pthread_rwlock_t lock;
 };

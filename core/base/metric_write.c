@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Prints the registry in one of two formats that differ little: OpenMetrics names a counter's family without
- * "_total", writes bucket bounds as floats and ends the page with a mark. Errors of the buffer (its cap) end the
- * printing; half a page is of no use. */
+/* Prints the registry in one of two formats that differ little: OpenMetrics names a counter's
+ * family without "_total", writes bucket bounds as floats and ends the page with a mark. Errors of
+ * the buffer (its cap) end the printing; half a page is of no use. */
 
 #include "base/metric.h"
 
@@ -59,7 +59,8 @@ static void put_about(struct page *p, const struct metric_family *f, struct slic
     put(p, SLICE(" "));
 }
 
-static void put_sample(struct page *p, const struct metric_series *s, struct slice suffix, double value)
+static void put_sample(struct page *p, const struct metric_series *s, struct slice suffix,
+                       double value)
 {
     put(p, s->family->name);
     put(p, suffix);
@@ -87,7 +88,8 @@ static void put_bucket(struct page *p, const struct metric_series *s, double bou
     put(p, SLICE("\n"));
 }
 
-/* The count is the last bucket's sum, read once: it must not differ from it, whatever is added meanwhile. */
+/* The count is the last bucket's sum, read once: it must not differ from it, whatever is added
+ * meanwhile. */
 static void put_histogram(struct page *p, const struct metric_series *s)
 {
     const struct metric_family *f = s->family;
@@ -114,7 +116,8 @@ static void put_family(struct page *p, const struct metric_family *f)
         if (f->type == METRIC_HISTOGRAM)
             put_histogram(p, s);
         else
-            put_sample(p, s, f->type == METRIC_COUNTER ? SLICE("_total") : SLICE(""), metric_value_locked(s));
+            put_sample(p, s, f->type == METRIC_COUNTER ? SLICE("_total") : SLICE(""),
+                       metric_value_locked(s));
     }
 }
 

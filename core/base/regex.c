@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* PCRE2. A pattern is compiled, by the JIT too, when the configuration is read; threads then share it and keep
- * what a match needs of its own (groups, stack) for their whole life, so a match allocates nothing. The limit on
- * backtracking bounds what a pattern and a client's text can cost together. */
+/* PCRE2. A pattern is compiled, by the JIT too, when the configuration is read; threads then share
+ * it and keep what a match needs of its own (groups, stack) for their whole life, so a match
+ * allocates nothing. The limit on backtracking bounds what a pattern and a client's text can cost
+ * together. */
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 
@@ -73,7 +74,8 @@ static struct matcher *new_matcher(void)
     return m;
 }
 
-static pcre2_code *compile(struct slice pattern, unsigned flags, char *message, size_t size, size_t *offset)
+static pcre2_code *compile(struct slice pattern, unsigned flags, char *message, size_t size,
+                           size_t *offset)
 {
     uint32_t options = PCRE2_NEVER_BACKSLASH_C;
     int rc;
@@ -83,14 +85,15 @@ static pcre2_code *compile(struct slice pattern, unsigned flags, char *message, 
     /* A client's text may be no UTF-8: then it does not match there, instead of being an error. */
     if (flags & REGEX_UTF)
         options |= PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)(pattern.ptr ? pattern.ptr : ""), pattern.len, options, &rc,
-                                     offset, NULL);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)(pattern.ptr ? pattern.ptr : ""), pattern.len,
+                                     options, &rc, offset, NULL);
     if (!code)
         pcre2_get_error_message(rc, (PCRE2_UCHAR *)message, size);
     return code;
 }
 
-struct regex *regex_new(struct slice pattern, unsigned flags, char *message, size_t size, size_t *offset)
+struct regex *regex_new(struct slice pattern, unsigned flags, char *message, size_t size,
+                        size_t *offset)
 {
     pcre2_code *code = compile(pattern, flags, message, size, offset);
     uint32_t ngroups;
@@ -108,7 +111,8 @@ struct regex *regex_new(struct slice pattern, unsigned flags, char *message, siz
     REQUIRE(re != NULL);
     re->code = code;
     re->ngroups = (int)ngroups;
-    /* Where the system forbids making code at run time, or the pattern asks for it, the interpreter does it. */
+    /* Where the system forbids making code at run time, or the pattern asks for it, the interpreter
+     * does it. */
     size_t jit_size = 0;
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     pcre2_pattern_info(code, PCRE2_INFO_JITSIZE, &jit_size);
@@ -124,17 +128,20 @@ void regex_free(struct regex *re)
     free(re);
 }
 
-static void fill_groups(const struct matcher *m, struct slice subject, int nset, struct slice *groups, int ngroups)
+static void fill_groups(const struct matcher *m, struct slice subject, int nset,
+                        struct slice *groups, int ngroups)
 {
     const size_t *at = pcre2_get_ovector_pointer(m->groups);
 
     for (int i = 0; i < ngroups; i++) {
         bool is_set = i < nset && at[2 * i] != PCRE2_UNSET && at[2 * i] <= at[2 * i + 1];
-        groups[i] = is_set ? slice_of(subject.ptr + at[2 * i], at[2 * i + 1] - at[2 * i]) : SLICE_NONE;
+        groups[i] =
+            is_set ? slice_of(subject.ptr + at[2 * i], at[2 * i + 1] - at[2 * i]) : SLICE_NONE;
     }
 }
 
-int regex_match(const struct regex *re, struct slice subject, size_t from, struct slice *groups, int ngroups)
+int regex_match(const struct regex *re, struct slice subject, size_t from, struct slice *groups,
+                int ngroups)
 {
     if (UNLIKELY(!own))
         own = new_matcher();
@@ -145,8 +152,9 @@ int regex_match(const struct regex *re, struct slice subject, size_t from, struc
 
     /* The fast path of the JIT differs in its checks of the arguments only. */
     PCRE2_SPTR text = (PCRE2_SPTR)subject.ptr;
-    int rc = re->has_jit ? pcre2_jit_match(re->code, text, subject.len, from, 0, own->groups, own->context)
-                         : pcre2_match(re->code, text, subject.len, from, 0, own->groups, own->context);
+    int rc = re->has_jit
+                 ? pcre2_jit_match(re->code, text, subject.len, from, 0, own->groups, own->context)
+                 : pcre2_match(re->code, text, subject.len, from, 0, own->groups, own->context);
     if (rc > 0) {
         if (groups)
             fill_groups(own, subject, rc, groups, ngroups);
