@@ -45,7 +45,7 @@ struct headers {
 };
 
 #define HEADERS_EACH(f, h) \
-    for (struct field *f = (h)->items, *f##_end = f + (h)->n; f < f##_end; f++) \
+    for (struct field *f = (h)->items, *f##_end = (h)->n > 0 ? f + (h)->n : f; f < f##_end; f++) \
         if (f->name.ptr != NULL)
 
 void headers_init(struct headers *h, struct arena *a, uint32_t cap);

@@ -2,7 +2,9 @@
 
 /* The head of a request or a response, without a wire version. A codec fills it, the exchange changes it, another
  * codec writes it. Connection-level fields never get past the codec: hop-by-hop fields and those that Connection
- * names are taken out on reading, and the framing fields are written by the codec from body and content_length. */
+ * names are taken out on reading (but never a field that header.def knows as end to end). Content-Length stays among
+ * the fields to be looked at; writing leaves all framing fields out and makes its own from body and content_length,
+ * and Host from authority. */
 
 #ifndef DML_HTTP_MESSAGE_H
 #define DML_HTTP_MESSAGE_H
