@@ -90,42 +90,46 @@ struct wire {
     const struct wire_orders *orders;
     const struct wire_events *events; /* set by the owner */
     void *owner;
-    const struct wire_peer *peer;     /* server: who is at the other end; lives in the arena */
+    const struct wire_peer *peer; /* server: who is at the other end; lives in the arena */
     /* owned until given away (rule 6) */
     struct arena *arena;
     /* state */
-    const struct headers *trailers;   /* after end: what came behind the body, or NULL */
-    uint32_t head_ms;  /* client: longest wait for the response head, from the request's last byte; 0 = none */
-    uint32_t idle_ms;  /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
-    bool untouched;    /* client: not a byte of the response has come */
-    bool unsent;       /* client: not a byte of the request was written */
-    bool reused;       /* client: the connection had carried a request before */
+    const struct headers *trailers; /* after end: what came behind the body, or NULL */
+    uint32_t
+        head_ms; /* client: longest wait for the response head, from the request's last byte; 0 = none */
+    uint32_t
+        idle_ms; /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
+    bool untouched; /* client: not a byte of the response has come */
+    bool unsent;    /* client: not a byte of the request was written */
+    bool reused;    /* client: the connection had carried a request before */
 };
 
 /* What is known of the connection's other end. */
 struct wire_peer {
-    struct addr address;   /* of the socket, or what a PROXY header said */
+    struct addr address; /* of the socket, or what a PROXY header said */
     struct addr local;
-    struct slice ip;       /* printed, no port */
+    struct slice ip; /* printed, no port */
     bool is_tls;
-    bool is_trusted;       /* set by the acceptor: in trusted_proxies */
+    bool is_trusted; /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject;
     struct slice server_name;
-    int listener;          /* index in the configuration */
+    int listener; /* index in the configuration */
 };
 
 /* What all wires of a thread share. Filled by the worker. */
 struct wire_env {
     struct loop *loop;
-    struct blocks *recv_blocks;  /* WIRE_RECV_BLOCK bytes each: for what was read and has to wait */
-    struct blocks *arena_blocks; /* WIRE_ARENA_BLOCK bytes each: the first block of an exchange's arena */
-    char *scratch;               /* WIRE_SCRATCH bytes: all is read here, and passed on before the next read */
+    struct blocks *recv_blocks; /* WIRE_RECV_BLOCK bytes each: for what was read and has to wait */
+    struct blocks
+        *arena_blocks; /* WIRE_ARENA_BLOCK bytes each: the first block of an exchange's arena */
+    char *scratch; /* WIRE_SCRATCH bytes: all is read here, and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
-    bool draining;               /* server wires: close after the next answer */
+    bool draining;                    /* server wires: close after the next answer */
     /* A head that can't be parsed has been answered by the wire itself: log it and count it. May be NULL. */
-    void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why, int status);
-    void *owner;                 /* of on_bad_head */
-    struct slice server_name;    /* value of Server in answers of the wire's own */
+    void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
+                        int status);
+    void *owner;              /* of on_bad_head */
+    struct slice server_name; /* value of Server in answers of the wire's own */
 };
 
 #define WIRE_RECV_BLOCK (16 * KIB)

@@ -42,7 +42,8 @@ static void test_a_request_is_heard_within_credit(void **state)
 {
     struct both *b = *state;
 
-    memory_wire_request(&b->mw, &ear_acceptor, &b->ear, "POST", "/a?b", "Transfer-Encoding: chunked\r\nX: y\r\n");
+    memory_wire_request(&b->mw, &ear_acceptor, &b->ear, "POST", "/a?b",
+                        "Transfer-Encoding: chunked\r\nX: y\r\n");
     assert_int_equal(b->ear.heads, 1);
     assert_true(slice_eq(ear_header(&b->ear, "x"), SLICE("y")));
     memory_wire_say(&b->mw, "hello", true);

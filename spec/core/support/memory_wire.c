@@ -22,9 +22,9 @@ static void note_fields(struct memory_wire *mw, const struct headers *h)
     size_t len = 0;
 
     mw->fields[0] = '\0';
-    HEADERS_EACH (f, h)
-        len += (size_t)snprintf(mw->fields + len, sizeof(mw->fields) - len, "%.*s: %.*s\n", SLICE_ARG(f->name),
-                                SLICE_ARG(f->value));
+    HEADERS_EACH(f, h)
+    len += (size_t)snprintf(mw->fields + len, sizeof(mw->fields) - len, "%.*s: %.*s\n",
+                            SLICE_ARG(f->name), SLICE_ARG(f->value));
     assert_true(len < sizeof(mw->fields));
 }
 
@@ -84,9 +84,9 @@ static int order_finish(struct wire *w, const struct headers *trailers)
     if (mw->fail != 0)
         return mw->fail;
     if (trailers != NULL)
-        HEADERS_EACH (f, trailers)
-            len += (size_t)snprintf(mw->trailers + len, sizeof(mw->trailers) - len, "%.*s: %.*s\n",
-                                    SLICE_ARG(f->name), SLICE_ARG(f->value));
+        HEADERS_EACH(f, trailers)
+    len += (size_t)snprintf(mw->trailers + len, sizeof(mw->trailers) - len, "%.*s: %.*s\n",
+                            SLICE_ARG(f->name), SLICE_ARG(f->value));
     mw->ended = true;
     return 0;
 }
@@ -166,8 +166,8 @@ void memory_wire_deinit(struct memory_wire *mw)
     buf_deinit(&mw->incoming);
 }
 
-void memory_wire_request(struct memory_wire *mw, const struct wire_events *acceptor, void *owner, const char *method,
-                         const char *target, const char *fields)
+void memory_wire_request(struct memory_wire *mw, const struct wire_events *acceptor, void *owner,
+                         const char *method, const char *target, const char *fields)
 {
     struct arena *a = arena_new(mw->env->arena_blocks);
     struct message *m = arena_zero(a, sizeof(*m));
@@ -188,8 +188,8 @@ void memory_wire_request(struct memory_wire *mw, const struct wire_events *accep
     acceptor->on_head(owner, &mw->wire, m, m->body == BODY_NONE);
 }
 
-struct wire *memory_wire_open(struct memory_wire *mw, struct arena *arena, const struct wire_events *events,
-                              void *owner)
+struct wire *memory_wire_open(struct memory_wire *mw, struct arena *arena,
+                              const struct wire_events *events, void *owner)
 {
     mw->wire.arena = arena;
     mw->wire.events = events;

@@ -24,20 +24,20 @@ struct memory_wire {
     int status;          /* of the last head (server wires) */
     enum method method;  /* (client wires) */
     char path[256];
-    char fields[4096];   /* of the last head, "name: value\n" each */
+    char fields[4096]; /* of the last head, "name: value\n" each */
     bool has_length;
     enum body_kind kind;
     uint64_t content_length;
     char body[64 * KIB];
     size_t len;
     char trailers[256];
-    bool ended;          /* with head, body or finish */
-    int aborted;         /* the reason */
+    bool ended;  /* with head, body or finish */
+    int aborted; /* the reason */
     bool released;
-    size_t granted;      /* all in all */
+    size_t granted; /* all in all */
     /* what the test decides */
-    bool full;           /* body orders answer WIRE_FULL; memory_wire_room ends it */
-    int fail;            /* body and head orders answer this negative code */
+    bool full; /* body orders answer WIRE_FULL; memory_wire_room ends it */
+    int fail;  /* body and head orders answer this negative code */
     /* its own */
     struct wire_env *env;
     struct later later;
@@ -54,12 +54,12 @@ void memory_wire_deinit(struct memory_wire *mw);
 
 /* A request arrives: makes the arena and calls the acceptor's on_head. fields: lines of "Name: value\r\n", parsed like a
  * real head's (so Content-Length and Transfer-Encoding say that a body follows). */
-void memory_wire_request(struct memory_wire *mw, const struct wire_events *acceptor, void *owner, const char *method,
-                         const char *target, const char *fields);
+void memory_wire_request(struct memory_wire *mw, const struct wire_events *acceptor, void *owner,
+                         const char *method, const char *target, const char *fields);
 
 /* A wire for an owner that will send a request. */
-struct wire *memory_wire_open(struct memory_wire *mw, struct arena *arena, const struct wire_events *events,
-                              void *owner);
+struct wire *memory_wire_open(struct memory_wire *mw, struct arena *arena,
+                              const struct wire_events *events, void *owner);
 
 /* A response head arrives (interim ones too), as its bytes: "HTTP/1.1 200 OK\r\n...\r\n\r\n". */
 void memory_wire_respond(struct memory_wire *mw, const char *head);
