@@ -193,7 +193,8 @@ static void invalid_utf8_is_refused_or_replaced(void **state)
                  "{\"\xef\xbf\xbd\":\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\xe2\x82\xac\"}");
 }
 
-/* Each byte at each place of a long string: what is looked for eight at a time must not be missed. */
+/* Each byte at each place of a long string: what is looked for eight at a time must not be
+ * missed. */
 static void every_byte_is_found_wherever_it_stands(void **state)
 {
     (void)state;
