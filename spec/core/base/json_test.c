@@ -200,7 +200,7 @@ static void every_byte_is_found_wherever_it_stands(void **state)
     (void)state;
     for (int c = 0; c < 256; c++) {
         for (size_t at = 0; at < 20; at++) {
-            char text[20], expected[40];
+            char text[20], expected[64];
             memset(text, 'x', sizeof(text));
             text[at] = (char)c;
             const char *with = c == '"'    ? "\\\""
