@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One upstream address and its live state: health, counts. Shared by all workers (atomics), found again by identity
+ * (address, protocol, TLS policy) at a reload, so that health and connections survive. Counted by the snapshots that
+ * name it. */
+
+#ifndef DML_GATE_TARGET_H
+#define DML_GATE_TARGET_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "base/slice.h"
+#include "net/addr.h"
+
+struct shelf;
+
+struct target {
+    /* owned, fixed */
+    struct slice identity; /* "http1 127.0.0.1:9001" */
+    struct slice host;     /* name or address */
+    uint16_t port;
+    bool is_name;          /* resolve it */
+    struct addr addr;      /* when it is an address */
+    struct shelf *shelf;
+    /* state, shared */
+    atomic_int refs;
+    atomic_int active;          /* exchanges under way */
+    atomic_int connections;     /* open, all workers */
+    atomic_uint errors_in_row;
+    atomic_ullong ejected_until_ms; /* monotonic; 0 = not ejected */
+    atomic_bool drained;        /* by the admin endpoint */
+    atomic_ullong requests, failures, opened;
+};
+
+/* Finds the target of this identity or makes it. Control or builder thread; takes a lock. */
+struct target *target_ref(struct slice protocol, struct slice host, uint16_t port);
+void target_unref(struct target *t);
+
+/* Takes part in balancing: neither drained nor ejected now. */
+bool target_is_usable(const struct target *t);
+
+#endif
