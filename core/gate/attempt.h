@@ -43,6 +43,7 @@ struct attempt {
     bool ends_on_head;         /* the response has no body */
     bool retry;                /* verdict of an attempt hook */
     uint32_t retry_delay_ms;
+    uint64_t backoff_until_us;
     uint32_t connect_timeout_ms, timeout_ms; /* may be set by a balance hook */
     struct headers *extra;     /* headers of this attempt alone, set by a balance hook; or NULL */
     uint64_t start_us, connected_us, head_us;
@@ -55,8 +56,14 @@ void attempt_start(struct exchange *x);
 void attempt_picked(struct attempt *a);
 void attempt_judged(struct attempt *a);
 
-/* Sends what of the request body is there now (exchange's body flow calls it). */
-void attempt_send_body(struct attempt *a, const struct slice *pieces, int n, bool end);
+/* Is its wire ready for the request's body? */
+static inline bool attempt_takes_body(const struct attempt *a)
+{
+    return a->head_sent && a->wire;
+}
+
+/* ATTEMPT_BACKOFF: has its delay passed? (Else the timer is set again.) */
+bool attempt_backoff_over(struct attempt *a);
 
 /* Cuts it off: connection closed, claim cancelled, counted. */
 void attempt_abort(struct attempt *a, int why);

@@ -66,10 +66,13 @@ struct flow {
     bool is_replaced;   /* body:set(): `held` is what goes on, whatever came */
     bool is_whole;      /* `held` has all of it: it can be read again, and replayed */
     bool is_full;       /* the wire it goes to said WIRE_FULL */
+    bool keeps;         /* FLOW_RELAY: a copy goes to `held`, for another attempt */
+    bool wants_all;     /* the waiter is served at the end only */
+    int err;            /* why it was cut */
     uint64_t bytes;     /* come so far */
     size_t owed;        /* credit to give back when there is room */
     struct buf held;
-    size_t taken;       /* of held, what a reader by chunks has had */
+    size_t taken;       /* of held (or of a reply's body): what a reader by chunks has had, what was sent */
     uint64_t limit;     /* of bytes; 0 = none */
     flow_fn on_ready;   /* a waiting hook */
     void *arg;
@@ -127,6 +130,7 @@ struct exchange {
 
     /* the body hooks' chunk: in and out */
     struct slice chunk;
+    char *chunk_mem;           /* owns chunk while its hook waits, or NULL */
     bool chunk_is_last;
     bool chunk_replaced;       /* chunk_out stands for it */
     struct slice chunk_out;    /* lives in the script floor until the next run */
@@ -169,6 +173,9 @@ enum header_op { HEADER_SET, HEADER_ADD, HEADER_REMOVE };
  * (X_Name) are removed with it. After the head has gone down: ERR_GONE. */
 MUST_CHECK int exchange_header(struct exchange *x, enum side side, enum header_op op, struct slice name,
                                struct slice value);
+
+/* In the overlay a field's id is the operation: OVERLAY_ADD or OVERLAY_SET. */
+enum { OVERLAY_SET, OVERLAY_ADD };
 
 /* Changes of the request before it goes upstream (rewrite: before routing too). ERR_ARG for what RFC 9110/3986 does not
  * allow. path is normalised. */
@@ -224,7 +231,19 @@ void exchange_on_upstream_gone(struct exchange *x, int err);
 /* The attempt has its connection and sent the head: let the request body flow to it. */
 void exchange_send_request_body(struct exchange *x);
 
-/* Runs the hooks of p when there are any. True: they are done, go on. False: they wait (or x has ended). */
+/* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
 bool exchange_run_phase(struct exchange *x, enum phase p);
+
+/* Runs the hooks of p, now or when they have waited, then what follows that phase. May end x. */
+void exchange_step(struct exchange *x, enum phase p);
+
+/* x->response is ready, from whatever source: response hooks, then down with it. May end x. */
+void exchange_answer(struct exchange *x);
+
+/* The response is over. Ends x, or leaves it to its log hooks. */
+void exchange_finish(struct exchange *x);
+
+/* What is left of the route's timeout; UINT64_MAX without one. */
+uint64_t exchange_time_left_ms(const struct exchange *x);
 
 #endif
