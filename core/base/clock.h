@@ -23,7 +23,8 @@ uint64_t clock_us_now(void);
 /* CPU time of the calling thread in microseconds. */
 uint64_t clock_cpu_us(void);
 
-/* Tests: from now on all threads see the real clocks plus this offset. */
+/* Tests: moves all clocks but the CPU time. Calls add up. The calling thread sees it at once, another one when it
+ * refreshes next. */
 void clock_advance_ms(int64_t by);
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), cached per second and thread; 29 bytes. */
