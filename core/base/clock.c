@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Each thread keeps what it last read, in thread-local storage of the cheapest model (the program is never
- * dlopen'ed): reading the cached time is one load. The offset that tests set is added when a clock is read. */
+/* Each thread keeps what it last read, in thread-local storage of the cheapest model (the program
+ * is never dlopen'ed): reading the cached time is one load. The offset that tests set is added when
+ * a clock is read. */
 
 #include "base/clock.h"
 
@@ -11,10 +12,10 @@
 #include "base/text.h"
 
 struct clock_cache {
-    uint64_t us;      /* 0: never read in this thread */
+    uint64_t us; /* 0: never read in this thread */
     uint64_t ms;
     uint64_t wall_ms;
-    uint64_t date_s;  /* the second that `date` shows */
+    uint64_t date_s; /* the second that `date` shows */
     char date[30];
 };
 
@@ -38,7 +39,7 @@ void clock_refresh(void)
 {
     cache.us = clock_us_now();
     cache.ms = cache.us / 1000;
-    cache.wall_ms = (read_us(CLOCK_REALTIME) + offset()) / 1000;
+    cache.wall_ms = clock_wall_ms_now();
 }
 
 static inline const struct clock_cache *cached(void)
@@ -66,6 +67,11 @@ uint64_t clock_wall_ms(void)
 uint64_t clock_us_now(void)
 {
     return read_us(CLOCK_MONOTONIC) + offset();
+}
+
+uint64_t clock_wall_ms_now(void)
+{
+    return (read_us(CLOCK_REALTIME) + offset()) / 1000;
 }
 
 uint64_t clock_cpu_us(void)
