@@ -10,6 +10,8 @@
 #include "gate/attempt.h"
 
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
 #include "gate/exchange.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
@@ -30,17 +32,12 @@ static void attempt_to(struct attempt *a, enum attempt_state state)
 const char *attempt_error_word(const struct attempt *a)
 {
     switch (a->err) {
-    case 0:
-        return NULL;
-    case ERR_TIMEOUT:
-        return a->head_sent ? "timeout" : "connect";
+    case 0: return NULL;
+    case ERR_TIMEOUT: return a->head_sent ? "timeout" : "connect";
     case ERR_CLOSED:
-    case ERR_RESET:
-        return "reset";
-    case ERR_PROTOCOL:
-        return "protocol";
-    default:
-        return "connect";
+    case ERR_RESET: return "reset";
+    case ERR_PROTOCOL: return "protocol";
+    default: return "connect";
     }
 }
 
@@ -80,8 +77,8 @@ static int attempt_pick(struct attempt *a)
         if (p->target && p->upstream == a->upstream)
             tried[ntried++] = p->target;
     }
-    return upstream_pick(a->upstream, x->plan->balancers[a->upstream->index], attempt_hash(x), tried, ntried,
-                         &a->target);
+    return upstream_pick(a->upstream, x->plan->balancers[a->upstream->index], attempt_hash(x),
+                         tried, ntried, &a->target);
 }
 
 void attempt_start(struct exchange *x)
@@ -114,7 +111,8 @@ static void attempt_on_interim(struct attempt *a, struct message *m)
 {
     struct exchange *x = a->exchange;
 
-    if (x->request->version < HTTP_11 || x->head_is_down || (m->status == 100 && !x->request->expects_continue))
+    if (x->request->version < HTTP_11 || x->head_is_down ||
+        (m->status == 100 && !x->request->expects_continue))
         return;
     (void)!wire_head(x->down, m, false);
 }
@@ -164,7 +162,8 @@ static bool attempt_was_stale(const struct attempt *a)
 {
     const struct wire *w = a->wire;
 
-    return w && w->reused && w->untouched && !a->is_fresh && !a->response && flow_can_replay(a->exchange) &&
+    return w && w->reused && w->untouched && !a->is_fresh && !a->response &&
+           flow_can_replay(a->exchange) &&
            (w->unsent || method_is_idempotent(a->exchange->request->method));
 }
 
@@ -173,7 +172,8 @@ static void up_on_gone(void *owner, struct wire *w UNUSED, int err)
     struct attempt *a = owner;
     struct exchange *x = a->exchange;
 
-    if (a->state == ATTEMPT_WAIT && (err == ERR_CLOSED || err == ERR_RESET) && attempt_was_stale(a)) {
+    if (a->state == ATTEMPT_WAIT && (err == ERR_CLOSED || err == ERR_RESET) &&
+        attempt_was_stale(a)) {
         a->is_fresh = true;
         attempt_drop_wire(a);
         attempt_connect(a);
@@ -199,7 +199,8 @@ static const struct wire_events up_events = {
 static void attempt_send(struct attempt *a, struct outbound *o)
 {
     struct exchange *x = a->exchange;
-    bool end = (x->flows[SIDE_REQUEST].state == FLOW_NONE && !x->flows[SIDE_REQUEST].is_replaced) || flow_is_empty(x);
+    bool end = (x->flows[SIDE_REQUEST].state == FLOW_NONE && !x->flows[SIDE_REQUEST].is_replaced) ||
+               flow_is_empty(x);
 
     a->connected_us = clock_us();
     attempt_to(a, ATTEMPT_SEND);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/err.h"
 #include "base/rand.h"
 #include "base/text.h"
 #include "gate/exchange.h"
@@ -28,7 +29,8 @@ static void overlay_drop(struct headers *over, struct slice name)
     }
 }
 
-static void overlay_add(struct exchange *x, enum header_op op, struct slice name, struct slice value)
+static void overlay_add(struct exchange *x, enum header_op op, struct slice name,
+                        struct slice value)
 {
     struct headers *over = &x->overlay;
 
@@ -42,7 +44,8 @@ static void overlay_add(struct exchange *x, enum header_op op, struct slice name
         f->value = SLICE_NONE;
 }
 
-static void headers_edit(struct headers *h, enum header_op op, struct slice name, struct slice value)
+static void headers_edit(struct headers *h, enum header_op op, struct slice name,
+                         struct slice value)
 {
     headers_remove_lookalikes(h, name);
     if (op == HEADER_SET)
@@ -53,7 +56,8 @@ static void headers_edit(struct headers *h, enum header_op op, struct slice name
         headers_remove(h, name);
 }
 
-int exchange_header(struct exchange *x, enum side side, enum header_op op, struct slice name, struct slice value)
+int exchange_header(struct exchange *x, enum side side, enum header_op op, struct slice name,
+                    struct slice value)
 {
     if (!text_is_token(name) || (op != HEADER_REMOVE && !text_is_field_value(value)))
         return ERR_ARG;
@@ -150,7 +154,8 @@ struct slice exchange_id(struct exchange *x)
         raw[6] = (raw[6] & 0x0f) | 0x40; /* RFC 9562, 5.4 */
         raw[8] = (raw[8] & 0x3f) | 0x80;
         text_hex(raw, sizeof(raw), hex);
-        x->id = arena_printf(x->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+        x->id = arena_printf(x->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+                             hex + 16, hex + 20);
     }
     return x->id;
 }

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/text.h"
@@ -54,9 +55,7 @@ void exchange_to(struct exchange *x, enum exchange_state state)
             timer_set(&x->slot->timer, x->route->timeout_ms);
         break;
     case EXCHANGE_RELAY:
-    case EXCHANGE_TUNNEL:
-        timer_stop(&x->slot->timer);
-        break;
+    case EXCHANGE_TUNNEL: timer_stop(&x->slot->timer); break;
     case EXCHANGE_LOG:
         if (exchange_hooks(x) & PHASE_BIT(PHASE_LOG))
             timer_set(&x->slot->timer,
@@ -64,8 +63,7 @@ void exchange_to(struct exchange *x, enum exchange_state state)
         else
             timer_stop(&x->slot->timer);
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -77,7 +75,8 @@ uint32_t exchange_hooks(const struct exchange *x)
 
 /* --- birth and death --------------------------------------------------------------------------------------------- */
 
-static struct exchange *exchange_new(struct gateway *g, struct arena *arena, struct message *request)
+static struct exchange *exchange_new(struct gateway *g, struct arena *arena,
+                                     struct message *request)
 {
     struct exchange *x = arena_zero(arena, sizeof(*x));
 
@@ -136,7 +135,8 @@ static void exchange_log(struct exchange *x)
 
 void exchange_finish(struct exchange *x)
 {
-    if (x->down && x->flows[SIDE_REQUEST].state != FLOW_NONE && x->flows[SIDE_REQUEST].state != FLOW_ENDED)
+    if (x->down && x->flows[SIDE_REQUEST].state != FLOW_NONE &&
+        x->flows[SIDE_REQUEST].state != FLOW_ENDED)
         x->flows[SIDE_REQUEST].state = FLOW_CUT;
     exchange_log(x);
 }
@@ -183,26 +183,13 @@ static void exchange_after(struct exchange *x, enum phase p)
         return;
     }
     switch (p) {
-    case PHASE_REWRITE:
-        exchange_route(x);
-        break;
-    case PHASE_ACCESS:
-        exchange_act(x);
-        break;
-    case PHASE_BALANCE:
-        attempt_picked(x->attempt);
-        break;
-    case PHASE_ATTEMPT:
-        attempt_judged(x->attempt);
-        break;
-    case PHASE_RESPONSE:
-        flow_send_head(x);
-        break;
-    case PHASE_BODY:
-        flow_chunk_done(x);
-        break;
-    default:
-        (void)CHECK(p < PHASE_COUNT);
+    case PHASE_REWRITE: exchange_route(x); break;
+    case PHASE_ACCESS: exchange_act(x); break;
+    case PHASE_BALANCE: attempt_picked(x->attempt); break;
+    case PHASE_ATTEMPT: attempt_judged(x->attempt); break;
+    case PHASE_RESPONSE: flow_send_head(x); break;
+    case PHASE_BODY: flow_chunk_done(x); break;
+    default: (void)CHECK(p < PHASE_COUNT);
     }
 }
 
@@ -295,15 +282,9 @@ static void exchange_route(struct exchange *x)
 static void exchange_act(struct exchange *x)
 {
     switch (x->route->action) {
-    case ROUTE_PROXY:
-        attempt_start(x);
-        break;
-    case ROUTE_RESPOND:
-        reply_respond(x);
-        break;
-    case ROUTE_REDIRECT:
-        reply_redirect(x);
-        break;
+    case ROUTE_PROXY: attempt_start(x); break;
+    case ROUTE_RESPOND: reply_respond(x); break;
+    case ROUTE_REDIRECT: reply_redirect(x); break;
     }
 }
 
@@ -407,7 +388,8 @@ uint64_t exchange_time_left_ms(const struct exchange *x)
 
 /* --- events of the client's wire --------------------------------------------------------------------------------- */
 
-static void down_on_head(void *owner UNUSED, struct wire *w, struct message *m UNUSED, bool end UNUSED)
+static void down_on_head(void *owner UNUSED, struct wire *w, struct message *m UNUSED,
+                         bool end UNUSED)
 {
     /* A server wire says its head once, to the acceptor. */
     (void)CHECK(w->owner == NULL);
@@ -449,8 +431,8 @@ static void accept_head(void *owner, struct wire *w, struct message *m, bool end
     exchange_begin(x);
 }
 
-static void accept_body(void *owner UNUSED, struct wire *w UNUSED, const struct slice *pieces UNUSED, int n UNUSED,
-                        bool end UNUSED)
+static void accept_body(void *owner UNUSED, struct wire *w UNUSED,
+                        const struct slice *pieces UNUSED, int n UNUSED, bool end UNUSED)
 {
 }
 
@@ -480,7 +462,7 @@ struct exchange *exchange_new_detached(struct gateway *g, const struct message *
     *m = *request;
     headers_init(&m->headers, arena, 16);
     HEADERS_EACH(f, &request->headers)
-        headers_add(&m->headers, arena_dup(arena, f->name), arena_dup(arena, f->value));
+    headers_add(&m->headers, arena_dup(arena, f->name), arena_dup(arena, f->value));
     m->path = arena_dup(arena, request->path);
     m->authority = arena_dup(arena, request->authority);
     if (request->query.ptr)

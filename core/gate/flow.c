@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "gate/attempt.h"
 #include "gate/gateway.h"
 
@@ -63,7 +64,8 @@ static void flow_cut(struct flow *f, int err)
 }
 
 /* FLOW_COLLECT: takes the bytes in; asks for more unless that was the end. */
-static void flow_collect(struct flow *f, struct wire *from, const struct slice *pieces, int n, bool end)
+static void flow_collect(struct flow *f, struct wire *from, const struct slice *pieces, int n,
+                         bool end)
 {
     if (flow_gather(f, pieces, n) < 0) {
         flow_cut(f, ERR_BODY_TOO_LARGE);
@@ -160,16 +162,13 @@ void flow_on_request_body(void *owner, struct wire *w, const struct slice *piece
         f->state = FLOW_ENDED;
         f->is_whole = true;
         break;
-    case FLOW_COLLECT:
-        flow_collect(f, w, pieces, n, end);
-        break;
+    case FLOW_COLLECT: flow_collect(f, w, pieces, n, end); break;
     case FLOW_RELAY:
         flow_relay_request(x, pieces, n, end);
         if (x->state == EXCHANGE_TUNNEL && end && x->flows[SIDE_RESPONSE].state == FLOW_ENDED)
             exchange_finish(x);
         break;
-    default:
-        break; /* cut: what still comes is dropped */
+    default: break; /* cut: what still comes is dropped */
     }
 }
 
@@ -440,9 +439,7 @@ void exchange_on_response_body(struct exchange *x, const struct slice *pieces, i
         f->state = FLOW_ENDED;
         f->is_whole = true;
         break;
-    case FLOW_COLLECT:
-        flow_collect(f, x->attempt->wire, pieces, n, end);
-        break;
+    case FLOW_COLLECT: flow_collect(f, x->attempt->wire, pieces, n, end); break;
     case FLOW_RELAY:
         if (x->state == EXCHANGE_TUNNEL || !has_body_hooks(x)) {
             flow_relay_response(x, pieces, n, end, trailers);
@@ -457,8 +454,7 @@ void exchange_on_response_body(struct exchange *x, const struct slice *pieces, i
             flow_pump_hooks(x);
         }
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -546,7 +542,8 @@ static bool flow_is_here(const struct exchange *x, enum side side)
 {
     const struct flow *f = &x->flows[side];
 
-    return f->state == FLOW_NONE || f->is_whole || f->is_replaced || (side == SIDE_RESPONSE && x->replied);
+    return f->state == FLOW_NONE || f->is_whole || f->is_replaced ||
+           (side == SIDE_RESPONSE && x->replied);
 }
 
 int exchange_body_collect(struct exchange *x, enum side side, flow_fn fn, void *arg)
@@ -572,8 +569,9 @@ int exchange_body_set(struct exchange *x, enum side side, struct slice content)
 {
     struct flow *f = &x->flows[side];
 
-    if (side == SIDE_REQUEST ? x->state >= EXCHANGE_RESPONSE || (x->attempt && x->attempt->head_sent)
-                             : x->phase != PHASE_RESPONSE)
+    if (side == SIDE_REQUEST
+            ? x->state >= EXCHANGE_RESPONSE || (x->attempt && x->attempt->head_sent)
+            : x->phase != PHASE_RESPONSE)
         return ERR_GONE;
     buf_clear(&f->held);
     f->held.cap = MAX(f->held.cap, content.len);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/err.h"
 #include "gate/flow.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"
@@ -50,7 +51,8 @@ static struct slice take_last(struct slice *list)
 
 static struct slice unquote(struct slice s)
 {
-    return s.len >= 2 && s.ptr[0] == '"' && s.ptr[s.len - 1] == '"' ? slice_sub(s, 1, s.len - 2) : s;
+    return s.len >= 2 && s.ptr[0] == '"' && s.ptr[s.len - 1] == '"' ? slice_sub(s, 1, s.len - 2)
+                                                                    : s;
 }
 
 /* for= of one Forwarded element; IPv6 in brackets. */
@@ -63,7 +65,9 @@ static struct slice forwarded_for(struct slice element)
         if (pair.len > 4 && slice_eq_nocase(slice_sub(pair, 0, 4), SLICE("for="))) {
             struct slice node = unquote(slice_from_index(pair, 4));
             ssize_t close = slice_find_char(node, ']');
-            return node.len && node.ptr[0] == '[' && close > 0 ? slice_sub(node, 1, (size_t)close - 1) : node;
+            return node.len && node.ptr[0] == '[' && close > 0
+                       ? slice_sub(node, 1, (size_t)close - 1)
+                       : node;
         }
     }
     return SLICE_NONE;
@@ -126,19 +130,16 @@ static struct slice target_authority(struct exchange *x, const struct target *t)
 {
     bool v6 = slice_find_char(t->host, ':') >= 0;
 
-    return arena_printf(x->arena, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", v6 ? "[" : "", SLICE_ARG(t->host),
-                        v6 ? "]" : "", t->port);
+    return arena_printf(x->arena, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", v6 ? "[" : "",
+                        SLICE_ARG(t->host), v6 ? "]" : "", t->port);
 }
 
 static struct slice upstream_host(struct exchange *x, const struct attempt *a)
 {
     switch (a->upstream->host_mode) {
-    case HOST_NAME:
-        return a->upstream->host;
-    case HOST_TARGET:
-        return target_authority(x, a->target);
-    default:
-        return x->request->authority;
+    case HOST_NAME: return a->upstream->host;
+    case HOST_TARGET: return target_authority(x, a->target);
+    default: return x->request->authority;
     }
 }
 
@@ -148,7 +149,8 @@ static struct slice chained(struct exchange *x, enum header_id id, struct slice 
     if (!x->client_is_trusted)
         return own;
     struct slice before = headers_get_id(&x->request->headers, id);
-    return before.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(before), SLICE_ARG(own)) : own;
+    return before.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(before), SLICE_ARG(own))
+                      : own;
 }
 
 /* A small writer into arena memory of known size: printf is too slow here. */
@@ -196,7 +198,8 @@ static void add_forwarded(struct exchange *x, struct headers *h)
     const struct headers *in = &x->request->headers;
     struct slice ip = arena_dup(x->arena, peer->ip);
     struct slice via = headers_get_id(in, HEADER_VIA);
-    struct slice host = x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;
+    struct slice host =
+        x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;
 
     headers_add_id(h, HEADER_X_FORWARDED_FOR, chained(x, HEADER_X_FORWARDED_FOR, ip));
     headers_add_id(h, HEADER_X_FORWARDED_PROTO, x->scheme);
@@ -205,9 +208,11 @@ static void add_forwarded(struct exchange *x, struct headers *h)
     if (host.len)
         headers_add_id(h, HEADER_X_FORWARDED_HOST, host);
     headers_add_id(h, HEADER_FORWARDED, chained(x, HEADER_FORWARDED, forwarded_element(x, ip)));
-    struct slice own = x->request->version == HTTP_10 ? SLICE("1.0 " FORWARD_PSEUDONYM) : SLICE("1.1 " FORWARD_PSEUDONYM);
+    struct slice own = x->request->version == HTTP_10 ? SLICE("1.0 " FORWARD_PSEUDONYM)
+                                                      : SLICE("1.1 " FORWARD_PSEUDONYM);
     headers_add_id(h, HEADER_VIA,
-                   via.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(via), SLICE_ARG(own)) : own);
+                   via.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(via), SLICE_ARG(own))
+                           : own);
 }
 
 struct message *forward_request(struct exchange *x, struct attempt *a)
@@ -229,7 +234,7 @@ struct message *forward_request(struct exchange *x, struct attempt *a)
         add_forwarded(x, &m->headers);
     if (a->extra) {
         HEADERS_EACH(f, a->extra)
-            headers_set(&m->headers, f->name, f->value);
+        headers_set(&m->headers, f->name, f->value);
     }
     m->authority = host;
     m->path = upstream_path(x);
@@ -243,7 +248,8 @@ void forward_response(struct exchange *x)
 {
     struct headers *h = &x->response->headers;
     struct slice before = headers_get_id(h, HEADER_VIA);
-    struct slice own = x->response->version == HTTP_10 ? SLICE("1.0 " FORWARD_PSEUDONYM) : SLICE("1.1 " FORWARD_PSEUDONYM);
+    struct slice own = x->response->version == HTTP_10 ? SLICE("1.0 " FORWARD_PSEUDONYM)
+                                                       : SLICE("1.1 " FORWARD_PSEUDONYM);
 
     if (before.len)
         headers_set_id(h, HEADER_VIA,

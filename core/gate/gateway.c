@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "gate/balancer.h"
 #include "gate/exchange.h"
@@ -17,13 +18,14 @@
 /* Blocks that an idle worker keeps for the next requests. */
 #define SPARE_BLOCKS 256
 
-static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why, int status)
+static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why,
+                        int status)
 {
     struct gateway *g = owner;
 
     stats_bad_head(g, err);
-    LOG_INFO("request.bad_head", "a request head was refused", LOG_S("client_ip", peer->ip), LOG_C("error", err_word(err)),
-             LOG_C("why", why), LOG_I("status", status));
+    LOG_INFO("request.bad_head", "a request head was refused", LOG_S("client_ip", peer->ip),
+             LOG_C("error", err_word(err)), LOG_C("why", why), LOG_I("status", status));
 }
 
 static struct blocks *new_blocks(size_t size)
@@ -57,8 +59,11 @@ void gateway_init(struct gateway *g, struct snapshot *first)
     exchange_table_init(&g->table, g->loop, exchange_on_timer);
     g->dns = dns_new(g->loop, &first->dns);
     g->stats = stats_new(g->writer);
-    struct pool_env env = {
-        .wire = &g->wire, .dns = g->dns, .mailbox = g->mailbox, .nworkers = g->nworkers, .writer = g->writer};
+    struct pool_env env = {.wire = &g->wire,
+                           .dns = g->dns,
+                           .mailbox = g->mailbox,
+                           .nworkers = g->nworkers,
+                           .writer = g->writer};
     g->pool = pool_new(&env);
     g->inbound = inbound_set_new(&g->wire, &exchange_acceptor, g);
 }
@@ -125,11 +130,12 @@ void gateway_use(struct gateway *g, struct plan *plan)
     plan_leave(old);
 }
 
-void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd, const struct addr *peer,
-                    const struct addr *local)
+void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
+                    const struct addr *peer, const struct addr *local)
 {
     const struct snapshot *s = g->plan->snapshot;
-    bool trusted = s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
+    bool trusted =
+        s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
 
     inbound_accept(g->inbound, ln, listener_index, fd, peer, local, trusted);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/json.h"
 #include "gate/attempt.h"
 #include "gate/forward.h"
@@ -36,12 +37,13 @@ static void reply_new(struct exchange *x, int status, struct slice body)
 
 int exchange_reply(struct exchange *x, int status, const struct headers *headers, struct slice body)
 {
-    if (status < 200 || status > 599 || x->phase == PHASE_BODY || x->phase == PHASE_LOG || x->head_is_down)
+    if (status < 200 || status > 599 || x->phase == PHASE_BODY || x->phase == PHASE_LOG ||
+        x->head_is_down)
         return ERR_ARG;
     reply_new(x, status, arena_dup(x->arena, body));
     if (headers) {
         HEADERS_EACH(f, headers)
-            headers_add(&x->response->headers, f->name, f->value);
+        headers_add(&x->response->headers, f->name, f->value);
     }
     x->reply_fresh = true;
     return 0;
@@ -59,40 +61,27 @@ void reply_send(struct exchange *x)
 static const char *reply_detail(int err)
 {
     switch (err) {
-    case ERR_NO_ROUTE:
-        return "No route matches this request.";
-    case ERR_METHOD:
-        return "The resource does not support this method.";
-    case ERR_BODY_TOO_LARGE:
-        return "The request body is larger than allowed here.";
-    case ERR_REQUEST_TIMEOUT:
-        return "The request body did not arrive in time.";
-    case ERR_BAD_REQUEST:
-        return "The request is malformed.";
-    case ERR_TIMEOUT:
-        return "The upstream service did not answer in time.";
-    case ERR_NO_TARGET:
-        return "No endpoint of the upstream service is usable.";
+    case ERR_NO_ROUTE: return "No route matches this request.";
+    case ERR_METHOD: return "The resource does not support this method.";
+    case ERR_BODY_TOO_LARGE: return "The request body is larger than allowed here.";
+    case ERR_REQUEST_TIMEOUT: return "The request body did not arrive in time.";
+    case ERR_BAD_REQUEST: return "The request is malformed.";
+    case ERR_TIMEOUT: return "The upstream service did not answer in time.";
+    case ERR_NO_TARGET: return "No endpoint of the upstream service is usable.";
     case ERR_OVERLOAD:
     case ERR_FULL:
-    case ERR_LIMIT:
-        return "The gateway is at a limit; try again later.";
-    case ERR_STOPPING:
-        return "The gateway is stopping.";
+    case ERR_LIMIT: return "The gateway is at a limit; try again later.";
+    case ERR_STOPPING: return "The gateway is stopping.";
     case ERR_HOOK:
-    case ERR_BUDGET:
-        return "A gateway plugin failed.";
+    case ERR_BUDGET: return "A gateway plugin failed.";
     case ERR_REFUSED:
     case ERR_RESET:
     case ERR_CLOSED:
     case ERR_UNREACHABLE:
     case ERR_DNS:
-    case ERR_TLS:
-        return "The upstream service can't be reached.";
-    case ERR_PROTOCOL:
-        return "The upstream service gave an invalid answer.";
-    default:
-        return NULL;
+    case ERR_TLS: return "The upstream service can't be reached.";
+    case ERR_PROTOCOL: return "The upstream service gave an invalid answer.";
+    default: return NULL;
     }
 }
 
@@ -118,7 +107,8 @@ static struct slice problem_body(struct exchange *x, int err, int status)
     json_key(&w, SLICE("request_id"));
     json_string_lossy(&w, exchange_id(x));
     json_object_end(&w);
-    struct slice text = json_writer_end(&w) == 0 ? arena_dup(x->arena, buf_slice(&out)) : SLICE("{}");
+    struct slice text =
+        json_writer_end(&w) == 0 ? arena_dup(x->arena, buf_slice(&out)) : SLICE("{}");
     buf_deinit(&out);
     return text;
 }
@@ -130,7 +120,8 @@ static struct slice allowed_methods(struct exchange *x)
     for (int m = METHOD_UNKNOWN + 1; m < METHOD_COUNT; m++) {
         if (!(x->match.allowed & (UINT64_C(1) << m)))
             continue;
-        list = list.len ? arena_printf(x->arena, "%.*s, %s", SLICE_ARG(list), method_text((enum method)m))
+        list = list.len ? arena_printf(x->arena, "%.*s, %s", SLICE_ARG(list),
+                                       method_text((enum method)m))
                         : slice_from(method_text((enum method)m));
     }
     return list;
@@ -165,8 +156,9 @@ static struct slice https_url(struct exchange *x)
 {
     bool v6 = slice_find_char(x->host, ':') >= 0;
 
-    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(x->host), v6 ? "]" : "",
-                        SLICE_ARG(x->path), x->request->query.ptr ? "?" : "", SLICE_ARG(x->request->query));
+    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(x->host),
+                        v6 ? "]" : "", SLICE_ARG(x->path), x->request->query.ptr ? "?" : "",
+                        SLICE_ARG(x->request->query));
 }
 
 void reply_redirect(struct exchange *x)

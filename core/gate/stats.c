@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/map.h"
 #include "base/metric.h"
 #include "base/text.h"
@@ -17,9 +18,17 @@
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 
-static const double seconds_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+static const double seconds_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                        0.25,  0.5,    1,     2.5,  5,     10,   30};
 
-enum stat { STAT_REQUESTS, STAT_DURATION, STAT_ATTEMPTS, STAT_UPSTREAM, STAT_BAD_HEADS, STAT_COUNT };
+enum stats_kind {
+    STAT_REQUESTS,
+    STAT_DURATION,
+    STAT_ATTEMPTS,
+    STAT_UPSTREAM,
+    STAT_BAD_HEADS,
+    STAT_COUNT
+};
 
 static const struct {
     const char *name, *help;
@@ -27,11 +36,31 @@ static const struct {
     const char *labels[2];
     int nlabels;
 } stats[STAT_COUNT] = {
-    [STAT_REQUESTS] = {"demilune_requests_total", "Requests answered, by route and status.", METRIC_COUNTER, {"route", "status"}, 2},
-    [STAT_DURATION] = {"demilune_request_duration_seconds", "Time from request head to the last byte of the answer.", METRIC_HISTOGRAM, {"route"}, 1},
-    [STAT_ATTEMPTS] = {"demilune_upstream_attempts_total", "Attempts, by upstream and result: a status, or the kind of failure.", METRIC_COUNTER, {"upstream", "result"}, 2},
-    [STAT_UPSTREAM] = {"demilune_upstream_duration_seconds", "Time of an attempt to its response head.", METRIC_HISTOGRAM, {"upstream"}, 1},
-    [STAT_BAD_HEADS] = {"demilune_bad_heads_total", "Request heads that were refused, by reason.", METRIC_COUNTER, {"reason"}, 1},
+    [STAT_REQUESTS] = {"demilune_requests_total",
+                       "Requests answered, by route and status.",
+                       METRIC_COUNTER,
+                       {"route", "status"},
+                       2},
+    [STAT_DURATION] = {"demilune_request_duration_seconds",
+                       "Time from request head to the last byte of the answer.",
+                       METRIC_HISTOGRAM,
+                       {"route"},
+                       1},
+    [STAT_ATTEMPTS] = {"demilune_upstream_attempts_total",
+                       "Attempts, by upstream and result: a status, or the kind of failure.",
+                       METRIC_COUNTER,
+                       {"upstream", "result"},
+                       2},
+    [STAT_UPSTREAM] = {"demilune_upstream_duration_seconds",
+                       "Time of an attempt to its response head.",
+                       METRIC_HISTOGRAM,
+                       {"upstream"},
+                       1},
+    [STAT_BAD_HEADS] = {"demilune_bad_heads_total",
+                        "Request heads that were refused, by reason.",
+                        METRIC_COUNTER,
+                        {"reason"},
+                        1},
 };
 
 struct seen {
@@ -56,9 +85,9 @@ struct gate_stats *stats_new(int writer)
     s->writer = writer;
     for (int i = 0; i < STAT_COUNT; i++) {
         bool histogram = stats[i].type == METRIC_HISTOGRAM;
-        s->families[i] =
-            metric_family(stats[i].name, stats[i].help, stats[i].type, stats[i].labels, stats[i].nlabels,
-                          histogram ? seconds_bounds : NULL, histogram ? (int)COUNT_OF(seconds_bounds) : 0);
+        s->families[i] = metric_family(stats[i].name, stats[i].help, stats[i].type, stats[i].labels,
+                                       stats[i].nlabels, histogram ? seconds_bounds : NULL,
+                                       histogram ? (int)COUNT_OF(seconds_bounds) : 0);
         REQUIRE(s->families[i] != NULL);
         map_init(&s->seen[i]);
     }
@@ -77,8 +106,8 @@ void stats_free(struct gate_stats *s)
 }
 
 /* code 0: `name` alone. word: the second label's text when it is not the code in digits. */
-static struct metric_series *series_of(struct gate_stats *s, enum stat stat, struct slice name, int code,
-                                       const char *word)
+static struct metric_series *series_of(struct gate_stats *s, enum stats_kind stat,
+                                       struct slice name, int code, const char *word)
 {
     struct seen *last = s->last[stat];
     char digits[24];
@@ -96,7 +125,8 @@ static struct metric_series *series_of(struct gate_stats *s, enum stat stat, str
         memcpy(e->key, key, (size_t)len + 1);
         e->code = code;
         e->name = slice_of(e->key + (size_t)len - name.len, name.len);
-        values[1] = word ? slice_from(word) : slice_of(digits, text_from_u64((uint64_t)MAX(code, 0), digits));
+        values[1] = word ? slice_from(word)
+                         : slice_of(digits, text_from_u64((uint64_t)MAX(code, 0), digits));
         e->series = metric_series(s->families[stat], values);
         map_set(&s->seen[stat], slice_of(e->key, (size_t)len), e);
     }
@@ -112,7 +142,8 @@ void stats_exchange(const struct exchange *x)
     int status = x->head_is_down ? x->response->status : 499;
 
     metric_inc(series_of(s, STAT_REQUESTS, route, status, NULL), s->writer);
-    metric_observe(series_of(s, STAT_DURATION, route, 0, NULL), s->writer, (double)(x->end_us - x->start_us) / 1e6);
+    metric_observe(series_of(s, STAT_DURATION, route, 0, NULL), s->writer,
+                   (double)(x->end_us - x->start_us) / 1e6);
 }
 
 void stats_attempt(const struct attempt *a)
@@ -120,7 +151,8 @@ void stats_attempt(const struct attempt *a)
     struct gate_stats *s = a->exchange->gateway->stats;
     struct slice name = a->upstream->name;
 
-    metric_inc(series_of(s, STAT_ATTEMPTS, name, a->err ? a->err : a->response->status, attempt_error_word(a)),
+    metric_inc(series_of(s, STAT_ATTEMPTS, name, a->err ? a->err : a->response->status,
+                         attempt_error_word(a)),
                s->writer);
     if (!a->err)
         metric_observe(series_of(s, STAT_UPSTREAM, name, 0, NULL), s->writer,
