@@ -22,6 +22,9 @@ local START_SECONDS = 60
 
 local failed = false
 
+local origin = process.start(os.getenv("BENCH_TOOLS") .. "/origin", { gateways.ORIGIN_PORT }, {}, WORK .. "/origin.log")
+assert(check.wait_until_up({ port = gateways.ORIGIN_PORT, pid = origin }, START_SECONDS))
+
 local function say(format, ...)
   io.stderr:write(format:format(...), "\n")
 end
@@ -78,10 +81,10 @@ local function measure(gateway, seconds)
   local result = WORK .. "/load"
   os.remove(result)
   local opened = check.origin_counts()
-  local before = process.cpu(gateway.pid)
+  local before, origin_before = process.cpu(gateway.pid), process.cpu(origin)
   local said = process.output(load_command(gateway, seconds, result))
   process.sleep(0.05)
-  local after = process.cpu(gateway.pid)
+  local after, origin_after = process.cpu(gateway.pid), process.cpu(origin)
   local load_result = loadfile(result)
   if not load_result or not process.alive(gateway.pid) then
     error(("%s failed under load: %s\n%s"):format(gateway.peer.name, said, process.read(gateway.log) or ""))
@@ -89,6 +92,7 @@ local function measure(gateway, seconds)
   local round = load_result()
   round.cpu_us = (after.run - before.run) / round.requests * 1e6
   round.user, round.system = after.user - before.user, after.system - before.system
+  round.ours = (after.run - before.run + origin_after.run - origin_before.run + round.cpu) / round.seconds
   round.rate = round.requests / round.seconds
   round.opened = check.origin_counts() - opened
   return round
@@ -143,8 +147,8 @@ local function run_row(row, peers)
       local gateway = list[(n + i - 2) % #list + 1] -- each round begins with another one
       local round = measure(gateway, options.seconds)
       gateway.rounds[n] = round
-      say("  round %d %-10s %-10s %7.2f us/request %8.0f requests/s%s", n, gateway.peer.name,
-        gateway.row == row and "" or "(" .. gateway.row.name .. ")", round.cpu_us, round.rate,
+      say("  round %d %-10s %-10s %7.2f us/request %8.0f requests/s %4.0f %% of the CPU%s", n, gateway.peer.name,
+        gateway.row == row and "" or "(" .. gateway.row.name .. ")", round.cpu_us, round.rate, round.ours * 100,
         round.errors > 0 and ("  %d errors"):format(round.errors) or "")
     end
   end
@@ -156,8 +160,6 @@ local function run_row(row, peers)
   return result
 end
 
-local origin = process.start(os.getenv("BENCH_TOOLS") .. "/origin", { gateways.ORIGIN_PORT }, {}, WORK .. "/origin.log")
-assert(check.wait_until_up({ port = gateways.ORIGIN_PORT, pid = origin }, START_SECONDS))
 if options.callgrind then
   os.exit(callgrind.run(find_row(options.callgrind), options) and 0 or 1)
 end

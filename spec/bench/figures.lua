@@ -50,6 +50,7 @@ local function figures(gateway)
     requests_per_s = median(column(rounds, "rate")),
     p50_ms = median(column(rounds, "p50")), p99_ms = median(column(rounds, "p99")),
     requests = sum(rounds, "requests"), errors = sum(rounds, "errors"),
+    ours = median(column(rounds, "ours")), ours_min = math.min(unpack(column(rounds, "ours"))),
     opened = sum(rounds, "opened"),
     reuse = 1 - sum(rounds, "opened") / sum(rounds, "requests"),
     to = {},

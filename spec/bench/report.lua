@@ -84,6 +84,19 @@ local function draw(lines)
   return table.concat(out, "\n")
 end
 
+-- How much of the CPU the run had, of rows and peers the least median: the rest went to others,
+-- who also emptied the caches.
+local function calm(results)
+  local least = 1
+  for _, result in ipairs(results) do
+    for _, one in ipairs(result.peers) do
+      least = math.min(least, one.ours)
+    end
+  end
+  return ("the run had %.0f %% of its CPU%s"):format(least * 100,
+    least < 0.95 and ": DISTURBED, take the figures again on a calm machine" or "")
+end
+
 local function as_text(results, peers, absent, options, where)
   local out = {
     ("%s; %s; %s; load %s before"):format(where.date, where.cpu, where.system, where.load),
@@ -95,6 +108,7 @@ local function as_text(results, peers, absent, options, where)
   for _, peer in ipairs(absent) do
     out[#out + 1] = ("%s: left out: %s"):format(peer.name, peer.why)
   end
+  out[#out + 1] = calm(results)
   out[#out + 1] = ""
   out[#out + 1] = draw(table_lines(results, compared(peers)))
   for _, result in ipairs(results) do
