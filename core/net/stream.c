@@ -240,6 +240,7 @@ void stream_close(struct stream *s)
  * peer still sends is dropped until it ends too. */
 struct farewell {
     struct timer timer;
+    struct later at_end; /* of the loop */
     struct stream *stream;
     uint64_t progress; /* when the timer was set */
     size_t dropped;
@@ -256,6 +257,7 @@ static void free_farewell(void *ptr)
 static void farewell_end(struct farewell *f)
 {
     timer_stop(&f->timer);
+    later_cancel(&f->at_end);
     loop_free_later(f->stream->loop, f, free_farewell);
     stream_close(f->stream);
 }
@@ -272,6 +274,11 @@ static void farewell_on_timer(struct timer *t)
     }
     f->progress = progress;
     timer_set(t, STALLED_MS);
+}
+
+static void farewell_at_end(struct later *d)
+{
+    farewell_end(container_of(d, struct farewell, at_end));
 }
 
 static void farewell_on_shut(struct stream *s)
@@ -329,6 +336,8 @@ void stream_close_gently(struct stream *s)
     f->stream = s;
     f->progress = stream_progress(s);
     timer_init(&f->timer, s->loop, farewell_on_timer);
+    later_init(&f->at_end, farewell_at_end);
+    loop_at_end(s->loop, &f->at_end);
     timer_set(&f->timer, s->shut_done ? LINGER_MS : STALLED_MS);
     s->events = &farewell_events;
     s->owner = f;

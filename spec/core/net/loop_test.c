@@ -378,6 +378,27 @@ static void freeing_a_loop_frees_what_was_put_off(void **state)
     assert_string_equal(trail, "f");
 }
 
+static void what_waits_for_the_end_runs_when_the_loop_is_freed(void **state)
+{
+    struct loop *second = loop_new();
+    struct lettered a, b;
+
+    (void)state;
+    lettered_init(&a, 'a');
+    lettered_init(&b, 'b');
+    later_init(&a.later, on_later_free);
+    later_init(&b.later, on_later);
+    loop_at_end(second, &a.later);
+    loop_at_end(second, &b.later);
+    later_cancel(&b.later);
+    loop_turn(second, 0);
+    assert_string_equal(trail, "");
+    loop_free(second);
+    assert_string_equal(trail, "l");
+    loop_turn(loop, 0);
+    assert_string_equal(trail, "lFf");
+}
+
 static void on_later_stop(struct later *d UNUSED)
 {
     loop_stop(loop);
@@ -499,6 +520,7 @@ int main(void)
         TEST(a_cancelled_later_does_not_run),
         TEST(frees_come_after_all_laters),
         TEST(freeing_a_loop_frees_what_was_put_off),
+        TEST(what_waits_for_the_end_runs_when_the_loop_is_freed),
         TEST(run_ends_after_the_turn_that_stopped_it),
         TEST(idle_runs_once_per_quiet_spell),
         TEST(a_busy_loop_is_not_idle),
