@@ -45,7 +45,7 @@ struct vm {
 };
 
 struct vm_options {
-    const char *lua_dir;               /* folder of demilune/*.lua */
+    const char *lua_dir;               /* the folder that holds demilune/ */
     const char *plugin_dirs;           /* ';'-joined folders, in order: plugin_path, then shipped ones come last */
     size_t memory_cap;
     int worker;
