@@ -15,7 +15,7 @@ set -eu
 
 FLAGS="-DLUAJIT_ENABLE_CHECKHOOK -DLUAJIT_ENABLE_LUA52COMPAT"
 CC=${DEMILUNE_LUAJIT_CC:-gcc}
-RECIPE=1 # raise it when this script builds differently
+RECIPE=2 # raise it when this script builds differently
 
 cache=${DEMILUNE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/demilune}/luajit
 source=$cache/source
@@ -78,7 +78,7 @@ build() {
         command -v dpkg-source >/dev/null || die "dpkg-source is missing (package dpkg-dev)"
         dpkg-source --no-check -x "$dsc" "$scratch/luajit" >"$scratch/log" 2>&1 &&
             env -u MAKEFLAGS -u MAKELEVEL make -C "$scratch/luajit/src" amalg BUILDMODE=static CC="$CC" \
-                CCDEBUG=-g XCFLAGS="$FLAGS" >>"$scratch/log" 2>&1 || {
+                CCDEBUG="-g -ffile-prefix-map=$scratch/=" XCFLAGS="$FLAGS" >>"$scratch/log" 2>&1 || {
             cat "$scratch/log" >&2
             die "the build failed"
         }
