@@ -8,7 +8,9 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
@@ -122,6 +124,15 @@ size_t stream_queued(const struct stream *s)
     return buf_len(&s->out);
 }
 
+uint64_t stream_progress(const struct stream *s)
+{
+    int unacknowledged = 0;
+
+    /* The kernel's buffer is megabytes large and asks for more only when much of it is free again. */
+    ioctl(s->fd, SIOCOUTQ, &unacknowledged);
+    return s->bytes_out - (uint64_t)unacknowledged;
+}
+
 /* With an empty queue. */
 static int finish_shutdown(struct stream *s)
 {
@@ -229,8 +240,9 @@ void stream_close(struct stream *s)
  * peer still sends is dropped until it ends too. */
 struct farewell {
     struct timer timer;
+    struct later at_end; /* of the loop */
     struct stream *stream;
-    uint64_t sent; /* bytes_out when the timer was set */
+    uint64_t progress; /* when the timer was set */
     size_t dropped;
 };
 
@@ -245,6 +257,7 @@ static void free_farewell(void *ptr)
 static void farewell_end(struct farewell *f)
 {
     timer_stop(&f->timer);
+    later_cancel(&f->at_end);
     loop_free_later(f->stream->loop, f, free_farewell);
     stream_close(f->stream);
 }
@@ -253,12 +266,19 @@ static void farewell_on_timer(struct timer *t)
 {
     struct farewell *f = container_of(t, struct farewell, timer);
 
-    if (f->stream->shut_done || f->stream->bytes_out == f->sent) {
+    uint64_t progress = stream_progress(f->stream);
+
+    if (f->stream->shut_done || progress == f->progress) {
         farewell_end(f);
         return;
     }
-    f->sent = f->stream->bytes_out;
+    f->progress = progress;
     timer_set(t, STALLED_MS);
+}
+
+static void farewell_at_end(struct later *d)
+{
+    farewell_end(container_of(d, struct farewell, at_end));
 }
 
 static void farewell_on_shut(struct stream *s)
@@ -314,8 +334,10 @@ void stream_close_gently(struct stream *s)
     f = calloc(1, sizeof(*f));
     REQUIRE(f != NULL);
     f->stream = s;
-    f->sent = s->bytes_out;
+    f->progress = stream_progress(s);
     timer_init(&f->timer, s->loop, farewell_on_timer);
+    later_init(&f->at_end, farewell_at_end);
+    loop_at_end(s->loop, &f->at_end);
     timer_set(&f->timer, s->shut_done ? LINGER_MS : STALLED_MS);
     s->events = &farewell_events;
     s->owner = f;
