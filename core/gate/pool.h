@@ -28,6 +28,7 @@ struct pool_env {
     struct dns *dns;
     struct mailbox *mailbox; /* of this worker */
     int nworkers;            /* the idle share: max_idle / nworkers, at least 1 */
+    int writer;              /* metrics */
 };
 
 struct pool *pool_new(const struct pool_env *env);

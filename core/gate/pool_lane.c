@@ -111,6 +111,7 @@ static struct pool_lane *lane_new(struct pool *p, struct upstream_live *live, st
     place_init(&lane->busy, lane);
     list_append(&lane->group->lanes, &lane->link);
     map_set(&p->lanes, key_slice(lane), lane);
+    timer_set(&p->sweeper, 0); /* it may have to come more often now */
     return lane;
 }
 
