@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The head of a request or a response, without a wire version. A codec fills it, the exchange changes it, another
+ * codec writes it. Connection-level fields never get past the codec: hop-by-hop fields and those that Connection
+ * names are taken out on reading, and the framing fields are written by the codec from body and content_length. */
+
+#ifndef DML_HTTP_MESSAGE_H
+#define DML_HTTP_MESSAGE_H
+
+#include "base/base.h"
+#include "base/slice.h"
+#include "http/headers.h"
+
+enum method {
+    METHOD_UNKNOWN,
+#define METHOD(name, text, safe, idempotent) METHOD_##name,
+#include "http/method.def"
+#undef METHOD
+    METHOD_COUNT
+};
+
+enum method method_parse(struct slice s);
+const char *method_text(enum method m);
+bool method_is_safe(enum method m);
+bool method_is_idempotent(enum method m);
+
+/* Reason phrase of a status ("Not Found"), "" when unknown. From status.def. */
+const char *status_text(int status);
+
+enum body_kind {
+    BODY_NONE,    /* no content at all */
+    BODY_LENGTH,  /* content_length bytes */
+    BODY_UNKNOWN, /* ends when it ends: chunked, until close, HTTP/2 without a length */
+    BODY_TUNNEL,  /* after 101 or an extended CONNECT: raw bytes both ways, end = half-close */
+};
+
+enum http_version { HTTP_10 = 10, HTTP_11 = 11, HTTP_2 = 20 };
+
+struct message {
+    struct headers headers;
+
+    /* request */
+    struct slice scheme;    /* "http" or "https" */
+    struct slice authority; /* Host or :authority as sent (port included); may be absent in HTTP/1.0 */
+    struct slice path;      /* as sent, from '/' to '?'; "*" for OPTIONS */
+    struct slice query;     /* behind '?', absent when there is no '?' */
+    enum method method;
+
+    /* response */
+    int status;
+    struct slice reason; /* HTTP/1 only; absent = the standard one */
+
+    /* both */
+    enum http_version version; /* that it came in */
+    enum body_kind body;
+    uint64_t content_length;   /* for BODY_LENGTH; for an answer to HEAD or a 304 what the field said, when has_length */
+    bool has_length;           /* a Content-Length field was there */
+    bool expects_continue;     /* request: Expect: 100-continue */
+    bool wants_websocket;      /* request: Upgrade: websocket by the rules; response: 101 to it */
+    bool te_trailers;          /* request: TE: trailers */
+};
+
+/* Limits that a server codec keeps (contract: limits). Read at each use: a reload may replace the struct. */
+struct http_limits {
+    uint32_t request_line;   /* bytes */
+    uint32_t request_head;   /* bytes, request line included */
+    uint32_t headers;        /* fields */
+    uint32_t header_timeout_ms;
+    uint32_t body_timeout_ms; /* default; the route may set its own in the wire */
+    uint32_t idle_timeout_ms;
+};
+
+#endif
