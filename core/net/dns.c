@@ -355,15 +355,16 @@ static int set_servers(struct dns *d, const char *const *servers, size_t n)
 static void open_channel(struct dns *d)
 {
     struct ares_options options = {
-        .flags = ARES_FLAG_STAYOPEN | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+        .flags = ARES_FLAG_STAYOPEN | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
         .timeout = (int)MAX(d->timeout_ms / (2 * TRIES), 50), /* doubled at the second try */
         .tries = TRIES,
         .lookups = (char *)"b",
         .sock_state_cb = on_socket_state,
         .sock_state_cb_data = d,
+        .ednspsz = 1232, /* 70 addresses in one datagram that no path fragments */
     };
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-               ARES_OPT_SOCK_STATE_CB;
+               ARES_OPT_SOCK_STATE_CB | ARES_OPT_EDNSPSZ;
 
     REQUIRE(ares_init_options(&d->channel, &options, mask) == ARES_SUCCESS);
 }
