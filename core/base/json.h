@@ -29,7 +29,7 @@ void json_object_end(struct json_writer *w);
 void json_array(struct json_writer *w);
 void json_array_end(struct json_writer *w);
 
-/* Strings and keys of invalid UTF-8 are ERR_ENCODING; the lossy forms (logs) write U+FFFD instead. */
+/* Invalid UTF-8 in a string or key is ERR_ENCODING; the lossy forms (logs) write U+FFFD instead. */
 void json_key(struct json_writer *w, struct slice key);
 void json_key_lossy(struct json_writer *w, struct slice key);
 void json_string(struct json_writer *w, struct slice s);

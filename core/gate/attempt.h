@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One try against one target: PICK -> CONNECT -> SEND -> WAIT -> VERDICT -> DONE (or BACKOFF, then a new attempt).
+ * It owns the client wire until the response is over. */
+
+#ifndef DML_GATE_ATTEMPT_H
+#define DML_GATE_ATTEMPT_H
+
+#include "base/base.h"
+#include "gate/pool.h"
+#include "http/wire.h"
+
+struct exchange;
+
+enum attempt_state {
+    ATTEMPT_PICK,    /* balance hooks, target */
+    ATTEMPT_CONNECT, /* waiting for a connection */
+    ATTEMPT_SEND,    /* the request goes out */
+    ATTEMPT_WAIT,    /* for the response head */
+    ATTEMPT_VERDICT, /* attempt hooks */
+    ATTEMPT_RELAY,   /* its response is the exchange's */
+    ATTEMPT_BACKOFF, /* delay before the next attempt */
+    ATTEMPT_DONE,
+};
+
+struct attempt {
+    /* borrowed */
+    struct exchange *exchange;
+    struct upstream *upstream;
+    struct target *target;    /* NULL until picked */
+    struct wire *wire;        /* NULL without connection */
+    struct message *response; /* head, when it came */
+    struct attempt *previous; /* earlier ones of the exchange, the latest first */
+    /* owned */
+    struct pool_claim claim;
+    /* state */
+    enum attempt_state state;
+    int number;   /* 1, 2, ... */
+    int err;      /* 0, or why it failed: ERR_REFUSED, ERR_RESET, ERR_TIMEOUT, ERR_PROTOCOL... */
+    bool claimed; /* a pool claim is open */
+    bool
+        is_fresh; /* second try on a fresh connection after a stale one: the same attempt to all outside */
+    bool head_sent;
+    bool ends_on_head; /* the response has no body */
+    bool retry;        /* verdict of an attempt hook */
+    uint32_t retry_delay_ms;
+    uint64_t backoff_until_us;
+    uint32_t connect_timeout_ms, timeout_ms; /* may be set by a balance hook */
+    struct headers *extra; /* headers of this attempt alone, set by a balance hook; or NULL */
+    uint64_t start_us, connected_us, head_us;
+};
+
+/* Begins the first or next attempt of x. */
+void attempt_start(struct exchange *x);
+
+/* After balance hooks / attempt hooks have run. */
+void attempt_picked(struct attempt *a);
+void attempt_judged(struct attempt *a);
+
+/* Is its wire ready for the request's body? */
+static inline bool attempt_takes_body(const struct attempt *a)
+{
+    return a->head_sent && a->wire;
+}
+
+/* ATTEMPT_BACKOFF: has its delay passed? (Else the timer is set again.) */
+bool attempt_backoff_over(struct attempt *a);
+
+/* Cuts it off: connection closed, claim cancelled, counted. */
+void attempt_abort(struct attempt *a, int why);
+
+/* The response is over: the connection goes back to its pool. */
+void attempt_release(struct attempt *a);
+
+/* The word that Lua and logs see for a->err: "connect", "reset", "timeout", "protocol"; NULL when 0. */
+const char *attempt_error_word(const struct attempt *a);
+
+#endif

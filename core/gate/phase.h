@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The phases of an exchange, and the table through which others run hooks in them. The gate knows nothing of what a
+ * hook is: the script floor fills the table in with Lua, tests with C functions.
+ *
+ * A hook's outcome lies in the exchange: a reply (exchange_reply), an attempt's verdict, a changed chunk. What run
+ * returns says only whether it has finished. */
+
+#ifndef DML_GATE_PHASE_H
+#define DML_GATE_PHASE_H
+
+#include "base/base.h"
+
+struct exchange;
+struct snapshot;
+struct plugin_use;
+struct conf;
+struct faults;
+
+enum phase {
+    PHASE_CERTIFICATE,
+    PHASE_REWRITE,
+    PHASE_ACCESS,
+    PHASE_BALANCE,
+    PHASE_ATTEMPT,
+    PHASE_RESPONSE,
+    PHASE_BODY,
+    PHASE_LOG,
+    PHASE_START,
+    PHASE_STOP,
+    PHASE_COUNT,
+    PHASE_NONE = PHASE_COUNT,
+};
+
+#define PHASE_BIT(p) (1u << (p))
+
+const char *phase_name(enum phase p);
+
+enum phase_result {
+    PHASE_DONE,   /* all hooks of the phase have run, or one has replied */
+    PHASE_WAITS,  /* exchange_phase_done will be called, from the loop */
+    PHASE_FAILED, /* a hook raised and its place does not say continue: the exchange ends in 500 */
+};
+
+/* One per worker and configuration (the worker's view of a snapshot: struct plan). */
+struct phase_host {
+    const struct phase_host_ops *ops;
+};
+
+struct phase_host_ops {
+    /* Runs the chain of the exchange for p. Only called when the exchange's chains have hooks of p. */
+    enum phase_result (*run)(struct phase_host *h, struct exchange *x, enum phase p);
+
+    /* The client left or a deadline passed while a hook waits: its wait and all later ones end with "cancelled".
+     * exchange_phase_done follows (perhaps before this returns). */
+    void (*cancel)(struct phase_host *h, struct exchange *x);
+
+    /* The exchange ends: forget what belongs to its handle. Called only when it ever ran a hook. */
+    void (*forget)(struct phase_host *h, struct exchange *x);
+
+    /* The plan is retired and the last exchange of it has ended. */
+    void (*free)(struct phase_host *h);
+};
+
+/* Asked while a snapshot is built, on the building thread. Implemented by the script floor; tests and a gateway
+ * without Lua have none. */
+struct plugin_host {
+    const struct plugin_host_ops *ops;
+};
+
+struct plugin_host_ops {
+    /* Loads the plugin `use->name`, checks use->config against its schema and compiles its templates; sets use->hooks.
+     * scope_params: the route's path parameters (NULL, 0 for global and consumer ones). Faults are added; returns false
+     * when there were any. */
+    bool (*check)(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
+                  size_t nparams, struct faults *faults);
+
+    /* Is `plugin` told to stand after `other`? (plugin's `after` list) */
+    bool (*stands_after)(struct plugin_host *h, const struct plugin_use *plugin,
+                         const struct plugin_use *other);
+
+    /* Does it guard (`guards = true`)? */
+    bool (*guards)(struct plugin_host *h, const struct plugin_use *plugin);
+};
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a route is: when it takes a request, and what it does with it. Immutable, in the snapshot's arena. */
+
+#ifndef DML_GATE_ROUTE_H
+#define DML_GATE_ROUTE_H
+
+#include "base/base.h"
+#include "base/slice.h"
+#include "gate/phase.h"
+
+struct conf;
+struct regex;
+struct selector;
+struct template;
+struct upstream;
+
+/* One place where a plugin is enabled. An instance of it exists in each worker's VM, found by index. */
+struct plugin_use {
+    struct slice name;
+    const struct conf *config; /* checked, or NULL */
+    const struct conf *place;  /* the list item, for messages */
+    struct slice path;         /* "routes[2].plugins[0]" */
+    struct slice scope;        /* "global", "route:NAME", "consumer:NAME": what its counters belong to */
+    uint32_t index;            /* in the snapshot */
+    uint32_t hooks;            /* bit per enum phase, told by the plugin host */
+    bool continues_on_error;   /* on_error: continue */
+};
+
+/* Plugins in the order in which they run. */
+struct chain {
+    struct plugin_use **uses;
+    uint32_t n;
+    uint32_t hooks;  /* union of the uses' */
+    uint32_t index;  /* of chains in the snapshot: what the plan's functions are found by */
+};
+
+enum path_kind { PATH_PATTERN, PATH_REGEX };
+
+struct route_path {
+    struct slice text;         /* as written */
+    enum path_kind kind;
+    const struct regex *regex;
+    struct slice *params;      /* names, in order; for a regex its named groups */
+    uint32_t nparams;
+};
+
+struct route_header {
+    struct slice name, value;
+};
+
+enum route_action { ROUTE_PROXY, ROUTE_RESPOND, ROUTE_REDIRECT };
+
+struct route {
+    struct slice name;
+    uint32_t index;
+    const struct conf *place;
+
+    struct slice *hosts; /* lower case; "*.x" = one or more labels; none = any */
+    uint32_t nhosts;
+    struct route_path *paths; /* none = any path */
+    uint32_t npaths;
+    uint64_t methods; /* bit per enum method; 0 = any; GET includes HEAD already */
+    struct route_header *headers;
+    uint32_t nheaders;
+
+    enum route_action action;
+    struct upstream *upstream;          /* ROUTE_PROXY */
+    const struct template *rewrite;     /* or NULL */
+    struct slice strip_prefix;          /* or absent */
+    int status;                         /* ROUTE_RESPOND, ROUTE_REDIRECT */
+    struct route_header_template *respond_headers;
+    uint32_t nrespond_headers;
+    const struct template *respond_body; /* or NULL */
+    const struct template *redirect_to;  /* NULL = the same URL on https */
+
+    uint32_t timeout_ms;      /* 0 = none */
+    uint64_t request_body;    /* bytes */
+    uint64_t buffered_body;
+    uint32_t body_timeout_ms;
+    uint32_t log_timeout_ms;
+
+    struct chain chain; /* global + route */
+};
+
+struct route_header_template {
+    struct slice name;
+    const struct template *value;
+};
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The configuration as the gateway uses it: immutable, in one arena, counted. Built from a checked conf tree on the
+ * control or builder thread; the worker's view of it (functions of hooks, balancers) is struct plan in gateway.h. */
+
+#ifndef DML_GATE_SNAPSHOT_H
+#define DML_GATE_SNAPSHOT_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "gate/conf.h"
+#include "gate/phase.h"
+#include "gate/route.h"
+#include "gate/router.h"
+#include "gate/upstream.h"
+#include "http/message.h"
+#include "net/addr.h"
+#include "net/dns.h"
+
+struct listener_conf {
+    struct slice text; /* as written */
+    struct addr addr;
+    uint32_t index;
+    const struct conf *place;
+};
+
+struct store_conf {
+    struct slice name;
+    uint64_t bytes;
+};
+
+struct consumer {
+    struct slice name;
+    uint32_t index;
+    struct slice *groups;
+    uint32_t ngroups;
+    const struct conf *credentials; /* map: plugin name -> list */
+    const struct conf *place;
+    struct chain chain;             /* its plugins, or empty */
+};
+
+struct snapshot {
+    struct arena *arena;
+    atomic_int refs;
+    uint64_t version;      /* 1, 2, ... in this process */
+    struct slice id;       /* hash of the text, for people */
+    struct conf *conf;
+
+    int workers;           /* resolved: never 0 */
+    enum log_level log_level;
+    enum log_format log_format;
+    uint32_t drain_delay_ms, drain_timeout_ms;
+
+    struct listener_conf *listeners;
+    uint32_t nlisteners;
+    struct slice admin_address, admin_token; /* absent = off */
+    struct addr admin_addr;
+
+    struct http_limits limits;
+    uint64_t request_body, buffered_body; /* defaults; routes have theirs */
+    uint32_t log_timeout_ms;
+    uint32_t connections;
+
+    uint32_t script_time_budget_ms, script_hang_timeout_ms;
+    uint64_t script_memory;
+    struct store_conf *stores;
+    uint32_t nstores;
+    uint64_t metrics_max_series;
+    struct dns_options dns;
+    struct cidr *outbound_deny;
+    uint32_t noutbound_deny;
+    struct cidr *trusted_proxies;
+    uint32_t ntrusted_proxies;
+    struct slice *plugin_path;
+    uint32_t nplugin_path;
+
+    struct upstream **upstreams; /* inline ones too */
+    uint32_t nupstreams;
+    struct map upstreams_by_name;
+    struct plugin_use **uses;
+    uint32_t nuses;
+    struct chain **chains;       /* every chain, by its index */
+    uint32_t nchains;
+    struct chain global;         /* the global plugins alone: rewrite, and requests that have no route */
+    struct route **routes;       /* in file order */
+    uint32_t nroutes;
+    struct router *router;
+    struct consumer **consumers;
+    uint32_t nconsumers;
+    struct map consumers_by_name;
+};
+
+/* What a snapshot is built from and with. */
+struct snapshot_source {
+    const char *path;           /* file, or */
+    struct slice text;          /* text, with name and dir */
+    const char *name, *dir;
+    int workers;                /* overrides the file when > 0 */
+    /* Called once the settings that plugins need (plugin_path) are read; NULL or returning NULL = no plugins known. */
+    struct plugin_host *(*plugin_host)(void *arg, const struct snapshot *partly);
+    void *arg;
+};
+
+/* Loads, checks, builds: everything that `run` would. On faults NULL, and all of them are in *faults (whose arena must
+ * outlive its use). Takes references on targets and upstream_lives. */
+struct snapshot *snapshot_load(const struct snapshot_source *source, struct faults *faults);
+
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot *s);
+
+struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name);
+struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name);
+
+#endif
