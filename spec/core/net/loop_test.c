@@ -244,9 +244,7 @@ static void a_crowd_of_timers_fires_exactly_when_each_is_due(void **state)
                 timer_deinit(&m->timer);
                 m->due_ms = 0;
                 break;
-            default:
-                timer_set(&m->timer, delay);
-                m->due_ms = clock_ms() + delay;
+            default: timer_set(&m->timer, delay); m->due_ms = clock_ms() + delay; break;
             }
         }
         pass_ms((int)rand_below(3000));
@@ -474,7 +472,8 @@ static void a_busy_loop_is_not_idle(void **state)
     close(fds[1]);
 }
 
-/* The descriptor stays open and readable; without the loop's forgetting it would end the wait at once. */
+/* The descriptor stays open and readable; without the loop's forgetting it would end the wait at
+ * once. */
 static void a_forgotten_descriptor_wakes_nobody(void **state)
 {
     uint64_t start;
