@@ -414,9 +414,8 @@ static void an_expired_answer_does_not_hide_that_the_name_has_gone(void **state)
 static void the_hosts_file_comes_first_and_its_changes_are_seen(void **state)
 {
     (void)state;
-    write_hosts(
-        "# comment\n192.0.2.77\tone.test  Alias.test # more\r\n"
-        "2001:db8::77 one.test\nnonsense one.test\n");
+    write_hosts("# comment\n192.0.2.77\tone.test  Alias.test # more\r\n"
+                "2001:db8::77 one.test\nnonsense one.test\n");
     clock_advance_ms(1001);
     expect("one.test", 0, "192.0.2.77 2001:db8::77");
     expect("alias.TEST", 0, "192.0.2.77");
