@@ -92,8 +92,10 @@ struct outbound *shelf_take(struct shelf *s, struct upstream_live *l)
         }
     }
     pthread_mutex_unlock(&s->lock);
-    if (found)
+    if (found) {
+        found->owner = NULL;
         upstream_live_unref(l);
+    }
     return found;
 }
 

@@ -193,13 +193,14 @@ static void invalid_utf8_is_refused_or_replaced(void **state)
                  "{\"\xef\xbf\xbd\":\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\xe2\x82\xac\"}");
 }
 
-/* Each byte at each place of a long string: what is looked for eight at a time must not be missed. */
+/* Each byte at each place of a long string: what is looked for eight at a time must not be
+ * missed. */
 static void every_byte_is_found_wherever_it_stands(void **state)
 {
     (void)state;
     for (int c = 0; c < 256; c++) {
         for (size_t at = 0; at < 20; at++) {
-            char text[20], expected[40];
+            char text[20], expected[64];
             memset(text, 'x', sizeof(text));
             text[at] = (char)c;
             const char *with = c == '"'    ? "\\\""
