@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Target llhttp: the parser's three files from Debian's package. Strict mode is
+# not optional: the loose one accepts what request smuggling is made of.
+
+execute_process(COMMAND ${CMAKE_CURRENT_LIST_DIR}/llhttp.sh
+  OUTPUT_VARIABLE llhttp_prefix RESULT_VARIABLE llhttp_fault OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(llhttp_fault)
+  message(FATAL_ERROR "llhttp is missing: run core/install-dependencies")
+endif()
+
+add_library(llhttp STATIC
+  ${llhttp_prefix}/share/llhttp/api.c
+  ${llhttp_prefix}/share/llhttp/http.c
+  ${llhttp_prefix}/share/llhttp/llhttp.c)
+target_include_directories(llhttp SYSTEM PUBLIC ${llhttp_prefix}/share/include/llhttp)
+target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
+target_compile_options(llhttp PRIVATE -O3 -w)

@@ -1,0 +1,3 @@
+-- Files and functions that are still too long. A number here may only become smaller.
+return {
+}
