@@ -37,6 +37,7 @@ struct loop {
     void *idle_arg;
     /* state */
     struct list later;
+    struct list at_end;
     uint64_t wait_ms; /* of this turn */
     int epoll_fd;     /* libev's own */
     bool stopped;
@@ -92,6 +93,7 @@ struct loop *loop_new(void)
 
     REQUIRE(l != NULL);
     list_init(&l->later);
+    list_init(&l->at_end);
     timers_init(&l->timers);
     l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     REQUIRE(l->ev != NULL);
@@ -103,11 +105,11 @@ struct loop *loop_new(void)
     return l;
 }
 
-static void run_laters(struct loop *l)
+static void run_laters(struct list *list)
 {
     struct list *link;
 
-    while ((link = list_pop(&l->later))) {
+    while ((link = list_pop(list))) {
         struct later *d = container_of(link, struct later, link);
         d->fn(d);
     }
@@ -125,8 +127,9 @@ static void free_doomed(struct loop *l)
 
 void loop_free(struct loop *l)
 {
+    run_laters(&l->at_end);
     while (!list_is_empty(&l->later) || l->doomed.n > 0) {
-        run_laters(l);
+        run_laters(&l->later);
         free_doomed(l);
     }
     ev_timer_stop(l->ev, &l->alarm);
@@ -201,7 +204,7 @@ static void turn(struct loop *l, int max_wait_ms)
     wait_for_events(l);
     note_idleness(l);
     timers_fire(&l->timers);
-    run_laters(l);
+    run_laters(&l->later);
     free_doomed(l);
 }
 
@@ -241,6 +244,12 @@ void loop_later(struct loop *l, struct later *d)
 {
     if (list_is_empty(&d->link))
         list_append(&l->later, &d->link);
+}
+
+void loop_at_end(struct loop *l, struct later *d)
+{
+    if (list_is_empty(&d->link))
+        list_append(&l->at_end, &d->link);
 }
 
 void later_cancel(struct later *d)

@@ -76,6 +76,9 @@ void later_init(struct later *d, later_fn fn);
 void loop_later(struct loop *l, struct later *d);
 void later_cancel(struct later *d);
 
+/* fn runs in loop_free, unless cancelled before: for what has no owner but the loop. */
+void loop_at_end(struct loop *l, struct later *d);
+
 /* fn(ptr) after this turn's end-of-turn queue. ptr stays readable until then. */
 void loop_free_later(struct loop *l, void *ptr, void (*fn)(void *ptr));
 

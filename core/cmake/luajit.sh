@@ -6,8 +6,8 @@
 # compiled loop) and the Lua 5.2 metamethods. The archive and the result stay
 # in a cache outside all build folders, so a machine compiles it once.
 #
-#   cmake/luajit.sh            print the folder of the built library, making it if need be
-#   cmake/luajit.sh --fetch    only see to it that the source archive is in the cache
+#   core/cmake/luajit.sh            print the folder of the built library, making it if need be
+#   core/cmake/luajit.sh --fetch    only see to it that the source archive is in the cache
 #
 # The machine's APT settings are not touched, and root is not needed.
 
@@ -15,7 +15,7 @@ set -eu
 
 FLAGS="-DLUAJIT_ENABLE_CHECKHOOK -DLUAJIT_ENABLE_LUA52COMPAT"
 CC=${DEMILUNE_LUAJIT_CC:-gcc}
-RECIPE=1 # raise it when this script builds differently
+RECIPE=2 # raise it when this script builds differently
 
 cache=${DEMILUNE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/demilune}/luajit
 source=$cache/source
@@ -78,7 +78,7 @@ build() {
         command -v dpkg-source >/dev/null || die "dpkg-source is missing (package dpkg-dev)"
         dpkg-source --no-check -x "$dsc" "$scratch/luajit" >"$scratch/log" 2>&1 &&
             env -u MAKEFLAGS -u MAKELEVEL make -C "$scratch/luajit/src" amalg BUILDMODE=static CC="$CC" \
-                CCDEBUG=-g XCFLAGS="$FLAGS" >>"$scratch/log" 2>&1 || {
+                CCDEBUG="-g -ffile-prefix-map=$scratch/=" XCFLAGS="$FLAGS" >>"$scratch/log" 2>&1 || {
             cat "$scratch/log" >&2
             die "the build failed"
         }
