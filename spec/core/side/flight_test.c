@@ -282,35 +282,46 @@ static void runner_step(struct runner *r, struct mailbox *mailbox)
     }
 }
 
+struct worker {
+    struct loop *loop;
+    struct mailbox *mailbox;
+};
+
 static void *run(void *arg)
 {
     struct runner runners[CALLERS] = {0};
-    struct loop *loop = arg;
-    struct mailbox *mailbox = mailbox_new(loop, NULL);
+    struct worker *w = arg;
     bool all = false;
 
     while (!all) {
         all = true;
         for (int i = 0; i < CALLERS; i++) {
-            runner_step(&runners[i], mailbox);
+            runner_step(&runners[i], w->mailbox);
             all &= runners[i].done >= RUNS && runners[i].state == RESTS;
         }
-        loop_turn(loop, 0);
+        loop_turn(w->loop, 0);
     }
-    mailbox_free(mailbox);
-    loop_free(loop);
     return NULL;
 }
 
 static void with_many_workers_one_at_a_time_runs_and_nobody_is_forgotten(void **state)
 {
     pthread_t threads[THREADS];
+    struct worker workers[THREADS];
     (void)state;
 
+    for (int i = 0; i < THREADS; i++) {
+        workers[i].loop = loop_new();
+        workers[i].mailbox = mailbox_new(workers[i].loop, NULL);
+    }
     for (int i = 0; i < THREADS; i++)
-        pthread_create(&threads[i], NULL, run, loop_new());
+        pthread_create(&threads[i], NULL, run, &workers[i]);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    for (int i = 0; i < THREADS; i++) {
+        mailbox_free(workers[i].mailbox);
+        loop_free(workers[i].loop);
+    }
     assert_int_equal(inside, 0);
 }
 
