@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The public JSON parsing corpus (spec/data/json-test-suite): y_ files are accepted, n_ files refused, i_ files
- * either, and what is accepted reads the same after our writer has written it. Runs at the project's root. */
+/* The public JSON parsing corpus (spec/data/json-test-suite): y_ files are accepted, n_ files
+ * refused, i_ files either, and what is accepted reads the same after our writer has written it.
+ * Runs at the project's root. */
 
 #include <dirent.h>
 #include <stdio.h>
