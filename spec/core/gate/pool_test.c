@@ -569,6 +569,34 @@ static void draining_closes_what_is_idle_and_what_becomes_so(void **state)
     atomic_store(&targets[0]->drained, false);
 }
 
+static struct wish late[2];
+
+static void ask_late(void)
+{
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ask(&late[i], 1 + i, 0), ERR_AGAIN);
+}
+
+static void who_looks_at_the_shelf_just_before_it_is_filled_is_seen(void **state)
+{
+    struct wish a, b;
+    (void)state;
+
+    up.max_connections = 2;
+    up.keepalive.max_idle = 4;
+    get(&a, 0, 0);
+    get(&b, 0, 0);
+    fake_outbound_carry(a.o);
+    fake_outbound_carry(b.o);
+    fake_outbound_at_detach(ask_late); /* one is on its way to the shelf */
+    turn_all();
+    for (int i = 0; i < 2; i++) {
+        assert_true(late[i].got && late[i].err == 0);
+        fake_outbound_carry(late[i].o);
+    }
+    assert_int_equal(fake_outbound_made(), 2);
+}
+
 static void a_pool_may_go_while_a_grant_is_on_its_way(void **state)
 {
     struct wish a, b, c;
@@ -671,6 +699,7 @@ int main(void)
         T(a_name_that_does_not_resolve_is_said),
         T(the_deadline_covers_the_name),
         T(draining_closes_what_is_idle_and_what_becomes_so),
+        T(who_looks_at_the_shelf_just_before_it_is_filled_is_seen),
         T(a_pool_may_go_while_a_grant_is_on_its_way),
         T(a_pool_may_go_while_it_is_asked_for_idle_ones),
         T(workers_together_reuse_nearly_always),
