@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -49,6 +50,7 @@ static int tear_down(void **state)
         loop_free(loops[i]);
     }
     flights_free(flights);
+    assert_int_equal(check_failures(), 0);
     return 0;
 }
 
