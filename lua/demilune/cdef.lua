@@ -138,8 +138,13 @@ int dml_param_name(struct gateway *g, double handle, int index, struct dml_slice
 int dml_param(struct gateway *g, double handle, const char *name, size_t len, struct dml_slice *out);
 int dml_query_value(struct gateway *g, double handle, const char *name, size_t len, struct dml_slice *out);
 int dml_consumer_group(struct gateway *g, double handle, int index, struct dml_slice *out);
-enum dml_side { DML_REQUEST, DML_RESPONSE };
-enum dml_header_op { DML_HEADER_SET = 0, DML_HEADER_ADD = 2, DML_HEADER_REMOVE = 4 };
+enum dml_side {
+    DML_REQUEST,
+    DML_RESPONSE,
+    DML_ATTEMPT_RESPONSE,
+    DML_ATTEMPT_REQUEST,
+};
+enum dml_header_op { DML_HEADER_SET = 0, DML_HEADER_ADD = 4, DML_HEADER_REMOVE = 8 };
 struct dml_field {
     struct dml_slice name, value;
 };
@@ -149,6 +154,7 @@ int dml_header_next(struct gateway *g, double handle, int side, int index, const
                             struct dml_field *out);
 int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name, size_t namelen,
                               const char *value, size_t valuelen);
+int dml_header_is_core(const char *name, size_t len);
 int dml_reply_begin(struct gateway *g, double handle);
 int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen, const char *value,
                              size_t valuelen);
@@ -167,12 +173,6 @@ int dml_attempt_text(struct gateway *g, double handle, int number, int which, st
 double dml_attempt_number(struct gateway *g, double handle, int number, int which);
 int dml_attempt_set_timeout(struct gateway *g, double handle, int number, int which, double seconds);
 int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr, size_t len);
-int dml_attempt_header_set(struct gateway *g, double handle, const char *name, size_t namelen,
-                                   const char *value, size_t valuelen);
-int dml_attempt_header_get(struct gateway *g, double handle, int number, const char *name, size_t len,
-                                   struct dml_slice *out);
-int dml_attempt_response_next(struct gateway *g, double handle, int index, const char *name, size_t len,
-                                      struct dml_field *out);
 int dml_retry(struct gateway *g, double handle, double delay);
 ]],
 }
