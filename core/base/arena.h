@@ -38,10 +38,11 @@ struct slice arena_vprintf(struct arena *a, const char *fmt, va_list args);
 /* fn(arg) runs in arena_free. */
 void arena_on_free(struct arena *a, arena_cleanup_fn fn, void *arg);
 
-/* Takes over a block from a pool: it is given back to `pool` with the arena. Costs no allocation. */
+/* Takes over a block from a pool: it is given back to `pool` with the arena, after the cleanups have run. Costs no
+ * heap allocation while the arena has room for a note of 24 bytes. */
 void arena_adopt(struct arena *a, struct blocks *pool, void *block);
 
-/* The same for malloc'ed memory. */
+/* The same for malloc'ed memory (whose size arena_size does not know). */
 void arena_adopt_heap(struct arena *a, void *ptr);
 
 /* Bytes taken from the heap and the pool so far. */

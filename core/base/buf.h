@@ -30,10 +30,11 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline struct slice buf_slice(const struct buf *b)
 {
-    return slice_of(b->mem + b->start, b->end - b->start);
+    return slice_of(b->mem ? b->mem + b->start : "", b->end - b->start);
 }
 
-/* ERR_FULL when the cap would be passed; then nothing is added. */
+/* ERR_FULL when the cap would be passed, ERR_NOMEM when the heap refuses; then nothing is added. The text must not
+ * be part of this buffer. */
 MUST_CHECK int buf_add(struct buf *b, struct slice s);
 MUST_CHECK int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -17,13 +17,15 @@ uint64_t clock_ms(void);      /* monotonic milliseconds */
 uint64_t clock_us(void);      /* monotonic microseconds */
 uint64_t clock_wall_ms(void); /* milliseconds since 1970 UTC */
 
-/* Read now, not cached (about 25 ns). */
+/* Read now, not cached (about 25 ns); what a thread without a loop uses. */
 uint64_t clock_us_now(void);
+uint64_t clock_wall_ms_now(void);
 
 /* CPU time of the calling thread in microseconds. */
 uint64_t clock_cpu_us(void);
 
-/* Tests: from now on all threads see the real clocks plus this offset. */
+/* Tests: moves all clocks but the CPU time. Calls add up. The calling thread sees it at once, another one when it
+ * refreshes next. */
 void clock_advance_ms(int64_t by);
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), cached per second and thread; 29 bytes. */

@@ -19,7 +19,7 @@ struct json_writer {
     int err;
     int depth;
     int indent;           /* spaces per level; 0 = compact */
-    uint8_t state[128];   /* what each open level expects next */
+    uint8_t state[129];   /* what each open level expects next; [0] is outside of all */
 };
 
 void json_writer_init(struct json_writer *w, struct buf *out, int indent);
@@ -27,22 +27,26 @@ void json_object(struct json_writer *w);
 void json_object_end(struct json_writer *w);
 void json_array(struct json_writer *w);
 void json_array_end(struct json_writer *w);
-void json_key(struct json_writer *w, struct slice key);
+void json_key(struct json_writer *w, struct slice key);       /* invalid UTF-8: ERR_ENCODING */
+void json_key_lossy(struct json_writer *w, struct slice key); /* invalid UTF-8 becomes U+FFFD (logs) */
 void json_string(struct json_writer *w, struct slice s); /* invalid UTF-8: ERR_ENCODING */
 void json_string_lossy(struct json_writer *w, struct slice s); /* invalid UTF-8 becomes U+FFFD (logs) */
 void json_int(struct json_writer *w, int64_t n);
 void json_number(struct json_writer *w, double n); /* shortest form that reads back the same; not finite: ERR_ARG */
 void json_bool(struct json_writer *w, bool b);
 void json_null(struct json_writer *w);
-void json_raw(struct json_writer *w, struct slice json); /* already JSON */
+void json_raw(struct json_writer *w, struct slice json); /* one value, already JSON */
+
+/* The first error, or ERR_ARG when the text is not one whole value. */
 MUST_CHECK int json_writer_end(struct json_writer *w);
 
-/* Appends s as a quoted JSON string, lossy. For hot log paths. */
+/* Appends s as a quoted JSON string, lossy. For hot log paths. ERR_FULL leaves a part of it in `out`. */
 MUST_CHECK int json_quote(struct buf *out, struct slice s);
 
 /* Pull reader. json_read gives one event after another; JSON_END after the one whole value, trailing blanks
  * allowed. Strings are decoded into `scratch` when they have escapes, else they point into the text; they are
- * valid until the next call. */
+ * valid until the next call. A \u escape that is half a surrogate pair is ERR_ENCODING. Equal keys of an object are
+ * the caller's matter. After an error the reader is not called again. */
 enum json_event {
     JSON_OBJECT = 1,
     JSON_OBJECT_END,
@@ -69,7 +73,7 @@ struct json_reader {
     uint8_t expect;
     struct slice string;  /* of JSON_KEY and JSON_STRING */
     double number;        /* of JSON_NUMBER */
-    bool is_int;          /* the number is an integer within +-2^53 */
+    bool is_int;          /* it was written without fraction and exponent and is within +-2^53 */
 };
 
 /* max_depth at most 512. A byte-order mark is refused. */

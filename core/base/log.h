@@ -2,7 +2,10 @@
 
 /* The operator's log: one line per event with level, text and key=value fields, as JSON or text, to stderr.
  * Thread-safe: a line is one write(2). Repeats of one place are rate-limited (10 a second for each call site;
- * what was held back is counted in the next line's "suppressed"). Access logs are another thing (gate). */
+ * what was held back is counted in the next line's "suppressed"). Texts share 64 KiB a line, 8 KiB each; what
+ * is longer is cut. Access logs are another thing (gate).
+ *   {"ts":"2026-11-21T13:39:35.123Z","level":"warn","event":"upstream.connect","msg":"can't connect","port":80}
+ *   2026-11-21T13:39:35.123Z WARN upstream.connect: can't connect port=80 */
 
 #ifndef DML_BASE_LOG_H
 #define DML_BASE_LOG_H
