@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A bump allocator. The arena's own struct, its allocations and its notes about cleanups and adopted memory all
- * live in its blocks, so a request that fits the first block (which the worker recycles) allocates nothing. What
- * is large gets a heap block of its own, lest it waste the rest of the current one; otherwise heap blocks double
- * up to a limit. Cleanups run before any memory goes, as they may look at all of it. */
+/* A bump allocator. The arena's own struct, its allocations and its notes about cleanups and
+ * adopted memory all live in its blocks, so a request that fits the first block (which the worker
+ * recycles) allocates nothing. What is large gets a heap block of its own, lest it waste the rest
+ * of the current one; otherwise heap blocks double up to a limit. Cleanups run before any memory
+ * goes, as they may look at all of it. */
 
 #include "base/arena.h"
 

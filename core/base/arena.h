@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Bump allocator with cleanup callbacks. Everything allocated from it dies together. One per exchange, one per
- * snapshot. The struct itself lives at the start of its first block. Not thread-safe; a finished arena may be
- * handed to another thread and read by many. */
+/* Bump allocator with cleanup callbacks. Everything allocated from it dies together. One per
+ * exchange, one per snapshot. The struct itself lives at the start of its first block. Not
+ * thread-safe; a finished arena may be handed to another thread and read by many. */
 
 #ifndef DML_BASE_ARENA_H
 #define DML_BASE_ARENA_H
@@ -38,8 +38,8 @@ struct slice arena_vprintf(struct arena *a, const char *fmt, va_list args);
 /* fn(arg) runs in arena_free. */
 void arena_on_free(struct arena *a, arena_cleanup_fn fn, void *arg);
 
-/* Takes over a block from a pool: it is given back to `pool` with the arena, after the cleanups have run. Costs no
- * heap allocation while the arena has room for a note of 24 bytes. */
+/* Takes over a block from a pool: it is given back to `pool` with the arena, after the cleanups
+ * have run. Costs no heap allocation while the arena has room for a note of 24 bytes. */
 void arena_adopt(struct arena *a, struct blocks *pool, void *block);
 
 /* The same for malloc'ed memory (whose size arena_size does not know). */

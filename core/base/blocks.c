@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The free list is a chain through the first word of each free block, so it costs no memory of its own. The rest
- * of a free block is poisoned for AddressSanitizer: recycling must not hide a use after free. */
+/* The free list is a chain through the first word of each free block, so it costs no memory of its
+ * own. The rest of a free block is poisoned for AddressSanitizer: recycling must not hide a use
+ * after free. */
 
 #include "base/blocks.h"
 

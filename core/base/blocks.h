@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A free list of memory blocks of one size. One per worker and size; never shared by threads. What a request
- * needs first (receive buffer, arena) comes from here, last in first out, so it is warm in the cache. */
+/* A free list of memory blocks of one size. One per worker and size; never shared by threads. What
+ * a request needs first (receive buffer, arena) comes from here, last in first out, so it is warm
+ * in the cache. */
 
 #ifndef DML_BASE_BLOCKS_H
 #define DML_BASE_BLOCKS_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A byte queue in one piece of memory. Room comes from three places, in this order: behind the content, in front
- * of it (the content moves, at most every half turn of the memory while there is a choice), from a larger piece.
- * One byte more than `size` is always allocated, so that buf_take can put its NUL. */
+/* A byte queue in one piece of memory. Room comes from three places, in this order: behind the
+ * content, in front of it (the content moves, at most every half turn of the memory while there is
+ * a choice), from a larger piece. One byte more than `size` is always allocated, so that buf_take
+ * can put its NUL. */
 
 #include "base/buf.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Growable contiguous byte queue with a hard cap: written at the end, read from the front. Holds no memory
- * while empty and released. */
+/* Growable contiguous byte queue with a hard cap: written at the end, read from the front. Holds no
+ * memory while empty and released. */
 
 #ifndef DML_BASE_BUF_H
 #define DML_BASE_BUF_H
@@ -33,12 +33,13 @@ static inline struct slice buf_slice(const struct buf *b)
     return slice_of(b->mem ? b->mem + b->start : "", b->end - b->start);
 }
 
-/* ERR_FULL when the cap would be passed, ERR_NOMEM when the heap refuses; then nothing is added. The text must not
- * be part of this buffer. */
+/* ERR_FULL when the cap would be passed, ERR_NOMEM when the heap refuses; then nothing is added.
+ * The text must not be part of this buffer. */
 MUST_CHECK int buf_add(struct buf *b, struct slice s);
 MUST_CHECK int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Room for at least n more bytes; *out points at it. The caller then calls buf_commit. ERR_FULL as above. */
+/* Room for at least n more bytes; *out points at it. The caller then calls buf_commit. ERR_FULL as
+ * above. */
 MUST_CHECK int buf_reserve(struct buf *b, size_t n, char **out);
 void buf_commit(struct buf *b, size_t n);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What happens when a REQUIRE or a CHECK fails. A failing CHECK may sit on the request path and fail a million
- * times, so each place is logged once: places are remembered in a small table, and when that is full (which
- * takes more bugs than we want to read about) further ones are only counted. */
+/* What happens when a REQUIRE or a CHECK fails. A failing CHECK may sit on the request path and
+ * fail a million times, so each place is logged once: places are remembered in a small table, and
+ * when that is full (which takes more bugs than we want to read about) further ones are only
+ * counted. */
 
 #include "base/check.h"
 
@@ -23,9 +24,11 @@ static int nplaces;
 static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint_fast64_t failures;
 
-static void report(const char *event, const char *file, int line, const char *func, const char *cond)
+static void report(const char *event, const char *file, int line, const char *func,
+                   const char *cond)
 {
-    const struct log_field fields[] = {LOG_C("file", file), LOG_I("line", line), LOG_C("function", func)};
+    const struct log_field fields[] = {LOG_C("file", file), LOG_I("line", line),
+                                       LOG_C("function", func)};
 
     log_write(NULL, LOG_ERROR, event, slice_from(cond), fields, COUNT_OF(fields));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Each thread keeps what it last read, in thread-local storage of the cheapest model (the program is never
- * dlopen'ed): reading the cached time is one load. The offset that tests set is added when a clock is read. */
+/* Each thread keeps what it last read, in thread-local storage of the cheapest model (the program
+ * is never dlopen'ed): reading the cached time is one load. The offset that tests set is added when
+ * a clock is read. */
 
 #include "base/clock.h"
 
@@ -11,10 +12,10 @@
 #include "base/text.h"
 
 struct clock_cache {
-    uint64_t us;      /* 0: never read in this thread */
+    uint64_t us; /* 0: never read in this thread */
     uint64_t ms;
     uint64_t wall_ms;
-    uint64_t date_s;  /* the second that `date` shows */
+    uint64_t date_s; /* the second that `date` shows */
     char date[30];
 };
 

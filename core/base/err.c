@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Tables made from err.def, and the translation of what the system reports. An unknown code is a bug of the
- * caller, but the answer to a client must not depend on it: it becomes "unknown" and 500. */
+/* Tables made from err.def, and the translation of what the system reports. An unknown code is a
+ * bug of the caller, but the answer to a client must not depend on it: it becomes "unknown" and
+ * 500. */
 
 #include "base/err.h"
 
@@ -41,30 +42,22 @@ int err_from_errno(int errno_value)
     switch (errno_value) {
     case EAGAIN: /* EWOULDBLOCK is the same number on Linux */
     case EINTR:
-    case EINPROGRESS:
-        return ERR_AGAIN;
+    case EINPROGRESS: return ERR_AGAIN;
     case ENOMEM:
-    case ENOBUFS:
-        return ERR_NOMEM;
+    case ENOBUFS: return ERR_NOMEM;
     case EMFILE:
-    case ENFILE:
-        return ERR_LIMIT;
+    case ENFILE: return ERR_LIMIT;
     case EPIPE:
     case ECONNRESET:
-    case ECONNABORTED:
-        return ERR_RESET;
+    case ECONNABORTED: return ERR_RESET;
     case ECONNREFUSED:
-    case ENOENT: /* a unix socket whose server is away */
-        return ERR_REFUSED;
+    case ENOENT: /* a unix socket whose server is away */ return ERR_REFUSED;
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
     case EHOSTDOWN:
-    case EADDRNOTAVAIL:
-        return ERR_UNREACHABLE;
-    case ETIMEDOUT:
-        return ERR_TIMEOUT;
-    default:
-        return ERR_SYSTEM;
+    case EADDRNOTAVAIL: return ERR_UNREACHABLE;
+    case ETIMEDOUT: return ERR_TIMEOUT;
+    default: return ERR_SYSTEM;
     }
 }

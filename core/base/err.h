@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Error codes. An operation returns 0 (or a count) or one of these negative values; the texts and the HTTP
- * statuses come from err.def. */
+/* Error codes. An operation returns 0 (or a count) or one of these negative values; the texts and
+ * the HTTP statuses come from err.def. */
 
 #ifndef DML_BASE_ERR_H
 #define DML_BASE_ERR_H
@@ -22,10 +22,12 @@ enum err {
 #undef ERR
 };
 
-/* The stable word of a code ("timeout"); "ok" for 0 and above, "unknown" for a code that does not exist. */
+/* The stable word of a code ("timeout"); "ok" for 0 and above, "unknown" for a code that does not
+ * exist. */
 const char *err_word(int code);
 
-/* The status that the gateway answers when this code ends an exchange; 500 for a code that does not exist. */
+/* The status that the gateway answers when this code ends an exchange; 500 for a code that does not
+ * exist. */
 int err_status(int code);
 
 /* Translates an errno value of a socket call (ECONNREFUSED, EPIPE, ...) into a code. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* hash_keyed is SipHash with one round a word and three at the end (Aumasson and Bernstein): with a key that
- * clients cannot know, they cannot make keys collide. hash_stable is XXH64 (Collet): four lanes of 8 bytes, then
- * the rest, then an avalanche; it must give the same number on every machine, or targets would be chosen
- * differently by each gateway. Both read little-endian words. */
+/* hash_keyed is SipHash with one round a word and three at the end (Aumasson and Bernstein): with a
+ * key that clients cannot know, they cannot make keys collide. hash_stable is XXH64 (Collet): four
+ * lanes of 8 bytes, then the rest, then an avalanche; it must give the same number on every
+ * machine, or targets would be chosen differently by each gateway. Both read little-endian
+ * words. */
 
 #include "base/hash.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* hash_keyed: SipHash-1-3 with a key drawn at process start; for tables that see foreign keys (hash flooding).
- * hash_stable: XXH64-like, the same on every machine and run; for consistent hashing, never for tables. */
+/* hash_keyed: SipHash-1-3 with a key drawn at process start; for tables that see foreign keys (hash
+ * flooding). hash_stable: XXH64, the same on every machine and run; for consistent hashing,
+ * never for tables. */
 
 #ifndef DML_BASE_HASH_H
 #define DML_BASE_HASH_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The writer. Each open level remembers what may come next, so commas, colons and line breaks are put here and a
- * misuse (a value where a key belongs) is found instead of written. Strings are copied in runs: bytes that stand
- * for themselves are looked for eight at a time, which is nearly all of any log. The reader is json_read.c. */
+/* The writer. Each open level remembers what may come next, so commas, colons and line breaks are
+ * put here and a misuse (a value where a key belongs) is found instead of written. Strings are
+ * copied in runs: bytes that stand for themselves are looked for eight at a time, which is nearly
+ * all of any log. The reader is json_read.c. */
 
 #include "base/json.h"
 
@@ -23,8 +24,9 @@ enum state {
 
 #define EACH_BYTE(b) (0x0101010101010101u * (uint64_t)(b))
 
-/* True when none of the 8 bytes at p is a control, a quote, a backslash or not ASCII. Subtracting borrows into bit
- * 7 of a byte below the subtrahend; that is exact as long as no byte had bit 7 before, which is asked too. */
+/* True when none of the 8 bytes at p is a control, a quote, a backslash or not ASCII. Subtracting
+ * borrows into bit 7 of a byte below the subtrahend; that is exact as long as no byte had bit 7
+ * before, which is asked too. */
 static inline bool are_plain(const char *p)
 {
     uint64_t w;
@@ -57,7 +59,8 @@ static size_t run_end(struct slice s, size_t i)
 /* Writes what stands for the byte c, which cannot stand for itself; out has room for 6. */
 static size_t put_escape(uint8_t c, char *out)
 {
-    static const char letters[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    static const char letters[32] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
 
     if (c >= 0x80) { /* U+FFFD */
         memcpy(out, "\xef\xbf\xbd", 3);
@@ -142,9 +145,7 @@ static bool begin_value(struct json_writer *w)
     uint8_t *state = &w->state[w->depth];
 
     switch (*state) {
-    case TOP_VALUE:
-        *state = TOP_DONE;
-        break;
+    case TOP_VALUE: *state = TOP_DONE; break;
     case ARRAY_NEXT:
         put(w, SLICE(","));
         new_line(w);
@@ -153,11 +154,8 @@ static bool begin_value(struct json_writer *w)
         *state = ARRAY_NEXT;
         new_line(w);
         break;
-    case OBJECT_VALUE:
-        *state = OBJECT_NEXT_KEY;
-        break;
-    default:
-        note(w, ERR_ARG);
+    case OBJECT_VALUE: *state = OBJECT_NEXT_KEY; break;
+    default: note(w, ERR_ARG);
     }
     return w->err == 0;
 }
@@ -174,7 +172,8 @@ static void open_level(struct json_writer *w, struct slice bracket, enum state s
     put(w, bracket);
 }
 
-static void close_level(struct json_writer *w, struct slice bracket, enum state empty, enum state filled)
+static void close_level(struct json_writer *w, struct slice bracket, enum state empty,
+                        enum state filled)
 {
     if (w->err)
         return;

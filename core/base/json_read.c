@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The reader: a small state machine that is asked for one event after another, so that a caller builds what it
- * wants (a Lua table, a struct) with no tree in between, and nesting costs a byte a level instead of stack. */
+/* The reader: a small state machine that is asked for one event after another, so that a caller
+ * builds what it wants (a Lua table, a struct) with no tree in between, and nesting costs a byte a
+ * level instead of stack. */
 
 #include "base/json.h"
 
@@ -103,7 +104,8 @@ static int read_number(struct json_reader *r)
         return rc;
     /* 2^53 + 1 reads as 2^53: only the digits tell. */
     int64_t n;
-    r->is_int = is_whole && text_to_i64(text, &n) == 0 && n >= -(int64_t)MAX_INT && n <= (int64_t)MAX_INT;
+    r->is_int =
+        is_whole && text_to_i64(text, &n) == 0 && n >= -(int64_t)MAX_INT && n <= (int64_t)MAX_INT;
     after_value(r);
     return JSON_NUMBER;
 }
@@ -150,7 +152,8 @@ static int read_code_point(struct json_reader *r, char *out)
         return low;
     if (low < 0xdc00 || low > 0xdfff)
         return ERR_ENCODING;
-    return (int)put_utf8(0x10000 + ((uint32_t)(high - 0xd800) << 10) + (uint32_t)(low - 0xdc00), out);
+    return (int)put_utf8(0x10000 + ((uint32_t)(high - 0xd800) << 10) + (uint32_t)(low - 0xdc00),
+                         out);
 }
 
 /* Behind a backslash: adds to scratch what the escape stands for. */
@@ -171,7 +174,8 @@ static int read_escape(struct json_reader *r)
     return n < 0 ? n : buf_add(&r->scratch, slice_of(text, (size_t)n));
 }
 
-/* Moves pos to what ends a run of plain characters: a quote, a backslash, or what may not be there. */
+/* Moves pos to what ends a run of plain characters: a quote, a backslash, or what may not be
+ * there. */
 static struct slice read_run(struct json_reader *r)
 {
     size_t from = r->pos;
@@ -233,20 +237,15 @@ static int read_value(struct json_reader *r)
 
     switch (c) {
     case '{':
-    case '[':
-        return open_level(r, (char)c);
+    case '[': return open_level(r, (char)c);
     case '"':
         rc = read_string(r);
         after_value(r);
         return rc < 0 ? rc : JSON_STRING;
-    case 't':
-        return read_word(r, SLICE("true"), JSON_TRUE);
-    case 'f':
-        return read_word(r, SLICE("false"), JSON_FALSE);
-    case 'n':
-        return read_word(r, SLICE("null"), JSON_NULL);
-    default:
-        return read_number(r);
+    case 't': return read_word(r, SLICE("true"), JSON_TRUE);
+    case 'f': return read_word(r, SLICE("false"), JSON_FALSE);
+    case 'n': return read_word(r, SLICE("null"), JSON_NULL);
+    default: return read_number(r);
     }
 }
 
@@ -283,15 +282,10 @@ int json_read(struct json_reader *r)
 {
     skip_blanks(r);
     switch (r->expect) {
-    case NOTHING:
-        return r->pos == r->text.len ? JSON_END : ERR_SYNTAX;
-    case NEXT_OR_END:
-        return read_next(r);
-    case KEY_OR_END:
-        return peek(r) == '}' ? close_level(r) : read_key(r);
-    case VALUE_OR_END:
-        return peek(r) == ']' ? close_level(r) : read_value(r);
-    default:
-        return read_value(r);
+    case NOTHING: return r->pos == r->text.len ? JSON_END : ERR_SYNTAX;
+    case NEXT_OR_END: return read_next(r);
+    case KEY_OR_END: return peek(r) == '}' ? close_level(r) : read_key(r);
+    case VALUE_OR_END: return peek(r) == ']' ? close_level(r) : read_value(r);
+    default: return read_value(r);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Intrusive double list. A link that is in no list points at itself, so removing twice is harmless. */
+/* Intrusive double list. A link that is in no list points at itself, so removing twice is
+ * harmless. */
 
 #ifndef DML_BASE_LIST_H
 #define DML_BASE_LIST_H

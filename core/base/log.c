@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One line per event, made in one piece of memory and written by one write(2), so that lines of several threads
- * and of the supervisor do not mix. A place that repeats itself is held back after ten lines a second. Nothing a
- * client sent can forge a line: values are quoted as JSON as soon as they hold anything but plain characters. */
+/* One line per event, made in one piece of memory and written by one write(2), so that lines of
+ * several threads and of the supervisor do not mix. A place that repeats itself is held back after
+ * ten lines a second. Nothing a client sent can forge a line: values are quoted as JSON as soon as
+ * they hold anything but plain characters. */
 
 #include "base/log.h"
 
@@ -47,7 +48,8 @@ void log_configure(enum log_level level, enum log_format format)
 {
     atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
     atomic_store_explicit(&current_format, (int)format, memory_order_relaxed);
-    atomic_store_explicit(&has_colours, format == LOG_TEXT && isatty(STDERR_FILENO), memory_order_relaxed);
+    atomic_store_explicit(&has_colours, format == LOG_TEXT && isatty(STDERR_FILENO),
+                          memory_order_relaxed);
 }
 
 enum log_level log_level(void)
@@ -72,8 +74,9 @@ void log_capture(void (*fn)(void *arg, enum log_level level, struct slice line),
     pthread_mutex_unlock(&capture_lock);
 }
 
-/* May this place write now? *suppressed: how many lines it held back before. Threads may race here; then a line
- * more or less gets through. The clocks are read afresh: not every thread that logs has a loop. */
+/* May this place write now? *suppressed: how many lines it held back before. Threads may race here;
+ * then a line more or less gets through. The clocks are read afresh: not every thread that logs has
+ * a loop. */
 static bool is_allowed(struct log_site *site, uint32_t *suppressed)
 {
     uint64_t now = clock_us_now() / 1000;
@@ -112,18 +115,14 @@ static void json_field(struct json_writer *w, const struct log_field *field, siz
         else
             json_null(w);
         break;
-    case LOG_FIELD_INT:
-        json_int(w, field->i);
-        break;
+    case LOG_FIELD_INT: json_int(w, field->i); break;
     case LOG_FIELD_NUM:
         if (isfinite(field->d))
             json_number(w, field->d);
         else
             json_null(w);
         break;
-    case LOG_FIELD_BOOL:
-        json_bool(w, field->i);
-        break;
+    case LOG_FIELD_BOOL: json_bool(w, field->i); break;
     }
 }
 
@@ -161,7 +160,8 @@ static int write_json(struct buf *out, const struct line *line, const char *date
     return json_writer_end(&w);
 }
 
-/* Is s readable as it stands, without quotes? In a value a blank or "=" would look like the next field. */
+/* Is s readable as it stands, without quotes? In a value a blank or "=" would look like the next
+ * field. */
 static bool is_plain(struct slice s, bool is_value)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -190,12 +190,9 @@ static int text_field(struct buf *out, const struct log_field *field, size_t *le
     switch (field->type) {
     case LOG_FIELD_STR:
         return field->s.ptr ? text_value(out, cut(field->s, left), true) : buf_add(out, SLICE("-"));
-    case LOG_FIELD_INT:
-        return buf_printf(out, "%lld", (long long)field->i);
-    case LOG_FIELD_NUM:
-        return buf_printf(out, "%g", field->d);
-    default:
-        return buf_add(out, field->i ? SLICE("true") : SLICE("false"));
+    case LOG_FIELD_INT: return buf_printf(out, "%lld", (long long)field->i);
+    case LOG_FIELD_NUM: return buf_printf(out, "%g", field->d);
+    default: return buf_add(out, field->i ? SLICE("true") : SLICE("false"));
     }
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The operator's log: one line per event with level, text and key=value fields, as JSON or text, to stderr.
- * Thread-safe: a line is one write(2). Repeats of one place are rate-limited (10 a second for each call site;
- * what was held back is counted in the next line's "suppressed"). Texts share 64 KiB a line, 8 KiB each; what
- * is longer is cut. Access logs are another thing (gate).
- *   {"ts":"2026-11-21T13:39:35.123Z","level":"warn","event":"upstream.connect","msg":"can't connect","port":80}
- *   2026-11-21T13:39:35.123Z WARN upstream.connect: can't connect port=80 */
+/* The operator's log: one line per event with level, text and key=value fields, as JSON or text, to
+ * stderr. Thread-safe: a line is one write(2). Repeats of one place are rate-limited (10 a second
+ * for each call site; what was held back is counted in the next line's "suppressed"). Texts share
+ * 64 KiB a line, 8 KiB each; what is longer is cut. Access logs are another thing (gate).
+ *   {"ts":"2026-11-21T13:39:35.123Z","level":"warn","event":"tls","msg":"old file","days":80}
+ *   2026-11-21T13:39:35.123Z WARN tls: old file days=80 */
 
 #ifndef DML_BASE_LOG_H
 #define DML_BASE_LOG_H
@@ -16,7 +16,8 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 enum log_format { LOG_JSON, LOG_TEXT };
 
-/* Process-wide; before threads start or at a reload (atomics). Colours are used for LOG_TEXT on a terminal. */
+/* Process-wide; before threads start or at a reload (atomics). Colours are used for LOG_TEXT on a
+ * terminal. */
 void log_configure(enum log_level level, enum log_format format);
 enum log_level log_level(void);
 int log_level_parse(struct slice s); /* level or ERR_SYNTAX */
@@ -46,7 +47,8 @@ struct log_site {
 };
 
 /* LOG_WARN("upstream.connect", "can't connect", LOG_S("upstream", name), LOG_I("port", port));
- * The first argument is the stable event name (dotted, lower case), the second the text for people. */
+ * The first argument is the stable event name (dotted, lower case), the second the text for
+ * people. */
 #define LOG_AT(level, event, text, ...) \
     do { \
         if ((level) >= log_level()) { \

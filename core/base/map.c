@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Linear probing with the full hash kept in each entry, so that a probe compares bytes only when 64 bits agree.
- * Removing shifts the followers back instead of leaving tombstones: a map that lives for months and changes all
- * the time does not get slower. At most three quarters are used. */
+/* Linear probing with the full hash kept in each entry, so that a probe compares bytes only when 64
+ * bits agree. Removing shifts the followers back instead of leaving tombstones: a map that lives
+ * for months and changes all the time does not get slower. At most three quarters are used. */
 
 #include "base/map.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Hash map from text to pointer (open addressing, keyed hash). Keys are borrowed: the owner of the map keeps
- * their bytes alive as long as the entry. Not thread-safe; safe for many readers when nobody writes. */
+/* Hash map from text to pointer (open addressing, keyed hash). Keys are borrowed: the owner of the
+ * map keeps their bytes alive as long as the entry. Not thread-safe; safe for many readers when
+ * nobody writes. */
 
 #ifndef DML_BASE_MAP_H
 #define DML_BASE_MAP_H

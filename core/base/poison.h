@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Tells AddressSanitizer which bytes of memory that we recycle ourselves are out of bounds at the moment: a
- * pooled block that was given back, the part of an arena that is not handed out yet. Without the sanitizer this
- * is nothing. */
+/* Tells AddressSanitizer which bytes of memory that we recycle ourselves are out of bounds at the
+ * moment: a pooled block that was given back, the part of an arena that is not handed out yet.
+ * Without the sanitizer this is nothing. */
 
 #ifndef DML_BASE_POISON_H
 #define DML_BASE_POISON_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two sources, both per thread. The fast one is xoshiro256** (Blackman and Vigna), for spreading load and adding
- * jitter. The secure one hands out the kernel's bytes from a buffer, so that a request id costs no system call,
- * and forgets each byte it has handed out. A process that forks goes on to exec at once, so no two processes
- * share either state. */
+/* Two sources, both per thread. The fast one is xoshiro256** (Blackman and Vigna), for spreading
+ * load and adding jitter. The secure one hands out the kernel's bytes from a buffer, so that a
+ * request id costs no system call, and forgets each byte it has handed out. A process that forks
+ * goes on to exec at once, so no two processes share either state. */
 
 #include "base/rand.h"
 
@@ -65,8 +65,8 @@ uint64_t rand_u64(void)
     return result;
 }
 
-/* The high half of a 32 x 32 bit product is uniform once the few low halves that would favour some results are
- * drawn again (Lemire). */
+/* The high half of a 32 x 32 bit product is uniform once the few low halves that would favour some
+ * results are drawn again (Lemire). */
 uint32_t rand_below(uint32_t n)
 {
     uint64_t product = (rand_u64() >> 32) * n;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Text views: compare, find, split. Header names are compared without case on every request, so that comparison
- * folds eight letters at a time; list fields are walked in place, nothing here allocates but slice_dup. */
+/* Text views: compare, find, split. Header names are compared without case on every request, so
+ * that comparison folds eight letters at a time; list fields are walked in place, nothing here
+ * allocates but slice_dup. */
 
 #include "base/slice.h"
 
@@ -25,8 +26,9 @@ static uint32_t load32(const char *p)
     return w;
 }
 
-/* Lower case in each byte that is an ASCII capital. Adding to the low seven bits carries into bit 7 exactly where
- * a byte is at least 'A', or above 'Z'; a byte is a capital when only the first is so. Bit 5 makes it small. */
+/* Lower case in each byte that is an ASCII capital. Adding to the low seven bits carries into bit 7
+ * exactly where a byte is at least 'A', or above 'Z'; a byte is a capital when only the first is
+ * so. Bit 5 makes it small. */
 static uint64_t fold(uint64_t w)
 {
     uint64_t low = w & EACH_BYTE(0x7f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Pointer + length views of text owned elsewhere. Not NUL-terminated. A slice with ptr NULL is "absent"; one
- * with len 0 and a pointer is "empty". */
+/* Pointer + length views of text owned elsewhere. Not NUL-terminated. A slice with ptr NULL is
+ * "absent"; one with len 0 and a pointer is "empty". */
 
 #ifndef DML_BASE_SLICE_H
 #define DML_BASE_SLICE_H
@@ -57,12 +57,12 @@ ssize_t slice_find(struct slice s, struct slice needle);
 /* Without leading and trailing SP and HTAB. */
 struct slice slice_trim(struct slice s);
 
-/* Takes the text before the next `sep` out of *rest into *part and moves *rest behind it. False when *rest is
- * absent. The last part leaves *rest absent, so "a," gives "a" and "". */
+/* Takes the text before the next `sep` out of *rest into *part and moves *rest behind it. False
+ * when *rest is absent. The last part leaves *rest absent, so "a," gives "a" and "". */
 bool slice_split(struct slice *rest, char sep, struct slice *part);
 
-/* Next element of a comma-separated list field (RFC 9110, 5.6.1), quoted strings respected, trimmed, empty
- * elements skipped. False at the end. */
+/* Next element of a comma-separated list field (RFC 9110, 5.6.1), quoted strings respected,
+ * trimmed, empty elements skipped. False at the end. */
 bool slice_next_token(struct slice *rest, struct slice *token);
 
 /* True when the list field `list` has `token`, compared without case. */

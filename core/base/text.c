@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Characters and plain codings: hex, percent, UTF-8, tokens, and how near two words are. Numbers, base64, dates
- * and units have files of their own (text_number.c, text_base64.c, text_date.c, text_unit.c). */
+/* Characters and plain codings: hex, percent, UTF-8, tokens, and how near two words are. Numbers,
+ * base64, dates and units have files of their own (text_number.c, text_base64.c, text_date.c,
+ * text_unit.c). */
 
 #include "base/text.h"
 
@@ -108,7 +109,8 @@ static bool is_tail(uint8_t c)
     return (c & 0xc0) == 0x80;
 }
 
-/* RFC 3629, 4: the second byte's range shuts out overlong forms, surrogates and what is above U+10FFFF. */
+/* RFC 3629, 4: the second byte's range shuts out overlong forms, surrogates and what is above
+ * U+10FFFF. */
 size_t text_utf8_len(struct slice s, size_t at)
 {
     const uint8_t *p = (const uint8_t *)s.ptr + at;
@@ -159,8 +161,8 @@ static int min3(int a, int b, int c)
 
 #define MAX_WORD 64
 
-/* Three rows of the usual table: a transposition looks two rows back. Longer texts are no words: they are as far
- * apart as the longer one is long. */
+/* Three rows of the usual table: a transposition looks two rows back. Longer texts are no words:
+ * they are as far apart as the longer one is long. */
 int text_distance(struct slice a, struct slice b)
 {
     int rows[3][MAX_WORD + 1];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Base64 (RFC 4648) in both alphabets. Decoding is strict: one text for one value, so a token cannot be written
- * in two ways. That means no blanks, no stray padding, and zero in the bits that the last character has too many. */
+/* Base64 (RFC 4648) in both alphabets. Decoding is strict: one text for one value, so a token
+ * cannot be written in two ways. That means no blanks, no stray padding, and zero in the bits that
+ * the last character has too many. */
 
 #include "base/text.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Dates of HTTP and of logs. The calendar is computed here: the C library's functions depend on locale and time
- * zone, or take a lock. Years are counted from March, so that the leap day is the last one of its year. */
+/* Dates of HTTP and of logs. The calendar is computed here: the C library's functions depend on
+ * locale and time zone, or take a lock. Years are counted from March, so that the leap day is the
+ * last one of its year. */
 
 #include "base/text.h"
 
@@ -152,8 +153,9 @@ static bool take_name(struct slice *s, const char *names, int n, int *out)
 
 static bool take_clock(struct slice *s, struct date *d)
 {
-    return take_number(s, 2, &d->hour) && take_text(s, SLICE(":")) && take_number(s, 2, &d->minute) &&
-           take_text(s, SLICE(":")) && take_number(s, 2, &d->second);
+    return take_number(s, 2, &d->hour) && take_text(s, SLICE(":")) &&
+           take_number(s, 2, &d->minute) && take_text(s, SLICE(":")) &&
+           take_number(s, 2, &d->second);
 }
 
 /* "06 Nov 1994 08:49:37 GMT", behind "Sun, ". */
@@ -165,7 +167,8 @@ static bool take_fixdate(struct slice *s, struct date *d)
            take_text(s, SLICE(" GMT"));
 }
 
-/* RFC 9110, 5.6.7: a year that seems more than 50 years in the future is the last one with these digits. */
+/* RFC 9110, 5.6.7: a year that seems more than 50 years in the future is the last one with these
+ * digits. */
 static int full_year(int two_digits)
 {
     struct date now;
@@ -220,6 +223,7 @@ int text_to_http_date(struct slice s, time_t *out)
                                           : take_rfc850_date(&s, weekday, &d);
     if (!ok || s.len || !is_real(&d))
         return ERR_SYNTAX;
-    *out = days_from_date(d.year, d.month, d.day) * DAY_S + d.hour * 3600 + d.minute * 60 + d.second;
+    *out =
+        days_from_date(d.year, d.month, d.day) * DAY_S + d.hour * 3600 + d.minute * 60 + d.second;
     return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Decimal numbers, whole and with a fraction. The C library reads and writes what is hard; here are the grammar
- * (strtod takes far too much), the easy cases, which are nearly all, and the search for the shortest text. */
+/* Decimal numbers, whole and with a fraction. The C library reads and writes what is hard; here are
+ * the grammar (strtod takes far too much), the easy cases, which are nearly all, and the search for
+ * the shortest text. */
 
 #include "base/text.h"
 
@@ -72,7 +73,7 @@ size_t text_from_i64(int64_t n, char *out)
 /* What the grammar finds: value = digits * 10^exponent when it is `easy`. */
 struct decimal {
     uint64_t digits;
-    int ndigits;  /* significant ones */
+    int ndigits; /* significant ones */
     int exponent;
     bool is_negative;
 };

@@ -77,10 +77,17 @@ int text_to_duration_us(struct slice s, uint64_t *out)
 
 int text_to_size(struct slice s, uint64_t *out)
 {
-    static const struct unit units[] = {
-        {"", 1},         {"B", 1},         {"kB", 1000},         {"KB", 1000},
-        {"MB", 1000000}, {"GB", 1000000000}, {"TB", 1000000000000}, {"KiB", 1ull << 10},
-        {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}};
+    static const struct unit units[] = {{"", 1},
+                                        {"B", 1},
+                                        {"kB", 1000},
+                                        {"KB", 1000},
+                                        {"MB", 1000000},
+                                        {"GB", 1000000000},
+                                        {"TB", 1000000000000},
+                                        {"KiB", 1ull << 10},
+                                        {"MiB", 1ull << 20},
+                                        {"GiB", 1ull << 30},
+                                        {"TiB", 1ull << 40}};
     size_t n = number_len(s);
     const struct unit *unit = find_unit(units, COUNT_OF(units), slice_from_index(s, n));
     uint64_t count;

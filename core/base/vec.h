@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Typed growable array on the heap: struct { T *items; size_t n, cap; } made by VEC(T). Grows by doubling;
- * allocation of what the program itself chooses cannot fail. */
+/* Typed growable array on the heap: struct { T *items; size_t n, cap; } made by VEC(T). Grows by
+ * doubling; allocation of what the program itself chooses cannot fail. */
 
 #ifndef DML_BASE_VEC_H
 #define DML_BASE_VEC_H
