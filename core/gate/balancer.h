@@ -18,7 +18,12 @@ struct balancer_ops {
 
 struct balancer {
     const struct balancer_ops *ops;
+    bool *may_use; /* one per endpoint: where upstream_pick writes what takes part */
 };
+
+/* For the algorithms: fills the common part. */
+void balancer_init(struct balancer *b, const struct balancer_ops *ops, struct arena *a,
+                   const struct upstream *u);
 
 /* By u->balance; in the plan's arena. `seed` differs between workers so that they do not march in step. */
 struct balancer *balancer_new(struct arena *a, const struct upstream *u, uint32_t seed);

@@ -30,11 +30,18 @@ struct target {
     atomic_uint errors_in_row;
     atomic_ullong ejected_until_ms; /* monotonic; 0 = not ejected */
     atomic_bool drained;        /* by the admin endpoint */
-    atomic_ullong requests, failures, opened;
+    atomic_ullong requests, failures; /* counted by upstream_report */
+    atomic_ullong opened;             /* connections, counted by the pool */
 };
 
-/* Finds the target of this identity or makes it. Control or builder thread; takes a lock. */
+/* Finds the target of this identity or makes it. Control or builder thread; takes a lock. host: a name, an IP address
+ * (a v6 one with or without brackets), or "unix:/path" (then port is 0). */
 struct target *target_ref(struct slice protocol, struct slice host, uint16_t port);
+
+/* One more reference for who has one already. Any thread, no lock. */
+struct target *target_hold(struct target *t);
+
+/* Any thread. The last one closes what lies on the shelf. */
 void target_unref(struct target *t);
 
 /* Takes part in balancing: neither drained nor ejected now. */

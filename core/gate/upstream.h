@@ -32,8 +32,8 @@ struct upstream_live {
     atomic_int refs;
     atomic_int connections;  /* open or opening, over all workers */
     atomic_int pending;      /* waiting for a connection */
-    atomic_int ejected;      /* endpoints passively ejected now */
-    struct slot_queue *queue; /* workers that wait for a freed slot */
+    atomic_int shelved;      /* idle ones on the shelves of its targets */
+    struct slot_queue *queue; /* claims of all workers that wait for a freed slot */
 };
 
 struct upstream {
@@ -58,16 +58,19 @@ struct upstream {
     struct upstream_live *live;
 };
 
+/* As target_ref, _hold and _unref; the identity is the name. */
 struct upstream_live *upstream_live_ref(struct slice name);
+struct upstream_live *upstream_live_hold(struct upstream_live *l);
 void upstream_live_unref(struct upstream_live *l);
 
-/* What an attempt's end means for the endpoint's health (contract: health.passive). */
+/* What an attempt's end means for the endpoint's health (contract: health.passive; the judging is health.h's). Counts
+ * it in t->requests and t->failures too. Once per attempt, any thread. */
 enum attempt_outcome { OUTCOME_OK, OUTCOME_ERROR };
 void upstream_report(struct upstream *u, struct target *t, enum attempt_outcome outcome);
 
 /* Chooses among the usable endpoints; with none usable (all ejected) among those not drained: a wrong ejection must
  * not turn into an outage. `tried`: targets of earlier attempts, avoided while others are left. hash: for BALANCE_HASH.
- * ERR_NO_TARGET. */
+ * An endpoint of weight 0 is never chosen. ERR_NO_TARGET. */
 MUST_CHECK int upstream_pick(struct upstream *u, struct balancer *b, uint64_t hash, struct target *const *tried,
                              size_t ntried, struct target **out);
 

@@ -13,7 +13,7 @@
 #include "base/base.h"
 #include "base/slice.h"
 
-/* header.def: HEADER(NAME, "lower-case-name", flags). HEADER_OTHER is 0. */
+/* header.def: HEADER(NAME, "Canonical-Name", flags). HEADER_OTHER is 0. */
 enum header_id {
     HEADER_OTHER,
 #define HEADER(name, text, flags) HEADER_##name,

@@ -14,13 +14,16 @@
 struct loop;
 struct listener;
 
-/* Opens, binds and listens (backlog: the system's maximum). *fd is non-blocking, close-on-exec. On failure
+/* Opens, binds and listens (backlog: the system's maximum). *fd is non-blocking, close-on-exec; TCP connections that
+ * it accepts have TCP_NODELAY. An IPv6 socket takes IPv6 only. A unix socket that nobody serves any more is replaced;
+ * it can't be bound twice: workers share one by dup(2). On failure
  * ERR_SYSTEM with errno set (EADDRINUSE, EACCES, EADDRNOTAVAIL). Port 0 lets the system choose: read it back with
  * listener_address. With `shared`, further sockets may bind the same address (SO_REUSEPORT). */
 MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
 MUST_CHECK int listener_address(int fd, struct addr *out);
 
-/* Connections in all workers against the cap; at the cap accepting pauses until one closes. */
+/* Connections in all workers against the cap; at the cap accepting pauses until one closes (in another worker: looked
+ * at every 10 ms). */
 struct listener_quota {
     atomic_int open;
     int max;
@@ -40,6 +43,8 @@ void listener_released(struct listener *ln);
 
 /* Accepts what is already in the backlog, then stops watching; the descriptor is closed by listener_free. */
 void listener_drain(struct listener *ln);
+
+/* Closes it. Its connections live on, and listener_released is still called for each. */
 void listener_free(struct listener *ln);
 
 #endif

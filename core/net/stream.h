@@ -31,17 +31,18 @@ enum { STREAM_FULL = 1 };
 struct stream_events {
     void (*on_readable)(struct stream *s);
     void (*on_room)(struct stream *s);            /* the write queue is below the low-water mark again */
-    void (*on_lost)(struct stream *s, int err);   /* writing failed later; only stream_close is left to do */
+    void (*on_lost)(struct stream *s, int err);   /* writing failed later; only stream_close is left to do, but
+                                                     stream_recv may still give what had arrived */
 };
 
 struct stream_ops {
     const char *name;
     ssize_t (*recv)(struct stream *s, void *mem, size_t len);
     ssize_t (*send)(struct stream *s, const struct iovec *iov, int n); /* bytes taken by the kernel, or ERR_AGAIN... */
-    int (*shutdown)(struct stream *s);
-    void (*watch)(struct stream *s, bool read, bool write); /* which readiness is wanted */
-    void (*move)(struct stream *s, struct loop *l);         /* NULL: leave the loop and its epoll set */
-    void (*free)(struct stream *s);
+    int (*shutdown)(struct stream *s); /* 0, ERR_AGAIN (once more when writable) or another code */
+    void (*watch)(struct stream *s);   /* s->reading and s->writing have changed */
+    void (*move)(struct stream *s, struct loop *l); /* NULL: leave the loop and its epoll set; else join, see s->reading */
+    void (*free)(struct stream *s);    /* at the end of the turn; closes the descriptor */
 };
 
 struct stream {
@@ -56,6 +57,8 @@ struct stream {
     bool reading, writing; /* watched for */
     bool full;             /* STREAM_FULL was said, on_room is owed */
     bool shut;             /* stream_shutdown was asked for */
+    bool shut_done;        /* and has reached the kernel */
+    bool broken;           /* writing has failed */
     bool closed;
     int fd;
     uint64_t bytes_in, bytes_out;
@@ -63,8 +66,11 @@ struct stream {
 
 #define STREAM_HIGH_WATER (256 * KIB)
 #define STREAM_LOW_WATER (64 * KIB)
+#define STREAM_HARD_CAP (64 * MIB)
 
-/* Bytes read (> 0), ERR_AGAIN, ERR_CLOSED (end of stream: the peer will send no more), ERR_RESET, ERR_TLS. */
+/* Bytes read (> 0), ERR_AGAIN, ERR_CLOSED (end of stream: the peer will send no more), ERR_RESET, ERR_TLS. Fewer bytes
+ * than asked for: the kernel had no more, there is no need to ask again. After the end or a failure the stream is
+ * paused by itself. */
 ssize_t stream_recv(struct stream *s, void *mem, size_t len);
 
 /* Sends all pieces in order, one system call when the kernel takes them. 0, STREAM_FULL (all is queued; hold
@@ -84,8 +90,9 @@ void stream_resume(struct stream *s);
 /* Closes now; what is queued is lost. */
 void stream_close(struct stream *s);
 
-/* Sends what is queued, half-closes, then reads and drops what the peer still sends (at most 1 MiB and 2 s in all)
- * before closing, so that a last answer is not destroyed by a reset. The owner is done with it at once. */
+/* Sends what is queued (until the peer takes nothing for 10 s), half-closes, then reads and drops what the peer still
+ * sends (at most 1 MiB and 2 s in all) before closing, so that a last answer is not destroyed by a reset. The owner is done with it at once; what it owns
+ * may be freed. */
 void stream_close_gently(struct stream *s);
 
 /* For connections that change workers: takes an idle stream (nothing queued) out of its loop and epoll set, or
@@ -95,5 +102,12 @@ void stream_attach(struct stream *s, struct loop *l);
 
 /* An idle stream: true when nothing has arrived and the peer has not closed (one recv with MSG_PEEK). */
 bool stream_is_quiet(struct stream *s);
+
+/* For the kinds of stream (tcp.c, tls.c): fills in the public part; not watched for anything yet. */
+void stream_init(struct stream *s, const struct stream_ops *ops, struct loop *l, int fd,
+                 const struct stream_events *events, void *owner);
+
+/* For the kinds of stream: the descriptor is ready. s may be closed on return. */
+void stream_on_ready(struct stream *s, bool readable, bool writable);
 
 #endif

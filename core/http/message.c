@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Methods and statuses: the lists of method.def and status.def as functions. */
+
+#include "http/message.h"
+
+static const struct {
+    struct slice text;
+    bool is_safe, is_idempotent;
+} methods[METHOD_COUNT] = {
+    [METHOD_UNKNOWN] = {{"", 0}, false, false},
+#define METHOD(name, text, safe, idempotent) \
+    [METHOD_##name] = {{text, sizeof(text) - 1}, safe, idempotent},
+#include "http/method.def"
+#undef METHOD
+};
+
+enum method method_parse(struct slice s)
+{
+    /* The list has the frequent ones first. */
+    for (int m = METHOD_UNKNOWN + 1; m < METHOD_COUNT; m++) {
+        if (slice_eq(methods[m].text, s))
+            return (enum method)m;
+    }
+    return METHOD_UNKNOWN;
+}
+
+const char *method_text(enum method m)
+{
+    return methods[m].text.ptr;
+}
+
+bool method_is_safe(enum method m)
+{
+    return methods[m].is_safe;
+}
+
+bool method_is_idempotent(enum method m)
+{
+    return methods[m].is_idempotent;
+}
+
+const char *status_text(int status)
+{
+    switch (status) {
+#define STATUS(code, text) \
+    case code: \
+        return text;
+#include "http/status.def"
+#undef STATUS
+    default: return "";
+    }
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Accepting. Options that accepted sockets inherit are set once on the listening one, and the local address is
+ * asked for only where the listener has a wildcard, so a connection costs one system call here. A listener that may
+ * not accept (the cap, no descriptors) stops watching and looks again by a timer: a level-triggered readiness that
+ * nobody takes would spin. */
+
+#include "net/listener.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/loop.h"
+
+#define ACCEPTS_PER_TURN 16
+#define FULL_PAUSE_MS 10
+#define EXHAUSTED_PAUSE_MS 100
+
+struct listener {
+    /* owned */
+    ev_io watcher;
+    struct timer pause;
+    /* borrowed */
+    struct loop *loop;
+    struct listener_quota *quota;
+    listener_accept_fn on_accept;
+    void *owner;
+    /* state */
+    struct addr local; /* len 0: differs by connection */
+    int connections;   /* accepted and not yet released */
+    bool at_cap;
+    bool exhausted; /* no descriptors; logged */
+    bool stopped;   /* accepts no more */
+    bool freed;
+};
+
+static int set_options(int fd, const struct addr *a, bool shared)
+{
+    int on = 1;
+
+    if (addr_is_unix(a))
+        return 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        return -1;
+    if (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+        return -1;
+    if (a->sa.sa_family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
+        return -1;
+    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+/* A socket file outlives its server. Whether one is alive is told by connecting. */
+static bool is_orphan(const struct addr *a)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool orphan = fd >= 0 && connect(fd, &a->sa, a->len) != 0 && errno == ECONNREFUSED;
+
+    if (fd >= 0)
+        close(fd);
+    return orphan;
+}
+
+static int bind_to(int fd, const struct addr *a)
+{
+    if (bind(fd, &a->sa, a->len) == 0)
+        return 0;
+    if (errno != EADDRINUSE || !addr_is_unix(a))
+        return -1;
+    if (!is_orphan(a)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    unlink(((const struct sockaddr_un *)&a->storage)->sun_path);
+    return bind(fd, &a->sa, a->len);
+}
+
+int listener_open(const struct addr *a, bool shared, int *fd)
+{
+    int failure;
+
+    *fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd < 0)
+        return ERR_SYSTEM;
+    if (set_options(*fd, a, shared) == 0 && bind_to(*fd, a) == 0 && listen(*fd, INT_MAX) == 0)
+        return 0;
+    failure = errno;
+    close(*fd);
+    *fd = -1;
+    errno = failure;
+    return ERR_SYSTEM;
+}
+
+int listener_address(int fd, struct addr *out)
+{
+    out->len = sizeof(out->storage);
+    return getsockname(fd, &out->sa, &out->len) == 0 ? 0 : ERR_SYSTEM;
+}
+
+static bool is_wildcard(const struct addr *a)
+{
+    if (a->sa.sa_family == AF_INET)
+        return ((const struct sockaddr_in *)&a->storage)->sin_addr.s_addr == INADDR_ANY;
+    return a->sa.sa_family == AF_INET6 &&
+           IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&a->storage)->sin6_addr);
+}
+
+static void pause_for(struct listener *ln, uint64_t ms)
+{
+    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
+    timer_set(&ln->pause, ms);
+}
+
+static void resume(struct listener *ln)
+{
+    ln->at_cap = false;
+    timer_stop(&ln->pause);
+    if (!ln->stopped)
+        ev_io_start(loop_ev(ln->loop), &ln->watcher);
+}
+
+static bool quota_take(struct listener *ln)
+{
+    if (atomic_fetch_add_explicit(&ln->quota->open, 1, memory_order_relaxed) < ln->quota->max)
+        return true;
+    atomic_fetch_sub_explicit(&ln->quota->open, 1, memory_order_relaxed);
+    ln->at_cap = true;
+    pause_for(ln, FULL_PAUSE_MS);
+    return false;
+}
+
+static void quota_give(struct listener *ln)
+{
+    atomic_fetch_sub_explicit(&ln->quota->open, 1, memory_order_relaxed);
+}
+
+/* Whether to go on accepting after accept4 failed. */
+static bool survive(struct listener *ln, int failure)
+{
+    switch (failure) {
+    case EAGAIN: return false;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        if (!ln->exhausted)
+            LOG_ERROR("listener.exhausted", "can't accept connections, trying again",
+                      LOG_C("cause", strerror(failure)));
+        ln->exhausted = true;
+        pause_for(ln, EXHAUSTED_PAUSE_MS);
+        return false;
+    default: return true; /* that connection only: it has gone, or a firewall took it */
+    }
+}
+
+static void welcome(struct listener *ln, int fd, const struct addr *peer)
+{
+    struct addr local;
+
+    ln->exhausted = false;
+    ln->connections++;
+    if (ln->local.len == 0 && listener_address(fd, &local) == 0)
+        ln->on_accept(ln->owner, ln, fd, peer, &local);
+    else
+        ln->on_accept(ln->owner, ln, fd, peer, &ln->local);
+}
+
+/* One connection; false when there is none or none is wanted. */
+static bool accept_one(struct listener *ln)
+{
+    struct addr peer;
+    bool more;
+    int fd;
+
+    if (!quota_take(ln))
+        return false;
+    peer.len = sizeof(peer.storage);
+    fd = accept4(ln->watcher.fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        more = survive(ln, errno);
+        quota_give(ln);
+        return more;
+    }
+    welcome(ln, fd, &peer);
+    return true;
+}
+
+static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUSED)
+{
+    struct listener *ln = container_of(watcher, struct listener, watcher);
+
+    for (int i = 0; i < ACCEPTS_PER_TURN && !ln->stopped; i++)
+        if (!accept_one(ln))
+            return;
+}
+
+static void on_pause_over(struct timer *t)
+{
+    resume(container_of(t, struct listener, pause));
+}
+
+struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
+                                listener_accept_fn on_accept, void *owner)
+{
+    struct listener *ln = calloc(1, sizeof(*ln));
+
+    REQUIRE(ln != NULL);
+    ln->loop = l;
+    ln->quota = quota;
+    ln->on_accept = on_accept;
+    ln->owner = owner;
+    if (listener_address(fd, &ln->local) != 0 || is_wildcard(&ln->local))
+        ln->local.len = 0;
+    timer_init(&ln->pause, l, on_pause_over);
+    ev_io_init(&ln->watcher, on_ready, fd, EV_READ);
+    ev_io_start(loop_ev(l), &ln->watcher);
+    return ln;
+}
+
+static void stop(struct listener *ln)
+{
+    ln->stopped = true;
+    timer_deinit(&ln->pause);
+    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
+}
+
+static void free_listener(void *ptr)
+{
+    free(ptr);
+}
+
+static void free_if_unused(struct listener *ln)
+{
+    if (ln->freed && ln->connections == 0)
+        loop_free_later(ln->loop, ln, free_listener);
+}
+
+void listener_released(struct listener *ln)
+{
+    if (!CHECK(ln->connections > 0))
+        return;
+    ln->connections--;
+    quota_give(ln);
+    if (ln->at_cap && !ln->stopped)
+        resume(ln);
+    free_if_unused(ln);
+}
+
+void listener_drain(struct listener *ln)
+{
+    while (!ln->stopped && accept_one(ln))
+        ;
+    stop(ln);
+}
+
+void listener_free(struct listener *ln)
+{
+    if (!CHECK(!ln->freed))
+        return;
+    stop(ln);
+    close(ln->watcher.fd);
+    ln->freed = true;
+    free_if_unused(ln);
+}

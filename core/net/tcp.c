@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Plain streams over TCP and unix sockets, and connecting them. One libev watcher per stream: its wanted events are
+ * changed in place, and libev turns what is left of the changes at the end of a turn into at most one system call. */
+
+#include "net/tcp.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "net/loop.h"
+
+struct tcp {
+    struct stream stream;
+    ev_io watcher;
+};
+
+static struct tcp *tcp_of(struct stream *s)
+{
+    return container_of(s, struct tcp, stream);
+}
+
+static int failure(int errno_value)
+{
+    return errno_value == EAGAIN ? ERR_AGAIN : ERR_RESET;
+}
+
+static ssize_t tcp_recv(struct stream *s, void *mem, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = recv(s->fd, mem, len, 0);
+    while (UNLIKELY(n < 0 && errno == EINTR));
+    if (n > 0)
+        return n;
+    return n == 0 ? ERR_CLOSED : failure(errno);
+}
+
+static ssize_t tcp_send(struct stream *s, const struct iovec *iov, int n)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)MIN(n, IOV_MAX)};
+    ssize_t sent;
+
+    do {
+        if (n == 1)
+            sent = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+        else
+            sent = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+    } while (UNLIKELY(sent < 0 && errno == EINTR));
+    return sent < 0 ? failure(errno) : sent;
+}
+
+static int tcp_shutdown(struct stream *s)
+{
+    return shutdown(s->fd, SHUT_WR) == 0 ? 0 : ERR_RESET;
+}
+
+static void tcp_watch(struct stream *s)
+{
+    struct tcp *t = tcp_of(s);
+    struct ev_loop *ev = loop_ev(s->loop);
+    int events = (s->reading ? EV_READ : 0) | (s->writing ? EV_WRITE : 0);
+
+    ev_io_stop(ev, &t->watcher);
+    if (events == 0)
+        return;
+    ev_io_modify(&t->watcher, events);
+    ev_io_start(ev, &t->watcher);
+}
+
+static void tcp_move(struct stream *s, struct loop *l)
+{
+    struct tcp *t = tcp_of(s);
+
+    if (l) {
+        tcp_watch(s);
+        return;
+    }
+    ev_io_stop(loop_ev(s->loop), &t->watcher);
+    loop_forget_fd(s->loop, s->fd);
+    ev_io_set(&t->watcher, s->fd, 0); /* marks the descriptor as new for the next loop */
+}
+
+static void tcp_free(struct stream *s)
+{
+    close(s->fd);
+    free(tcp_of(s));
+}
+
+static const struct stream_ops tcp_ops = {
+    .name = "tcp",
+    .recv = tcp_recv,
+    .send = tcp_send,
+    .shutdown = tcp_shutdown,
+    .watch = tcp_watch,
+    .move = tcp_move,
+    .free = tcp_free,
+};
+
+static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents)
+{
+    struct tcp *t = container_of(watcher, struct tcp, watcher);
+
+    stream_on_ready(&t->stream, revents & EV_READ, revents & EV_WRITE);
+}
+
+static struct stream *make(struct loop *l, int fd, const struct stream_events *events, void *owner)
+{
+    struct tcp *t = malloc(sizeof(*t));
+
+    REQUIRE(t != NULL);
+    stream_init(&t->stream, &tcp_ops, l, fd, events, owner);
+    ev_io_init(&t->watcher, on_ready, fd, 0);
+    return &t->stream;
+}
+
+struct stream *tcp_new(struct loop *l, int fd, const struct stream_events *events, void *owner)
+{
+    struct stream *s = make(l, fd, events, owner);
+
+    stream_resume(s);
+    return s;
+}
+
+struct tcp_connect {
+    /* owned */
+    ev_io watcher; /* its fd is -1 when there is none */
+    struct timer deadline;
+    struct later later;
+    /* borrowed */
+    struct loop *loop;
+    tcp_connect_fn on_done;
+    void *arg;
+    /* state */
+    int err;
+};
+
+static void free_connect(void *ptr)
+{
+    free(ptr);
+}
+
+/* Stops everything and gives the descriptor to the caller. */
+static int dismantle(struct tcp_connect *c)
+{
+    int fd = c->watcher.fd;
+
+    ev_io_stop(loop_ev(c->loop), &c->watcher);
+    timer_deinit(&c->deadline);
+    later_cancel(&c->later);
+    loop_free_later(c->loop, c, free_connect);
+    return fd;
+}
+
+static void finish(struct tcp_connect *c, int err)
+{
+    int fd = dismantle(c);
+
+    if (err == 0) {
+        c->on_done(c->arg, make(c->loop, fd, NULL, NULL), 0);
+        return;
+    }
+    if (fd >= 0)
+        close(fd);
+    c->on_done(c->arg, NULL, err);
+}
+
+/* Why connecting failed, as one of the codes that tcp_connect names. */
+static int connect_error(int errno_value)
+{
+    switch (errno_value) {
+    case 0: return 0;
+    case ECONNREFUSED:
+    case ENOENT: /* no such unix socket */
+    case EAGAIN: /* a unix socket whose backlog is full */
+        return ERR_REFUSED;
+    case ETIMEDOUT: return ERR_TIMEOUT;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN: return ERR_UNREACHABLE;
+    case ECONNRESET:
+    case EPIPE: return ERR_RESET;
+    default: return ERR_SYSTEM;
+    }
+}
+
+static void on_connected(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUSED)
+{
+    struct tcp_connect *c = container_of(watcher, struct tcp_connect, watcher);
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    if (getsockopt(watcher->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        err = errno;
+    finish(c, connect_error(err));
+}
+
+static void on_deadline(struct timer *t)
+{
+    finish(container_of(t, struct tcp_connect, deadline), ERR_TIMEOUT);
+}
+
+static void on_later(struct later *d)
+{
+    struct tcp_connect *c = container_of(d, struct tcp_connect, later);
+
+    finish(c, c->err);
+}
+
+/* errno, EINPROGRESS or 0. */
+static int begin(const struct addr *to, int *fd)
+{
+    int on = 1;
+
+    *fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd < 0)
+        return errno;
+    if (!addr_is_unix(to))
+        setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    return connect(*fd, &to->sa, to->len) == 0 ? 0 : errno;
+}
+
+struct tcp_connect *tcp_connect(struct loop *l, const struct addr *to, uint64_t timeout_ms,
+                                tcp_connect_fn on_done, void *arg)
+{
+    struct tcp_connect *c = malloc(sizeof(*c));
+    int fd, err = begin(to, &fd);
+
+    REQUIRE(c != NULL);
+    *c = (struct tcp_connect){.loop = l, .on_done = on_done, .arg = arg, .err = connect_error(err)};
+    ev_io_init(&c->watcher, on_connected, fd, EV_WRITE);
+    timer_init(&c->deadline, l, on_deadline);
+    later_init(&c->later, on_later);
+    if (err == EINPROGRESS) {
+        ev_io_start(loop_ev(l), &c->watcher);
+        timer_set(&c->deadline, timeout_ms);
+    } else {
+        loop_later(l, &c->later);
+    }
+    return c;
+}
+
+void tcp_connect_cancel(struct tcp_connect *c)
+{
+    int fd = dismantle(c);
+
+    if (fd >= 0)
+        close(fd);
+}
