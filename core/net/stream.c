@@ -8,7 +8,9 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
@@ -122,6 +124,15 @@ size_t stream_queued(const struct stream *s)
     return buf_len(&s->out);
 }
 
+uint64_t stream_progress(const struct stream *s)
+{
+    int unacknowledged = 0;
+
+    /* The kernel's buffer is megabytes large and asks for more only when much of it is free again. */
+    ioctl(s->fd, SIOCOUTQ, &unacknowledged);
+    return s->bytes_out - (uint64_t)unacknowledged;
+}
+
 /* With an empty queue. */
 static int finish_shutdown(struct stream *s)
 {
@@ -230,7 +241,7 @@ void stream_close(struct stream *s)
 struct farewell {
     struct timer timer;
     struct stream *stream;
-    uint64_t sent; /* bytes_out when the timer was set */
+    uint64_t progress; /* when the timer was set */
     size_t dropped;
 };
 
@@ -253,11 +264,13 @@ static void farewell_on_timer(struct timer *t)
 {
     struct farewell *f = container_of(t, struct farewell, timer);
 
-    if (f->stream->shut_done || f->stream->bytes_out == f->sent) {
+    uint64_t progress = stream_progress(f->stream);
+
+    if (f->stream->shut_done || progress == f->progress) {
         farewell_end(f);
         return;
     }
-    f->sent = f->stream->bytes_out;
+    f->progress = progress;
     timer_set(t, STALLED_MS);
 }
 
@@ -314,7 +327,7 @@ void stream_close_gently(struct stream *s)
     f = calloc(1, sizeof(*f));
     REQUIRE(f != NULL);
     f->stream = s;
-    f->sent = s->bytes_out;
+    f->progress = stream_progress(s);
     timer_init(&f->timer, s->loop, farewell_on_timer);
     timer_set(&f->timer, s->shut_done ? LINGER_MS : STALLED_MS);
     s->events = &farewell_events;

@@ -80,6 +80,10 @@ MUST_CHECK int stream_write(struct stream *s, const struct iovec *iov, int n);
 /* Bytes queued and not yet sent. */
 size_t stream_queued(const struct stream *s);
 
+/* A number that changes whenever the peer has taken something of what was written, however little; two equal ones mean
+ * that it took nothing in between. For deadlines of slow readers; one system call. */
+uint64_t stream_progress(const struct stream *s);
+
 /* Half-close after what is queued. */
 void stream_shutdown(struct stream *s);
 
