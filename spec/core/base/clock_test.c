@@ -77,10 +77,12 @@ static void the_http_date_follows_the_clock(void **state)
 static void cpu_time_is_what_the_thread_used(void **state)
 {
     (void)state;
-    uint64_t cpu = clock_cpu_us(), us = clock_us_now();
-    while (clock_cpu_us() < cpu + 1000)
+    uint64_t us = clock_us_now();
+    uint64_t cpu = clock_cpu_us();
+    while (clock_cpu_us() < cpu + 2000)
         ;
-    assert_true(clock_us_now() - us >= 1000);
+    /* The two clocks tick apart by a little. */
+    assert_true(clock_us_now() - us >= 1900);
 }
 
 int main(void)

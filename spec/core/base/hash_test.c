@@ -4,7 +4,8 @@
 
 #include "support/test.h"
 
-/* Made with other implementations: SipHash-1-3 with a zero key, XXH64 with seed 0 and with another. */
+/* Made with other implementations: SipHash-1-3 with a zero key, XXH64 with seed 0 and with
+ * another. */
 static const struct {
     size_t len;
     uint64_t keyed, stable, seeded;

@@ -41,7 +41,8 @@ static void every_pair_of_bytes_compares_as_tolower_says(void **state)
     for (int x = 0; x < 256; x++) {
         for (int y = 0; y < 256; y++) {
             char a[8] = "--------", b[8] = "--------";
-            int small_x = x >= 'A' && x <= 'Z' ? x + 32 : x, small_y = y >= 'A' && y <= 'Z' ? y + 32 : y;
+            int small_x = x >= 'A' && x <= 'Z' ? x + 32 : x,
+                small_y = y >= 'A' && y <= 'Z' ? y + 32 : y;
             a[5] = (char)x;
             b[5] = (char)y;
             if (slice_eq_nocase(slice_of(a, 8), slice_of(b, 8)) != (small_x == small_y) ||
