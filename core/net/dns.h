@@ -16,16 +16,17 @@ struct dns;
 struct dns_query;
 
 struct dns_options {
-    const char *const *servers; /* "1.2.3.4", "1.2.3.4:53"; n = 0: the system's resolv.conf */
+    const char *const *servers; /* "1.2.3.4", "1.2.3.4:53", "[::1]:53"; n = 0: the system's resolv.conf */
     size_t nservers;
     uint32_t min_ttl_ms, max_ttl_ms; /* bounds of what the answer says */
     uint32_t negative_ttl_ms;        /* for "no such name"; failures of servers are not cached */
     uint32_t timeout_ms;             /* of one lookup, tries included */
     size_t max_entries;              /* of the cache */
+    const char *hosts_path;          /* NULL: /etc/hosts */
 };
 
 struct dns_answer {
-    const struct addr *addrs; /* port 0; valid during the callback */
+    const struct addr *addrs; /* IPv4 first; port 0; valid during the callback */
     size_t naddrs;
     uint64_t ttl_ms; /* left */
 };
@@ -34,11 +35,14 @@ struct dns_answer {
  * up to max_ttl_ms when the servers fail. */
 typedef void (*dns_fn)(void *arg, int err, const struct dns_answer *answer);
 
+/* NULL when one of the servers is no address. */
 struct dns *dns_new(struct loop *l, const struct dns_options *o);
-void dns_free(struct dns *d); /* open queries end with ERR_CANCELLED */
+
+/* Open queries end with ERR_CANCELLED. Not from inside a dns_fn. */
+void dns_free(struct dns *d);
 
 /* NULL when the answer was there: then fn has been called already. Otherwise fn is called from the loop, unless
- * cancelled. */
+ * cancelled; the query has ended by then. Names are taken as they are: no search list. */
 struct dns_query *dns_resolve(struct dns *d, struct slice name, dns_fn fn, void *arg);
 void dns_cancel(struct dns_query *q);
 

@@ -21,10 +21,14 @@ struct offload_job {
     struct offload_job *next;
 };
 
+/* Never NULL. max_queued: jobs that wait, beside those that run. */
 struct offload *offload_new(int threads, int max_queued);
-void offload_free(struct offload *o); /* finishes what is queued */
 
-/* ERR_FULL when the queue is at its bound; then the job is still the caller's. Any thread. */
+/* Finishes what is queued. No submitter may be left; the home mailboxes are still needed. */
+void offload_free(struct offload *o);
+
+/* The caller has set home.fn, work and mailbox. ERR_FULL when the queue is at its bound; then the job is still the
+ * caller's. Any thread. */
 MUST_CHECK int offload_submit(struct offload *o, struct offload_job *job);
 
 #endif
