@@ -6,15 +6,12 @@
 #include "script/plugin.h"
 
 #include <lauxlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "gate/conf.h"
 #include "gate/snapshot.h"
 #include "script/hooks.h"
-
-#define PATH_MAX_BYTES 512 /* of the path of a value from ${} */
 
 struct checker {
     struct plugin_host base;
@@ -23,69 +20,39 @@ struct checker {
 
 /* --- configuration -> Lua ------------------------------------------------------------------------------------------ */
 
-struct path {
-    char text[PATH_MAX_BYTES];
-    size_t len;
-};
-
-static void path_add_key(struct path *p, struct slice key)
+static void push_map(lua_State *L, const struct conf *conf)
 {
-    int n = snprintf(p->text + p->len, sizeof(p->text) - p->len, "%s%.*s", p->len ? "." : "", SLICE_ARG(key));
-
-    p->len = MIN(p->len + (size_t)n, sizeof(p->text) - 1);
-}
-
-static void path_add_index(struct path *p, size_t i)
-{
-    int n = snprintf(p->text + p->len, sizeof(p->text) - p->len, "[%zu]", i);
-
-    p->len = MIN(p->len + (size_t)n, sizeof(p->text) - 1);
-}
-
-static void push_value(lua_State *L, const struct conf *conf, int open, struct path *path);
-
-static void push_map(lua_State *L, const struct conf *conf, int open, struct path *path)
-{
-    size_t len = path->len;
-
     lua_createtable(L, 0, (int)conf->n);
     for (size_t i = 0; i < conf->n; i++) {
         lua_pushlstring(L, conf->pairs[i].key.ptr, conf->pairs[i].key.len);
-        path_add_key(path, conf->pairs[i].key);
-        push_value(L, conf->pairs[i].value, open, path);
-        path->len = len;
+        plugin_push_conf(L, conf->pairs[i].value);
         lua_rawset(L, -3);
     }
 }
 
-static void push_list(lua_State *L, const struct conf *conf, int open, struct path *path)
+static void push_list(lua_State *L, const struct conf *conf)
 {
-    size_t len = path->len;
-
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        path_add_index(path, i);
-        push_value(L, conf->items[i], open, path);
-        path->len = len;
+        plugin_push_conf(L, conf->items[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
 }
 
-static void push_open(lua_State *L, const struct conf *conf, int open, const struct path *path)
+static void push_open(lua_State *L, const struct conf *conf)
 {
-    if (open) {
-        lua_pushlstring(L, path->text, path->len);
-        lua_pushboolean(L, 1);
-        lua_rawset(L, open);
-    }
+    lua_createtable(L, 0, 1);
     lua_pushlstring(L, conf->text.ptr, conf->text.len);
+    lua_setfield(L, -2, "text");
+    lua_getfield(L, LUA_REGISTRYINDEX, PLUGIN_OPEN);
+    lua_setmetatable(L, -2);
 }
 
-static void push_value(lua_State *L, const struct conf *conf, int open, struct path *path)
+void plugin_push_conf(lua_State *L, const struct conf *conf)
 {
     luaL_checkstack(L, 6, "the configuration is nested too deeply");
     if (conf->is_open) {
-        push_open(L, conf, open, path);
+        push_open(L, conf);
         return;
     }
     switch (conf->type) {
@@ -94,16 +61,9 @@ static void push_value(lua_State *L, const struct conf *conf, int open, struct p
     case CONF_INT:
     case CONF_NUMBER: lua_pushnumber(L, conf->number); break;
     case CONF_STRING: lua_pushlstring(L, conf->text.ptr, conf->text.len); break;
-    case CONF_LIST: push_list(L, conf, open, path); break;
-    case CONF_MAP: push_map(L, conf, open, path); break;
+    case CONF_LIST: push_list(L, conf); break;
+    case CONF_MAP: push_map(L, conf); break;
     }
-}
-
-void plugin_push_conf(lua_State *L, const struct conf *conf, int open)
-{
-    struct path path = {.len = 0};
-
-    push_value(L, conf, open, &path);
 }
 
 static void push_slice(lua_State *L, struct slice s)
@@ -141,7 +101,7 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
             lua_createtable(L, 0, 2);
             lua_pushvalue(L, -2);
             lua_setfield(L, -2, "consumer");
-            plugin_push_conf(L, list->items[k], 0);
+            plugin_push_conf(L, list->items[k]);
             lua_setfield(L, -2, "credential");
             lua_rawseti(L, -3, ++n);
         }
@@ -201,11 +161,11 @@ static struct slice join_path(struct faults *faults, struct slice place, struct 
                         SLICE_ARG(path));
 }
 
-/* One { path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
+/* One { text = path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
 static void add_fault(lua_State *L, const struct plugin_use *use, struct faults *faults)
 {
     int table = lua_gettop(L);
-    struct slice path = field_text(L, table, "path"), message = field_text(L, table, "message");
+    struct slice path = field_text(L, table, "text"), message = field_text(L, table, "message");
     struct slice text = arena_dup(faults->arena, message.ptr ? message : SLICE("is wrong")), key;
     const struct conf *map, *at = use->place;
 
@@ -245,19 +205,17 @@ void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults
 
 /* --- checking ------------------------------------------------------------------------------------------------------ */
 
-static void push_scope(lua_State *L, const struct slice *params, size_t nparams)
+static void push_params(lua_State *L, const struct slice *params, size_t nparams)
 {
-    lua_createtable(L, 0, 2);
-    lua_newtable(L);
-    lua_setfield(L, -2, "open");
-    if (!params)
+    if (!params) {
+        lua_pushnil(L);
         return;
+    }
     lua_createtable(L, (int)nparams, 0);
     for (size_t i = 0; i < nparams; i++) {
         push_slice(L, params[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
-    lua_setfield(L, -2, "params");
 }
 
 static void push_place(lua_State *L, const struct plugin_use *use, double version)
@@ -278,15 +236,11 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
 {
     lua_pushnumber(L, use->index);
     push_slice(L, use->name);
-    push_scope(L, params, nparams);
-    if (use->config) {
-        lua_getfield(L, -1, "open");
-        plugin_push_conf(L, use->config, lua_gettop(L));
-        lua_remove(L, -2);
-    } else {
+    if (use->config)
+        plugin_push_conf(L, use->config);
+    else
         lua_pushnil(L);
-    }
-    lua_insert(L, -2);
+    push_params(L, params, nparams);
     push_place(L, use, version);
 }
 

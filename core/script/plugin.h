@@ -19,20 +19,21 @@ void plugin_host_free(struct plugin_host *host);
 
 /* --- inside the script floor --------------------------------------------------------------------------------------- */
 
-/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one.
- * open: the stack index of a table in which the paths ("a.b[1]", from 0) of values that came from ${} are set, since
- * their type is the schema's to decide; they are pushed as texts. 0 = no table. */
-void plugin_push_conf(lua_State *L, const struct conf *conf, int open);
+/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. A
+ * value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the registry:
+ * its type is the schema's to decide. */
+#define PLUGIN_OPEN "demilune.open"
+void plugin_push_conf(lua_State *L, const struct conf *conf);
 
 /* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top. */
 void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
 
-/* Pushes the five arguments of plugin.lua's make and check: index, name, config, scope, place. params NULL: any path
+/* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params NULL: any path
  * parameter may be meant. */
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
                      double version);
 
-/* Adds the faults of the list on top of L: { path = "a.b[1]", message = "..." }. */
+/* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);
 
 #endif

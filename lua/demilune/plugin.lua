@@ -12,6 +12,8 @@ local strict = require "demilune.strict"
 
 local M = {}
 
+core.open_metatable(getmetatable(schema.open ""))
+
 -- In the order of enum phase.
 M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response", "body", "log", "start", "stop" }
 
@@ -92,12 +94,16 @@ end
 -- --- checking -----------------------------------------------------------------------------------
 
 local NO_CONFIG = { type = "object", properties = {} }
+local compiled = {} -- by plugin
 
--- The config as the plugin gets it, or nil and a list of { path, message }. `scope` is handed to
--- the schema: open[path] = true for values that came from ${} and whose type is the schema's to
--- decide; params = names of the route's path parameters, or nil where any may be meant.
-local function convert(plugin, config, scope)
-  return schema.check(plugin.schema or NO_CONFIG, config == nil and {} or config, scope)
+-- The config as the plugin gets it, or nil and a list of faults { text = path, message }.
+local function convert(plugin, config)
+  local check = compiled[plugin]
+  if not check then
+    check = schema.compile(plugin.schema or NO_CONFIG)
+    compiled[plugin] = check
+  end
+  return check:check(config == nil and {} or config)
 end
 
 local function hooks_of(plugin)
@@ -112,8 +118,8 @@ end
 
 -- Called by plugin.c for each place where a plugin is enabled: the numbers of its hooks, or nil and
 -- a list of faults, each with a path within the config (none: the place itself).
-function M.check(index, name, config, scope, place)
-  local faults = M.make(index, name, config, scope, place)
+function M.check(index, name, config, params, place)
+  local faults = M.make(index, name, config, params, place)
   if faults then
     return nil, faults
   end
@@ -152,27 +158,31 @@ local function fallback(config)
   return { config = config }
 end
 
--- Makes the instance of a place; returns nil, or a list of faults as M.check. `place` has route,
--- scope and version.
-function M.make(index, name, config, scope, place, continues)
+-- Makes the instance of a place; returns nil, or a list of faults as M.check. params: names of the
+-- route's path parameters, nil where any may be meant; `place` has route, scope and version.
+function M.make(index, name, config, params, place, continues)
   local plugin, message = M.load(name)
   if not plugin then
     return { { message = message, of_name = true } }
   end
-  local value, faults = convert(plugin, config, scope)
-  if value == nil then
+  local ok, value, faults = pcall(convert, plugin, config)
+  if not ok then
+    return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(value)), of_name = true } }
+  elseif value == nil then
     return faults
   end
   local context = {
     plugin = name,
     route = place.route,
     scope = place.scope,
+    params = params,
     version = place.version,
     worker = core.worker,
     first = core.worker == 1,
     consumers = consumers,
   }
-  local ok, instance = xpcall(plugin.new or fallback, debug.traceback, value, context)
+  local instance
+  ok, instance = xpcall(plugin.new or fallback, debug.traceback, value, context)
   if not ok then
     return { { message = "new failed: " .. tostring(instance) } }
   elseif type(instance) ~= "table" then
@@ -353,7 +363,5 @@ function M.background(phase, index)
   local use = uses[index]
   return use.plugin[phase], use.instance, use.context
 end
-
-M.kept = { exchange.contexts, exchange.chunks }
 
 return M
