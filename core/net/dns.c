@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Names to addresses. c-ares speaks DNS; the cache, the hosts file and the deadlines are ours. Each name is an entry:
- * its addresses, and those who wait for them. From c-ares's callback we only note the result in the entry; whoever
- * waits is told at the end of the turn, so that nobody ever runs inside of c-ares. c-ares must neither read files nor
- * open sockets per lookup: hence only "b" for lookups, no service names, no aliases, and sockets that stay open. */
+/* Names to addresses. c-ares speaks DNS; the cache, the hosts file and the deadlines are ours.
+ * Each name is an entry: its addresses, and those who wait for them. From c-ares's callback we
+ * only note the result in the entry; whoever waits is told at the end of the turn, so that nobody
+ * ever runs inside of c-ares. c-ares must neither read files nor open sockets per lookup: hence
+ * only "b" for lookups, no service names, no aliases, and sockets that stay open. */
 
 #include "net/dns.h"
 
@@ -208,7 +209,8 @@ static void settle_absence(struct entry *e)
 }
 
 /* Appends the addresses of one family. */
-static void take_addrs(struct entry *e, const struct ares_addrinfo *found, int family, uint64_t *ttl_ms)
+static void take_addrs(struct entry *e, const struct ares_addrinfo *found, int family,
+                       uint64_t *ttl_ms)
 {
     for (const struct ares_addrinfo_node *n = found->nodes; n; n = n->ai_next) {
         struct addr *a = &e->addrs[e->naddrs];
@@ -334,7 +336,8 @@ static int set_servers(struct dns *d, const char *const *servers, size_t n)
         struct slice host;
         struct addr a;
         uint16_t port;
-        if (addr_split(slice_from(servers[i]), &host, &port) != 0 || addr_parse_ip(host, port, &a) != 0) {
+        if (addr_split(slice_from(servers[i]), &host, &port) != 0 ||
+            addr_parse_ip(host, port, &a) != 0) {
             rc = ERR_SYNTAX;
             break;
         }
@@ -425,7 +428,8 @@ static void on_deadline(struct timer *t)
     void *arg = q->arg;
 
     query_free(q);
-    if (list_is_empty(&e->ended) && e->fresh_until_ms <= clock_ms()) /* else the answer has just come */
+    /* Else the answer has just come. */
+    if (list_is_empty(&e->ended) && e->fresh_until_ms <= clock_ms())
         settle_failure(e, ERR_TIMEOUT);
     tell(e, fn, arg);
     drop_if_useless(e);

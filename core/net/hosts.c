@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* hosts(5): an address and its names per line. A name maps to a chain of addresses; all of a file's content lives in
- * one arena, so reading it again is dropping that and starting over. Lines that make no sense are skipped, as every
- * resolver does. */
+/* hosts(5): an address and its names per line. A name maps to a chain of addresses; all of a
+ * file's content lives in one arena, so reading it again is dropping that and starting over. Lines
+ * that make no sense are skipped, as every resolver does. */
 
 #include "net/hosts.h"
 

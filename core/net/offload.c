@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A few threads, one queue under one lock. A job is long compared with taking the lock, so nothing cleverer would
- * show. Signals are for the control thread: the pool's threads block them all. */
+/* A few threads, one queue under one lock. A job is long compared with taking the lock, so nothing
+ * cleverer would show. Signals are for the control thread: the pool's threads block them all. */
 
 #include "net/offload.h"
 

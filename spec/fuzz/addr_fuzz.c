@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Addresses, networks and host:port pairs from any text. What is taken must print to something that is taken again
- * and is the same; what is printed must fit. */
+/* Addresses, networks and host:port pairs from any text. What is taken must print to something
+ * that is taken again and is the same; what is printed must fit. */
 
 #include "net/addr.h"
 

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
     if (!text)
         abort();
-    (void)hosts_find(h, SLICE("a"), &addrs); /* looks at the file now, and then for a second no more */
+    (void)hosts_find(h, SLICE("a"), &addrs); /* the file is looked at now, not after the parsing */
     memcpy(text, bytes, len);
     memcpy(text + len, last, sizeof(last));
     hosts_parse(h, slice_of(text, len + sizeof(last) - 1));

@@ -153,8 +153,8 @@ static void what_needs_no_server_is_answered_at_once(void **state)
     static const struct {
         const char *name, *addrs;
     } rows[] = {
-        {"192.0.2.9", "192.0.2.9"},     {"2001:db8::9", "2001:db8::9"},
-        {"localhost", "127.0.0.1 ::1"}, {"LOCALHOST.", "127.0.0.1 ::1"},
+        {"192.0.2.9", "192.0.2.9"},       {"2001:db8::9", "2001:db8::9"},
+        {"localhost", "127.0.0.1 ::1"},   {"LOCALHOST.", "127.0.0.1 ::1"},
         {"a.localhost", "127.0.0.1 ::1"},
     };
 
@@ -173,8 +173,8 @@ static void what_needs_no_server_is_answered_at_once(void **state)
 static void what_can_not_be_a_name_is_not_asked_for(void **state)
 {
     static char long_name[300], long_label[80];
-    const char *const names[] = {"", ".", "..", ".a", "a..b", "a b", "a/b", "a\nb", "::x", "h\xc3\xa9",
-                                 "a:80", long_name, long_label};
+    const char *const names[] = {"",     ".",   "..",        ".a",   "a..b",    "a b",     "a/b",
+                                 "a\nb", "::x", "h\xc3\xa9", "a:80", long_name, long_label};
 
     (void)state;
     memset(long_name, 'a', sizeof(long_name) - 1);
@@ -414,7 +414,8 @@ static void an_expired_answer_does_not_hide_that_the_name_has_gone(void **state)
 static void the_hosts_file_comes_first_and_its_changes_are_seen(void **state)
 {
     (void)state;
-    write_hosts("# comment\n192.0.2.77\tone.test  Alias.test # more\r\n2001:db8::77 one.test\nnonsense one.test\n");
+    write_hosts("# comment\n192.0.2.77\tone.test  Alias.test # more\r\n"
+                "2001:db8::77 one.test\nnonsense one.test\n");
     clock_advance_ms(1001);
     expect("one.test", 0, "192.0.2.77 2001:db8::77");
     expect("alias.TEST", 0, "192.0.2.77");
@@ -486,7 +487,8 @@ static void open_queries_end_with_the_resolver(void **state)
 
 static void servers_must_be_addresses(void **state)
 {
-    const char *bad[] = {"127.0.0.1", "dns.example.com"}, *good[] = {"127.0.0.1", "[::1]:5353", "::1"};
+    const char *bad[] = {"127.0.0.1", "dns.example.com"},
+               *good[] = {"127.0.0.1", "[::1]:5353", "::1"};
     struct dns_options o = {.servers = bad, .nservers = 2, .hosts_path = hosts_path};
     struct dns *other;
 

@@ -88,7 +88,8 @@ static void on_query(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUS
     struct sockaddr_in from;
     socklen_t from_len = sizeof(from);
     char name[256];
-    ssize_t n = recvfrom(watcher->fd, p.bytes, sizeof(p.bytes), 0, (struct sockaddr *)&from, &from_len);
+    ssize_t n =
+        recvfrom(watcher->fd, p.bytes, sizeof(p.bytes), 0, (struct sockaddr *)&from, &from_len);
     size_t name_len;
     int type;
 
@@ -101,7 +102,8 @@ static void on_query(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUS
     if (r->answer == NAME_SILENT)
         return;
     answer(&p, r, type);
-    assert_int_equal(sendto(watcher->fd, p.bytes, p.len, 0, (struct sockaddr *)&from, from_len), p.len);
+    assert_int_equal(sendto(watcher->fd, p.bytes, p.len, 0, (struct sockaddr *)&from, from_len),
+                     p.len);
 }
 
 void name_server_start(struct name_server *s, struct loop *l, struct name_record *records)

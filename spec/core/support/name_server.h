@@ -2,7 +2,8 @@
 #ifndef NAME_SERVER_H
 #define NAME_SERVER_H
 
-/* A DNS server over UDP on a test's own loop. It knows the names of a table and counts what it is asked. */
+/* A DNS server over UDP on a test's own loop. It knows the names of a table and counts what it is
+ * asked. */
 
 #include "base/base.h"
 #include "net/loop.h"
@@ -22,7 +23,7 @@ struct name_server {
     ev_io watcher;
     /* borrowed */
     struct loop *loop;
-    struct name_record *records; /* the test may change them; a name of NULL ends them; unknown = absent */
+    struct name_record *records; /* the test may change them; ended by a name of NULL */
     /* state */
     char address[32]; /* "127.0.0.1:port" */
     int queries;      /* for A: one for each lookup */
