@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 
 #include "base/check.h"
+#include "base/metric.h"
 #include "script/co.h"
 
 #define TURNS_MAX 100000
@@ -30,6 +31,7 @@ void lua_vm_init(struct lua_vm *l, size_t memory_cap)
         .worker = 1,
     };
 
+    metric_init(2, 1000);
     *l = (struct lua_vm){.gateway = {.loop = loop_new(), .writer = 1}};
     l->vm = vm_new(&o, &error);
     if (!l->vm)
@@ -42,6 +44,7 @@ void lua_vm_deinit(struct lua_vm *l)
 {
     vm_free(l->vm);
     loop_free(l->gateway.loop);
+    metric_deinit();
 }
 
 static void load(lua_State *L, const char *chunk)
