@@ -139,8 +139,8 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
             slice_eq(build_text(build_get(item, "on_error")), SLICE("continue")),
     };
     if (!b->host) {
-        fault_at(b->faults, build_get(item, "name"), path, "no plugin \"%.*s\" is installed",
-                 SLICE_ARG(name));
+        fault_at(b->faults, build_get(item, "name"), PATH(b, "%.*s.name", SLICE_ARG(path)),
+                 "no plugin \"%.*s\" is installed", SLICE_ARG(name));
         return NULL;
     }
     if (!b->host->ops->check(b->host, use, params, nparams, b->faults))

@@ -42,11 +42,12 @@ struct h1_facts {
 /* Parses a whole head that h1_scan has found, into *m, whose headers must have been initialised. Slices point into
  * `head`. 0, or ERR_BAD_REQUEST, ERR_NOT_IMPLEMENTED, ERR_HTTP_VERSION, ERR_HEAD_TOO_LARGE, ERR_EXPECTATION. m->scheme
  * is left to the caller. */
-MUST_CHECK int h1_read_request(struct slice head, uint32_t max_fields, struct message *m, struct h1_facts *facts);
+MUST_CHECK int h1_read_request(struct slice head, uint32_t max_fields, struct message *m,
+                               struct h1_facts *facts);
 
 /* The same for a response to a request of that method; with a tunnel asked for, 101 gives one. 0 or ERR_PROTOCOL. */
-MUST_CHECK int h1_read_response(struct slice head, uint32_t max_fields, enum method method, bool wants_websocket,
-                                struct message *m, struct h1_facts *facts);
+MUST_CHECK int h1_read_response(struct slice head, uint32_t max_fields, enum method method,
+                                bool wants_websocket, struct message *m, struct h1_facts *facts);
 
 /* Serialising. h1_*_size is the room that h1_write_* needs for the head without framing and connection fields and
  * without the empty line. h1_write_* returns the end of what it wrote, or NULL when a value had a line break in it:
@@ -79,8 +80,8 @@ struct h1_server {
     /* borrowed */
     const struct h1_server_host *host;
     /* state */
-    bool close;         /* after this answer */
-    bool expects;       /* the request waits for 100 Continue */
+    bool close;   /* after this answer */
+    bool expects; /* the request waits for 100 Continue */
     bool is_head;
     bool wants_websocket;
     bool is_tls;
@@ -116,12 +117,12 @@ struct h1_client {
     /* borrowed */
     const struct h1_client_host *host;
     /* state */
-    bool keep_alive;      /* the response allows it */
-    bool until_close;     /* the response's body ends with the connection */
+    bool keep_alive;  /* the response allows it */
+    bool until_close; /* the response's body ends with the connection */
     bool wants_websocket;
     bool te_trailers;
     bool expects;
-    uint8_t method;       /* enum method of the request */
+    uint8_t method; /* enum method of the request */
     uint8_t interims;
 };
 
@@ -129,8 +130,8 @@ void h1_client_init(struct h1_client *cl, struct wire_env *env, struct stream *s
                     const struct h1_client_host *host);
 
 /* The connection must be idle. */
-struct wire *h1_client_open(struct h1_client *cl, struct arena *arena, const struct wire_events *events, void *owner,
-                            bool reused);
+struct wire *h1_client_open(struct h1_client *cl, struct arena *arena,
+                            const struct wire_events *events, void *owner, bool reused);
 
 /* An idle one; no event, and the caller frees it at the end of the turn. */
 void h1_client_close(struct h1_client *cl);

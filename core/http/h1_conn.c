@@ -85,7 +85,9 @@ static void keep(struct h1_conn *c, struct slice rest, bool in_scratch)
 
 struct slice h1_conn_unread(const struct h1_conn *c)
 {
-    return c->view != NULL ? *c->view : slice_of(c->hold + c->hold_start, h1_conn_held(c));
+    if (c->view != NULL)
+        return *c->view;
+    return c->hold != NULL ? slice_of(c->hold + c->hold_start, h1_conn_held(c)) : SLICE("");
 }
 
 bool h1_conn_is_empty(const struct h1_conn *c)

@@ -29,11 +29,11 @@ struct h1_scan {
 };
 
 enum h1_in {
-    H1_IN_HEAD,   /* waits for a head, or has a piece of one */
+    H1_IN_HEAD, /* waits for a head, or has a piece of one */
     H1_IN_BODY,
-    H1_IN_DONE,   /* the message is complete */
+    H1_IN_DONE, /* the message is complete */
     H1_IN_TUNNEL,
-    H1_IN_DROP,   /* the rest of a body that nobody wants any more */
+    H1_IN_DROP, /* the rest of a body that nobody wants any more */
 };
 
 enum h1_out {
@@ -44,9 +44,9 @@ enum h1_out {
 
 enum h1_wait {
     H1_WAIT_NONE,
-    H1_WAIT_IDLE,   /* for the first byte of a message */
-    H1_WAIT_HEAD,   /* for the rest of a head, or for a response */
-    H1_WAIT_BODY,   /* for content that was asked for */
+    H1_WAIT_IDLE, /* for the first byte of a message */
+    H1_WAIT_HEAD, /* for the rest of a head, or for a response */
+    H1_WAIT_BODY, /* for content that was asked for */
     H1_WAIT_DROP,
     H1_WAIT_TUNNEL,
 };
@@ -86,30 +86,30 @@ struct h1_conn {
     struct later later;
     /* state */
     size_t credit;
-    uint64_t sent_before;    /* bytes that the stream had sent when the wire was opened */
-    uint64_t out_left;       /* of a body with a length */
+    uint64_t sent_before;     /* bytes that the stream had sent when the wire was opened */
+    uint64_t out_left;        /* of a body with a length */
     uint64_t in_due, out_due; /* deadlines, 0 = none */
-    uint64_t out_mark;       /* bytes sent when out_due was set */
-    uint32_t in_ms;          /* in_due is so long after the last byte */
+    uint64_t out_mark;        /* bytes sent when out_due was set */
+    uint32_t in_ms;           /* in_due is so long after the last byte */
     uint32_t hold_start, hold_end, hold_size;
     uint32_t head_len, head_size;
     struct h1_scan scan;
-    int eof;         /* what ended the reading side, or 0 */
-    int out_err;     /* what ended the writing side, where its owner was not told so at once */
-    uint8_t waits;   /* enum h1_wait */
-    uint8_t in;      /* enum h1_in */
-    uint8_t out;     /* enum h1_out */
-    uint8_t kind;    /* enum body_kind of what is sent */
+    int eof;       /* what ended the reading side, or 0 */
+    int out_err;   /* what ended the writing side, where its owner was not told so at once */
+    uint8_t waits; /* enum h1_wait */
+    uint8_t in;    /* enum h1_in */
+    uint8_t out;   /* enum h1_out */
+    uint8_t kind;  /* enum body_kind of what is sent */
     bool chunked;
-    bool silent;     /* the content is not sent: HEAD, 204, 304 */
-    bool old_peer;   /* HTTP/1.0 */
-    bool owned;      /* between open or on_head and release */
-    bool gone;       /* no event may follow */
-    bool full;       /* WIRE_FULL was said, on_room is owed */
+    bool silent;   /* the content is not sent: HEAD, 204, 304 */
+    bool old_peer; /* HTTP/1.0 */
+    bool owned;    /* between open or on_head and release */
+    bool gone;     /* no event may follow */
+    bool full;     /* WIRE_FULL was said, on_room is owed */
 };
 
-void h1_conn_init(struct h1_conn *c, struct wire_env *env, struct stream *s, const struct wire_orders *orders,
-                  const struct h1_role *role);
+void h1_conn_init(struct h1_conn *c, struct wire_env *env, struct stream *s,
+                  const struct wire_orders *orders, const struct h1_role *role);
 
 /* Forgets what belongs to one exchange. */
 void h1_conn_reset(struct h1_conn *c);
@@ -156,7 +156,8 @@ void h1_conn_drop_head(struct h1_conn *c);
 int h1_conn_write_interim(struct h1_conn *c);
 
 /* Sends the waiting head, the pieces, the end. 0, WIRE_FULL, or a negative code. */
-int h1_conn_write(struct h1_conn *c, const struct slice *pieces, int n, bool end, const struct headers *trailers);
+int h1_conn_write(struct h1_conn *c, const struct slice *pieces, int n, bool end,
+                  const struct headers *trailers);
 
 /* What is waited for from now on, and how long; goes on with the old deadline when it is the same. */
 void h1_conn_wait(struct h1_conn *c, enum h1_wait what, uint32_t ms);

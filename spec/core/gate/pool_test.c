@@ -12,8 +12,8 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/rand.h"
-#include "support/fake_outbound.h"
-#include "support/pool_world.h"
+#include "fakes/fake_outbound.h"
+#include "fakes/pool_world.h"
 #include "support/test.h"
 
 static void an_idle_connection_is_used_again(void **state)

@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/rand.h"
-#include "support/fake_outbound.h"
-#include "support/pool_world.h"
+#include "fakes/fake_outbound.h"
+#include "fakes/pool_world.h"
 #include "support/test.h"
 
 enum { CLIENTS = 6, TURNS = 1500, LIMIT = 5 };

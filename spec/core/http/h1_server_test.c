@@ -26,7 +26,8 @@ struct client {
     int fd;
 };
 
-static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer, const struct addr *local)
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
 {
     struct client *c = owner;
 
@@ -106,7 +107,8 @@ static void test_a_request_is_heard_and_answered(void **state)
 {
     struct client *c = *state;
 
-    put(c->fd, "GET /a/b?x=1 HTTP/1.1\r\nHost: a.example:81\r\nX-Mine:  one \r\nAccept: */*\r\n\r\n");
+    put(c->fd,
+        "GET /a/b?x=1 HTTP/1.1\r\nHost: a.example:81\r\nX-Mine:  one \r\nAccept: */*\r\n\r\n");
     UNTIL(c, c->ear.heads == 1);
     assert_int_equal(c->ear.m->method, METHOD_GET);
     assert_true(slice_eq(c->ear.m->path, SLICE("/a/b")));
@@ -120,7 +122,8 @@ static void test_a_request_is_heard_and_answered(void **state)
     assert_true(slice_eq(c->ear.w->peer->ip, SLICE("127.0.0.1")));
     ear_answer(&c->ear, 200, "hello");
     UNTIL(c, got(c, "hello"));
-    assert_string_equal(c->inbox.text, "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello");
+    assert_string_equal(c->inbox.text,
+                        "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello");
 }
 
 static void answer_path(struct ear *e)
@@ -188,16 +191,23 @@ static const struct {
     {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", "hello", ""},
     {"POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", "", ""},
     {"POST / HTTP/1.1\r\n" HOST "Content-Length:  007 \r\n\r\n1234567", "1234567", ""},
-    {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello", ""},
-    {"POST / HTTP/1.1\r\n" HOST "transfer-encoding: Chunked\r\n\r\n05\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", "hello world",
-     ""},
+    {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+     "hello", ""},
+    {"POST / HTTP/1.1\r\n" HOST
+     "transfer-encoding: Chunked\r\n\r\n05\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
+     "hello world", ""},
     {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", ""},
-    {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nA;x=y;z=\"a;\\\"b\" ; q\r\n0123456789\r\n0;last\r\n\r\n",
+    {"POST / HTTP/1.1\r\n" HOST
+     "Transfer-Encoding: chunked\r\n\r\nA;x=y;z=\"a;\\\"b\" ; q\r\n0123456789\r\n0;last\r\n\r\n",
      "0123456789", ""},
-    {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n", "x", "X-Sum"},
-    {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nContent-Length: 9\r\nHost: b\r\nX-Sum: 1\r\n\r\n",
+    {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n",
      "x", "X-Sum"},
-    {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nAuthorization: b\r\n\r\n", "x", ""},
+    {"POST / HTTP/1.1\r\n" HOST
+     "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nContent-Length: 9\r\nHost: b\r\nX-Sum: 1\r\n\r\n",
+     "x", "X-Sum"},
+    {"POST / HTTP/1.1\r\n" HOST
+     "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nAuthorization: b\r\n\r\n",
+     "x", ""},
     {"\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n", "", ""},
     {"GET http://a.example/ HTTP/1.1\r\n" HOST "\r\n", "", ""},
     {"GET http://A.example HTTP/1.1\r\n" HOST "\r\n", "", ""},
@@ -279,7 +289,8 @@ static const struct {
     {400, POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
     {400, POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"},
     {400, POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"},
-    {400, POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n"},
+    {400, POST "Transfer-Encoding: \x0b"
+               "chunked\r\n\r\n0\r\n\r\n"},
     {400, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
     /* lines */
     {400, "GET / HTTP/1.1\nHost: a.example\r\n\r\n"},
@@ -303,9 +314,12 @@ static const struct {
     {400, GET "X(: x\r\n\r\n"},
     {400, GET "X\xe4: x\r\n\r\n"},
     {400, GET "NoColon\r\n\r\n"},
-    {400, GET "X: a\x01" "b\r\n\r\n"},
-    {400, GET "X: a\x7f" "b\r\n\r\n"},
-    {400, GET "X: a\x0c" "b\r\n\r\n"},
+    {400, GET "X: a\x01"
+              "b\r\n\r\n"},
+    {400, GET "X: a\x7f"
+              "b\r\n\r\n"},
+    {400, GET "X: a\x0c"
+              "b\r\n\r\n"},
     /* Host */
     {400, "GET / HTTP/1.1\r\n\r\n"},
     {400, "GET / HTTP/1.1\r\nHost:\r\n\r\n"},
@@ -393,8 +407,8 @@ static void test_sizes_are_bounded(void **state)
         size_t path, value;
         int fields;
     } sizes[] = {
-        {0, 8000, 0, 0},        {414, 9000, 0, 0}, {0, 10, 30000, 0}, {431, 10, 40000, 0},
-        {0, 10, 10, 98},        {431, 10, 10, 101},
+        {0, 8000, 0, 0},     {414, 9000, 0, 0}, {0, 10, 30000, 0},
+        {431, 10, 40000, 0}, {0, 10, 10, 98},   {431, 10, 10, 101},
     };
 
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
@@ -423,11 +437,31 @@ static void test_sizes_are_bounded(void **state)
 }
 
 static const char *const bad_bodies[] = {
-    "\r\n", "x\r\n", "5 5\r\nhello\r\n", "5 \r\nhello\r\n", " 5\r\nhello\r\n", "0x5\r\nhello\r\n", "+5\r\nhello\r\n",
-    "-5\r\nhello\r\n", "5\nhello\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r\r\n", "5\rXhello\r\n",
-    "fffffffffffffffff\r\n", "5;\x01\r\nhello\r\n", "5;a=\"\r\nhello\r\n", "5\r\nhello\r\n0\r\n\n", "0\r\n\rX",
-    "0\r\nX: y\n\r\n", "0\r\nX : y\r\n\r\n", "0\r\nX\r\n\r\n", "0\r\n: y\r\n\r\n", "0\r\nX: a\r\n b\r\n\r\n",
-    "0\r\nX: a\x01\r\n\r\n", "0\r\nX: a\rb\r\n\r\n",
+    "\r\n",
+    "x\r\n",
+    "5 5\r\nhello\r\n",
+    "5 \r\nhello\r\n",
+    " 5\r\nhello\r\n",
+    "0x5\r\nhello\r\n",
+    "+5\r\nhello\r\n",
+    "-5\r\nhello\r\n",
+    "5\nhello\r\n",
+    "5\r\nhelloX\r\n",
+    "5\r\nhello\n0\r\n\r\n",
+    "5\r\nhello\r\r\n",
+    "5\rXhello\r\n",
+    "fffffffffffffffff\r\n",
+    "5;\x01\r\nhello\r\n",
+    "5;a=\"\r\nhello\r\n",
+    "5\r\nhello\r\n0\r\n\n",
+    "0\r\n\rX",
+    "0\r\nX: y\n\r\n",
+    "0\r\nX : y\r\n\r\n",
+    "0\r\nX\r\n\r\n",
+    "0\r\n: y\r\n\r\n",
+    "0\r\nX: a\r\n b\r\n\r\n",
+    "0\r\nX: a\x01\r\n\r\n",
+    "0\r\nX: a\rb\r\n\r\n",
 };
 
 static void test_bad_chunks_break_the_request_off(void **state)
@@ -459,12 +493,13 @@ static void test_fields_of_the_connection_are_taken_out(void **state)
 {
     struct client *c = *state;
 
-    put(c->fd, GET "Connection: keep-alive, X-Secret, host, authorization, TE\r\nX-Secret: 1\r\nKeep-Alive: 5\r\n"
-                   "TE: trailers, deflate\r\nProxy-Connection: x\r\nAuthorization: a\r\nUpgrade: h2c\r\n"
-                   "HTTP2-Settings: x\r\nX-Kept: 1\r\n\r\n");
+    put(c->fd, GET
+        "Connection: keep-alive, X-Secret, host, authorization, TE\r\nX-Secret: 1\r\nKeep-Alive: 5\r\n"
+        "TE: trailers, deflate\r\nProxy-Connection: x\r\nAuthorization: a\r\nUpgrade: h2c\r\n"
+        "HTTP2-Settings: x\r\nX-Kept: 1\r\n\r\n");
     UNTIL(c, c->ear.heads == 1);
-    static const char *const removed[] = {"Connection", "X-Secret", "Keep-Alive", "TE", "Proxy-Connection", "Upgrade",
-                                          "HTTP2-Settings"};
+    static const char *const removed[] = {"Connection",       "X-Secret", "Keep-Alive",    "TE",
+                                          "Proxy-Connection", "Upgrade",  "HTTP2-Settings"};
     for (size_t i = 0; i < COUNT_OF(removed); i++)
         assert_null(ear_header(&c->ear, removed[i]).ptr);
     static const char *const kept[] = {"Host", "Authorization", "X-Kept"};
@@ -500,25 +535,57 @@ static const struct {
     const char *body, *answer;
     bool closes;
 } answers[] = {
-    {GET "\r\n", {.status = 200, .body = BODY_UNKNOWN}, "hello",
-     "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false},
-    {GET "\r\n", {.status = 200, .body = BODY_NONE}, "", "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n", false},
-    {GET "\r\n", {.status = 204, .body = BODY_NONE}, "", "HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n", false},
-    {GET "\r\n", {.status = 204, .body = BODY_LENGTH, .content_length = 5}, "hello",
-     "HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n", false},
-    {GET "\r\n", {.status = 304, .has_length = true, .content_length = 9}, "",
-     "HTTP/1.1 304 Not Modified\r\nDate: now\r\nContent-Length: 9\r\n\r\n", false},
+    {GET "\r\n",
+     {.status = 200, .body = BODY_UNKNOWN},
+     "hello",
+     "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+     false},
+    {GET "\r\n",
+     {.status = 200, .body = BODY_NONE},
+     "",
+     "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n",
+     false},
+    {GET "\r\n",
+     {.status = 204, .body = BODY_NONE},
+     "",
+     "HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n",
+     false},
+    {GET "\r\n",
+     {.status = 204, .body = BODY_LENGTH, .content_length = 5},
+     "hello",
+     "HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n",
+     false},
+    {GET "\r\n",
+     {.status = 304, .has_length = true, .content_length = 9},
+     "",
+     "HTTP/1.1 304 Not Modified\r\nDate: now\r\nContent-Length: 9\r\n\r\n",
+     false},
     {GET "\r\n", {.status = 304}, "", "HTTP/1.1 304 Not Modified\r\nDate: now\r\n\r\n", false},
-    {"HEAD / HTTP/1.1\r\n" HOST "\r\n", {.status = 200, .body = BODY_LENGTH, .content_length = 5}, "hello",
-     "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\n", false},
-    {"HEAD / HTTP/1.1\r\n" HOST "\r\n", {.status = 200, .body = BODY_UNKNOWN}, "hello",
-     "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n", false},
-    {"GET / HTTP/1.0\r\n\r\n", {.status = 200, .body = BODY_UNKNOWN}, "hello",
-     "HTTP/1.1 200 OK\r\nDate: now\r\nConnection: close\r\n\r\nhello", true},
-    {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", {.status = 200, .body = BODY_LENGTH, .content_length = 5}, "hello",
-     "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello", false},
-    {GET "Connection: close\r\n\r\n", {.status = 599, .reason = {"Odd", 3}, .body = BODY_NONE}, "",
-     "HTTP/1.1 599 Odd\r\nDate: now\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", true},
+    {"HEAD / HTTP/1.1\r\n" HOST "\r\n",
+     {.status = 200, .body = BODY_LENGTH, .content_length = 5},
+     "hello",
+     "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\n",
+     false},
+    {"HEAD / HTTP/1.1\r\n" HOST "\r\n",
+     {.status = 200, .body = BODY_UNKNOWN},
+     "hello",
+     "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n",
+     false},
+    {"GET / HTTP/1.0\r\n\r\n",
+     {.status = 200, .body = BODY_UNKNOWN},
+     "hello",
+     "HTTP/1.1 200 OK\r\nDate: now\r\nConnection: close\r\n\r\nhello",
+     true},
+    {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+     {.status = 200, .body = BODY_LENGTH, .content_length = 5},
+     "hello",
+     "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello",
+     false},
+    {GET "Connection: close\r\n\r\n",
+     {.status = 599, .reason = {"Odd", 3}, .body = BODY_NONE},
+     "",
+     "HTTP/1.1 599 Odd\r\nDate: now\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+     true},
 };
 
 static void test_answers_are_framed_for_the_client(void **state)
@@ -857,7 +924,8 @@ static void test_a_websocket_becomes_a_tunnel(void **state)
     struct slice piece = SLICE("from server");
     struct message m = {.status = 101, .body = BODY_TUNNEL};
 
-    put(c->fd, GET "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: a\r\n\r\nearly");
+    put(c->fd, GET
+        "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: a\r\n\r\nearly");
     UNTIL(c, c->ear.heads == 1);
     assert_true(c->ear.m->wants_websocket);
     headers_init(&m.headers, c->ear.arena, 0);
@@ -865,7 +933,9 @@ static void test_a_websocket_becomes_a_tunnel(void **state)
     c->ear.ended = false;
     wire_grant(c->ear.w, 3);
     UNTIL(c, c->ear.len == 3 && got(c, "Upgrade: websocket\r\n"));
-    assert_true(got(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+    assert_true(got(
+        c,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
     wire_grant(c->ear.w, 100);
     put(c->fd, " late");
     UNTIL(c, c->ear.len == 10);

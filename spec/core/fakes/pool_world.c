@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "support/pool_world.h"
+#include "fakes/pool_world.h"
 
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "net/dns.h"
-#include "support/fake_outbound.h"
+#include "fakes/fake_outbound.h"
 
 struct world_worker workers[WORKERS];
 struct upstream up;

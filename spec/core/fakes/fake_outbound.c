@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "support/fake_outbound.h"
+#include "fakes/fake_outbound.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -195,4 +195,11 @@ void fake_outbound_peer_closes(struct outbound *o)
     } else {
         f->is_dead = true;
     }
+}
+
+struct wire *outbound_open(struct outbound *o UNUSED, struct arena *arena UNUSED, const struct wire_events *events UNUSED,
+                           void *owner UNUSED)
+{
+    fail_msg("a fake connection carries no wire");
+    return NULL;
 }
