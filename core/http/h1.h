@@ -116,7 +116,6 @@ struct h1_client {
     /* borrowed */
     const struct h1_client_host *host;
     /* state */
-    uint64_t sent_before; /* bytes that the stream had sent when the wire was opened */
     bool keep_alive;      /* the response allows it */
     bool until_close;     /* the response's body ends with the connection */
     bool wants_websocket;

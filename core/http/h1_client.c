@@ -38,7 +38,7 @@ static void end(struct h1_conn *c)
 /* Has the kernel taken a byte of this request? */
 static bool is_unsent(struct h1_conn *c)
 {
-    return c->stream->bytes_out == client_of(c)->sent_before;
+    return c->stream->bytes_out == c->sent_before;
 }
 
 static void gone(struct h1_conn *c, int err)
@@ -244,7 +244,6 @@ static int write_out(struct h1_conn *c, const struct slice *pieces, int n, bool 
     if (!CHECK(c->out == H1_OUT_OPEN))
         return ERR_ARG;
     int rc = h1_conn_write(c, pieces, n, ends, trailers);
-    c->wire.unsent = is_unsent(c);
     if (rc == ERR_ARG) {
         c->gone = true;
         return rc;
@@ -383,7 +382,7 @@ struct wire *h1_client_open(struct h1_client *cl, struct arena *arena,
     c->wire.owner = owner;
     c->wire.untouched = c->wire.unsent = true;
     c->wire.reused = reused;
-    cl->sent_before = c->stream->bytes_out;
+    c->sent_before = c->stream->bytes_out;
     cl->interims = 0;
     cl->keep_alive = false;
     return &c->wire;

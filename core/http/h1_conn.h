@@ -86,6 +86,7 @@ struct h1_conn {
     struct later later;
     /* state */
     size_t credit;
+    uint64_t sent_before;    /* bytes that the stream had sent when the wire was opened */
     uint64_t out_left;       /* of a body with a length */
     uint64_t in_due, out_due; /* deadlines, 0 = none */
     uint64_t out_mark;       /* bytes sent when out_due was set */

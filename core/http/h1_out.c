@@ -111,6 +111,7 @@ static int send_all(struct h1_conn *c, const struct iovec *iov, int k)
     int rc = k > 0 ? stream_write(c->stream, iov, k) : 0;
 
     h1_conn_drop_head(c);
+    c->wire.unsent = c->stream->bytes_out == c->sent_before;
     if (rc < 0)
         return rc;
     watch_stall(c);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A loop: libev waits for descriptors, everything else of a turn is done here, after libev's callbacks. libev's own
- * timers are not used but for one that bounds the wait: the timers of net/timers.c are lazier, smaller and follow
- * the clock of base/clock.h, which is read once per turn, right after the wait. */
+/* A loop: libev waits for descriptors, everything else of a turn is done here, after libev's
+ * callbacks. libev's own timers are not used but for one that bounds the wait: the timers of
+ * net/timers.c are lazier, smaller and follow the clock of base/clock.h, which is read once per
+ * turn, right after the wait. */
 
 #include "net/loop.h"
 
@@ -62,8 +63,8 @@ static void on_alarm(struct ev_loop *ev, ev_timer *alarm, int revents UNUSED)
     l->quiet = ev_pending_count(ev) == 0 && l->wait_ms >= QUIET_MS;
 }
 
-/* libev does not tell its epoll descriptor. A probe that libev watches is known to that one only: of all numbers
- * only the right one can modify it. */
+/* libev does not tell its epoll descriptor. A probe that libev watches is known to that one only:
+ * of all numbers only the right one can modify it. */
 static int find_epoll_fd(struct ev_loop *ev)
 {
     struct epoll_event event = {.events = EPOLLIN};
@@ -153,8 +154,8 @@ void loop_forget_fd(struct loop *l, int fd)
 {
     struct epoll_event unused = {0};
 
-    /* ENOENT: it was watched for less than a turn, or libev has found it unwanted before. libev needs no word of
-     * it: ev_io_set marks the number as new, and a new one is always added. */
+    /* ENOENT: it was watched for less than a turn, or libev has found it unwanted before. libev
+     * needs no word of it: ev_io_set marks the number as new, and a new one is always added. */
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &unused) != 0)
         (void)CHECK(errno == ENOENT);
 }

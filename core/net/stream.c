@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What plain and TLS streams have in common: the write queue with its water marks, the order of endings, and when
- * which readiness is watched for. The kinds themselves only move bytes. In the steady state nothing here costs a
- * system call beside the one that moves the bytes: reading stays watched for, and writability is asked for only
- * after the kernel has refused. */
+/* What plain and TLS streams have in common: the write queue with its water marks, the order of
+ * endings, and when which readiness is watched for. The kinds themselves only move bytes. In the
+ * steady state nothing here costs a system call beside the one that moves the bytes: reading stays
+ * watched for, and writability is asked for only after the kernel has refused. */
 
 #include "net/stream.h"
 
@@ -128,7 +128,8 @@ uint64_t stream_progress(const struct stream *s)
 {
     int unacknowledged = 0;
 
-    /* The kernel's buffer is megabytes large and asks for more only when much of it is free again. */
+    /* The kernel's buffer is megabytes large and asks for more only when much of it is free
+     * again. */
     ioctl(s->fd, SIOCOUTQ, &unacknowledged);
     return s->bytes_out - (uint64_t)unacknowledged;
 }
@@ -206,7 +207,8 @@ static void on_writable(struct stream *s)
     }
 }
 
-/* Reading comes first: what an upstream said before it broke off is worth more than its refusal to listen. */
+/* Reading comes first: what an upstream said before it broke off is worth more than its refusal to
+ * listen. */
 void stream_on_ready(struct stream *s, bool readable, bool writable)
 {
     if (readable && s->reading)
@@ -236,8 +238,8 @@ void stream_close(struct stream *s)
     loop_free_later(s->loop, s, free_stream);
 }
 
-/* A stream that its owner has left. First what is queued is sent, as long as the peer takes some of it; then what the
- * peer still sends is dropped until it ends too. */
+/* A stream that its owner has left. First what is queued is sent, as long as the peer takes some
+ * of it; then what the peer still sends is dropped until it ends too. */
 struct farewell {
     struct timer timer;
     struct later at_end; /* of the loop */

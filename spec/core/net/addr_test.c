@@ -131,10 +131,14 @@ static void hosts_and_ports_are_split(void **state)
         const char *text, *host;
         int port;
     } rows[] = {
-        {"example.com", "example.com", 0},       {"example.com:80", "example.com", 80},
-        {"a_b-c.test:65535", "a_b-c.test", 65535}, {"1.2.3.4:5", "1.2.3.4", 5},
-        {"[::1]:443", "::1", 443},               {"[2001:db8::1]", "2001:db8::1", 0},
-        {"::1", "::1", 0},                       {"2001:db8::1:80", "2001:db8::1:80", 0},
+        {"example.com", "example.com", 0},
+        {"example.com:80", "example.com", 80},
+        {"a_b-c.test:65535", "a_b-c.test", 65535},
+        {"1.2.3.4:5", "1.2.3.4", 5},
+        {"[::1]:443", "::1", 443},
+        {"[2001:db8::1]", "2001:db8::1", 0},
+        {"::1", "::1", 0},
+        {"2001:db8::1:80", "2001:db8::1:80", 0},
     };
     static const char *const refused[] = {
         "",    ":80",       "a:",        "a:b",  "a:80:90", "a b", "a/b", "user@host",
@@ -165,11 +169,11 @@ static void addresses_compare_with_their_port(void **state)
         const char *a, *b;
         bool equal;
     } rows[] = {
-        {"1.2.3.4:80", "1.2.3.4:80", true},       {"1.2.3.4:80", "1.2.3.4:81", false},
-        {"1.2.3.4:80", "1.2.3.5:80", false},      {"[::1]:80", "[0:0::1]:80", true},
-        {"[::1]:80", "[::2]:80", false},          {"[::ffff:1.2.3.4]:80", "1.2.3.4:80", true},
-        {"[::1.2.3.4]:80", "1.2.3.4:80", false},  {"unix:/a", "unix:/a", true},
-        {"unix:/a", "unix:/ab", false},           {"unix:/a", "1.2.3.4:80", false},
+        {"1.2.3.4:80", "1.2.3.4:80", true},      {"1.2.3.4:80", "1.2.3.4:81", false},
+        {"1.2.3.4:80", "1.2.3.5:80", false},     {"[::1]:80", "[0:0::1]:80", true},
+        {"[::1]:80", "[::2]:80", false},         {"[::ffff:1.2.3.4]:80", "1.2.3.4:80", true},
+        {"[::1.2.3.4]:80", "1.2.3.4:80", false}, {"unix:/a", "unix:/a", true},
+        {"unix:/a", "unix:/ab", false},          {"unix:/a", "1.2.3.4:80", false},
     };
 
     (void)state;
@@ -239,8 +243,16 @@ static void networks_hold_their_addresses(void **state)
 
 static void what_is_no_network_is_refused(void **state)
 {
-    static const char *const syntax[] = {"", "/8", "10.0.0.0/", "10.0.0/8", "a/8", "10.0.0.0/8/8",
-                                         "10.0.0.0/-1", "10.0.0.0 /8", "10.0.0.0:80", "[::1]/8"};
+    static const char *const syntax[] = {"",
+                                         "/8",
+                                         "10.0.0.0/",
+                                         "10.0.0/8",
+                                         "a/8",
+                                         "10.0.0.0/8/8",
+                                         "10.0.0.0/-1",
+                                         "10.0.0.0 /8",
+                                         "10.0.0.0:80",
+                                         "[::1]/8"};
     struct cidr c;
 
     (void)state;

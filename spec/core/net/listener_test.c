@@ -108,7 +108,8 @@ static void connections_are_accepted_with_both_addresses(void **state)
 static void a_wildcard_listener_tells_the_real_local_address(void **state)
 {
     struct addr at, to;
-    struct listener *ln = listener_start(loop, opened("0.0.0.0:0", &at), &quota, on_accept, &accepted);
+    struct listener *ln =
+        listener_start(loop, opened("0.0.0.0:0", &at), &quota, on_accept, &accepted);
     char text[ADDR_TEXT];
     int client;
 

@@ -235,19 +235,14 @@ static void a_crowd_of_timers_fires_exactly_when_each_is_due(void **state)
         for (int k = 0; k < 100; k++) {
             struct member *m = &crowd[rand_below(CROWD)];
             uint32_t delay = 1000 + rand_below(60000);
-            switch (rand_below(4)) {
-            case 0:
+            uint32_t what = rand_below(4);
+            if (what == 0)
                 timer_stop(&m->timer);
-                m->due_ms = 0;
-                break;
-            case 1:
+            else if (what == 1)
                 timer_deinit(&m->timer);
-                m->due_ms = 0;
-                break;
-            default:
+            else
                 timer_set(&m->timer, delay);
-                m->due_ms = clock_ms() + delay;
-            }
+            m->due_ms = what < 2 ? 0 : clock_ms() + delay;
         }
         pass_ms((int)rand_below(3000));
         for (int i = 0; i < CROWD; i++)
@@ -474,7 +469,8 @@ static void a_busy_loop_is_not_idle(void **state)
     close(fds[1]);
 }
 
-/* The descriptor stays open and readable; without the loop's forgetting it would end the wait at once. */
+/* The descriptor stays open and readable; without the loop's forgetting it would end the wait at
+ * once. */
 static void a_forgotten_descriptor_wakes_nobody(void **state)
 {
     uint64_t start;
