@@ -255,7 +255,9 @@ static void check_movement(const int *weights, int n, int leaves)
     double share = (double)endpoints[leaves].weight / total;
     assert_in_range(own, (int)(KEYS * share * 0.9), (int)(KEYS * share * 1.1));
     for (int i = 0; i < n; i++) {
-        double due = i == leaves ? 0 : (double)own * endpoints[i].weight / (total - endpoints[leaves].weight);
+        double due = i == leaves
+                         ? 0
+                         : (double)own * endpoints[i].weight / (total - endpoints[leaves].weight);
         assert_in_range(moved_to[i], (int)(due * 0.75), (int)(due * 1.25));
     }
 }

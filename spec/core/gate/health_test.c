@@ -22,7 +22,8 @@ static int set_up(void **state)
     log_configure(LOG_OFF, LOG_TEXT);
     for (uint16_t i = 0; i < N; i++)
         endpoints[i] = (struct endpoint){
-            .weight = 1, .target = target_ref(SLICE("http1"), SLICE("10.0.0.1"), (uint16_t)(80 + i))};
+            .weight = 1,
+            .target = target_ref(SLICE("http1"), SLICE("10.0.0.1"), (uint16_t)(80 + i))};
     up = (struct upstream){.name = SLICE("orders"), .endpoints = endpoints, .nendpoints = N};
     up.passive.consecutive_errors = 3;
     up.passive.eject_for_ms = 30000;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "net/loop.h"
 #include "support/test.h"
@@ -84,13 +85,18 @@ static void fake_free(void *ptr)
     free(f);
 }
 
-static void forget(struct fake *f)
+static void release(struct fake *f)
 {
-    atomic_fetch_sub(&now_open, 1);
     if (f->env)
         loop_free_later(f->env->loop, f, fake_free);
     else
         free(f); /* between two loops there is no timer */
+}
+
+static void forget(struct fake *f)
+{
+    atomic_fetch_sub(&now_open, 1);
+    release(f);
 }
 
 static void on_timer(struct timer *t)
@@ -110,8 +116,9 @@ static void on_timer(struct timer *t)
         o->events->on_connected(o->owner, o, 0);
         return;
     }
+    atomic_fetch_sub(&now_open, 1); /* before its slot can be used again */
     o->events->on_connected(o->owner, o, f->timeout_ms ? ERR_REFUSED : ERR_TIMEOUT);
-    forget(f);
+    release(f);
 }
 
 struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
@@ -173,6 +180,7 @@ bool outbound_attach(struct outbound *o, struct wire_env *env)
 void fake_outbound_carry(struct outbound *o)
 {
     o->requests++;
+    o->idle_since_ms = clock_ms();
     o->events->on_idle(o->owner, o);
 }
 
@@ -181,8 +189,9 @@ void fake_outbound_peer_closes(struct outbound *o)
     struct fake *f = fake_of(o);
 
     if (f->env) {
+        atomic_fetch_sub(&now_open, 1);
         o->events->on_closed(o->owner, o);
-        forget(f);
+        release(f);
     } else {
         f->is_dead = true;
     }
