@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/slice.h"
 #include "base/text.h"
 
@@ -313,6 +314,7 @@ int cli_main(int argc, char **argv)
         return help(argc - 2, argv + 2);
     if (strcmp(argv[1], "--version") == 0)
         return cli_version(NULL);
+    log_configure(LOG_WARN, LOG_TEXT); /* run has its own settings */
     const struct command *c = command_find(argv[1]);
     return c ? run_command(c, argc - 2, argv + 2) : unknown_command(argv[1]);
 }

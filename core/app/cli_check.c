@@ -7,6 +7,7 @@
 #include "app/cli.h"
 #include "app/load.h"
 #include "app/worker.h"
+#include "base/metric.h"
 
 int cli_check(const struct cli *cli)
 {
@@ -14,10 +15,12 @@ int cli_check(const struct cli *cli)
     int status = load_open(&load, cli->config, 0);
 
     if (status == CLI_FINE) {
+        metric_init(2, load.snapshot->metrics_max_series);
         struct worker *w = worker_new(&(struct worker_setup){.snapshot = load.snapshot}, &load.faults);
-        status = w ? CLI_FINE : load_report(&load.faults);
+        status = w ? CLI_FINE : MAX(load_report(&load.faults), CLI_FAULT);
         if (w)
             worker_free(w);
+        metric_deinit();
     }
     if (status == CLI_FINE)
         printf("%.*s: fine: %u routes, %u upstreams, %u places where a plugin is enabled\n",

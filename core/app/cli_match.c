@@ -147,16 +147,22 @@ static void print_chain(const struct snapshot *s, const struct chain *chain, str
 
 static struct slice why_not(enum route_miss miss, const struct route *r, struct arena *a)
 {
+    static const char *const reasons[] = {
+        [MISS_HOST] = "its hosts are",
+        [MISS_PATH] = "its paths are",
+        [MISS_METHOD] = "its methods are",
+        [MISS_HEADER] = "it wants",
+    };
     struct slice list;
 
     switch (miss) {
-    case MISS_HOST: return arena_printf(a, "its hosts are %.*s", SLICE_ARG((list = describe_hosts(r, a))));
-    case MISS_PATH: return arena_printf(a, "its paths are %.*s", SLICE_ARG((list = describe_paths(r, a))));
-    case MISS_METHOD:
-        return arena_printf(a, "its methods are %.*s", SLICE_ARG((list = describe_methods(r->methods, a))));
-    case MISS_HEADER: return arena_printf(a, "it wants %.*s", SLICE_ARG((list = describe_headers(r, a))));
+    case MISS_HOST: list = describe_hosts(r, a); break;
+    case MISS_PATH: list = describe_paths(r, a); break;
+    case MISS_METHOD: list = describe_methods(r->methods, a); break;
+    case MISS_HEADER: list = describe_headers(r, a); break;
     default: return SLICE("it fits too, but the other is more exact");
     }
+    return arena_printf(a, "%s %.*s", reasons[miss], SLICE_ARG(list));
 }
 
 /* What is worth telling of a route that was not taken: the nearer ones, which come first, and those that fit but for

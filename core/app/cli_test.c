@@ -36,12 +36,11 @@ static int run_specs(struct worker *w, const struct cli *cli)
 
 int cli_test(const struct cli *cli)
 {
-    struct arena *a = arena_new_heap(16 * KIB);
-    struct faults faults;
-
     for (size_t i = 0; i < cli->args.n; i++)
         if (strcmp(cli->args.items[i], "--watch") == 0)
             return cli_misuse("test", "--watch is not yet supported");
+    struct arena *a = arena_new_heap(16 * KIB);
+    struct faults faults;
     faults_init(&faults, a);
     struct snapshot *snapshot = empty_snapshot(&faults);
     REQUIRE(snapshot != NULL);
