@@ -140,6 +140,8 @@ static void write_answer(const struct admin *admin, struct admin_answer *answer,
 
 static void send_answer(struct wire *w, struct admin_answer *answer, struct headers *headers)
 {
+    bool is_json = strstr(answer->type, "json") != NULL;
+    int rc = is_json ? buf_add(&answer->body, SLICE("\n")) : 0; /* for the terminal that shows it */
     struct slice body = buf_slice(&answer->body);
     struct message m = {
         .headers = *headers,
@@ -153,7 +155,7 @@ static void send_answer(struct wire *w, struct admin_answer *answer, struct head
     headers_set_id(&m.headers, HEADER_CONTENT_TYPE, slice_from(answer->type));
     headers_set_id(&m.headers, HEADER_CACHE_CONTROL, SLICE("no-store"));
     headers_set_id(&m.headers, HEADER_SERVER, SLICE(FORWARD_PSEUDONYM));
-    int rc = wire_head(w, &m, false);
+    rc = wire_head(w, &m, false);
     if (rc == 0)
         rc = wire_body(w, &body, 1, true);
     (void)rc; /* a client that has gone does not want to know */
