@@ -27,6 +27,7 @@ struct pool_group {
     struct slot_seat seat;
     struct upstream_live *live; /* a reference */
     struct list lanes;
+    struct later settle; /* pool_rest.h */
     /* borrowed */
     struct pool *pool; /* NULL: gone, only a nudge is still to come */
     /* state */
@@ -38,7 +39,7 @@ struct pool_group {
 /* Its connections to one target. */
 struct pool_lane {
     /* owned */
-    struct place idle, busy;
+    struct place idle, busy, leaving;
     struct target *target; /* a reference */
     /* borrowed */
     struct pool_group *group;
@@ -85,7 +86,7 @@ static inline struct outbound *conn_of(struct list *link)
 /* To a place, or (NULL) out of this worker's hands. */
 void conn_to(struct outbound *o, struct place *to);
 
-/* Closes an idle one, but for its slot, or with it. */
+/* Closes one that carries nothing, but for its slot, or with it. */
 void conn_close_for_slot(struct pool_lane *lane, struct outbound *o);
 void conn_close(struct pool_lane *lane, struct outbound *o);
 

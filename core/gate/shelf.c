@@ -68,7 +68,6 @@ static bool put_up(struct shelf *s, struct outbound *o, struct upstream_live *l,
 
 bool shelf_give(struct shelf *s, struct outbound *o, struct upstream_live *l, size_t max)
 {
-    o->idle_since_ms = clock_ms();
     if (!outbound_detach(o))
         return false;
     if (put_up(s, o, l, max))
