@@ -209,8 +209,8 @@ void fake_outbound_peer_closes(struct outbound *o)
     }
 }
 
-struct wire *outbound_open(struct outbound *o UNUSED, struct arena *arena UNUSED, const struct wire_events *events UNUSED,
-                           void *owner UNUSED)
+struct wire *outbound_open(struct outbound *o UNUSED, struct arena *arena UNUSED,
+                           const struct wire_events *events UNUSED, void *owner UNUSED)
 {
     fail_msg("a fake connection carries no wire");
     return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The pool with real connections: two workers with a loop each, an origin that the test plays, and requests that are
- * released in the depth of reading their responses, as the gateway does it. */
+/* The pool with real connections: two workers with a loop each, an origin that the test plays,
+ * and requests that are released in the depth of reading their responses, as the gateway does
+ * it. */
 
 #include "gate/pool.h"
 
