@@ -286,7 +286,7 @@ int control_run(struct snapshot *snapshot)
     timer_init(&c.drain_timer, c.loop, on_drain_timer);
     timer_init(&c.sweep_timer, c.loop, on_sweep);
     timer_set(&c.sweep_timer, SWEEP_MS);
-    c.watchdog = watchdog_new(snapshot->script_time_budget_ms);
+    c.watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
     REQUIRE(pthread_create(&c.signal_thread, NULL, signal_main, &c) == 0);
     int status = control_start(&c);
     if (status == 0)
