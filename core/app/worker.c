@@ -262,6 +262,7 @@ static void on_order(struct mail *m, void *reader)
     } else if (!om->stop && w->state == WORKER_RUNS) {
         w->looks = 0;
         w->state = WORKER_DRAINS;
+        w->gateway.wire.draining = true; /* answers say that they are the last from now on */
         close_listeners(w);
         timer_set(&w->look, LOOK_MS);
     }
