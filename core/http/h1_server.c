@@ -452,6 +452,7 @@ static void server_release(struct wire *w)
     } else {
         c->in = H1_IN_DROP;
         h1_conn_pump_later(c);
+        h1_conn_rearm(c);
     }
 }
 

@@ -406,6 +406,23 @@ static void test_a_small_rest_of_a_request_is_dropped(void **state)
     assert_false(client_got(c, "Connection: close"));
 }
 
+static void test_a_rest_that_does_not_come_closes(void **state)
+{
+    struct client *c = *state;
+
+    put(c->fd, POST "Content-Length: 5\r\n\r\nhe");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    wire_grant(c->ear.w, 100);
+    CLIENT_UNTIL(c, c->ear.len == 2);
+    clock_advance_ms(31000); /* its owner has gone when the body's time is over */
+    clock_refresh();
+    ear_answer(&c->ear, 403, "no");
+    client_turn(c);
+    assert_int_equal(c->ear.gone, 0);
+    client_pass(c, 31000);
+    CLIENT_UNTIL(c, c->inbox.eof);
+}
+
 static void test_a_chunked_rest_that_is_here_is_dropped(void **state)
 {
     struct client *c = *state;
@@ -672,6 +689,7 @@ int main(void)
         CLIENT_TEST(test_continue_is_the_owners_word),
         CLIENT_TEST(test_an_answer_instead_of_continue_closes),
         CLIENT_TEST(test_a_small_rest_of_a_request_is_dropped),
+        CLIENT_TEST(test_a_rest_that_does_not_come_closes),
         CLIENT_TEST(test_a_chunked_rest_that_is_here_is_dropped),
         CLIENT_TEST(test_a_large_rest_closes_gently),
         CLIENT_TEST(test_a_client_that_leaves_cancels_its_request),
