@@ -116,8 +116,13 @@ DML_API int dml_consumer_group(struct gateway *g, double handle, int index, stru
 
 /* --- api_headers.c: fields and replies ----------------------------------------------------------------------------- */
 
-enum dml_side { DML_REQUEST, DML_RESPONSE };
-enum dml_header_op { DML_HEADER_SET = 0, DML_HEADER_ADD = 2, DML_HEADER_REMOVE = 4 }; /* added to the side */
+enum dml_side {
+    DML_REQUEST,
+    DML_RESPONSE,
+    DML_ATTEMPT_RESPONSE, /* what the latest attempt has brought; read only */
+    DML_ATTEMPT_REQUEST,  /* what the latest attempt sends in addition; set in balance hooks */
+};
+enum dml_header_op { DML_HEADER_SET = 0, DML_HEADER_ADD = 4, DML_HEADER_REMOVE = 8 }; /* added to the side */
 
 struct dml_field {
     struct dml_slice name, value;
@@ -132,11 +137,14 @@ DML_API int dml_header_get(struct gateway *g, double handle, int side, const cha
 DML_API int dml_header_next(struct gateway *g, double handle, int side, int index, const char *name, size_t len,
                             struct dml_field *out);
 
-/* ERR_ARG: not allowed by RFC 9110, or the core's own. ERR_GONE also when the head has gone out. */
+/* ERR_ARG: not allowed by RFC 9110, or the core's own. ERR_LIMIT: too late, the head has gone out. */
 DML_API int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name, size_t namelen,
                               const char *value, size_t valuelen);
 
-/* A reply: begin, its headers one by one, send. No wait may come between. */
+/* 1: framing or hop-by-hop, which hooks can't set. */
+DML_API int dml_header_is_core(const char *name, size_t len);
+
+/* A reply: begin, its headers one by one, send. No wait may come between. ERR_LIMIT: too late. */
 DML_API int dml_reply_begin(struct gateway *g, double handle);
 DML_API int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen, const char *value,
                              size_t valuelen);
@@ -171,15 +179,6 @@ DML_API int dml_attempt_set_timeout(struct gateway *g, double handle, int number
 /* One of the upstream's endpoints by its address as written; ERR_NOT_FOUND. */
 DML_API int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr, size_t len);
 
-/* Request headers of this attempt alone. */
-DML_API int dml_attempt_header_set(struct gateway *g, double handle, const char *name, size_t namelen,
-                                   const char *value, size_t valuelen);
-DML_API int dml_attempt_header_get(struct gateway *g, double handle, int number, const char *name, size_t len,
-                                   struct dml_slice *out);
-
-/* Fields of the response that this attempt has brought, as dml_header_next. */
-DML_API int dml_attempt_response_next(struct gateway *g, double handle, int index, const char *name, size_t len,
-                                      struct dml_field *out);
 DML_API int dml_retry(struct gateway *g, double handle, double delay);
 
 #endif

@@ -2,6 +2,7 @@
 
 /* What boot.lua and plugin.lua need from the core besides the FFI. Nothing here waits. */
 
+#include <dirent.h>
 #include <lauxlib.h>
 
 #include "gate/snapshot.h"
@@ -32,7 +33,7 @@ static int hook_failed(lua_State *L)
     struct slice message;
 
     message.ptr = luaL_checklstring(L, 2, &message.len);
-    hooks_report_use(vm, luaL_checkint(L, 1), vm->cell.phase, vm->current ? vm->current->exchange : NULL, message);
+    hooks_report_use(vm, luaL_checkint(L, 1), message);
     return 0;
 }
 
@@ -48,10 +49,40 @@ static int hook_consumers(lua_State *L)
     return 1;
 }
 
+/* subfolders(folder): their names. */
+static int hook_subfolders(lua_State *L)
+{
+    DIR *dir = opendir(luaL_checkstring(L, 1));
+    int n = 0;
+
+    lua_newtable(L);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_LNK &&
+                                        entry->d_type != DT_UNKNOWN))
+            continue;
+        lua_pushstring(L, entry->d_name);
+        lua_rawseti(L, -2, ++n);
+    }
+    if (dir)
+        closedir(dir);
+    return 1;
+}
+
+/* open_metatable(table): of what stands for a value from ${}: { text = "..." }. */
+static int hook_open_metatable(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, PLUGIN_OPEN);
+    return 0;
+}
+
 const struct call call_hook[] = {
     {"wait_mark", hook_wait_mark},
     {"in_request", hook_in_request},
     {"hook_failed", hook_failed},
+    {"subfolders", hook_subfolders},
+    {"open_metatable", hook_open_metatable},
     {"consumers", hook_consumers},
     {NULL, NULL},
 };

@@ -99,7 +99,7 @@ static void task_ended(struct co *co, lua_State *L, enum co_end end, int nresult
     t->state = end == CO_RETURNED ? TASK_RETURNED : TASK_RAISED;
     t->co = NULL;
     if (end != CO_RETURNED && !t->is_cancelled && list_is_empty(&t->waiters))
-        hooks_report(co, end, slice_from(lua_tostring(L, -1)));
+        hooks_report(co, slice_from(lua_tostring(L, -1)));
     if (end == CO_RETURNED) {
         keep_results(t, L, nresults);
     } else {
@@ -244,8 +244,9 @@ static int task_deadline(lua_State *L)
 
     if (lua_isnoneornil(L, 1)) {
         if (co->deadline_ms == 0)
-            return 0;
-        lua_pushnumber(L, co->deadline_ms > now ? (double)(co->deadline_ms - now) / 1000 : 0);
+            lua_pushnil(L);
+        else
+            lua_pushnumber(L, co->deadline_ms > now ? (double)(co->deadline_ms - now) / 1000 : 0);
         return 1;
     }
     double seconds = luaL_checknumber(L, 1);
@@ -266,6 +267,17 @@ static int task_deadline_set(lua_State *L)
     return 0;
 }
 
+/* task_failed(message): of a task that goes on. */
+static int task_failed(lua_State *L)
+{
+    struct vm *vm = vm_of(L);
+    struct slice message;
+
+    message.ptr = luaL_checklstring(L, 1, &message.len);
+    hooks_report_use(vm, vm->cell.use, message);
+    return 0;
+}
+
 /* task_metatable(): the table that task.lua fills. */
 static int task_metatable(lua_State *L)
 {
@@ -281,6 +293,7 @@ const struct call call_task[] = {
     {"task_cancel", task_cancel},
     {"task_deadline", task_deadline},
     {"task_deadline_set", task_deadline_set},
+    {"task_failed", task_failed},
     {"task_metatable", task_metatable},
     {NULL, NULL},
 };

@@ -17,6 +17,7 @@ struct call {
 #define CALL_FILES(X) \
     X(body) \
     X(hook) \
+    X(json) \
     X(task) \
     X(time)
 

@@ -18,8 +18,8 @@ struct faults;
 struct snapshot;
 
 /* Makes an instance of every plugin use of the snapshot in this VM. Faults are added (a plugin's `new` that raises);
- * then NULL. The snapshot outlives the host. Building thread. on_retired (may be NULL: vm_free) is called on the
- * worker's thread at the very end. */
+ * then NULL, and the VM is still the caller's. Else the host takes the VM over, and a reference of the snapshot. Building
+ * thread. on_retired (may be NULL: vm_free) is called on the worker's thread at the very end. */
 struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
                              void (*on_retired)(void *arg, struct vm *vm), void *arg);
 
@@ -35,10 +35,10 @@ void hooks_stop(struct phase_host *host);
 struct list *hooks_scope(struct exchange *x);
 
 /* A hook or task of the plugin co->use has failed: logs and counts. */
-void hooks_report(const struct co *co, enum co_end end, struct slice message);
+void hooks_report(const struct co *co, struct slice message);
 
-/* The same for a hook whose place says on_error: continue. */
-void hooks_report_use(struct vm *vm, int use, int phase, struct exchange *x, struct slice message);
+/* The same from inside: a hook whose place says on_error: continue, a task that goes on. */
+void hooks_report_use(struct vm *vm, int use, struct slice message);
 
 /* Whose code runs now: for the watchdog's last words. Any thread, while Lua of this VM runs. */
 void hooks_where(struct vm *vm, struct slice *plugin, const char **phase);

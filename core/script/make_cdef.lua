@@ -1,4 +1,4 @@
--- Turns core/script/api.h and core/base/err.def into lua/demilune/cdef.lua:
+-- Turns core/script/api.h, api_lib.h and core/base/err.def into lua/demilune/cdef.lua:
 --
 --   luajit core/script/make_cdef.lua            writes it
 --   luajit core/script/make_cdef.lua --print    prints it (spec/lint/cdef.lua compares)
@@ -29,8 +29,9 @@ end
 
 local function generate()
   local api = read "core/script/api.h"
+  local all = { declarations(api), declarations(read "core/script/api_lib.h") }
   local out = {
-    "-- Made by core/script/make_cdef.lua from core/script/api.h and core/base/err.def. Not to be edited.",
+    "-- Made by core/script/make_cdef.lua from core/script/api.h, api_lib.h and core/base/err.def. Not to be edited.",
     "",
     "return {",
     "  abi = " .. assert(api:match "#define DML_ABI (%d+)") .. ",",
@@ -46,7 +47,7 @@ local function generate()
     out[#out + 1] = ('    [%d] = "%s",'):format(row.code, row.word)
   end
   out[#out + 1] = "  },"
-  out[#out + 1] = "  cdef = [[\n" .. declarations(api) .. "]],"
+  out[#out + 1] = "  cdef = [[\n" .. table.concat(all) .. "]],"
   out[#out + 1] = "}\n"
   return table.concat(out, "\n")
 end
