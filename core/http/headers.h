@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Header fields: an ordered list in an arena. Names that the gateway itself looks at have an id (header.def), so
- * that finding them is a compare of small integers. Names and values are slices: of a receive buffer, of the arena,
- * or of constants; whoever adds one guarantees that it lives as long as the arena.
+/* Header fields: an ordered list in an arena. Names that the gateway itself looks at have an id
+ * (header.def), so that finding them is a compare of small integers. Names and values are
+ * slices: of a receive buffer, of the arena, or of constants; whoever adds one guarantees that
+ * it lives as long as the arena.
  *
  * A removed field leaves a hole (name.ptr NULL) that walks must skip: use HEADERS_EACH. */
 
@@ -23,9 +24,10 @@ enum header_id {
 };
 
 enum {
-    HEADER_HOP = 1,     /* of one connection (RFC 9110, 7.6.1): never gets past the codec */
-    HEADER_FRAMING = 2, /* the codec writes it by itself: content-length, transfer-encoding, trailer... */
-    HEADER_SINGLE = 4,  /* not a list: several lines of it are not joined (set-cookie, ...) */
+    HEADER_HOP = 1, /* of one connection (RFC 9110, 7.6.1): never gets past the codec */
+    HEADER_FRAMING =
+        2, /* the codec writes it by itself: content-length, transfer-encoding, trailer... */
+    HEADER_SINGLE = 4,     /* not a list: several lines of it are not joined (set-cookie, ...) */
     HEADER_NO_TRAILER = 8, /* may not stand in a trailer section (RFC 9110, 6.5.1) */
 };
 
@@ -45,7 +47,7 @@ struct headers {
 };
 
 #define HEADERS_EACH(f, h) \
-    for (struct field *f = (h)->items, *f##_end = f + (h)->n; f < f##_end; f++) \
+    for (struct field *f = (h)->items, *f##_end = (h)->n > 0 ? f + (h)->n : f; f < f##_end; f++) \
         if (f->name.ptr != NULL)
 
 void headers_init(struct headers *h, struct arena *a, uint32_t cap);
@@ -62,10 +64,11 @@ struct field *headers_add_id(struct headers *h, enum header_id id, struct slice 
 /* First one, or NULL. */
 struct field *headers_find(const struct headers *h, enum header_id id);
 struct field *headers_find_name(const struct headers *h, struct slice name);
-struct field *headers_next(const struct headers *h, const struct field *after); /* the next with after's name */
+struct field *headers_next(const struct headers *h,
+                           const struct field *after); /* the next with after's name */
 
-/* All values of a list field joined by ", " (in the arena when there are several); absent when there is none. The
- * first value only for HEADER_SINGLE fields. */
+/* All values of a list field joined by ", " (in the arena when there are several); absent when
+ * there is none. The first value only for HEADER_SINGLE fields. */
 struct slice headers_get(const struct headers *h, struct slice name);
 struct slice headers_get_id(const struct headers *h, enum header_id id);
 
@@ -77,8 +80,8 @@ void headers_set_id(struct headers *h, enum header_id id, struct slice value);
 int headers_remove(struct headers *h, struct slice name);
 int headers_remove_id(struct headers *h, enum header_id id);
 
-/* Removes the spellings of `name` that differ from it in '_' for '-' (X_Consumer): many servers can't tell the two
- * apart. Returns how many. */
+/* Removes the spellings of `name` that differ from it in '_' for '-' (X_Consumer): many servers
+ * can't tell the two apart. Returns how many. */
 int headers_remove_lookalikes(struct headers *h, struct slice name);
 
 #endif

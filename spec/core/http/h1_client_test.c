@@ -134,7 +134,10 @@ static void open_wire(struct upstream *u)
 
 static struct message request(struct upstream *u, enum method method)
 {
-    struct message m = {.method = method, .path = SLICE("/p"), .query = SLICE("q=1"), .authority = SLICE("up.example")};
+    struct message m = {.method = method,
+                        .path = SLICE("/p"),
+                        .query = SLICE("q=1"),
+                        .authority = SLICE("up.example")};
 
     headers_init(&m.headers, u->ear.arena, 4);
     return m;
@@ -150,7 +153,7 @@ static void ask(struct upstream *u, enum method method)
     UNTIL(u, got(u, "\r\n\r\n"));
 }
 
-/* --- requests ---------------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void test_a_request_is_written(void **state)
 {
@@ -167,7 +170,8 @@ static void test_a_request_is_written(void **state)
     assert_int_equal(wire_head(u->ear.w, &m, true), 0);
     assert_false(u->ear.w->unsent);
     UNTIL(u, got(u, "\r\n\r\n"));
-    assert_string_equal(u->inbox.text, "GET /p?q=1 HTTP/1.1\r\nHost: up.example\r\nX-One: 1\r\n\r\n");
+    assert_string_equal(u->inbox.text,
+                        "GET /p?q=1 HTTP/1.1\r\nHost: up.example\r\nX-One: 1\r\n\r\n");
 }
 
 static void test_bodies_are_framed(void **state)
@@ -183,8 +187,9 @@ static void test_bodies_are_framed(void **state)
     assert_int_equal(wire_head(u->ear.w, &m, false), 0);
     assert_int_equal(wire_body(u->ear.w, &piece, 1, true), 0);
     UNTIL(u, got(u, "hello"));
-    assert_string_equal(u->inbox.text, "POST /p?q=1 HTTP/1.1\r\nHost: up.example\r\nContent-Length: 5\r\n"
-                                       "TE: trailers\r\nConnection: TE\r\n\r\nhello");
+    assert_string_equal(u->inbox.text,
+                        "POST /p?q=1 HTTP/1.1\r\nHost: up.example\r\nContent-Length: 5\r\n"
+                        "TE: trailers\r\nConnection: TE\r\n\r\nhello");
 
     connect_again(u);
     open_wire(u);
@@ -198,8 +203,9 @@ static void test_bodies_are_framed(void **state)
     assert_int_equal(wire_body(u->ear.w, &piece, 1, false), 0);
     assert_int_equal(wire_finish(u->ear.w, NULL), 0);
     UNTIL(u, got(u, "0\r\n\r\n"));
-    assert_string_equal(u->inbox.text, "PUT /p?q=1 HTTP/1.1\r\nHost: up.example\r\nTransfer-Encoding: chunked\r\n"
-                                       "Expect: 100-continue\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    assert_string_equal(u->inbox.text,
+                        "PUT /p?q=1 HTTP/1.1\r\nHost: up.example\r\nTransfer-Encoding: chunked\r\n"
+                        "Expect: 100-continue\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
 
     connect_again(u);
     ask(u, METHOD_POST);
@@ -219,7 +225,7 @@ static void test_a_blank_never_splits_a_target(void **state)
     assert_true(u->ear.w->unsent);
 }
 
-/* --- responses --------------------------------------------------------------------------------------------------- */
+/* --- responses -------------------------------------------------------------------------------- */
 
 static const struct {
     enum method method;
@@ -230,19 +236,25 @@ static const struct {
     {METHOD_GET, 200, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", "", true},
     {METHOD_GET, 200, "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", "", "", true},
     {METHOD_GET, 200, "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "", "", true},
-    {METHOD_GET, 200, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n", "hello",
-     "X-Sum", true},
-    {METHOD_GET, 200, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello", "hello", "", false},
+    {METHOD_GET, 200,
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
+     "hello", "X-Sum", true},
+    {METHOD_GET, 200, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+     "hello", "", false},
     {METHOD_GET, 200, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", "", false},
-    {METHOD_GET, 200, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n\r\nhello", "hello", "", true},
+    {METHOD_GET, 200, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n\r\nhello",
+     "hello", "", true},
     {METHOD_GET, 204, "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", "", "", true},
     {METHOD_GET, 304, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "", "", true},
     {METHOD_HEAD, 200, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "", "", true},
     {METHOD_HEAD, 200, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "", "", true},
     {METHOD_HEAD, 200, "HTTP/1.1 200 OK\r\n\r\n", "", "", true},
-    {METHOD_GET, 200, "HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx", "x", "", true},
-    {METHOD_GET, 200, "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"
-                      "Content-Length: 1\r\n\r\nx", "x", "", true},
+    {METHOD_GET, 200, "HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx", "x", "",
+     true},
+    {METHOD_GET, 200,
+     "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"
+     "Content-Length: 1\r\n\r\nx",
+     "x", "", true},
 };
 
 static void deliver(struct upstream *u, const char *bytes, int mode)
@@ -435,7 +447,7 @@ static void test_a_response_before_a_request_is_refused(void **state)
     assert_true(u->ear.w->unsent && u->ear.w->untouched);
 }
 
-/* --- reuse ------------------------------------------------------------------------------------------------------- */
+/* --- reuse ------------------------------------------------------------------------------------ */
 
 static void test_a_connection_is_used_again(void **state)
 {
@@ -592,7 +604,7 @@ static void test_abort_inside_an_event(void **state)
     assert_int_equal(u->ear.len, 0);
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void pass(struct upstream *u, int64_t ms)
 {
@@ -639,7 +651,7 @@ static void test_silence_in_a_body(void **state)
     assert_int_equal(u->ear.gone, ERR_TIMEOUT);
 }
 
-/* --- tunnels, other workers -------------------------------------------------------------------------------------- */
+/* --- tunnels, other workers ------------------------------------------------------------------- */
 
 static void test_a_websocket_becomes_a_tunnel(void **state)
 {
@@ -654,7 +666,8 @@ static void test_a_websocket_becomes_a_tunnel(void **state)
     assert_int_equal(wire_head(u->ear.w, &m, true), 0);
     UNTIL(u, got(u, "\r\n\r\n"));
     assert_true(got(u, "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"));
-    put(u->fd, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\ndown");
+    put(u->fd,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\ndown");
     UNTIL(u, u->ear.len == 4);
     assert_int_equal(u->ear.m->body, BODY_TUNNEL);
     assert_true(u->ear.m->wants_websocket);
@@ -711,7 +724,8 @@ static void test_connecting_fails(void **state)
     TURN_UNTIL(u->ws.env.loop, u->connects == 2);
     assert_int_equal(u->err, ERR_REFUSED);
     assert_null(u->o);
-    u->o = outbound_connect(&u->ws.env, &nowhere, 1000, &events, u); /* closed by teardown while connecting */
+    u->o = outbound_connect(&u->ws.env, &nowhere, 1000, &events,
+                            u); /* closed by teardown while connecting */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

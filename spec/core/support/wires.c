@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why, int status)
+static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why,
+                        int status)
 {
     struct wires *ws = owner;
 

@@ -2,7 +2,8 @@
 #ifndef WIRES_H
 #define WIRES_H
 
-/* What a test of wires needs: an environment with a loop, and an owner that writes down what it hears. */
+/* What a test of wires needs: an environment with a loop, and an owner that writes down what it
+ * hears. */
 
 #include "base/buf.h"
 #include "http/wire.h"
@@ -24,7 +25,7 @@ void wires_deinit(struct wires *ws);
 /* One exchange's ears. Zero it, then set what is wanted. */
 struct ear {
     /* wanted */
-    size_t grant;      /* at each head, and again whatever body has come; 0 = by hand */
+    size_t grant; /* at each head, and again whatever body has come; 0 = by hand */
     void (*on_head)(struct ear *e); /* called last in on_head; may give orders */
     void (*on_end)(struct ear *e);  /* called last when the message is complete; may give orders */
     void *arg;
