@@ -224,8 +224,6 @@ static int take_slowly(struct pool_claim *c, struct outbound **out)
 {
     const struct upstream *u = c->upstream;
 
-    if (slot_is_wanted(u->live))
-        return wait_for_slot(c); /* behind the others */
     if (!c->wants_fresh && (*out = pool_unshelve(c->lane))) {
         conn_to(*out, &c->lane->busy);
         return 0;

@@ -244,8 +244,9 @@ static int task_deadline(lua_State *L)
 
     if (lua_isnoneornil(L, 1)) {
         if (co->deadline_ms == 0)
-            return 0;
-        lua_pushnumber(L, co->deadline_ms > now ? (double)(co->deadline_ms - now) / 1000 : 0);
+            lua_pushnil(L);
+        else
+            lua_pushnumber(L, co->deadline_ms > now ? (double)(co->deadline_ms - now) / 1000 : 0);
         return 1;
     }
     double seconds = luaL_checknumber(L, 1);

@@ -127,15 +127,18 @@ static const char *error_text(lua_State *T)
     return lua_tostring(T, -1);
 }
 
-static void co_failed(struct co *co, enum co_end end)
+static void co_failed(struct co *co, enum co_end end, bool out_of_memory)
 {
-    lua_State *L = co->vm->L;
+    struct vm *vm = co->vm;
+    lua_State *L = vm->L;
 
     lua_checkstack(co->thread, 4);
     luaL_traceback(L, co->thread, error_text(co->thread), 0);
     co->on_end(co, L, end, 1);
     lua_pop(L, 1);
     co_drop(co);
+    if (out_of_memory)
+        vm_collect(vm); /* what it held is garbage only now */
 }
 
 static bool co_is_waiting(const struct co *co)
@@ -177,7 +180,7 @@ static bool co_resume(struct co *co, int nargs)
         }
         lua_pushliteral(T, "coroutine.yield was called outside of a coroutine of your own");
     }
-    co_failed(co, stopped ? CO_STOPPED : CO_RAISED);
+    co_failed(co, stopped ? CO_STOPPED : CO_RAISED, rc == LUA_ERRMEM);
     return false;
 }
 

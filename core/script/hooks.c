@@ -393,22 +393,18 @@ static const struct phase_host_ops host_ops = {
 /* --- making -------------------------------------------------------------------------------------------------------- */
 
 /* Names that templates of a use may mention: those of the route's first path. That the others have them too was
- * checked when the snapshot was built. NULL: any. */
+ * checked when the snapshot was built. */
 static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use, size_t *n)
 {
-    static const struct slice none[1];
-
     *n = 0;
-    if (!slice_starts(use->scope, SLICE("route:")))
-        return NULL;
-    for (uint32_t i = 0; i < s->nroutes; i++) {
+    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
         const struct route *r = s->routes[i];
-        if (r->npaths && r->paths[0].nparams && slice_eq(r->name, slice_from_index(use->scope, 6))) {
-            *n = r->paths[0].nparams;
-            return r->paths[0].params;
-        }
+        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
+            continue;
+        *n = r->npaths ? r->paths[0].nparams : 0;
+        return *n ? r->paths[0].params : NULL;
     }
-    return none;
+    return NULL;
 }
 
 static void make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)

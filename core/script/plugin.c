@@ -205,9 +205,15 @@ void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults
 
 /* --- checking ------------------------------------------------------------------------------------------------------ */
 
-static void push_params(lua_State *L, const struct slice *params, size_t nparams)
+static bool is_of_route(const struct plugin_use *use)
 {
-    if (!params) {
+    return slice_starts(use->scope, SLICE("route:"));
+}
+
+/* Which path parameters templates may name: nil, any, for what belongs to no route. */
+static void push_params(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams)
+{
+    if (!is_of_route(use)) {
         lua_pushnil(L);
         return;
     }
@@ -223,7 +229,7 @@ static void push_place(lua_State *L, const struct plugin_use *use, double versio
     lua_createtable(L, 0, 3);
     push_slice(L, use->scope);
     lua_setfield(L, -2, "scope");
-    if (slice_starts(use->scope, SLICE("route:"))) {
+    if (is_of_route(use)) {
         push_slice(L, slice_from_index(use->scope, 6));
         lua_setfield(L, -2, "route");
     }
@@ -240,7 +246,7 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
         plugin_push_conf(L, use->config);
     else
         lua_pushnil(L);
-    push_params(L, params, nparams);
+    push_params(L, use, params, nparams);
     push_place(L, use, version);
 }
 

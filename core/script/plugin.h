@@ -28,8 +28,8 @@ void plugin_push_conf(lua_State *L, const struct conf *conf);
 /* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top. */
 void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
 
-/* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params NULL: any path
- * parameter may be meant. */
+/* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
+ * parameters of its route. */
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
                      double version);
 

@@ -66,7 +66,8 @@ static int collect_protected(lua_State *L)
     return 0;
 }
 
-/* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time. */
+/* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time.
+ * The collector's own next cycle would begin at twice what is left, which may lie beyond the cap: then it begins soon. */
 void vm_collect(struct vm *vm)
 {
     if (lua_cpcall(vm->L, collect_protected, NULL) != 0)
@@ -79,6 +80,7 @@ void vm_collect(struct vm *vm)
     if (vm->memory_cap) {
         size_t left = vm->memory < vm->memory_cap ? (vm->memory_cap - vm->memory) / 2 : 0;
         vm->collect_at = MAX(vm->memory_cap / 4 * 3, vm->memory + left);
+        lua_gc(vm->L, LUA_GCSETPAUSE, vm->memory > vm->memory_cap / 2 ? 110 : 200);
     }
 }
 

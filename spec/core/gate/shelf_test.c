@@ -7,7 +7,7 @@
 #include "gate/slot_queue.h"
 #include "gate/upstream.h"
 #include "net/loop.h"
-#include "support/fake_outbound.h"
+#include "fakes/fake_outbound.h"
 #include "support/test.h"
 
 static struct wire_env env;

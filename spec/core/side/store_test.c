@@ -69,7 +69,8 @@ static void keys_have_bounds(void **state)
     (void)state;
 
     assert_int_equal(store_set(store, SLICE(""), SLICE("v"), 0, 0), ERR_ARG);
-    assert_int_equal(store_set(store, slice_of(long_key, sizeof(long_key)), SLICE("v"), 0, 0), ERR_ARG);
+    assert_int_equal(store_set(store, slice_of(long_key, sizeof(long_key)), SLICE("v"), 0, 0),
+                     ERR_ARG);
     assert_int_equal(store_set(store, slice_of(long_key, STORE_KEY_MAX), SLICE("v"), 0, 0), 0);
     expect_slice(text_of(slice_of(long_key, STORE_KEY_MAX)), "v");
 }

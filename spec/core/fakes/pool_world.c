@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "support/pool_world.h"
+#include "fakes/pool_world.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "fakes/fake_outbound.h"
 #include "net/dns.h"
-#include "support/fake_outbound.h"
 
 struct world_worker workers[WORKERS];
 struct upstream up;

@@ -23,6 +23,9 @@ int fake_outbound_most(void);
 /* Addresses tried so far, printed, separated by blanks. */
 const char *fake_outbound_tried(void);
 
+/* fn runs inside the next outbound_detach, once: what another worker does at just that moment. */
+void fake_outbound_at_detach(void (*fn)(void));
+
 /* One exchange is carried, and the connection is idle again. */
 void fake_outbound_carry(struct outbound *o);
 
