@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Ejecting is rare, so one lock for the process makes it exact: between counting the ejected and ejecting one more,
- * no other thread can eject. The end of an ejection needs nobody: it is a time that has passed. */
+/* Ejecting is rare, so one lock for the process makes it exact: between counting the ejected and
+ * ejecting one more, no other thread can eject. The end of an ejection needs nobody: it is a
+ * time that has passed. */
 
 #include "gate/health.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Upstream connections without sockets, for tests of who holds which connection when: the tests link these instead of
- * the real ones of http/outbound.c. A connection is made at the end of the turn, or is refused, or never answers, as
- * the test says by its port. */
+/* Upstream connections without sockets, for tests of who holds which connection when: the tests
+ * link these instead of the real ones of http/outbound.c. A connection is made at the end of the
+ * turn, or is refused, or never answers, as the test says by its port. */
 
 #ifndef FAKE_OUTBOUND_H
 #define FAKE_OUTBOUND_H
@@ -15,7 +15,8 @@ enum fake_answer { FAKE_ACCEPTS, FAKE_REFUSES, FAKE_SILENT };
 void fake_outbound_port(uint16_t port, enum fake_answer answer);
 void fake_outbound_reset(void);
 
-/* Open (or opening) now, and made so far, over all threads; the most that were ever open at once. */
+/* Open (or opening) now, and made so far, over all threads; the most that were ever open at
+ * once. */
 int fake_outbound_open(void);
 int fake_outbound_made(void);
 int fake_outbound_most(void);

@@ -243,7 +243,8 @@ static void a_key_keeps_its_endpoint_in_every_worker(void **state)
     }
 }
 
-/* Takes one endpoint away: of `keys` keys exactly its own move, and those over all others by weight. */
+/* Takes one endpoint away: of `keys` keys exactly its own move, and those over all others by
+ * weight. */
 static void check_movement(const int *weights, int n, int leaves)
 {
     enum { KEYS = 20000 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Several workers live on the one thread of the test, each with its own loop, mailbox and pool; turn_all lets them run
- * until nothing moves any more. The last test has real threads. */
+/* Several workers live on the one thread of the test, each with its own loop, mailbox and pool;
+ * turn_all lets them run until nothing moves any more. The last test has real threads. */
 
 #include "gate/pool.h"
 

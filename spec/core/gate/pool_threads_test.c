@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Real workers that fight for a few connections: no wish may be forgotten, the limit holds at every moment, and in the
- * end every slot is back. Run by the thread sanitizer too. */
+/* Real workers that fight for a few connections: no wish may be forgotten, the limit holds at
+ * every moment, and in the end every slot is back. Run by the thread sanitizer too. */
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two workers on the test's thread, each with a loop and a mailbox; the last test has real threads. */
+/* Two workers on the test's thread, each with a loop and a mailbox; the last test has real
+ * threads. */
 
 #include "side/flight.h"
 
