@@ -23,6 +23,7 @@ struct conf_file {
     uint32_t nlines;
     uint8_t *hidden;    /* bit per line: never shown (conf_hide) */
     bool is_whole;      /* it was parsed to the end: its secrets are known by their keys */
+    struct conf_file *next; /* the one read after it; the root's file is the first */
 };
 
 struct conf {

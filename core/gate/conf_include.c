@@ -140,11 +140,12 @@ static void include_pattern(struct including *in, const struct conf *item)
         include_file(in, pattern.ptr, item);
         return;
     }
+    errno = 0;
     int rc = glob(pattern.ptr, GLOB_ERR, NULL, &found);
     if (rc == 0)
         for (size_t i = 0; i < found.gl_pathc; i++)
             include_file(in, found.gl_pathv[i], item);
-    else if (rc != GLOB_NOMATCH)
+    else if (rc != GLOB_NOMATCH && errno != ENOENT) /* a folder that is not there has no files */
         fault_system(in->faults, item, SLICE("include"), "can't look for %s: %s", pattern.ptr,
                      rc == GLOB_NOSPACE ? "no memory" : strerror(errno));
     globfree(&found);

@@ -6,15 +6,11 @@
 
 #include "gate/conf_keys.h"
 
-#include <math.h>
-
 #include "base/text.h"
 #include "gate/conf_keys_table.h"
 #include "gate/conf_scalar.h"
 
-#define MAX_DURATION (30 * 86400000.0) /* 30 days: fits 32 bits of milliseconds */
-#define MAX_SIZE 9007199254740992.0    /* 2^53 */
-#define MAX_KEYS 40                    /* of a section */
+#define MAX_KEYS 40 /* of a section */
 
 #define AT(f, p) conf_path_text(p, (f)->arena)
 
@@ -64,15 +60,9 @@ static const char *unit_of(const struct key *k)
 static void check_range(struct faults *f, const struct key *k, const struct conf *node, double n,
                         const struct conf_path *path)
 {
-    double max = k->max > 0                ? k->max
-                 : k->type == KEY_DURATION ? MAX_DURATION
-                 : k->type == KEY_RATIO    ? 1
-                                           : MAX_SIZE;
-
-    if (n >= k->min && n <= max)
-        return;
-    fault_at(f, node, AT(f, path), "must be between %.0f and %.0f%s", k->min, max,
-             unit_of(k));
+    if (!key_in_range(k, n))
+        fault_at(f, node, AT(f, path), "must be between %.0f and %.0f%s", k->min, key_max(k),
+                 unit_of(k));
 }
 
 static void fault_of_number(struct faults *f, const struct key *k, const struct conf *node,
@@ -207,8 +197,8 @@ static bool is_off(const struct key *k, const struct conf *node)
     return k->fallback && key_number(k, node, &n) && n == key_fallback(k);
 }
 
-static void check_supported(struct faults *f, const struct key *k, const struct conf *node,
-                            const struct conf_path *path)
+static void check_supported(struct faults *f, const struct key *k, const struct conf *map,
+                            const struct conf *node, const struct conf_path *path)
 {
     bool is_whole = strcmp(k->later, "*") == 0;
     struct slice word = node->type == CONF_BOOL ? slice_from(node->boolean ? "true" : "false")
@@ -217,23 +207,23 @@ static void check_supported(struct faults *f, const struct key *k, const struct 
     if (is_whole ? is_off(k, node) : !key_list_has(k->later, word))
         return;
     if (is_whole)
-        fault_at(f, node, AT(f, path), "not yet supported%s%s%s",
-                 k->fallback ? " (only " : "", k->fallback ? k->fallback : "",
-                 k->fallback ? ")" : "");
+        fault_at_key(f, map, path->key, AT(f, path), "not yet supported%s%s%s",
+                     k->fallback ? " (only " : "", k->fallback ? k->fallback : "",
+                     k->fallback ? ")" : "");
     else
         fault_at(f, node, AT(f, path), "%.*s is not yet supported",
                  SLICE_ARG(conf_shown(node, f->arena)));
 }
 
-static void check_value(struct faults *f, const struct key *k, struct conf *node,
-                        const struct conf_path *path)
+static void check_value(struct faults *f, const struct key *k, const struct conf *map,
+                        struct conf *node, const struct conf_path *path)
 {
     if (k->is_secret)
         mark_secret(node);
     if (node->is_broken || (node->type == CONF_NULL && !k->is_needed))
         return;
     if (k->later)
-        check_supported(f, k, node, path);
+        check_supported(f, k, map, node, path);
     switch (k->type) {
     case KEY_TEXT: check_text(f, node, path); break;
     case KEY_NAME: check_name(f, node, path); break;
@@ -295,7 +285,7 @@ static void check_map(struct faults *f, struct conf *map, const struct section *
         const struct conf_path here = {.up = path, .key = pair->key};
         const struct key *k = key_find(s, pair->key);
         if (k)
-            check_value(f, k, pair->value, &here);
+            check_value(f, k, map, pair->value, &here);
         else
             fault_of_unknown(f, map, s, pair->key, &here);
     }

@@ -26,6 +26,7 @@
 struct loader {
     struct arena *arena;
     struct faults *faults;
+    struct conf_file *last;
     uint32_t nfiles;
 };
 
@@ -459,6 +460,9 @@ static struct conf_file *new_file(struct loader *l, struct slice name, struct sl
     file->dir = arena_dup(l->arena, dir);
     file->text = text;
     file->index = l->nfiles++;
+    if (l->last)
+        l->last->next = file;
+    l->last = file;
     file->nlines = 1;
     for (const char *p = text.ptr, *end = p + text.len; (p = memchr(p, '\n', (size_t)(end - p)));
          p++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Three steps: resolve (the timer runs), connect to one address after another (each with a deadline of the
- * outbound's own), done. The end is always told from the loop, though a resolver may answer at once. */
+/* Three steps: resolve (the timer runs), connect to one address after another (each with a
+ * deadline of the outbound's own), done. The end is always told from the loop, though a resolver
+ * may answer at once. */
 
 #include "gate/opening.h"
 
@@ -16,6 +17,7 @@
 #include "net/loop.h"
 
 #define ADDRESSES_MAX 8
+#define NO_TIMEOUT_MS 3600000u /* the system gives up long before */
 
 struct opening {
     /* owned */
@@ -33,8 +35,8 @@ struct opening {
     /* state */
     uint32_t naddrs, next;
     uint32_t turn;
-    uint64_t deadline_ms; /* 0 = none */
-    int err;              /* of the last address tried */
+    uint64_t deadline_ms;
+    int err; /* of the last address tried */
 };
 
 static void opening_free(void *ptr)
@@ -71,29 +73,16 @@ static void on_connected(void *owner, struct outbound *o, int err);
 
 static const struct outbound_events events = {.on_connected = on_connected};
 
-/* This address's share of what is left of the deadline; false when nothing is. */
-static bool share_time(const struct opening *op, uint64_t *share_ms)
+static void connect_next(struct opening *op)
 {
     uint64_t now = clock_ms();
 
-    *share_ms = 0;
-    if (op->deadline_ms == 0)
-        return true;
-    if (op->deadline_ms <= now)
-        return false;
-    *share_ms = MAX((op->deadline_ms - now) / (op->naddrs - op->next), 1u);
-    return true;
-}
-
-static void connect_next(struct opening *op)
-{
-    uint64_t share_ms;
-
     if (op->next == op->naddrs) {
         fail_later(op, op->err);
-    } else if (!share_time(op, &share_ms)) {
+    } else if (op->deadline_ms <= now) {
         fail_later(op, ERR_TIMEOUT);
     } else {
+        uint64_t share_ms = MAX((op->deadline_ms - now) / (op->naddrs - op->next), 1u);
         const struct addr *to = &op->addrs[op->next++];
         op->connecting = outbound_connect(op->wire, to, share_ms, &events, op);
     }
@@ -160,7 +149,8 @@ struct opening *opening_start(struct wire_env *wire, struct dns *dns, struct tar
     op->turn = turn;
     op->on_done = on_done;
     op->arg = arg;
-    op->deadline_ms = timeout_ms ? clock_ms() + timeout_ms : 0;
+    timeout_ms = timeout_ms ? timeout_ms : NO_TIMEOUT_MS;
+    op->deadline_ms = clock_ms() + timeout_ms;
     timer_init(&op->timer, wire->loop, on_timeout);
     later_init(&op->give_up, on_give_up);
 
@@ -169,8 +159,7 @@ struct opening *opening_start(struct wire_env *wire, struct dns *dns, struct tar
         connect_next(op);
         return op;
     }
-    if (timeout_ms)
-        timer_set(&op->timer, timeout_ms);
+    timer_set(&op->timer, timeout_ms);
     op->query = dns_resolve(dns, t->host, on_resolved, op);
     return op;
 }

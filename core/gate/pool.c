@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Claims: what a claim waits for (an opening, a slot), and how it ends. The usual case of pool_take is a look into a
- * map and a step between two lists. */
+/* Claims: what a claim waits for (an opening, a slot), and how it ends. The usual case of
+ * pool_take is a look into a map and a step between two lists. */
 
 #include "gate/pool.h"
 
@@ -187,14 +187,18 @@ static struct pool_waiter *waiter_new(struct pool_claim *c)
     return w;
 }
 
-/* Connections to other targets that lie on shelves hold slots, too. */
-static void clear_shelves(const struct upstream *u)
+/* What lies on shelves holds slots, too. One to the target itself is offered to who waits;
+ * others are closed. */
+static void clear_shelves(struct pool_lane *lane, const struct upstream *u)
 {
     struct outbound *o;
 
+    if (slot_is_wanted(u->live) && (o = pool_unshelve(lane)))
+        pool_rest(lane, o);
     for (uint32_t i = 0; i < u->nendpoints; i++) {
         struct target *t = u->endpoints[i].target;
-        while (slot_is_wanted(u->live) && (o = shelf_take(t->shelf, u->live))) {
+        while (slot_is_wanted(u->live) && t != lane->target &&
+               (o = shelf_take(t->shelf, u->live))) {
             outbound_close(o);
             conn_count_closed(t);
             slot_release(u->live);
@@ -213,33 +217,19 @@ static int wait_for_slot(struct pool_claim *c)
         waiter_end(w);
         return ERR_OVERLOAD;
     }
-    pool_serve_from_shelf(c->lane);
-    clear_shelves(u);
+    clear_shelves(c->lane, u);
     return ERR_AGAIN;
-}
-
-/* Closes an idle connection of this worker, to whatever target, and leaves its slot to the caller. */
-static bool take_idle_slot(struct pool_group *g)
-{
-    LIST_EACH (it, &g->lanes) {
-        struct pool_lane *lane = lane_of(it);
-        if (lane->idle.n > 0) {
-            conn_close_for_slot(lane, conn_of(list_last(&lane->idle.conns)));
-            return true;
-        }
-    }
-    return false;
 }
 
 static int take_slowly(struct pool_claim *c, struct outbound **out)
 {
-    struct pool_lane *lane = c->lane;
+    const struct upstream *u = c->upstream;
 
-    if (!c->wants_fresh && (*out = pool_unshelve(lane))) {
-        conn_to(*out, &lane->busy);
+    if (!c->wants_fresh && (*out = pool_unshelve(c->lane))) {
+        conn_to(*out, &c->lane->busy);
         return 0;
     }
-    if (!slot_take(c->upstream->live, c->upstream->max_connections) && !take_idle_slot(lane->group))
+    if (!slot_take(u->live, u->max_connections))
         return wait_for_slot(c);
     open_for(c);
     return ERR_AGAIN;
@@ -251,7 +241,7 @@ int pool_take(struct pool *p, struct pool_claim *c, struct outbound **out)
 
     c->pool = p;
     c->lane = lane;
-    if (LIKELY(lane->idle.n > 0 && !c->wants_fresh)) {
+    if (LIKELY(lane->idle.n > 0 && !c->wants_fresh && !slot_is_wanted(lane->group->live))) {
         *out = conn_of(list_first(&lane->idle.conns));
         conn_to(*out, &lane->busy);
         return 0;

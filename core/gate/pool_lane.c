@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Lanes are found by the pair (upstream, target) in a map; they come with the first claim and go when nothing is left
- * in them, also on the target's shelf: as long as a connection lies there, some worker has a lane whose sweep ends it.
- */
+/* Lanes are found by the pair (upstream, target) in a map; they come with the first claim and go
+ * when nothing is left in them, also on the target's shelf: as long as a connection lies there,
+ * some worker has a lane whose sweep ends it. / */
 
 #include "gate/pool_lane.h"
 
@@ -84,6 +84,7 @@ static struct pool_group *group_get(struct pool *p, struct upstream_live *live)
     REQUIRE(g != NULL);
     g->pool = p;
     g->live = upstream_live_hold(live);
+    later_init(&g->settle, pool_settle);
     g->seat.nudge.fn = on_nudge;
     g->seat.mailbox = p->env.mailbox;
     list_init(&g->lanes);
@@ -109,6 +110,7 @@ static struct pool_lane *lane_new(struct pool *p, struct upstream_live *live, st
     lane->key[1] = t;
     place_init(&lane->idle, lane);
     place_init(&lane->busy, lane);
+    place_init(&lane->leaving, lane);
     list_append(&lane->group->lanes, &lane->link);
     map_set(&p->lanes, key_slice(lane), lane);
     timer_set(&p->sweeper, 0); /* it may have to come more often now */
@@ -131,7 +133,7 @@ struct pool_lane *lane_get(struct pool *p, const struct upstream *u, struct targ
 
 static bool is_unused(const struct pool_lane *lane)
 {
-    return lane->idle.n + lane->busy.n + lane->nclaims == 0 &&
+    return lane->idle.n + lane->busy.n + lane->leaving.n + lane->nclaims == 0 &&
            shelf_count(lane->target->shelf, lane->group->live) == 0;
 }
 
@@ -147,6 +149,7 @@ static void lane_free(struct pool_lane *lane)
 static void group_end(struct pool_group *g)
 {
     list_remove(&g->link);
+    later_cancel(&g->settle);
     g->pool = NULL;
     if (!slot_seat_remove(g->live, &g->seat))
         group_free(g);
@@ -164,6 +167,12 @@ void lanes_tidy(struct pool *p)
     }
 }
 
+static void close_all(struct place *pl)
+{
+    while (pl->n > 0)
+        conn_close(pl->lane, conn_of(list_first(&pl->conns)));
+}
+
 void lanes_free(struct pool *p)
 {
     LIST_EACH (at, &p->groups) {
@@ -171,8 +180,8 @@ void lanes_free(struct pool *p)
         LIST_EACH (it, &g->lanes) {
             struct pool_lane *lane = lane_of(it);
             REQUIRE(lane->busy.n == 0 && lane->nclaims == 0);
-            while (lane->idle.n > 0)
-                conn_close(lane, conn_of(list_first(&lane->idle.conns)));
+            close_all(&lane->idle);
+            close_all(&lane->leaving);
             lane_free(lane);
         }
         group_end(g);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The usual case is the end of pool_rest: one step between two lists and two looks at cells that nobody writes. What
- * is shown to other workers is shown before it is asked whether one of them waits (see slot_queue.h). */
+/* The usual case is the end of pool_rest: one step between two lists and two looks at cells that
+ * nobody writes. What is shown to other workers is shown before it is asked whether one of them
+ * waits (see slot_queue.h). */
 
 #include "gate/pool_rest.h"
 
-#include "base/clock.h"
 #include "gate/shelf.h"
 
 /* The connection and its slot, or the slot alone if it has died. */
@@ -59,17 +59,8 @@ struct outbound *pool_unshelve(struct pool_lane *lane)
     return NULL;
 }
 
-void pool_serve_from_shelf(struct pool_lane *lane)
-{
-    struct outbound *o;
-
-    while (slot_is_wanted(lane->group->live) && (o = pool_unshelve(lane))) {
-        conn_to(o, &lane->idle);
-        pool_serve(lane->group);
-    }
-}
-
-/* Where another worker finds it. */
+/* Where another worker finds it. One may have begun to wait after it had looked at an empty
+ * shelf: so this one looks again, and takes the connection back for it. */
 static void shelve(struct pool_lane *lane, struct outbound *o)
 {
     struct pool_group *g = lane->group;
@@ -79,11 +70,12 @@ static void shelve(struct pool_lane *lane, struct outbound *o)
         return;
     }
     conn_to(o, NULL);
-    if (shelf_give(lane->target->shelf, o, g->live, g->max_idle)) {
-        pool_serve_from_shelf(lane);
-    } else {
+    if (!shelf_give(lane->target->shelf, o, g->live, g->max_idle)) {
         conn_count_closed(lane->target);
         slot_release(g->live);
+    } else if (slot_is_wanted(g->live) && (o = pool_unshelve(lane))) {
+        conn_to(o, &lane->idle);
+        pool_serve(g);
     }
 }
 
@@ -94,22 +86,35 @@ static bool is_above_share(const struct pool_group *g)
 
     if (g->nidle > MAX(g->max_idle / nworkers, 1u))
         return true;
-    return UNLIKELY(g->max_idle < nworkers) && slot_count_idle(g->live) > g->max_idle;
+    return UNLIKELY(g->max_idle < nworkers) && g->nidle > 0 &&
+           slot_count_idle(g->live) > g->max_idle;
+}
+
+void pool_settle(struct later *settle)
+{
+    struct pool_group *g = container_of(settle, struct pool_group, settle);
+
+    LIST_EACH (it, &g->lanes) {
+        struct place *leaving = &lane_of(it)->leaving;
+        while (leaving->n > 0)
+            conn_close(leaving->lane, conn_of(list_first(&leaving->conns)));
+    }
+    if (slot_is_wanted(g->live))
+        pool_serve(g);
+    LIST_EACH (it, &g->lanes) {
+        struct place *idle = &lane_of(it)->idle;
+        while (idle->n > 0 && is_above_share(g))
+            shelve(idle->lane, conn_of(list_last(&idle->conns)));
+    }
 }
 
 void pool_rest(struct pool_lane *lane, struct outbound *o)
 {
     struct pool_group *g = lane->group;
     bool is_worn = g->max_requests > 0 && o->requests >= g->max_requests;
+    bool is_drained = atomic_load_explicit(&lane->target->drained, memory_order_relaxed);
 
-    if (is_worn || atomic_load_explicit(&lane->target->drained, memory_order_relaxed)) {
-        conn_close(lane, o);
-        return;
-    }
-    o->idle_since_ms = clock_ms();
-    conn_to(o, &lane->idle);
-    if (UNLIKELY(slot_is_wanted(g->live)))
-        pool_serve(g);
-    if (UNLIKELY(is_above_share(g)) && lane->idle.n > 0)
-        shelve(lane, conn_of(list_last(&lane->idle.conns)));
+    conn_to(o, is_worn || is_drained ? &lane->leaving : &lane->idle);
+    if (UNLIKELY(lane->leaving.n > 0 || slot_is_wanted(g->live) || is_above_share(g)))
+        loop_later(g->pool->env.wire->loop, &g->settle);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "support/fake_outbound.h"
+#include "fakes/fake_outbound.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "net/loop.h"
 #include "support/test.h"
@@ -25,6 +26,7 @@ static atomic_int now_open, made, most;
 static pthread_mutex_t tried_lock = PTHREAD_MUTEX_INITIALIZER;
 static char tried[1024];
 static size_t tried_len;
+static void (*at_detach)(void);
 
 void fake_outbound_port(uint16_t port, enum fake_answer answer)
 {
@@ -37,6 +39,7 @@ void fake_outbound_reset(void)
         answers[i] = FAKE_ACCEPTS;
     now_open = made = most = 0;
     tried_len = 0;
+    at_detach = NULL;
     tried[0] = '\0';
 }
 
@@ -84,13 +87,18 @@ static void fake_free(void *ptr)
     free(f);
 }
 
-static void forget(struct fake *f)
+static void release(struct fake *f)
 {
-    atomic_fetch_sub(&now_open, 1);
     if (f->env)
         loop_free_later(f->env->loop, f, fake_free);
     else
         free(f); /* between two loops there is no timer */
+}
+
+static void forget(struct fake *f)
+{
+    atomic_fetch_sub(&now_open, 1);
+    release(f);
 }
 
 static void on_timer(struct timer *t)
@@ -110,8 +118,9 @@ static void on_timer(struct timer *t)
         o->events->on_connected(o->owner, o, 0);
         return;
     }
+    atomic_fetch_sub(&now_open, 1); /* before its slot can be used again */
     o->events->on_connected(o->owner, o, f->timeout_ms ? ERR_REFUSED : ERR_TIMEOUT);
-    forget(f);
+    release(f);
 }
 
 struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
@@ -153,6 +162,11 @@ bool outbound_detach(struct outbound *o)
     }
     timer_deinit(&f->timer);
     f->env = NULL;
+    if (at_detach) {
+        void (*fn)(void) = at_detach;
+        at_detach = NULL;
+        fn();
+    }
     return true;
 }
 
@@ -170,9 +184,15 @@ bool outbound_attach(struct outbound *o, struct wire_env *env)
     return true;
 }
 
+void fake_outbound_at_detach(void (*fn)(void))
+{
+    at_detach = fn;
+}
+
 void fake_outbound_carry(struct outbound *o)
 {
     o->requests++;
+    o->idle_since_ms = clock_ms();
     o->events->on_idle(o->owner, o);
 }
 
@@ -181,9 +201,17 @@ void fake_outbound_peer_closes(struct outbound *o)
     struct fake *f = fake_of(o);
 
     if (f->env) {
+        atomic_fetch_sub(&now_open, 1);
         o->events->on_closed(o->owner, o);
-        forget(f);
+        release(f);
     } else {
         f->is_dead = true;
     }
+}
+
+struct wire *outbound_open(struct outbound *o UNUSED, struct arena *arena UNUSED,
+                           const struct wire_events *events UNUSED, void *owner UNUSED)
+{
+    fail_msg("a fake connection carries no wire");
+    return NULL;
 }

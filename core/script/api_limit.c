@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Limiters: which part of a request is counted, by which rules, made once at load. A decision about a request is one call
+ * from Lua: the key is put together on the stack, each rule asks its window once, and the fields that tell the client
+ * are written into the response.
+ *
+ * A key in the store is "limit", the place's scope, hashes of what it is counted by, the rule's own part, then the values;
+ * a long value stands there as its beginning and a keyed hash, so that keys stay short. */
+
+#include <math.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/vec.h"
+#include "gate/exchange.h"
+#include "gate/gateway.h"
+#include "net/addr.h"
+#include "script/scope.h"
+#include "side/window.h"
+
+#define VALUE_MAX 96    /* bytes of one part's value that stand in a key as they are */
+#define KEY_MAX 2048    /* prefix at most 400, mark 24, 8 parts of at most 131 */
+#define PARTS_MAX 8
+#define POLICIES_MAX 4
+#define LEASE_DEFAULT_US (3600 * 1000000ull)
+
+struct policy {
+    struct dml_limit_options options;
+    struct slice name;
+    struct slice text;     /* of RateLimit-Policy */
+    char mark[24];         /* its part of the key */
+    uint64_t window_us;
+    int64_t limit, burst;
+};
+
+struct dml_limiter {
+    /* owned */
+    struct arena *arena;
+    struct slice prefix;  /* of every key */
+    struct slice policies_text;
+    struct part parts[PARTS_MAX];
+    bool is_address[PARTS_MAX]; /* that part is client_ip */
+    struct part cost;
+    struct policy policies[POLICIES_MAX];
+    /* borrowed */
+    struct store *store;
+    /* state */
+    int nparts, npolicies;
+    int headers;
+    int ipv6_prefix;
+    bool has_cost;
+};
+
+/* --- making one ---------------------------------------------------------------------------------------------------- */
+
+struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t len, int headers, int ipv6_prefix)
+{
+    struct arena *a = arena_new_heap(1024);
+    struct dml_limiter *l = arena_zero(a, sizeof(*l));
+
+    l->arena = a;
+    l->store = s;
+    l->headers = headers;
+    l->ipv6_prefix = ipv6_prefix;
+    l->prefix = arena_printf(a, "limit/%.*s", (int)MIN(len, 256u), scope);
+    return l;
+}
+
+void dml_limiter_free(struct dml_limiter *l)
+{
+    arena_free(l->arena);
+}
+
+/* q and w as in draft-ietf-httpapi-ratelimit-headers: a Structured Field list of policies. */
+static struct slice policy_text(struct arena *a, const struct policy *p)
+{
+    long long quota = (long long)p->limit;
+    long long seconds = (long long)ceil(p->options.window);
+
+    if (p->options.algorithm == DML_CONCURRENT)
+        return arena_printf(a, "\"%.*s\";q=%lld;qu=\"concurrent-requests\"", SLICE_ARG(p->name), quota);
+    return arena_printf(a, "\"%.*s\";q=%lld;w=%lld", SLICE_ARG(p->name), quota, seconds);
+}
+
+int dml_limiter_policy(struct dml_limiter *l, const struct dml_limit_options *o)
+{
+    if (l->npolicies == POLICIES_MAX)
+        return ERR_LIMIT;
+    bool is_rate = o->algorithm != DML_CONCURRENT;
+    if (!(o->limit >= 1 && o->limit <= 1e15) || (is_rate && !(o->window >= 0.001 && o->window <= 1e9)))
+        return ERR_ARG;
+
+    struct policy *p = &l->policies[l->npolicies++];
+    p->options = *o;
+    p->limit = (int64_t)o->limit;
+    p->burst = o->burst >= 1 ? (int64_t)o->burst : p->limit;
+    p->window_us = o->window > 0 ? (uint64_t)(o->window * 1e6) : LEASE_DEFAULT_US;
+    p->name = arena_dup(l->arena, slice_from(o->name));
+    p->text = policy_text(l->arena, p);
+    p->options.name = NULL;
+    snprintf(p->mark, sizeof(p->mark), "/%c%llu/", "gsfc"[o->algorithm & 3],
+             (unsigned long long)(p->window_us / 1000));
+    l->policies_text = l->npolicies == 1
+                           ? p->text
+                           : arena_printf(l->arena, "%.*s, %.*s", SLICE_ARG(l->policies_text), SLICE_ARG(p->text));
+    return 0;
+}
+
+int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
+                   struct dml_slice *error)
+{
+    struct slice text = slice_of(ptr, len);
+
+    if (l->nparts == PARTS_MAX) {
+        scope_error(error, SLICE("at most 8 parts make a key"));
+        return ERR_LIMIT;
+    }
+    if (!part_compile(&l->parts[l->nparts], text, scope, l->arena, error))
+        return ERR_SYNTAX;
+    l->is_address[l->nparts++] = slice_eq(text, SLICE("client_ip")) || slice_eq(text, SLICE("{client_ip}"));
+    l->prefix = arena_printf(l->arena, "%.*s/%016llx", SLICE_ARG(l->prefix),
+                             (unsigned long long)hash_stable(text, 0));
+    return 0;
+}
+
+int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
+                     struct dml_slice *error)
+{
+    if (!part_compile(&l->cost, slice_of(ptr, len), scope, l->arena, error))
+        return ERR_SYNTAX;
+    l->has_cost = true;
+    return 0;
+}
+
+/* --- keys ---------------------------------------------------------------------------------------------------------- */
+
+struct key {
+    char text[KEY_MAX];
+    size_t len;
+    size_t mark; /* where the policy's mark stands */
+};
+
+static void key_add(struct key *k, struct slice s)
+{
+    size_t n = MIN(s.len, sizeof(k->text) - k->len);
+
+    memcpy(k->text + k->len, s.ptr, n);
+    k->len += n;
+}
+
+/* Lengths keep ("ab", "c") and ("a", "bc") apart. */
+static void key_add_value(struct key *k, struct slice value)
+{
+    char note[32];
+
+    if (value.len <= VALUE_MAX) {
+        key_add(k, slice_of(note, (size_t)snprintf(note, sizeof(note), "%zu:", value.len)));
+        key_add(k, value);
+        return;
+    }
+    key_add(k, slice_of(note, (size_t)snprintf(note, sizeof(note), "%zu#%016llx:", value.len,
+                                               (unsigned long long)hash_keyed(value))));
+    key_add(k, slice_sub(value, 0, VALUE_MAX / 2));
+}
+
+/* The network of an IPv6 client: one customer has 2^64 addresses and more. */
+static struct slice network_of(struct slice ip, int prefix, char out[16 + 1])
+{
+    struct addr a;
+
+    if (prefix >= 128 || slice_find_char(ip, ':') < 0 || addr_parse_ip(ip, 0, &a) < 0 ||
+        a.sa.sa_family != AF_INET6)
+        return ip;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a.storage;
+    memcpy(out, v6->sin6_addr.s6_addr, 16);
+    for (int bit = prefix; bit < 128; bit++)
+        out[bit / 8] = (char)(out[bit / 8] & ~(0x80 >> (bit % 8)));
+    return slice_of(out, 16);
+}
+
+static void key_begin(struct key *k, const struct dml_limiter *l)
+{
+    k->len = 0;
+    key_add(k, l->prefix);
+    k->mark = k->len;
+    k->len += sizeof(l->policies[0].mark); /* room for it; filled in for each policy */
+}
+
+static void key_of_exchange(struct key *k, const struct dml_limiter *l, struct exchange *x)
+{
+    char network[16 + 1];
+
+    key_begin(k, l);
+    for (int i = 0; i < l->nparts; i++) {
+        struct slice value = l->is_address[i] ? SLICE_NONE : part_value(&l->parts[i], x);
+        bool is_address = value.len == 0; /* what is empty counts by the address */
+        if (is_address)
+            value = network_of(x->client_ip, l->ipv6_prefix, network);
+        key_add(k, is_address ? SLICE("@") : SLICE("="));
+        key_add_value(k, value);
+    }
+}
+
+static struct slice key_for(struct key *k, const struct policy *p)
+{
+    memcpy(k->text + k->mark, p->mark, sizeof(p->mark));
+    return slice_of(k->text, k->len);
+}
+
+/* --- deciding ------------------------------------------------------------------------------------------------------ */
+
+static int decide(const struct dml_limiter *l, const struct policy *p, struct slice key, int64_t cost,
+                  struct window_verdict *v)
+{
+    switch ((enum dml_algorithm)p->options.algorithm) {
+    case DML_GCRA:
+        return window_gcra(l->store, key, p->limit, p->window_us, p->burst, cost, v);
+    case DML_SLIDING_WINDOW:
+        return window_sliding(l->store, key, p->limit, p->window_us, cost, v);
+    case DML_FIXED_WINDOW:
+        return window_fixed(l->store, key, p->limit, p->window_us, cost, v);
+    case DML_CONCURRENT:
+        return window_enter(l->store, key, p->limit, p->window_us, v);
+    }
+    return ERR_ARG;
+}
+
+static void leave(struct store *s, struct slice key)
+{
+    int rc = window_leave(s, key);
+
+    (void)rc; /* not found: its lease has ended already */
+}
+
+static void leave_first(const struct dml_limiter *l, struct key *k, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (l->policies[i].options.algorithm == DML_CONCURRENT)
+            leave(l->store, key_for(k, &l->policies[i]));
+    }
+}
+
+static void verdict_out(struct dml_verdict *out, const struct window_verdict *v, int policy)
+{
+    out->refused = !v->allowed;
+    out->policy = policy;
+    out->limit = (double)v->limit;
+    out->remaining = (double)v->remaining;
+    out->retry_after = (double)v->retry_after_us / 1e6;
+    out->reset = (double)v->reset_us / 1e6;
+}
+
+/* All policies in turn; the first that refuses ends it, and places that earlier ones gave are given back. Of several that
+ * allow, the one with the least left is told. */
+static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost, struct dml_verdict *out)
+{
+    for (int i = 0; i < l->npolicies; i++) {
+        struct window_verdict v;
+        int rc = decide(l, &l->policies[i], key_for(k, &l->policies[i]), cost, &v);
+        if (rc < 0 || !v.allowed)
+            leave_first(l, k, i);
+        if (rc < 0)
+            return rc;
+        if (!v.allowed || i == 0 || (double)v.remaining < out->remaining)
+            verdict_out(out, &v, i);
+        if (!v.allowed)
+            break;
+    }
+    return 0;
+}
+
+/* --- telling the client -------------------------------------------------------------------------------------------- */
+
+static int set_field(struct exchange *x, struct slice name, const char *text, size_t len)
+{
+    return exchange_header(x, SIDE_RESPONSE, HEADER_SET, name, slice_of(text, len));
+}
+
+static uint64_t whole_seconds(double seconds)
+{
+    return seconds < 1e15 ? (uint64_t)ceil(seconds) : 1000000000000000u;
+}
+
+static size_t put(char *out, const char *text, uint64_t n)
+{
+    size_t len = strlen(text);
+
+    memcpy(out, text, len);
+    return len + text_from_u64(n, out + len);
+}
+
+static size_t describe(const struct policy *p, const struct dml_verdict *v, char out[160])
+{
+    size_t n = 0;
+
+    out[n++] = '"';
+    memcpy(out + n, p->name.ptr, MIN(p->name.len, 64u));
+    n += MIN(p->name.len, 64u);
+    out[n++] = '"';
+    n += put(out + n, ";r=", (uint64_t)v->remaining);
+    if (p->options.algorithm != DML_CONCURRENT)
+        n += put(out + n, ";t=", whole_seconds(v->reset));
+    return n;
+}
+
+static int tell(const struct dml_limiter *l, struct exchange *x, const struct dml_verdict *v)
+{
+    const struct policy *p = &l->policies[v->policy];
+    char text[160];
+    int rc = 0;
+
+    if (x->head_is_down)
+        return 0;
+    if (l->headers & DML_LIMIT_IETF) {
+        rc = set_field(x, SLICE("RateLimit-Policy"), l->policies_text.ptr, l->policies_text.len);
+        if (rc == 0)
+            rc = set_field(x, SLICE("RateLimit"), text, describe(p, v, text));
+    }
+    if (rc == 0 && (l->headers & DML_LIMIT_X)) {
+        rc = set_field(x, SLICE("X-RateLimit-Limit"), text, text_from_u64((uint64_t)v->limit, text));
+        if (rc == 0)
+            rc = set_field(x, SLICE("X-RateLimit-Remaining"), text, text_from_u64((uint64_t)v->remaining, text));
+        if (rc == 0)
+            rc = set_field(x, SLICE("X-RateLimit-Reset"), text, text_from_u64(whole_seconds(v->reset), text));
+    }
+    return rc;
+}
+
+/* --- for Lua ------------------------------------------------------------------------------------------------------- */
+
+/* A place inside is given back when the exchange ends, however it ends. */
+struct stay {
+    struct store *store;
+    struct slice key;
+};
+
+static void end_stay(void *arg)
+{
+    struct stay *stay = arg;
+
+    leave(stay->store, stay->key);
+}
+
+static void note_stays(const struct dml_limiter *l, struct key *k, struct exchange *x)
+{
+    for (int i = 0; i < l->npolicies; i++) {
+        if (l->policies[i].options.algorithm != DML_CONCURRENT)
+            continue;
+        struct stay *stay = arena_alloc(x->arena, sizeof(*stay));
+        stay->store = l->store;
+        stay->key = arena_dup(x->arena, key_for(k, &l->policies[i]));
+        arena_on_free(x->arena, end_stay, stay);
+    }
+}
+
+/* By the request's own word; what is no number counts as 1. */
+static int64_t cost_of(const struct dml_limiter *l, struct exchange *x)
+{
+    double cost;
+
+    if (!l->has_cost)
+        return 1;
+    struct slice text = part_value(&l->cost, x);
+    if (!text.ptr || text_to_double(slice_trim(text), &cost) < 0 || !(cost >= 0))
+        return 1;
+    return (int64_t)MIN(ceil(cost), 1e15);
+}
+
+int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l, double cost,
+                     struct dml_verdict *out)
+{
+    struct exchange *x = exchange_table_find(&g->table, handle);
+    struct key key;
+
+    if (!x)
+        return ERR_GONE;
+    key_of_exchange(&key, l, x);
+    int rc = decide_all(l, &key, cost < 0 ? cost_of(l, x) : (int64_t)cost, out);
+    if (rc < 0)
+        return rc;
+    if (!out->refused)
+        note_stays(l, &key, x);
+    return l->headers ? tell(l, x, out) : 0;
+}
+
+int dml_limiter_take_key(const struct dml_limiter *l, const char *text, size_t len, double cost,
+                         struct dml_verdict *out)
+{
+    struct key key;
+
+    key_begin(&key, l);
+    key_add_value(&key, slice_of(text, len));
+    return decide_all(l, &key, (int64_t)cost, out);
+}
+
+int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)
+{
+    struct key key;
+
+    key_begin(&key, l);
+    key_add_value(&key, slice_of(text, len));
+    leave_first(l, &key, l->npolicies);
+    return 0;
+}
+
+int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy, struct dml_slice *out)
+{
+    static _Thread_local char text[160];
+
+    if (policy) {
+        *out = (struct dml_slice){l->policies_text.ptr, (int32_t)l->policies_text.len};
+        return 0;
+    }
+    if (v->policy < 0 || v->policy >= l->npolicies)
+        return ERR_ARG;
+    *out = (struct dml_slice){text, (int32_t)describe(&l->policies[v->policy], v, text)};
+    return 0;
+}
