@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "base/err.h"
+#include "base/json_text.h"
 #include "base/text.h"
 
 enum state {
@@ -21,40 +22,6 @@ enum state {
     OBJECT_NEXT_KEY,
     OBJECT_VALUE,
 };
-
-#define EACH_BYTE(b) (0x0101010101010101u * (uint64_t)(b))
-
-/* True when none of the 8 bytes at p is a control, a quote, a backslash or not ASCII. Subtracting
- * borrows into bit 7 of a byte below the subtrahend; that is exact as long as no byte had bit 7
- * before, which is asked too. */
-static inline bool are_plain(const char *p)
-{
-    uint64_t w;
-
-    memcpy(&w, p, sizeof(w));
-    uint64_t quotes = w ^ EACH_BYTE('"'), slashes = w ^ EACH_BYTE('\\');
-    uint64_t found = (w - EACH_BYTE(0x20)) | (quotes - EACH_BYTE(1)) | (slashes - EACH_BYTE(1)) | w;
-    return (found & EACH_BYTE(0x80)) == 0;
-}
-
-/* End of the run of bytes from `i` on that are written as they are. */
-static size_t run_end(struct slice s, size_t i)
-{
-    while (i < s.len) {
-        if (s.len - i >= 8 && are_plain(s.ptr + i)) {
-            i += 8;
-            continue;
-        }
-        uint8_t c = (uint8_t)s.ptr[i];
-        if (c < 0x20 || c == '"' || c == '\\')
-            break;
-        size_t n = text_utf8_len(s, i);
-        if (n == 0)
-            break;
-        i += n;
-    }
-    return i;
-}
 
 /* Writes what stands for the byte c, which cannot stand for itself; out has room for 6. */
 static size_t put_escape(uint8_t c, char *out)
@@ -79,22 +46,25 @@ static size_t put_escape(uint8_t c, char *out)
 static int quote(struct buf *out, struct slice s, bool is_lossy)
 {
     char escape[6], *start;
-    size_t i = 0;
+    size_t i = json_run_end(s, 0);
 
-    /* Mostly the only growing there is. */
     int rc = buf_reserve(out, s.len + 2, &start);
-    if (rc == 0)
-        rc = buf_add(out, SLICE("\""));
-    while (rc == 0 && i < s.len) {
-        size_t end = run_end(s, i);
-        rc = buf_add(out, slice_of(s.ptr + i, end - i));
-        i = end;
-        if (rc < 0 || i == s.len)
-            break;
+    if (rc < 0)
+        return rc;
+    start[0] = '"';
+    if (i > 0)
+        memcpy(start + 1, s.ptr, i);
+    buf_commit(out, i + 1);
+    while (i < s.len && rc == 0) {
         uint8_t c = (uint8_t)s.ptr[i++];
         if (c >= 0x80 && !is_lossy)
             return ERR_ENCODING;
         rc = buf_add(out, slice_of(escape, put_escape(c, escape)));
+        if (rc == 0) {
+            size_t end = json_run_end(s, i);
+            rc = buf_add(out, slice_of(s.ptr + i, end - i));
+            i = end;
+        }
     }
     return rc < 0 ? rc : buf_add(out, SLICE("\""));
 }

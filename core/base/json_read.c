@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/json_text.h"
 #include "base/text.h"
 
 #define MAX_INT 9007199254740992.0 /* 2^53 */
@@ -180,12 +181,7 @@ static struct slice read_run(struct json_reader *r)
 {
     size_t from = r->pos;
 
-    for (int c = peek(r); c >= 0x20 && c != '"' && c != '\\'; c = peek(r)) {
-        size_t n = text_utf8_len(r->text, r->pos);
-        if (n == 0)
-            break;
-        r->pos += n;
-    }
+    r->pos = json_run_end(r->text, from);
     return slice_sub(r->text, from, r->pos - from);
 }
 

@@ -168,11 +168,41 @@ int text_to_double(struct slice s, double *out)
     return 0;
 }
 
+/* Up to six digits behind the dot, which is most of what people measure: if a decimal number of at
+ * most 15 digits reads as n, it is the text that the search below would find. 0: not so. */
+static size_t from_short_fraction(double n, char *out)
+{
+    double size = fabs(n), scale = 10;
+    int ndigits = 1;
+
+    if (!(size >= 1e-4 && size < 1e9))
+        return 0;
+    while (ndigits < 6 && rint(size * scale) / scale != size) {
+        ndigits++;
+        scale *= 10;
+    }
+    if (rint(size * scale) / scale != size)
+        return 0;
+    uint64_t digits = (uint64_t)rint(size * scale), whole = digits / (uint64_t)scale;
+    uint64_t fraction = digits % (uint64_t)scale;
+    size_t len = 0;
+    if (n < 0)
+        out[len++] = '-';
+    len += text_from_u64(whole, out + len);
+    out[len++] = '.';
+    for (int i = ndigits - 1; i >= 0; i--, fraction /= 10)
+        out[len + (size_t)i] = (char)('0' + fraction % 10);
+    return len + (size_t)ndigits;
+}
+
 size_t text_from_double(double n, char *out)
 {
     if (n == trunc(n) && fabs(n) <= MAX_EXACT && !(n == 0 && signbit(n)))
         return text_from_i64((int64_t)n, out);
 
+    size_t short_len = from_short_fraction(n, out);
+    if (short_len > 0)
+        return short_len;
     for (int precision = 15;; precision++) {
         int len = snprintf(out, TEXT_DOUBLE_SIZE, "%.*g", precision, n);
         if (precision == 17 || strtod(out, NULL) == n)

@@ -27,24 +27,26 @@ struct attempt {
     /* borrowed */
     struct exchange *exchange;
     struct upstream *upstream;
-    struct target *target;     /* NULL until picked */
-    struct wire *wire;         /* NULL without connection */
-    struct message *response;  /* head, when it came */
-    struct attempt *previous;  /* earlier ones of the exchange, the latest first */
+    struct target *target;    /* NULL until picked */
+    struct wire *wire;        /* NULL without connection */
+    struct message *response; /* head, when it came */
+    struct attempt *previous; /* earlier ones of the exchange, the latest first */
     /* owned */
     struct pool_claim claim;
     /* state */
     enum attempt_state state;
-    int number;                /* 1, 2, ... */
-    int err;                   /* 0, or why it failed: ERR_REFUSED, ERR_RESET, ERR_TIMEOUT, ERR_PROTOCOL... */
-    bool claimed;              /* a pool claim is open */
-    bool is_fresh;             /* second try on a fresh connection after a stale one: the same attempt to all outside */
+    int number;   /* 1, 2, ... */
+    int err;      /* 0, or why it failed: ERR_REFUSED, ERR_RESET, ERR_TIMEOUT, ERR_PROTOCOL... */
+    bool claimed; /* a pool claim is open */
+    bool
+        is_fresh; /* second try on a fresh connection after a stale one: the same attempt to all outside */
     bool head_sent;
-    bool ends_on_head;         /* the response has no body */
-    bool retry;                /* verdict of an attempt hook */
+    bool ends_on_head; /* the response has no body */
+    bool retry;        /* verdict of an attempt hook */
     uint32_t retry_delay_ms;
+    uint64_t backoff_until_us;
     uint32_t connect_timeout_ms, timeout_ms; /* may be set by a balance hook */
-    struct headers *extra;     /* headers of this attempt alone, set by a balance hook; or NULL */
+    struct headers *extra; /* headers of this attempt alone, set by a balance hook; or NULL */
     uint64_t start_us, connected_us, head_us;
 };
 
@@ -55,8 +57,14 @@ void attempt_start(struct exchange *x);
 void attempt_picked(struct attempt *a);
 void attempt_judged(struct attempt *a);
 
-/* Sends what of the request body is there now (exchange's body flow calls it). */
-void attempt_send_body(struct attempt *a, const struct slice *pieces, int n, bool end);
+/* Is its wire ready for the request's body? */
+static inline bool attempt_takes_body(const struct attempt *a)
+{
+    return a->head_sent && a->wire;
+}
+
+/* ATTEMPT_BACKOFF: has its delay passed? (Else the timer is set again.) */
+bool attempt_backoff_over(struct attempt *a);
 
 /* Cuts it off: connection closed, claim cancelled, counted. */
 void attempt_abort(struct attempt *a, int why);

@@ -49,12 +49,12 @@ const char *exchange_state_name(enum exchange_state s);
 
 /* One body on its way through. */
 enum flow_state {
-    FLOW_NONE,  /* there is no body */
-    FLOW_HELD,  /* open, and nobody asks for it yet: no credit given */
+    FLOW_NONE,    /* there is no body */
+    FLOW_HELD,    /* open, and nobody asks for it yet: no credit given */
     FLOW_COLLECT, /* a hook wants all of it; gathered in `held` up to the cap */
-    FLOW_RELAY, /* passed on as it comes */
-    FLOW_ENDED, /* all of it has come */
-    FLOW_CUT,   /* given up: what still comes is dropped */
+    FLOW_RELAY,   /* passed on as it comes */
+    FLOW_ENDED,   /* all of it has come */
+    FLOW_CUT,     /* given up: what still comes is dropped */
 };
 
 enum side { SIDE_REQUEST, SIDE_RESPONSE };
@@ -63,15 +63,19 @@ typedef void (*flow_fn)(void *arg, int err);
 
 struct flow {
     enum flow_state state;
-    bool is_replaced;   /* body:set(): `held` is what goes on, whatever came */
-    bool is_whole;      /* `held` has all of it: it can be read again, and replayed */
-    bool is_full;       /* the wire it goes to said WIRE_FULL */
-    uint64_t bytes;     /* come so far */
-    size_t owed;        /* credit to give back when there is room */
+    bool is_replaced; /* body:set(): `held` is what goes on, whatever came */
+    bool is_whole;    /* `held` has all of it: it can be read again, and replayed */
+    bool is_full;     /* the wire it goes to said WIRE_FULL */
+    bool keeps;       /* FLOW_RELAY: a copy goes to `held`, for another attempt */
+    bool wants_all;   /* the waiter is served at the end only */
+    int err;          /* why it was cut */
+    uint64_t bytes;   /* come so far */
+    size_t owed;      /* credit to give back when there is room */
     struct buf held;
-    size_t taken;       /* of held, what a reader by chunks has had */
-    uint64_t limit;     /* of bytes; 0 = none */
-    flow_fn on_ready;   /* a waiting hook */
+    size_t
+        taken; /* of held (or of a reply's body): what a reader by chunks has had, what was sent */
+    uint64_t limit;   /* of bytes; 0 = none */
+    flow_fn on_ready; /* a waiting hook */
     void *arg;
 };
 
@@ -83,63 +87,66 @@ struct exchange {
 
     /* borrowed */
     struct gateway *gateway;
-    struct plan *plan;          /* counted */
-    struct wire *down;          /* NULL once cut loose */
+    struct plan *plan; /* counted */
+    struct wire *down; /* NULL once cut loose */
     struct message *request;
-    struct message *response;   /* NULL before there is one: upstream's, a reply's, or the gateway's own */
-    const struct route *route;  /* NULL: none matched (yet) */
-    struct upstream *upstream;  /* the route's, or chosen by a hook; NULL when none */
+    struct message
+        *response; /* NULL before there is one: upstream's, a reply's, or the gateway's own */
+    const struct route *route; /* NULL: none matched (yet) */
+    struct upstream *upstream; /* the route's, or chosen by a hook; NULL when none */
     const struct consumer *consumer;
-    struct attempt *attempt;    /* the latest, or NULL */
-    void *script;               /* the script floor's own (a waiting coroutine) */
+    struct attempt *attempt; /* the latest, or NULL */
+    void *script;            /* the script floor's own (a waiting coroutine) */
 
     /* state */
     double handle;
     enum exchange_state state;
-    enum phase phase;          /* whose hooks run or wait now */
-    int err;                   /* why it failed, 0 while all is well (err.def) */
-    int pending_err;           /* happened while a hook waited: acted on when it has finished */
-    bool hook_waits;           /* run returned PHASE_WAITS */
-    bool hook_failed;          /* a hook raised: no more of that phase, 500 */
-    bool ran_hooks;            /* phase_host forget is owed */
-    bool keeps_context;        /* Lua keeps a ctx table for it */
-    bool replied;              /* the answer is a plugin's or the gateway's own, not upstream's */
-    bool reply_fresh;          /* a hook has replied just now */
-    bool response_hooked;      /* response hooks have run for this response */
-    bool head_is_down;         /* the final response head was sent to the client */
-    bool upstream_ended;       /* noted while a body hook waited: the upstream's body is complete */
-    bool is_cancelled;         /* later waits of hooks end at once */
+    enum phase phase;     /* whose hooks run or wait now */
+    int err;              /* why it failed, 0 while all is well (err.def) */
+    int pending_err;      /* happened while a hook waited: acted on when it has finished */
+    bool hook_waits;      /* run returned PHASE_WAITS */
+    bool hook_failed;     /* a hook raised: no more of that phase, 500 */
+    bool ran_hooks;       /* phase_host forget is owed */
+    bool keeps_context;   /* Lua keeps a ctx table for it */
+    bool replied;         /* the answer is a plugin's or the gateway's own, not upstream's */
+    bool reply_fresh;     /* a hook has replied just now */
+    bool response_hooked; /* response hooks have run for this response */
+    bool head_is_down;    /* the final response head was sent to the client */
+    bool upstream_ended;  /* noted while a body hook waited: the upstream's body is complete */
+    bool is_cancelled;    /* later waits of hooks end at once */
     bool client_is_gone;
 
-    struct slice reply_body;   /* of the gateway's or a plugin's answer */
-    struct headers overlay;    /* response headers set before there is a response; a removal has value.ptr NULL */
+    struct slice reply_body; /* of the gateway's or a plugin's answer */
+    struct headers
+        overlay; /* response headers set before there is a response; a removal has value.ptr NULL */
 
-    struct slice id;           /* request id: set by the request-id plugin or made on first use */
-    struct slice host;         /* lower case, no port */
+    struct slice id;   /* request id: set by the request-id plugin or made on first use */
+    struct slice host; /* lower case, no port */
     uint16_t port;
-    struct slice path;         /* normalised */
+    struct slice path; /* normalised */
     struct slice scheme;
     struct slice client_ip;
-    bool client_is_trusted;    /* the peer is in trusted_proxies */
-    struct slice claims;       /* verified claims as JSON, set by an authenticating plugin; or absent */
-    struct route_match match;  /* params; allowed methods */
-    struct slice rewritten;    /* upstream path set by a hook; or absent */
+    bool client_is_trusted; /* the peer is in trusted_proxies */
+    struct slice claims; /* verified claims as JSON, set by an authenticating plugin; or absent */
+    struct route_match match; /* params; allowed methods */
+    struct slice rewritten;   /* upstream path set by a hook; or absent */
 
     /* the body hooks' chunk: in and out */
     struct slice chunk;
+    char *chunk_mem; /* owns chunk while its hook waits, or NULL */
     bool chunk_is_last;
-    bool chunk_replaced;       /* chunk_out stands for it */
-    struct slice chunk_out;    /* lives in the script floor until the next run */
+    bool chunk_replaced;    /* chunk_out stands for it */
+    struct slice chunk_out; /* lives in the script floor until the next run */
 
     struct attempt first_attempt; /* storage of the usual one */
-    int attempts;              /* begun so far */
+    int attempts;                 /* begun so far */
 
-    uint64_t start_us;         /* head read */
+    uint64_t start_us; /* head read */
     uint64_t start_wall_ms;
-    uint64_t upstream_us;      /* first attempt began; 0 = none */
-    uint64_t head_us;          /* upstream's final head */
+    uint64_t upstream_us; /* first attempt began; 0 = none */
+    uint64_t head_us;     /* upstream's final head */
     uint64_t end_us;
-    uint64_t bytes_down;       /* body bytes sent to the client */
+    uint64_t bytes_down; /* body bytes sent to the client */
 };
 
 /* The acceptor of all server wires of a gateway (inbound_set_new; owner = struct gateway). */
@@ -160,15 +167,19 @@ void exchange_phase_done(struct exchange *x, enum phase_result result);
 /* Answers the exchange. body is copied; headers may be NULL (borrowed until the exchange's end, or in its arena).
  * status 200..599. Replaces an earlier reply. The running phase's later hooks are skipped. In phase body and log:
  * ERR_ARG. */
-MUST_CHECK int exchange_reply(struct exchange *x, int status, const struct headers *headers, struct slice body);
+MUST_CHECK int exchange_reply(struct exchange *x, int status, const struct headers *headers,
+                              struct slice body);
 
 /* Headers for response: the present one's, or, before there is one, the overlay. op: */
 enum header_op { HEADER_SET, HEADER_ADD, HEADER_REMOVE };
 
 /* Copies name and value. ERR_ARG: not allowed by RFC 9110, or the core's own (framing, hop-by-hop). Lookalikes
  * (X_Name) are removed with it. After the head has gone down: ERR_GONE. */
-MUST_CHECK int exchange_header(struct exchange *x, enum side side, enum header_op op, struct slice name,
-                               struct slice value);
+MUST_CHECK int exchange_header(struct exchange *x, enum side side, enum header_op op,
+                               struct slice name, struct slice value);
+
+/* In the overlay a field's id is the operation: OVERLAY_ADD or OVERLAY_SET. */
+enum { OVERLAY_SET, OVERLAY_ADD };
 
 /* Changes of the request before it goes upstream (rewrite: before routing too). ERR_ARG for what RFC 9110/3986 does not
  * allow. path is normalised. */
@@ -224,7 +235,19 @@ void exchange_on_upstream_gone(struct exchange *x, int err);
 /* The attempt has its connection and sent the head: let the request body flow to it. */
 void exchange_send_request_body(struct exchange *x);
 
-/* Runs the hooks of p when there are any. True: they are done, go on. False: they wait (or x has ended). */
+/* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
 bool exchange_run_phase(struct exchange *x, enum phase p);
+
+/* Runs the hooks of p, now or when they have waited, then what follows that phase. May end x. */
+void exchange_step(struct exchange *x, enum phase p);
+
+/* x->response is ready, from whatever source: response hooks, then down with it. May end x. */
+void exchange_answer(struct exchange *x);
+
+/* The response is over. Ends x, or leaves it to its log hooks. */
+void exchange_finish(struct exchange *x);
+
+/* What is left of the route's timeout; UINT64_MAX without one. */
+uint64_t exchange_time_left_ms(const struct exchange *x);
 
 #endif

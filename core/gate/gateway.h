@@ -33,9 +33,9 @@ struct gateway {
     /* borrowed */
     struct loop *loop;
     struct mailbox *mailbox;
-    void *script;             /* the script floor's per-worker part, or NULL */
+    void *script; /* the script floor's per-worker part, or NULL */
     /* state */
-    int writer;               /* index of this worker's metric cells, 1... */
+    int writer; /* index of this worker's metric cells, 1... */
     int nworkers;
     bool draining;
 };
@@ -72,8 +72,8 @@ static inline void plan_enter(struct plan *p)
 void plan_leave(struct plan *p);
 
 /* Accepts one connection for the current plan (trusted_proxies are looked up here). */
-void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd, const struct addr *peer,
-                    const struct addr *local);
+void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
+                    const struct addr *peer, const struct addr *local);
 
 /* No new requests on open connections after the ones under way. */
 void gateway_drain(struct gateway *g);

@@ -37,9 +37,9 @@ enum phase {
 const char *phase_name(enum phase p);
 
 enum phase_result {
-    PHASE_DONE,    /* all hooks of the phase have run, or one has replied */
-    PHASE_WAITS,   /* exchange_phase_done will be called, from the loop */
-    PHASE_FAILED,  /* a hook raised and its place does not say continue: the exchange ends in 500 */
+    PHASE_DONE,   /* all hooks of the phase have run, or one has replied */
+    PHASE_WAITS,  /* exchange_phase_done will be called, from the loop */
+    PHASE_FAILED, /* a hook raised and its place does not say continue: the exchange ends in 500 */
 };
 
 /* One per worker and configuration (the worker's view of a snapshot: struct plan). */
@@ -72,11 +72,12 @@ struct plugin_host_ops {
     /* Loads the plugin `use->name`, checks use->config against its schema and compiles its templates; sets use->hooks.
      * scope_params: the route's path parameters (NULL, 0 for global and consumer ones). Faults are added; returns false
      * when there were any. */
-    bool (*check)(struct plugin_host *h, struct plugin_use *use, const void *scope_params, size_t nparams,
-                  struct faults *faults);
+    bool (*check)(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
+                  size_t nparams, struct faults *faults);
 
     /* Is `plugin` told to stand after `other`? (plugin's `after` list) */
-    bool (*stands_after)(struct plugin_host *h, const struct plugin_use *plugin, const struct plugin_use *other);
+    bool (*stands_after)(struct plugin_host *h, const struct plugin_use *plugin,
+                         const struct plugin_use *other);
 
     /* Does it guard (`guards = true`)? */
     bool (*guards)(struct plugin_host *h, const struct plugin_use *plugin);

@@ -39,6 +39,7 @@ enum path_kind { PATH_PATTERN, PATH_REGEX };
 
 struct route_path {
     struct slice text;         /* as written */
+    struct slice pattern;      /* its literal parts normalised as request paths are; of a regex what follows "~ " */
     enum path_kind kind;
     const struct regex *regex;
     struct slice *params;      /* names, in order; for a regex its named groups */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Selectors name a part of a request (client_ip, header:NAME, claim:a.b ...); templates are text with selectors in
- * braces. Compiled once at load, evaluated per exchange with no allocation. The list of selectors is contract.md's,
- * section 2. The one implementation: Lua's demilune.selector asks this one too. */
+/* Selectors name a part of a request (client_ip, header:NAME, claim:a.b ...); templates are text
+ * with selectors in braces. Compiled once at load, evaluated per exchange with no allocation. The
+ * list of selectors is contract.md's, section 2. The one implementation: Lua's demilune.selector
+ * asks this one too. */
 
 #ifndef DML_GATE_SELECTOR_H
 #define DML_GATE_SELECTOR_H
@@ -17,17 +18,18 @@ struct template;
 
 /* What the text may mention. */
 struct selector_scope {
-    const struct slice *params; /* path parameters that may be named; {id} is one of them in a template */
+    const struct slice *params; /* path parameters that may be named; {id} is one in a template */
     size_t nparams;
     bool any_param;             /* global and consumer plugins: {param:ANY} is allowed, {id} is not */
     bool in_response;           /* response and log hooks: status, upstream, response:NAME, duration */
 };
 
-/* NULL and a message in *error (in the arena): unknown selector with "did you mean", a missing parameter, an empty name. */
-struct selector *selector_compile(struct slice text, const struct selector_scope *scope, struct arena *a,
-                                  struct slice *error);
-struct template *template_compile(struct slice text, const struct selector_scope *scope, struct arena *a,
-                                  struct slice *error);
+/* NULL and a message in *error (in the arena): unknown selector with "did you mean", a missing
+ * parameter, an empty name. */
+struct selector *selector_compile(struct slice text, const struct selector_scope *scope,
+                                  struct arena *a, struct slice *error);
+struct template *template_compile(struct slice text, const struct selector_scope *scope,
+                                  struct arena *a, struct slice *error);
 
 /* A template without selectors: its text, else absent. */
 struct slice template_constant(const struct template *t);
@@ -35,8 +37,8 @@ struct slice template_constant(const struct template *t);
 /* Absent when the request has no such part. Points into the exchange, or is made in its arena. */
 struct slice selector_value(const struct selector *s, struct exchange *x);
 
-/* Appends to out. ERR_FULL at out's cap. Parts that are absent add nothing. *empty (may be NULL): nothing was added by
- * any selector and the template has no text of its own. */
+/* Appends to out. ERR_FULL at out's cap. Parts that are absent add nothing: nothing at all added
+ * means "nothing in it" (a header set to it is removed). */
 MUST_CHECK int template_eval(const struct template *t, struct exchange *x, struct buf *out);
 
 /* The same, into the exchange's arena. For `rewrite`: parameters are put in still encoded. */

@@ -68,7 +68,6 @@ static bool put_up(struct shelf *s, struct outbound *o, struct upstream_live *l,
 
 bool shelf_give(struct shelf *s, struct outbound *o, struct upstream_live *l, size_t max)
 {
-    o->idle_since_ms = clock_ms();
     if (!outbound_detach(o))
         return false;
     if (put_up(s, o, l, max))
@@ -92,8 +91,10 @@ struct outbound *shelf_take(struct shelf *s, struct upstream_live *l)
         }
     }
     pthread_mutex_unlock(&s->lock);
-    if (found)
+    if (found) {
+        found->owner = NULL;
         upstream_live_unref(l);
+    }
     return found;
 }
 

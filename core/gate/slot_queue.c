@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The counters are atomics that the usual case touches without a lock; the queue and the seats are under one. The
- * pair "change, then look" on both sides is sequentially consistent (see the header), which is the whole protection
+ * pair "show, then look" on both sides is sequentially consistent (see the header), which is the whole protection
  * against a lost wake-up. */
 
 #include "gate/slot_queue.h"
@@ -140,38 +140,34 @@ bool slot_leave(struct upstream_live *l, struct slot_waiter *w)
 
 bool slot_is_wanted(struct upstream_live *l)
 {
-    atomic_thread_fence(memory_order_seq_cst);
     return atomic_load(&l->pending) > 0;
 }
 
-static struct slot_waiter *find_next(struct slot_queue *q, const struct target *t)
+static struct slot_waiter *first_who_wants(struct slot_queue *q, const struct target *t)
 {
-    struct list *link = list_first(&q->waiters);
+    struct slot_waiter *first = waiter_of(q->waiters.next);
 
-    if (!link)
-        return NULL;
-    struct slot_waiter *first = waiter_of(link);
     if (first->wants == t || first->passed_over >= PASSED_OVER_MAX)
-        return first;
+        return first->wants == t ? first : NULL;
     LIST_EACH (it, &q->waiters) {
         if (waiter_of(it)->wants == t) {
             first->passed_over++;
             return waiter_of(it);
         }
     }
-    return first;
+    return NULL;
 }
 
-struct slot_waiter *slot_next(struct upstream_live *l, const struct target *t, bool *fits)
+struct slot_waiter *slot_next(struct upstream_live *l, const struct target *t)
 {
     struct slot_queue *q = l->queue;
+    struct slot_waiter *w = NULL;
 
     pthread_mutex_lock(&q->lock);
-    struct slot_waiter *w = find_next(q, t);
-    if (w) {
-        *fits = w->wants == t;
+    if (!list_is_empty(&q->waiters))
+        w = t ? first_who_wants(q, t) : waiter_of(q->waiters.next);
+    if (w)
         unqueue(q, w);
-    }
     pthread_mutex_unlock(&q->lock);
     return w;
 }

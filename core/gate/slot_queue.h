@@ -66,18 +66,24 @@ MUST_CHECK int slot_wait(struct upstream_live *l, struct slot_waiter *w, uint32_
 /* Takes w out of the queue. False: it is out already and its mail is on the way. */
 bool slot_leave(struct upstream_live *l, struct slot_waiter *w);
 
-/* Somebody waits. Full barrier: what the caller has made visible before is visible to whoever waits and is not seen. */
+/* Somebody waits. To be asked after a connection was made visible: slot_seat_show, shelf_give. */
 bool slot_is_wanted(struct upstream_live *l);
 
-/* For a connection to t that is not needed: takes the waiter out of the queue that should have it. That is the first
- * who wants t; but one who can't use it and was passed over several times comes first, else a busy target would starve
- * another. *fits: it wants t; otherwise it is to get the slot alone. NULL: nobody waits. */
-struct slot_waiter *slot_next(struct upstream_live *l, const struct target *t, bool *fits);
+/* For a connection to t that is not needed: takes the first waiter that wants t out of the queue. NULL: there is none,
+ * or one who wants another target was passed over several times and comes first now (a busy target must not starve
+ * the others). t NULL: the first of all, who is to get a slot alone. */
+struct slot_waiter *slot_next(struct upstream_live *l, const struct target *t);
 
 /* Sends what slot_next's waiter gets. */
 void slot_grant(struct slot_waiter *w, struct outbound *connection);
 
 void slot_seat_add(struct upstream_live *l, struct slot_seat *s);
+
+/* The seat has n idle connections. `more`: than before, so that the caller has to look for who waits. */
+static inline void slot_seat_show(struct slot_seat *s, uint32_t n, bool more)
+{
+    atomic_store_explicit(&s->nidle, n, more ? memory_order_seq_cst : memory_order_relaxed);
+}
 
 /* True: a nudge is on the way, and s must stay until it has come. */
 bool slot_seat_remove(struct upstream_live *l, struct slot_seat *s);

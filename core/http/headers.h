@@ -23,9 +23,10 @@ enum header_id {
 };
 
 enum {
-    HEADER_HOP = 1,     /* of one connection (RFC 9110, 7.6.1): never gets past the codec */
-    HEADER_FRAMING = 2, /* the codec writes it by itself: content-length, transfer-encoding, trailer... */
-    HEADER_SINGLE = 4,  /* not a list: several lines of it are not joined (set-cookie, ...) */
+    HEADER_HOP = 1, /* of one connection (RFC 9110, 7.6.1): never gets past the codec */
+    HEADER_FRAMING =
+        2, /* the codec writes it by itself: content-length, transfer-encoding, trailer... */
+    HEADER_SINGLE = 4,     /* not a list: several lines of it are not joined (set-cookie, ...) */
     HEADER_NO_TRAILER = 8, /* may not stand in a trailer section (RFC 9110, 6.5.1) */
 };
 
@@ -45,7 +46,7 @@ struct headers {
 };
 
 #define HEADERS_EACH(f, h) \
-    for (struct field *f = (h)->items, *f##_end = f + (h)->n; f < f##_end; f++) \
+    for (struct field *f = (h)->items, *f##_end = (h)->n > 0 ? f + (h)->n : f; f < f##_end; f++) \
         if (f->name.ptr != NULL)
 
 void headers_init(struct headers *h, struct arena *a, uint32_t cap);
@@ -62,7 +63,8 @@ struct field *headers_add_id(struct headers *h, enum header_id id, struct slice 
 /* First one, or NULL. */
 struct field *headers_find(const struct headers *h, enum header_id id);
 struct field *headers_find_name(const struct headers *h, struct slice name);
-struct field *headers_next(const struct headers *h, const struct field *after); /* the next with after's name */
+struct field *headers_next(const struct headers *h,
+                           const struct field *after); /* the next with after's name */
 
 /* All values of a list field joined by ", " (in the arena when there are several); absent when there is none. The
  * first value only for HEADER_SINGLE fields. */

@@ -14,14 +14,15 @@
 struct inbound_set;
 
 /* acceptor and owner receive the first on_head of each wire (wire.h, "server wire"). */
-struct inbound_set *inbound_set_new(struct wire_env *env, const struct wire_events *acceptor, void *owner);
+struct inbound_set *inbound_set_new(struct wire_env *env, const struct wire_events *acceptor,
+                                    void *owner);
 
 /* All connections must be gone or are closed now. */
 void inbound_set_free(struct inbound_set *set);
 
 /* Takes fd over. is_trusted: the peer is in trusted_proxies. */
-void inbound_accept(struct inbound_set *set, struct listener *ln, int listener_index, int fd, const struct addr *peer,
-                    const struct addr *local, bool is_trusted);
+void inbound_accept(struct inbound_set *set, struct listener *ln, int listener_index, int fd,
+                    const struct addr *peer, const struct addr *local, bool is_trusted);
 
 /* Idle connections are closed at once, others after the answer under way (env->draining must be set before). */
 void inbound_drain(struct inbound_set *set);

@@ -30,7 +30,7 @@ struct outbound {
     const struct outbound_events *events;
     void *target;
     /* state */
-    uint32_t requests;     /* carried so far */
+    uint32_t requests; /* carried so far */
     uint64_t idle_since_ms;
 };
 
@@ -39,7 +39,8 @@ struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, u
                                   const struct outbound_events *events, void *owner);
 
 /* A wire for one exchange; heads are put into `arena` (rule 6 of wire.h). The connection must be idle. */
-struct wire *outbound_open(struct outbound *o, struct arena *arena, const struct wire_events *events, void *owner);
+struct wire *outbound_open(struct outbound *o, struct arena *arena,
+                           const struct wire_events *events, void *owner);
 
 /* Closes an idle or connecting one; no event follows. */
 void outbound_close(struct outbound *o);

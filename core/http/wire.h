@@ -27,11 +27,13 @@
  *   3. head with end=false may be held back until the first body, finish or the end of the turn, so that head and
  *      first bytes leave in one system call.
  *   4. After on_gone, and after abort, no event follows. After on_gone the owner still calls release. abort releases.
+      A server wire that said ERR_BAD_REQUEST or ERR_REQUEST_TIMEOUT still takes an answer; its connection closes.
  *   5. release: the owner is done with this wire. When both messages are complete the connection lives on (keep-alive,
  *      pool); when not, the wire cuts it off as its protocol can.
- *   6. Memory: what on_head delivers (struct message, its slices) lives in the arena of the exchange. A server wire
- *      makes that arena (w->arena) and gives it away with on_head: the owner frees it. To a client wire it is given
- *      when it is opened. The receive buffer that a head lies in is adopted by that arena. */
+ *   6. Memory: what on_head delivers (struct message, its slices, trailers, peer) lives in the arena of the exchange. A
+      server wire makes that arena (w->arena) and gives it away with on_head: the owner frees it, after release or
+      abort. To a client wire it is given when it is opened. A head is copied into it, so that neither depends on how
+      long the other's memory lives. */
 
 #ifndef DML_HTTP_WIRE_H
 #define DML_HTTP_WIRE_H
@@ -88,42 +90,46 @@ struct wire {
     const struct wire_orders *orders;
     const struct wire_events *events; /* set by the owner */
     void *owner;
-    const struct wire_peer *peer;     /* who is at the other end; lives as long as the wire */
+    const struct wire_peer *peer; /* server: who is at the other end; lives in the arena */
     /* owned until given away (rule 6) */
     struct arena *arena;
     /* state */
-    const struct headers *trailers;   /* after end: what came behind the body, or NULL */
-    uint32_t head_ms;  /* client: longest wait for the response head, from the request's last byte; 0 = none */
-    uint32_t idle_ms;  /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
-    bool untouched;    /* client: not a byte of the response has come */
-    bool unsent;       /* client: not a byte of the request was written */
-    bool reused;       /* client: the connection had carried a request before */
+    const struct headers *trailers; /* after end: what came behind the body, or NULL */
+    uint32_t
+        head_ms; /* client: longest wait for the response head, from the request's last byte; 0 = none */
+    uint32_t
+        idle_ms; /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
+    bool untouched; /* client: not a byte of the response has come */
+    bool unsent;    /* client: not a byte of the request was written */
+    bool reused;    /* client: the connection had carried a request before */
 };
 
 /* What is known of the connection's other end. */
 struct wire_peer {
-    struct addr address;   /* of the socket, or what a PROXY header said */
+    struct addr address; /* of the socket, or what a PROXY header said */
     struct addr local;
-    struct slice ip;       /* printed, no port */
+    struct slice ip; /* printed, no port */
     bool is_tls;
-    bool is_trusted;       /* set by the acceptor: in trusted_proxies */
+    bool is_trusted; /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject;
     struct slice server_name;
-    int listener;          /* index in the configuration */
+    int listener; /* index in the configuration */
 };
 
 /* What all wires of a thread share. Filled by the worker. */
 struct wire_env {
     struct loop *loop;
-    struct blocks *recv_blocks;  /* WIRE_RECV_BLOCK bytes each: where heads are read */
-    struct blocks *arena_blocks; /* WIRE_ARENA_BLOCK bytes each: the first block of an exchange's arena */
-    char *scratch;               /* WIRE_SCRATCH bytes: body bytes are read here and passed on before the next read */
+    struct blocks *recv_blocks; /* WIRE_RECV_BLOCK bytes each: for what was read and has to wait */
+    struct blocks
+        *arena_blocks; /* WIRE_ARENA_BLOCK bytes each: the first block of an exchange's arena */
+    char *scratch; /* WIRE_SCRATCH bytes: all is read here, and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
-    bool draining;               /* server wires: close after the next answer */
+    bool draining;                    /* server wires: close after the next answer */
     /* A head that can't be parsed has been answered by the wire itself: log it and count it. May be NULL. */
-    void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why, int status);
-    void *owner;                 /* of on_bad_head */
-    struct slice server_name;    /* value of Server in answers of the wire's own */
+    void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
+                        int status);
+    void *owner;              /* of on_bad_head */
+    struct slice server_name; /* value of Server in answers of the wire's own */
 };
 
 #define WIRE_RECV_BLOCK (16 * KIB)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Addresses as text and back. IPv4-mapped IPv6 addresses, which dual-stack sockets and proxies deliver, count as the
- * IPv4 addresses that they stand for, in printing, comparing and matching alike. */
+/* Addresses as text and back. IPv4-mapped IPv6 addresses, which dual-stack sockets and proxies
+ * deliver, count as the IPv4 addresses that they stand for, in printing, comparing and matching
+ * alike. */
 
 #include "net/addr.h"
 
@@ -271,7 +272,7 @@ int cidr_parse(struct slice s, struct cidr *out)
         return rc;
 
     len = ip_bytes(&a, &bytes);
-    if (width == 128 && len == 4) { /* a mapped network is an IPv4 one, unless it is wider than all IPv4 */
+    if (width == 128 && len == 4) { /* mapped: an IPv4 network, unless wider than all IPv4 */
         len = bits >= 96 ? 4 : 16;
         bits -= bits >= 96 ? 96 : 0;
         bytes -= len == 16 ? sizeof(mapped_prefix) : 0;

@@ -20,13 +20,15 @@ struct addr {
 
 #define ADDR_TEXT 128 /* room for any printed form */
 
-/* "1.2.3.4:80", "[::1]:80", "unix:/path"; host must be an address, not a name. ERR_SYNTAX, ERR_RANGE (port). */
+/* "1.2.3.4:80", "[::1]:80", "unix:/path"; host must be an address, not a name. ERR_SYNTAX,
+ * ERR_RANGE (port). */
 MUST_CHECK int addr_parse(struct slice s, struct addr *out);
 
 /* An IP address without port. */
 MUST_CHECK int addr_parse_ip(struct slice s, uint16_t port, struct addr *out);
 
-/* "host:port" or "[v6]:port" -> its parts; the host may be a name. *port is 0 when there is none. */
+/* "host:port" or "[v6]:port" -> its parts; the host may be a name. *port is 0 when there is
+ * none. */
 MUST_CHECK int addr_split(struct slice s, struct slice *host, uint16_t *port);
 
 /* With and without port; return the length, NUL-terminated. IPv4-mapped IPv6 prints as IPv4. */
@@ -38,7 +40,8 @@ bool addr_is_unix(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_eq(const struct addr *a, const struct addr *b); /* with port */
 
-/* Networks in CIDR notation; a bare address is a host network. IPv4-mapped addresses match IPv4 networks. */
+/* Networks in CIDR notation; a bare address is a host network. IPv4-mapped addresses match IPv4
+ * networks. */
 struct cidr {
     uint8_t bytes[16];
     uint8_t bits;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Accepting. Options that accepted sockets inherit are set once on the listening one, and the local address is
- * asked for only where the listener has a wildcard, so a connection costs one system call here. A listener that may
- * not accept (the cap, no descriptors) stops watching and looks again by a timer: a level-triggered readiness that
- * nobody takes would spin. */
+/* Accepting. Options that accepted sockets inherit are set once on the listening one, and the
+ * local address is asked for only where the listener has a wildcard, so a connection costs one
+ * system call here. A listener that may not accept (the cap, no descriptors) stops watching and
+ * looks again by a timer: a level-triggered readiness that nobody takes would spin. */
 
 #include "net/listener.h"
 

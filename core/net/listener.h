@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Listening sockets. One SO_REUSEPORT socket per worker and TCP address; opened on the control thread before the
- * workers start, given to a worker, accepted from on its loop. */
+/* Listening sockets. One SO_REUSEPORT socket per worker and TCP address; opened on the control
+ * thread before the workers start, given to a worker, accepted from on its loop. */
 
 #ifndef DML_NET_LISTENER_H
 #define DML_NET_LISTENER_H
@@ -14,34 +14,37 @@
 struct loop;
 struct listener;
 
-/* Opens, binds and listens (backlog: the system's maximum). *fd is non-blocking, close-on-exec; TCP connections that
- * it accepts have TCP_NODELAY. An IPv6 socket takes IPv6 only. A unix socket that nobody serves any more is replaced;
- * it can't be bound twice: workers share one by dup(2). On failure
- * ERR_SYSTEM with errno set (EADDRINUSE, EACCES, EADDRNOTAVAIL). Port 0 lets the system choose: read it back with
- * listener_address. With `shared`, further sockets may bind the same address (SO_REUSEPORT). */
+/* Opens, binds and listens (backlog: the system's maximum). *fd is non-blocking, close-on-exec;
+ * TCP connections that it accepts have TCP_NODELAY. An IPv6 socket takes IPv6 only. A unix socket
+ * that nobody serves any more is replaced; it can't be bound twice: workers share one by dup(2).
+ * On failure ERR_SYSTEM with errno set (EADDRINUSE, EACCES, EADDRNOTAVAIL). Port 0 lets the system
+ * choose: read it back with listener_address. With `shared`, further sockets may bind the same
+ * address (SO_REUSEPORT). */
 MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
 MUST_CHECK int listener_address(int fd, struct addr *out);
 
-/* Connections in all workers against the cap; at the cap accepting pauses until one closes (in another worker: looked
- * at every 10 ms). */
+/* Connections in all workers against the cap; at the cap accepting pauses until one closes (in
+ * another worker: looked at every 10 ms). */
 struct listener_quota {
     atomic_int open;
     int max;
 };
 
-/* fd is a new connected non-blocking socket that the callee owns. When it is closed, listener_released(ln). */
-typedef void (*listener_accept_fn)(void *owner, struct listener *ln, int fd, const struct addr *peer,
-                                   const struct addr *local);
+/* fd is a new connected non-blocking socket that the callee owns. When it is closed,
+ * listener_released(ln). */
+typedef void (*listener_accept_fn)(void *owner, struct listener *ln, int fd,
+                                   const struct addr *peer, const struct addr *local);
 
-/* Starts accepting on this loop. Takes fd over. Out of descriptors (EMFILE, ENFILE): pauses for 100 ms and logs
- * once, rather than spinning. Accepts at most 16 connections per turn. */
-struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota, listener_accept_fn on_accept,
-                                void *owner);
+/* Starts accepting on this loop. Takes fd over. Out of descriptors (EMFILE, ENFILE): pauses for
+ * 100 ms and logs once, rather than spinning. Accepts at most 16 connections per turn. */
+struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
+                                listener_accept_fn on_accept, void *owner);
 
 /* One connection of this listener's quota has closed. */
 void listener_released(struct listener *ln);
 
-/* Accepts what is already in the backlog, then stops watching; the descriptor is closed by listener_free. */
+/* Accepts what is already in the backlog, then stops watching; the descriptor is closed by
+ * listener_free. */
 void listener_drain(struct listener *ln);
 
 /* Closes it. Its connections live on, and listener_released is still called for each. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A loop: libev waits for descriptors, everything else of a turn is done here, after libev's callbacks. libev's own
- * timers are not used but for one that bounds the wait: the timers of net/timers.c are lazier, smaller and follow
- * the clock of base/clock.h, which is read once per turn, right after the wait. */
+/* A loop: libev waits for descriptors, everything else of a turn is done here, after libev's
+ * callbacks. libev's own timers are not used but for one that bounds the wait: the timers of
+ * net/timers.c are lazier, smaller and follow the clock of base/clock.h, which is read once per
+ * turn, right after the wait. */
 
 #include "net/loop.h"
 
@@ -37,6 +38,7 @@ struct loop {
     void *idle_arg;
     /* state */
     struct list later;
+    struct list at_end;
     uint64_t wait_ms; /* of this turn */
     int epoll_fd;     /* libev's own */
     bool stopped;
@@ -61,8 +63,8 @@ static void on_alarm(struct ev_loop *ev, ev_timer *alarm, int revents UNUSED)
     l->quiet = ev_pending_count(ev) == 0 && l->wait_ms >= QUIET_MS;
 }
 
-/* libev does not tell its epoll descriptor. A probe that libev watches is known to that one only: of all numbers
- * only the right one can modify it. */
+/* libev does not tell its epoll descriptor. A probe that libev watches is known to that one only:
+ * of all numbers only the right one can modify it. */
 static int find_epoll_fd(struct ev_loop *ev)
 {
     struct epoll_event event = {.events = EPOLLIN};
@@ -92,6 +94,7 @@ struct loop *loop_new(void)
 
     REQUIRE(l != NULL);
     list_init(&l->later);
+    list_init(&l->at_end);
     timers_init(&l->timers);
     l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     REQUIRE(l->ev != NULL);
@@ -103,11 +106,11 @@ struct loop *loop_new(void)
     return l;
 }
 
-static void run_laters(struct loop *l)
+static void run_laters(struct list *list)
 {
     struct list *link;
 
-    while ((link = list_pop(&l->later))) {
+    while ((link = list_pop(list))) {
         struct later *d = container_of(link, struct later, link);
         d->fn(d);
     }
@@ -125,8 +128,9 @@ static void free_doomed(struct loop *l)
 
 void loop_free(struct loop *l)
 {
+    run_laters(&l->at_end);
     while (!list_is_empty(&l->later) || l->doomed.n > 0) {
-        run_laters(l);
+        run_laters(&l->later);
         free_doomed(l);
     }
     ev_timer_stop(l->ev, &l->alarm);
@@ -150,8 +154,8 @@ void loop_forget_fd(struct loop *l, int fd)
 {
     struct epoll_event unused = {0};
 
-    /* ENOENT: it was watched for less than a turn, or libev has found it unwanted before. libev needs no word of
-     * it: ev_io_set marks the number as new, and a new one is always added. */
+    /* ENOENT: it was watched for less than a turn, or libev has found it unwanted before. libev
+     * needs no word of it: ev_io_set marks the number as new, and a new one is always added. */
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &unused) != 0)
         (void)CHECK(errno == ENOENT);
 }
@@ -201,7 +205,7 @@ static void turn(struct loop *l, int max_wait_ms)
     wait_for_events(l);
     note_idleness(l);
     timers_fire(&l->timers);
-    run_laters(l);
+    run_laters(&l->later);
     free_doomed(l);
 }
 
@@ -241,6 +245,12 @@ void loop_later(struct loop *l, struct later *d)
 {
     if (list_is_empty(&d->link))
         list_append(&l->later, &d->link);
+}
+
+void loop_at_end(struct loop *l, struct later *d)
+{
+    if (list_is_empty(&d->link))
+        list_append(&l->at_end, &d->link);
 }
 
 void later_cancel(struct later *d)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A stack onto which senders push with a compare-and-swap, and that the reader takes as a whole and turns round. Only
- * the sender that found it empty wakes the reader: whoever comes later is covered by that wake-up. */
+/* A stack onto which senders push with a compare-and-swap, and that the reader takes as a whole
+ * and turns round. Only the sender that found it empty wakes the reader: whoever comes later is
+ * covered by that wake-up. */
 
 #include "net/mailbox.h"
 

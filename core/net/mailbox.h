@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The only road between threads: a queue with many writers and one reader, and a wake-up of the reader's loop.
- * A message is a struct that embeds struct mail; sending gives it away. */
+/* The only road between threads: a queue with many writers and one reader, and a wake-up of the
+ * reader's loop. A message is a struct that embeds struct mail; sending gives it away. */
 
 #ifndef DML_NET_MAILBOX_H
 #define DML_NET_MAILBOX_H

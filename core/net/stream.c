@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What plain and TLS streams have in common: the write queue with its water marks, the order of endings, and when
- * which readiness is watched for. The kinds themselves only move bytes. In the steady state nothing here costs a
- * system call beside the one that moves the bytes: reading stays watched for, and writability is asked for only
- * after the kernel has refused. */
+/* What plain and TLS streams have in common: the write queue with its water marks, the order of
+ * endings, and when which readiness is watched for. The kinds themselves only move bytes. In the
+ * steady state nothing here costs a system call beside the one that moves the bytes: reading stays
+ * watched for, and writability is asked for only after the kernel has refused. */
 
 #include "net/stream.h"
 
@@ -128,7 +128,8 @@ uint64_t stream_progress(const struct stream *s)
 {
     int unacknowledged = 0;
 
-    /* The kernel's buffer is megabytes large and asks for more only when much of it is free again. */
+    /* The kernel's buffer is megabytes large and asks for more only when much of it is free
+     * again. */
     ioctl(s->fd, SIOCOUTQ, &unacknowledged);
     return s->bytes_out - (uint64_t)unacknowledged;
 }
@@ -206,7 +207,8 @@ static void on_writable(struct stream *s)
     }
 }
 
-/* Reading comes first: what an upstream said before it broke off is worth more than its refusal to listen. */
+/* Reading comes first: what an upstream said before it broke off is worth more than its refusal to
+ * listen. */
 void stream_on_ready(struct stream *s, bool readable, bool writable)
 {
     if (readable && s->reading)
@@ -236,10 +238,11 @@ void stream_close(struct stream *s)
     loop_free_later(s->loop, s, free_stream);
 }
 
-/* A stream that its owner has left. First what is queued is sent, as long as the peer takes some of it; then what the
- * peer still sends is dropped until it ends too. */
+/* A stream that its owner has left. First what is queued is sent, as long as the peer takes some
+ * of it; then what the peer still sends is dropped until it ends too. */
 struct farewell {
     struct timer timer;
+    struct later at_end; /* of the loop */
     struct stream *stream;
     uint64_t progress; /* when the timer was set */
     size_t dropped;
@@ -256,6 +259,7 @@ static void free_farewell(void *ptr)
 static void farewell_end(struct farewell *f)
 {
     timer_stop(&f->timer);
+    later_cancel(&f->at_end);
     loop_free_later(f->stream->loop, f, free_farewell);
     stream_close(f->stream);
 }
@@ -272,6 +276,11 @@ static void farewell_on_timer(struct timer *t)
     }
     f->progress = progress;
     timer_set(t, STALLED_MS);
+}
+
+static void farewell_at_end(struct later *d)
+{
+    farewell_end(container_of(d, struct farewell, at_end));
 }
 
 static void farewell_on_shut(struct stream *s)
@@ -329,6 +338,8 @@ void stream_close_gently(struct stream *s)
     f->stream = s;
     f->progress = stream_progress(s);
     timer_init(&f->timer, s->loop, farewell_on_timer);
+    later_init(&f->at_end, farewell_at_end);
+    loop_at_end(s->loop, &f->at_end);
     timer_set(&f->timer, s->shut_done ? LINGER_MS : STALLED_MS);
     s->events = &farewell_events;
     s->owner = f;

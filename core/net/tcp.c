@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Plain streams over TCP and unix sockets, and connecting them. One libev watcher per stream: its wanted events are
- * changed in place, and libev turns what is left of the changes at the end of a turn into at most one system call. */
+/* Plain streams over TCP and unix sockets, and connecting them. One libev watcher per stream: its
+ * wanted events are changed in place, and libev turns what is left of the changes at the end of a
+ * turn into at most one system call. */
 
 #include "net/tcp.h"
 
@@ -178,9 +179,8 @@ static int connect_error(int errno_value)
     switch (errno_value) {
     case 0: return 0;
     case ECONNREFUSED:
-    case ENOENT: /* no such unix socket */
-    case EAGAIN: /* a unix socket whose backlog is full */
-        return ERR_REFUSED;
+    case ENOENT: /* a unix socket that is not there, or whose backlog is full */
+    case EAGAIN: return ERR_REFUSED;
     case ETIMEDOUT: return ERR_TIMEOUT;
     case ENETUNREACH:
     case EHOSTUNREACH:

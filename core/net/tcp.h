@@ -8,17 +8,19 @@
 #include "net/addr.h"
 #include "net/stream.h"
 
-/* Takes over fd (non-blocking, connected). Watches for reading at once. events and owner must be set. */
+/* Takes over fd (non-blocking, connected). Watches for reading at once. events and owner must be
+ * set. */
 struct stream *tcp_new(struct loop *l, int fd, const struct stream_events *events, void *owner);
 
-/* Connects. on_done is called once, from the loop (never from inside tcp_connect): with a stream and 0, or NULL and
- * ERR_REFUSED, ERR_TIMEOUT, ERR_UNREACHABLE, ERR_SYSTEM (out of descriptors)... The stream has no owner and does
- * not read yet: set events and owner, then stream_resume. TCP_NODELAY is set. */
+/* Connects. on_done is called once, from the loop (never from inside tcp_connect): with a stream
+ * and 0, or NULL and ERR_REFUSED, ERR_TIMEOUT, ERR_UNREACHABLE, ERR_SYSTEM (out of descriptors)...
+ * The stream has no owner and does not read yet: set events and owner, then stream_resume.
+ * TCP_NODELAY is set. */
 struct tcp_connect;
 typedef void (*tcp_connect_fn)(void *arg, struct stream *s, int err);
 
-struct tcp_connect *tcp_connect(struct loop *l, const struct addr *to, uint64_t timeout_ms, tcp_connect_fn on_done,
-                                void *arg);
+struct tcp_connect *tcp_connect(struct loop *l, const struct addr *to, uint64_t timeout_ms,
+                                tcp_connect_fn on_done, void *arg);
 
 /* Before on_done only; on_done is not called. */
 void tcp_connect_cancel(struct tcp_connect *c);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Timers of a loop: a heap with four children per node, so that a node's children share a cache line. The heap
- * is lazy: an entry says when to look at a timer, the timer itself says when it is due, and the former is never
- * later than the latter. Moving a timer away from now, or stopping it, leaves its entry alone; the entry is
- * corrected when its time comes. Nearly all timers of a gateway are moved or stopped, few fire. */
+/* Timers of a loop: a heap with four children per node, so that a node's children share a cache
+ * line. The heap is lazy: an entry says when to look at a timer, the timer itself says when it is
+ * due, and the former is never later than the latter. Moving a timer away from now, or stopping
+ * it, leaves its entry alone; the entry is corrected when its time comes. Nearly all timers of a
+ * gateway are moved or stopped, few fire. */
 
 #include "net/timers.h"
 

@@ -2,51 +2,74 @@
 
 /* One Lua state per worker and configuration: libraries, paths, memory cap, traceback, time budget. Made on the building
  * thread, then owned by its worker. Every entry from C into Lua goes through vm_enter / vm_leave (co.c does it), which
- * is where the watchdog sees how long Lua has been running. */
+ * is where the watchdog sees how long Lua has been running.
+ *
+ * An entry has a number, and that is all that is written at it: the watchdog itself notes when it first saw the number
+ * and how much CPU time the thread had used by then. So a budget is kept to 10-20 ms and costs two stores. */
 
 #ifndef DML_SCRIPT_VM_H
 #define DML_SCRIPT_VM_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include <lua.h>
 
 #include "base/base.h"
 #include "base/list.h"
 #include "base/slice.h"
+#include "net/loop.h"
+#include "script/api.h"
 
 struct co;
 struct gateway;
+struct snapshot;
+struct vm;
 
 /* What the watchdog thread sees of a worker. Lives as long as the process. `entry` is odd while Lua runs; a new entry
  * is a new number. stop is the entry that is to be stopped. */
 struct vm_watch {
     atomic_ullong entry;
-    atomic_ullong entered_cpu_us; /* the worker's CPU time at the entry */
     atomic_ullong stop;
+    _Atomic(struct vm *) vm; /* which one was entered last: alive as long as entry stays the same odd number */
+    atomic_uint budget_us;   /* CPU time of one entry; set by the control thread */
     pthread_t thread;
     clockid_t cpu_clock;
-    uint32_t budget_us;
 };
 
 struct vm {
     /* owned */
     lua_State *L;
-    struct list idle;   /* coroutines ready for use (struct co.link) */
+    struct list idle;    /* coroutines ready for use (struct co.link) */
     struct list waiting; /* coroutines that wait */
+    struct list ready;   /* coroutines that are to be resumed at the end of the turn */
+    struct list tasks;   /* tasks that belong to no exchange (struct co.sibling) */
+    struct later run_ready;
+    struct timer next_turn;
     /* borrowed */
-    struct gateway *gateway; /* NULL while it is being built */
-    struct vm_watch *watch;  /* NULL on threads without a watchdog */
-    struct co *current;      /* running now */
+    struct gateway *gateway;   /* NULL while it is being built */
+    struct vm_watch *watch;    /* NULL on threads without a watchdog */
+    struct co *current;        /* running now */
+    struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
-    size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none */
-    size_t nwaiting;
-    int worker;              /* 1..n; 0 = control, tools */
+    struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
+    size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */
+    size_t collect_at;         /* above so many bytes all garbage is collected when Lua has returned */
+    size_t swept;              /* memory after the last step in a quiet moment */
+    size_t nwaiting, nidle;
+    int depth;                 /* entries from C */
+    int worker;                /* 1..n; 0 = control, tools */
+    bool was_stopped;          /* the last entry ran into its budget */
+    bool hit_cap;
 };
 
 struct vm_options {
-    const char *lua_dir;               /* folder of demilune/*.lua */
-    const char *plugin_dirs;           /* ';'-joined folders, in order: plugin_path, then shipped ones come last */
+    const char *lua_dir;     /* folder of demilune/... */
+    const char *plugin_dirs; /* ';'-joined folders of plugin_path, in order; "" = none */
+    const char *shipped_dir; /* folder of the shipped plugins: searched last, after the LuaRocks trees; or NULL */
+    const char *luajit_dir;  /* folder of LuaJIT's own jit/..., or NULL */
+    struct gateway *gateway; /* of the worker it is for. Only its address is used before vm_use_on_this_thread */
     size_t memory_cap;
     int worker;
 };
@@ -54,12 +77,15 @@ struct vm_options {
 /* Loads the library (but no plugin). NULL and a message (malloc'ed) on failure. */
 struct vm *vm_new(const struct vm_options *o, char **error);
 
-/* All coroutines must have ended or are dropped. Any thread that owns it. */
+/* Any thread that owns it; when that is the worker's own, vm_leave_this_thread may be left out. */
 void vm_free(struct vm *vm);
 
 /* Calls the function below nargs arguments on vm->L outside any coroutine, with traceback and budget; it may not wait.
  * 0, or ERR_HOOK / ERR_BUDGET with the message on the stack. */
 MUST_CHECK int vm_call(struct vm *vm, int nargs, int nresults);
+
+/* Pushes require(module)[function]. The module must be there: a bug otherwise. */
+void vm_push_function(struct vm *vm, const char *module, const char *function);
 
 /* The vm of a state (any coroutine of it). */
 struct vm *vm_of(lua_State *L);
@@ -67,6 +93,45 @@ struct vm *vm_of(lua_State *L);
 /* The stop signal's handler is process-wide; the watchdog (app) sends it with pthread_kill. */
 #define VM_STOP_SIGNAL SIGURG
 void vm_install_stop_handler(void);
-void vm_use_on_this_thread(struct vm *vm); /* what the handler stops on this thread */
+
+/* From now on the calling thread owns the VM: `gateway` is this thread's (its loop runs the waits). watch: this
+ * thread's, or NULL; the signal handler stops what runs under it. Several VMs of a thread share one watch. */
+void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch);
+
+/* On the worker's thread, before another one may free it: drops the coroutines that are left. */
+void vm_leave_this_thread(struct vm *vm);
+
+/* Slow parts of vm_leave. */
+void vm_was_stopped(struct vm *vm);
+void vm_collect(struct vm *vm);
+
+/* Before and after each call into Lua. */
+static inline void vm_enter(struct vm *vm)
+{
+    struct vm_watch *w = vm->watch;
+
+    if (vm->depth++ > 0 || !w)
+        return;
+    atomic_store_explicit(&w->vm, vm, memory_order_relaxed);
+    atomic_store_explicit(&w->entry, atomic_load_explicit(&w->entry, memory_order_relaxed) + 1,
+                          memory_order_release);
+}
+
+static inline void vm_leave(struct vm *vm)
+{
+    struct vm_watch *w = vm->watch;
+
+    if (--vm->depth > 0)
+        return;
+    if (w) {
+        unsigned long long entry = atomic_load_explicit(&w->entry, memory_order_relaxed);
+        atomic_store_explicit(&w->entry, entry + 1, memory_order_release);
+        atomic_signal_fence(memory_order_seq_cst); /* from here on the handler does nothing */
+        if (UNLIKELY(atomic_load_explicit(&w->stop, memory_order_relaxed) == entry))
+            vm_was_stopped(vm);
+    }
+    if (UNLIKELY(vm->memory > vm->collect_at))
+        vm_collect(vm);
+}
 
 #endif

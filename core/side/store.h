@@ -16,7 +16,8 @@ struct store;
 
 #define STORE_KEY_MAX 4096
 
-/* bytes: the budget, entries' overhead included; at the budget the least recently used go. */
+/* bytes: the budget, entries' overhead included; at the budget the least recently used go. Each of the 16 shards has
+ * its part of it. */
 struct store *store_new(struct slice name, size_t bytes);
 void store_free(struct store *s);
 struct slice store_name(const struct store *s);
@@ -30,7 +31,8 @@ void stores_free_all(void);
 /* Appends the value to out. ERR_NOT_FOUND; ERR_FULL when out's cap is too small. */
 MUST_CHECK int store_get(struct store *s, struct slice key, struct buf *out, uint8_t *tag);
 
-/* ttl_ms 0 = none. ERR_FULL: larger than an eighth of a shard; ERR_ARG: key empty or too long. */
+/* ttl_ms 0 = none. ERR_FULL: larger than an eighth of a shard, and what was there stays; ERR_ARG: key empty or too
+ * long. */
 MUST_CHECK int store_set(struct store *s, struct slice key, struct slice value, uint8_t tag, uint64_t ttl_ms);
 
 /* Only when absent: ERR_EXISTS. */
@@ -51,7 +53,9 @@ int store_delete(struct store *s, struct slice key); /* 0 or ERR_NOT_FOUND */
 int64_t store_ttl(struct store *s, struct slice key);
 
 /* For records updated in place (windows): finds or makes a zeroed record of `size` bytes (at most 512, aligned to 8)
- * and runs fn on it under the lock; *ttl_ms may be set by fn to a new TTL. fn must not call the store. */
+ * and runs fn on it under the lock; *ttl_ms is what is left of the TTL (0 = none) and may be set by fn to a new one. fn
+ * must not call the store. A record of another size is made anew; ERR_ARG when the value is no record. */
+#define STORE_TAG_RECORD 255
 typedef void (*store_update_fn)(void *record, bool is_new, uint64_t *ttl_ms, void *arg);
 MUST_CHECK int store_update(struct store *s, struct slice key, size_t size, store_update_fn fn, void *arg);
 

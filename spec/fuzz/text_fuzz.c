@@ -91,7 +91,8 @@ static void check_units(struct slice s)
 static void check_words(struct slice s)
 {
     size_t half = s.len / 2;
-    struct slice a = slice_sub(s, 0, half), b = slice_from_index(s, half);
+    /* Not long: the table of distances would be most of the work. */
+    struct slice a = slice_sub(s, 0, MIN(half, 12)), b = slice_sub(s, half, 12);
 
     REQUIRE(text_distance(a, b) == text_distance(b, a));
     REQUIRE((text_distance(a, b) == 0) == slice_eq(a, b));

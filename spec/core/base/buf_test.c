@@ -30,6 +30,22 @@ static void bytes_come_out_as_they_went_in(void **state)
     buf_deinit(&b);
 }
 
+static void a_short_queue_stays_small_however_much_flows_through(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, MIB);
+    assert_int_equal(buf_add(&b, SLICE("0123456789")), 0);
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(buf_add(&b, SLICE("0123456789")), 0);
+        buf_consume(&b, 10);
+    }
+    expect_slice(buf_slice(&b), "0123456789");
+    assert_true(b.size <= 512);
+    buf_deinit(&b);
+}
+
 static void the_cap_is_exact_and_a_refused_add_changes_nothing(void **state)
 {
     struct buf b;
@@ -123,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_come_out_as_they_went_in),
+        cmocka_unit_test(a_short_queue_stays_small_however_much_flows_through),
         cmocka_unit_test(the_cap_is_exact_and_a_refused_add_changes_nothing),
         cmocka_unit_test(printing_grows_as_needed),
         cmocka_unit_test(reserved_room_becomes_content_when_committed),

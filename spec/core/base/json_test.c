@@ -288,6 +288,20 @@ static void strings_are_decoded(void **state)
                    "\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80!", 11);
 }
 
+static void one_string_leaves_nothing_in_the_next(void **state)
+{
+    (void)state;
+    json_reader_init(&r, SLICE("[\"\\n1\",\"\\t2\",\"3\"]"), 1);
+    assert_int_equal(json_read(&r), JSON_ARRAY);
+    assert_int_equal(json_read(&r), JSON_STRING);
+    expect_slice(r.string, "\n1");
+    assert_int_equal(json_read(&r), JSON_STRING);
+    expect_slice(r.string, "\t2");
+    assert_int_equal(json_read(&r), JSON_STRING);
+    expect_slice(r.string, "3");
+    json_reader_deinit(&r);
+}
+
 static void a_string_without_escapes_is_a_part_of_the_text(void **state)
 {
     static const char text[] = "\"abc\"";
@@ -307,6 +321,7 @@ static void bad_strings_say_what_is_wrong(void **state)
     assert_int_equal(read_all("\"\\udc00\""), ERR_ENCODING);
     assert_int_equal(read_all("\"\\ud800\\u0041\""), ERR_ENCODING);
     assert_int_equal(read_all("\"\\ud800\\ud800\""), ERR_ENCODING);
+    assert_int_equal(read_all("\"\\ud800\\ue000\""), ERR_ENCODING);
     assert_int_equal(read_all("\"\\u12g4\""), ERR_SYNTAX);
     assert_int_equal(read_all("\"\\u12"), ERR_SYNTAX);
     assert_int_equal(read_all("\"\\x\""), ERR_SYNTAX);
@@ -388,6 +403,7 @@ int main(void)
         TEST(every_byte_is_found_wherever_it_stands),
         TEST(events_come_in_order),
         TEST(strings_are_decoded),
+        TEST(one_string_leaves_nothing_in_the_next),
         TEST(a_string_without_escapes_is_a_part_of_the_text),
         TEST(bad_strings_say_what_is_wrong),
         TEST(integers_up_to_2_to_the_53_are_exact_and_said_to_be),

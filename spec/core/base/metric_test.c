@@ -117,6 +117,8 @@ static void another_shape_or_a_bad_name_is_refused(void **state)
     assert_non_null(metric_family("h", "Help.", METRIC_HISTOGRAM, NULL, 0, rising, 2));
     assert_null(metric_family("h", "Help.", METRIC_HISTOGRAM, NULL, 0, rising, 1));
     assert_null(metric_family("h_sum", "Help.", METRIC_GAUGE, NULL, 0, NULL, 0));
+    assert_non_null(metric_family("i_count", "Help.", METRIC_GAUGE, NULL, 0, NULL, 0));
+    assert_null(metric_family("i", "Help.", METRIC_HISTOGRAM, NULL, 0, rising, 2));
 }
 
 static void a_histogram_counts_up_to_each_bound(void **state)
@@ -209,6 +211,18 @@ static void beyond_the_limit_series_become_other(void **state)
 
     metric_set_max_series(4);
     assert_ptr_not_equal(series(f, "z"), series(f, "other"));
+}
+
+static void other_may_be_a_value_too(void **state)
+{
+    (void)state;
+    struct metric_family *f = counter("x_total", 1);
+    struct metric_series *other = series(f, "other");
+    metric_set_max_series(1);
+    metric_inc(other, 0);
+    metric_inc(series(f, "z"), 0);
+    assert_ptr_equal(series(f, "z"), other);
+    expect_line("x_total{host=\"other\"} 2", false);
 }
 
 static double read_arg(void *arg)
@@ -319,6 +333,7 @@ int main(void)
         TEST(the_two_formats_name_counters_differently),
         TEST(label_values_are_escaped_cleaned_and_cut),
         TEST(beyond_the_limit_series_become_other),
+        TEST(other_may_be_a_value_too),
         TEST(computed_gauges_are_asked_when_read),
         TEST(a_full_buffer_is_an_error),
         TEST(misuse_is_noticed_and_changes_nothing),

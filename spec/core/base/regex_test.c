@@ -97,7 +97,7 @@ static void a_bad_pattern_says_what_and_where(void **state)
     regex_free(NULL);
 }
 
-/* With the interpreter too, which a pattern can ask for. */
+/* Some 100,000 steps, which would end if nobody counted. With the interpreter too, which a pattern can ask for. */
 static void backtracking_is_bounded(void **state)
 {
     static const char *const patterns[] = {"^(a+)+$", "(*NO_JIT)^(a+)+$"};
@@ -105,9 +105,7 @@ static void backtracking_is_bounded(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(patterns); i++) {
         struct regex *re = compile(patterns[i], 0);
-        assert_int_equal(
-            regex_match(re, SLICE("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), 0, NULL, 0),
-            ERR_LIMIT);
+        assert_int_equal(regex_match(re, SLICE("aaaaaaaaaaaaaaaaaab"), 0, NULL, 0), ERR_LIMIT);
         assert_int_equal(regex_match(re, SLICE("aaa"), 0, NULL, 0), 2);
         regex_free(re);
     }

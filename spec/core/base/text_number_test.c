@@ -131,6 +131,28 @@ static void numbers_are_written_in_their_shortest_form(void **state)
     expect_shortest(-DBL_MAX, "-1.7976931348623157e+308");
 }
 
+/* What printf's 15 digits say, wherever they are enough. */
+static void short_fractions_are_written_as_printf_does(void **state)
+{
+    char expected[40];
+
+    (void)state;
+    for (int i = 0; i < 50000; i++) {
+        static const double scales[] = {10, 1000, 1e5, 1e6, 1e7};
+        double n = (double)(int64_t)(rand_u64() >> (34 + i % 29)) / scales[i % COUNT_OF(scales)];
+        if (i % 2)
+            n = -n;
+        snprintf(expected, sizeof(expected), "%.15g", n);
+        if (n != trunc(n) && strtod(expected, NULL) == n)
+            expect_shortest(n, expected);
+    }
+    expect_shortest(0.0001, "0.0001");
+    expect_shortest(0.00001, "1e-05");
+    expect_shortest(999999999.999999, "999999999.999999");
+    expect_shortest(0.000123, "0.000123");
+    expect_shortest(-1.05, "-1.05");
+}
+
 static void whatever_is_written_reads_back_the_same(void **state)
 {
     (void)state;
@@ -157,6 +179,7 @@ int main(void)
         cmocka_unit_test(fractions_are_read_to_the_nearest_double),
         cmocka_unit_test(what_is_no_decimal_number_is_refused),
         cmocka_unit_test(numbers_are_written_in_their_shortest_form),
+        cmocka_unit_test(short_fractions_are_written_as_printf_does),
         cmocka_unit_test(whatever_is_written_reads_back_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,7 @@ static void durations_have_a_unit(void **state)
     expect_duration("1.5s", 1500000);
     expect_duration("0.25ms", 250);
     expect_duration("0.00001d", 864000);
+    expect_duration("0.99999999999999999999d", 86399999136);
     expect_duration("1.0000000000000000001s", 1000000);
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         assert_int_equal(text_to_duration_us(slice_from(bad[i]), &us), ERR_SYNTAX);

@@ -235,19 +235,14 @@ static void a_crowd_of_timers_fires_exactly_when_each_is_due(void **state)
         for (int k = 0; k < 100; k++) {
             struct member *m = &crowd[rand_below(CROWD)];
             uint32_t delay = 1000 + rand_below(60000);
-            switch (rand_below(4)) {
-            case 0:
+            uint32_t what = rand_below(4);
+            if (what == 0)
                 timer_stop(&m->timer);
-                m->due_ms = 0;
-                break;
-            case 1:
+            else if (what == 1)
                 timer_deinit(&m->timer);
-                m->due_ms = 0;
-                break;
-            default:
+            else
                 timer_set(&m->timer, delay);
-                m->due_ms = clock_ms() + delay;
-            }
+            m->due_ms = what < 2 ? 0 : clock_ms() + delay;
         }
         pass_ms((int)rand_below(3000));
         for (int i = 0; i < CROWD; i++)
@@ -378,6 +373,27 @@ static void freeing_a_loop_frees_what_was_put_off(void **state)
     assert_string_equal(trail, "f");
 }
 
+static void what_waits_for_the_end_runs_when_the_loop_is_freed(void **state)
+{
+    struct loop *second = loop_new();
+    struct lettered a, b;
+
+    (void)state;
+    lettered_init(&a, 'a');
+    lettered_init(&b, 'b');
+    later_init(&a.later, on_later_free);
+    later_init(&b.later, on_later);
+    loop_at_end(second, &a.later);
+    loop_at_end(second, &b.later);
+    later_cancel(&b.later);
+    loop_turn(second, 0);
+    assert_string_equal(trail, "");
+    loop_free(second);
+    assert_string_equal(trail, "l");
+    loop_turn(loop, 0);
+    assert_string_equal(trail, "lFf");
+}
+
 static void on_later_stop(struct later *d UNUSED)
 {
     loop_stop(loop);
@@ -453,7 +469,8 @@ static void a_busy_loop_is_not_idle(void **state)
     close(fds[1]);
 }
 
-/* The descriptor stays open and readable; without the loop's forgetting it would end the wait at once. */
+/* The descriptor stays open and readable; without the loop's forgetting it would end the wait at
+ * once. */
 static void a_forgotten_descriptor_wakes_nobody(void **state)
 {
     uint64_t start;
@@ -499,6 +516,7 @@ int main(void)
         TEST(a_cancelled_later_does_not_run),
         TEST(frees_come_after_all_laters),
         TEST(freeing_a_loop_frees_what_was_put_off),
+        TEST(what_waits_for_the_end_runs_when_the_loop_is_freed),
         TEST(run_ends_after_the_turn_that_stopped_it),
         TEST(idle_runs_once_per_quiet_spell),
         TEST(a_busy_loop_is_not_idle),

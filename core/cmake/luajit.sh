@@ -6,8 +6,8 @@
 # compiled loop) and the Lua 5.2 metamethods. The archive and the result stay
 # in a cache outside all build folders, so a machine compiles it once.
 #
-#   cmake/luajit.sh            print the folder of the built library, making it if need be
-#   cmake/luajit.sh --fetch    only see to it that the source archive is in the cache
+#   core/cmake/luajit.sh            print the folder of the built library, making it if need be
+#   core/cmake/luajit.sh --fetch    only see to it that the source archive is in the cache
 #
 # The machine's APT settings are not touched, and root is not needed.
 

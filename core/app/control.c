@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Start: listening sockets first (a port that is taken is told before anything else happens), then the admin endpoint,
+ * then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
+ * drain.timeout what is left is cut off. A second SIGTERM, or SIGINT, cuts off at once. */
+
+#include "app/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "app/admin.h"
+#include "app/cli.h"
+#include "app/load.h"
+#include "app/process.h"
+#include "app/signals.h"
+#include "app/watchdog.h"
+#include "app/worker.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "gate/shelf.h"
+#include "gate/snapshot.h"
+#include "net/mailbox.h"
+#include "side/store.h"
+
+#define SWEEP_MS 1000
+
+/* Descriptors that are no connections: listeners, files, epoll. */
+#define SPARE_DESCRIPTORS 256
+
+struct mailbox *control_mailbox(struct control *c)
+{
+    return c->mailbox;
+}
+
+/* --- the end --------------------------------------------------------------------------------------------------------- */
+
+static void control_stop(struct control *c)
+{
+    if (c->state == CONTROL_STOPPING)
+        return;
+    c->state = CONTROL_STOPPING;
+    for (int i = 0; i < c->nworkers; i++)
+        worker_stop(c->workers[i]);
+    loop_stop(c->loop);
+}
+
+static void on_drain_timer(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, drain_timer);
+
+    if (c->is_closed) {
+        LOG_WARN("drain.timeout", "cutting off what is left", LOG_I("timeout_ms", c->snapshot->drain_timeout_ms));
+        control_stop(c);
+        return;
+    }
+    c->is_closed = true;
+    for (int i = 0; i < c->nworkers; i++)
+        worker_drain(c->workers[i]);
+    timer_set(t, c->snapshot->drain_timeout_ms);
+}
+
+static void control_drain(struct control *c)
+{
+    LOG_INFO("drain.begin", "draining", LOG_I("delay_ms", c->snapshot->drain_delay_ms),
+             LOG_I("timeout_ms", c->snapshot->drain_timeout_ms));
+    c->state = CONTROL_DRAINING;
+    timer_set(&c->drain_timer, c->snapshot->drain_delay_ms);
+}
+
+void control_on_worker_drained(struct control *c)
+{
+    if (++c->ndrained < c->nworkers || c->state != CONTROL_DRAINING)
+        return;
+    LOG_INFO("drain.end", "all exchanges have ended");
+    control_stop(c);
+}
+
+void control_on_signal(struct control *c, int signal)
+{
+    if (c->state == CONTROL_STOPPING)
+        return;
+    switch (signal) {
+    case SIGTERM:
+        if (c->state < CONTROL_DRAINING)
+            control_drain(c);
+        else
+            control_stop(c);
+        break;
+    case SIGINT: control_stop(c); break;
+    default:
+        LOG_WARN("signal.unsupported", "this signal is not yet supported",
+                 LOG_C("signal", sigabbrev_np(signal)));
+    }
+}
+
+/* --- the start ------------------------------------------------------------------------------------------------------- */
+
+void control_on_worker_ready(struct control *c)
+{
+    if (++c->nready < c->nworkers || c->state != CONTROL_STARTING)
+        return;
+    c->state = CONTROL_READY;
+    LOG_INFO("ready", "the gateway is ready", LOG_C("listeners", c->listening),
+             LOG_C("admin", c->admin ? admin_address(c->admin) : "off"), LOG_I("workers", c->nworkers),
+             LOG_I("routes", c->snapshot->nroutes), LOG_I("pid", getpid()));
+}
+
+/* A connection from a client needs one more to the upstream. */
+static void raise_descriptor_limit(struct control *c)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)c->quota.max * 2 + SPARE_DESCRIPTORS;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    if (limit.rlim_cur >= wanted)
+        return;
+    rlim_t spare = MIN((rlim_t)SPARE_DESCRIPTORS, limit.rlim_cur / 2);
+    int possible = (int)MAX((limit.rlim_cur - spare) / 2, (rlim_t)1);
+    LOG_WARN("limits.connections", "fewer connections than configured: the descriptor limit is lower",
+             LOG_I("configured", c->quota.max), LOG_I("possible", possible));
+    c->quota.max = possible;
+}
+
+static void open_fault(struct faults *faults, const struct listener_conf *l, int error)
+{
+    const char *hint = error == EADDRINUSE ? " (does another program use this port?)"
+                       : error == EACCES   ? " (ports below 1024 need privileges)"
+                                           : "";
+
+    fault_system(faults, conf_get(l->place, SLICE("address")),
+                 arena_printf(faults->arena, "listeners[%u].address", l->index), "can't listen on %.*s: %s%s",
+                 SLICE_ARG(l->text), strerror(error), hint);
+}
+
+/* The first worker's socket finds out whether the address is free: those of the others share it. */
+static int open_one(const struct listener_conf *l, int nworkers, uint32_t stride, int *fds, struct addr *at)
+{
+    *at = l->addr;
+    for (int n = 0; n < nworkers; n++) {
+        int *fd = &fds[(uint32_t)n * stride];
+        if (n == 0 && addr_port(at)) {
+            if (listener_open(at, false, fd) < 0)
+                return -1;
+            close(*fd);
+            *fd = -1;
+        }
+        if (listener_open(at, true, fd) < 0 || (n == 0 && listener_address(*fd, at) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+/* fds[worker * nlisteners + listener]. All workers bind the address that the first one got (port 0). */
+static void open_listeners(struct control *c, int *fds, struct faults *faults)
+{
+    const struct snapshot *s = c->snapshot;
+    struct buf text;
+    int rc = 0;
+
+    buf_init(&text, MIB);
+    for (uint32_t i = 0; i < s->nlisteners; i++) {
+        char address[ADDR_TEXT];
+        struct addr at;
+        if (open_one(&s->listeners[i], c->nworkers, s->nlisteners, &fds[i], &at) < 0) {
+            open_fault(faults, &s->listeners[i], errno);
+            continue;
+        }
+        addr_print(&at, address, sizeof(address));
+        rc |= buf_printf(&text, "%s%s", buf_len(&text) ? " " : "", address);
+    }
+    (void)rc; /* a list too long for a log line */
+    size_t len;
+    c->listening = buf_take(&text, &len);
+}
+
+static int *new_fds(size_t n)
+{
+    int *fds = calloc(n + 1, sizeof(*fds));
+
+    REQUIRE(fds != NULL);
+    for (size_t i = 0; i < n; i++)
+        fds[i] = -1;
+    return fds;
+}
+
+static void close_fds(const int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* False when one of them can't be made; those that were are freed by control_free. */
+static bool make_workers(struct control *c, int *fds, struct faults *faults)
+{
+    uint32_t nlisteners = c->snapshot->nlisteners;
+
+    c->workers = calloc((size_t)c->nworkers, sizeof(c->workers[0]));
+    REQUIRE(c->workers != NULL);
+    for (int n = 0; n < c->nworkers; n++) {
+        struct worker_setup setup = {
+            .control = c,
+            .watchdog = c->watchdog,
+            .snapshot = c->snapshot,
+            .fds = fds + (size_t)n * nlisteners,
+            .quota = &c->quota,
+            .number = n + 1,
+        };
+        c->workers[n] = worker_new(&setup, faults);
+        if (!c->workers[n])
+            return false;
+        for (uint32_t i = 0; i < nlisteners; i++)
+            fds[(size_t)n * nlisteners + i] = -1;
+    }
+    return true;
+}
+
+static int control_start(struct control *c, struct faults *faults)
+{
+    size_t nfds = (size_t)c->nworkers * c->snapshot->nlisteners;
+    int *fds = new_fds(nfds);
+
+    for (uint32_t i = 0; i < c->snapshot->nstores; i++)
+        stores_make(c->snapshot->stores[i].name, c->snapshot->stores[i].bytes);
+    open_listeners(c, fds, faults);
+    if (c->snapshot->admin_address.len)
+        c->admin = admin_start(c, faults);
+    bool is_made = faults->nerrors == 0 && make_workers(c, fds, faults);
+    int status = load_report(faults);
+    if (status == CLI_FINE && !is_made)
+        status = CLI_SYSTEM;
+    close_fds(fds, nfds);
+    free(fds);
+    for (int n = 0; status == CLI_FINE && n < c->nworkers; n++)
+        worker_start(c->workers[n]);
+    return status;
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------------------- */
+
+/* Each shelf is swept by the limits of the upstream that its connections were opened for. */
+static void on_sweep(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, sweep_timer);
+
+    for (uint32_t i = 0; i < c->snapshot->nupstreams; i++) {
+        const struct upstream *u = c->snapshot->upstreams[i];
+        for (uint32_t k = 0; k < u->nendpoints; k++)
+            shelf_sweep(u->endpoints[k].target->shelf, u->live, u->keepalive.idle_timeout_ms);
+    }
+    timer_set(t, SWEEP_MS);
+}
+
+static void control_new(struct control *c, struct snapshot *snapshot)
+{
+    *c = (struct control){.snapshot = snapshot, .nworkers = snapshot->workers};
+    c->quota.max = (int)snapshot->connections;
+    raise_descriptor_limit(c);
+    c->loop = loop_new();
+    c->mailbox = mailbox_new(c->loop, c);
+    timer_init(&c->drain_timer, c->loop, on_drain_timer);
+    timer_init(&c->sweep_timer, c->loop, on_sweep);
+    timer_set(&c->sweep_timer, SWEEP_MS);
+    c->watchdog = watchdog_new(snapshot->script_time_budget_ms);
+    c->signals = signals_start(c);
+    process_register_metrics(c);
+}
+
+static void control_free(struct control *c)
+{
+    c->state = CONTROL_STOPPING;
+    signals_stop(c->signals);
+    for (int n = 0; c->workers && n < c->nworkers; n++)
+        if (c->workers[n])
+            worker_free(c->workers[n]);
+    free(c->workers);
+    if (c->admin)
+        admin_free(c->admin);
+    watchdog_free(c->watchdog);
+    timer_deinit(&c->drain_timer);
+    timer_deinit(&c->sweep_timer);
+    mailbox_free(c->mailbox);
+    loop_free(c->loop);
+    snapshot_unref(c->snapshot);
+    free(c->listening);
+    stores_free_all();
+    metric_deinit();
+}
+
+int control_run(struct snapshot *snapshot)
+{
+    struct arena *arena = arena_new_heap(16 * KIB);
+    struct faults faults;
+    struct control c;
+
+    signals_block();
+    log_configure(snapshot->log_level, snapshot->log_format);
+    metric_init(snapshot->workers + 1, snapshot->metrics_max_series);
+    faults_init(&faults, arena);
+    control_new(&c, snapshot);
+    int status = control_start(&c, &faults);
+    if (status == CLI_FINE) {
+        loop_run(c.loop);
+        LOG_INFO("stop", "the gateway stops");
+    }
+    control_free(&c);
+    faults_deinit(&faults);
+    arena_free(arena);
+    return status;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One try against one target. Its failures stay inside until the attempt hooks have seen them: only the verdict decides
+ * whether the exchange hears a response, an error, or nothing because another attempt begins.
+ *
+ * The stale connection: a kept-alive connection that the upstream closed before a byte of the response came is replaced
+ * by a fresh one within the same attempt, once: for idempotent methods, and for others only when nothing was written
+ * (contract, "Connections upstream"). Hooks do not hear of it. */
+
+#include "gate/attempt.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "gate/exchange.h"
+#include "gate/flow.h"
+#include "gate/forward.h"
+#include "gate/gateway.h"
+#include "gate/selector.h"
+#include "gate/stats.h"
+
+#define ATTEMPTS_MAX 16
+
+static void attempt_connect(struct attempt *a);
+static void attempt_failed(struct attempt *a, int err);
+
+static void attempt_to(struct attempt *a, enum attempt_state state)
+{
+    a->state = state;
+}
+
+const char *attempt_error_word(const struct attempt *a)
+{
+    switch (a->err) {
+    case 0: return NULL;
+    case ERR_TIMEOUT: return a->head_sent ? "timeout" : "connect";
+    case ERR_CLOSED:
+    case ERR_RESET: return "reset";
+    case ERR_PROTOCOL: return "protocol";
+    default: return "connect";
+    }
+}
+
+/* --- begin ------------------------------------------------------------------------------------------------------- */
+
+static struct attempt *attempt_new(struct exchange *x)
+{
+    struct attempt *a = x->attempts == 0 ? &x->first_attempt : arena_zero(x->arena, sizeof(*a));
+
+    a->exchange = x;
+    a->previous = x->attempt;
+    a->number = ++x->attempts;
+    a->upstream = x->upstream;
+    a->connect_timeout_ms = x->upstream->connect_timeout_ms;
+    a->timeout_ms = x->upstream->timeout_ms;
+    a->start_us = clock_us();
+    x->attempt = a;
+    if (!x->upstream_us)
+        x->upstream_us = a->start_us;
+    return a;
+}
+
+static uint64_t attempt_hash(struct exchange *x)
+{
+    const struct selector *on = x->upstream->balance == BALANCE_HASH ? x->upstream->hash_on : NULL;
+
+    return on ? hash_stable(selector_value(on, x), 0) : 0;
+}
+
+static int attempt_pick(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct target *tried[ATTEMPTS_MAX];
+    size_t ntried = 0;
+
+    for (struct attempt *p = a->previous; p && ntried < ATTEMPTS_MAX; p = p->previous) {
+        if (p->target && p->upstream == a->upstream)
+            tried[ntried++] = p->target;
+    }
+    return upstream_pick(a->upstream, x->plan->balancers[a->upstream->index], attempt_hash(x),
+                         tried, ntried, &a->target);
+}
+
+void attempt_start(struct exchange *x)
+{
+    int blocked = x->flows[SIDE_REQUEST].state == FLOW_CUT ? x->flows[SIDE_REQUEST].err : 0;
+
+    if (!x->upstream || blocked) {
+        exchange_fail(x, blocked ? blocked : ERR_NO_TARGET);
+        return;
+    }
+    if (x->state != EXCHANGE_UPSTREAM)
+        exchange_to(x, EXCHANGE_UPSTREAM);
+    struct attempt *a = attempt_new(x);
+    int err = attempt_pick(a);
+    if (err < 0) {
+        attempt_failed(a, err);
+        return;
+    }
+    exchange_step(x, PHASE_BALANCE);
+}
+
+void attempt_picked(struct attempt *a)
+{
+    attempt_connect(a);
+}
+
+/* --- connect and send -------------------------------------------------------------------------------------------- */
+
+static void attempt_on_interim(struct attempt *a, struct message *m)
+{
+    struct exchange *x = a->exchange;
+
+    if (x->request->version < HTTP_11 || x->head_is_down ||
+        (m->status == 100 && !x->request->expects_continue))
+        return;
+    (void)!wire_head(x->down, m, false);
+}
+
+static void up_on_head(void *owner, struct wire *w UNUSED, struct message *m, bool end)
+{
+    struct attempt *a = owner;
+    struct exchange *x = a->exchange;
+
+    if (m->status < 200 && m->status != 101) {
+        attempt_on_interim(a, m);
+        return;
+    }
+    a->response = m;
+    a->ends_on_head = end;
+    a->head_us = clock_us();
+    attempt_to(a, ATTEMPT_VERDICT);
+    exchange_step(x, PHASE_ATTEMPT);
+}
+
+static void up_on_body(void *owner, struct wire *w, const struct slice *pieces, int n, bool end)
+{
+    struct attempt *a = owner;
+
+    exchange_on_response_body(a->exchange, pieces, n, end, w->trailers);
+}
+
+static void up_on_room(void *owner, struct wire *w UNUSED)
+{
+    struct attempt *a = owner;
+
+    exchange_on_upstream_room(a->exchange);
+}
+
+static void attempt_drop_wire(struct attempt *a)
+{
+    struct wire *w = a->wire;
+
+    a->wire = NULL;
+    a->head_sent = false;
+    if (w)
+        wire_release(w);
+}
+
+/* May this attempt be sent once more on a fresh connection? */
+static bool attempt_was_stale(const struct attempt *a)
+{
+    const struct wire *w = a->wire;
+
+    return w && w->reused && w->untouched && !a->is_fresh && !a->response &&
+           flow_can_replay(a->exchange) &&
+           (w->unsent || method_is_idempotent(a->exchange->request->method));
+}
+
+static void up_on_gone(void *owner, struct wire *w UNUSED, int err)
+{
+    struct attempt *a = owner;
+    struct exchange *x = a->exchange;
+
+    if (a->state == ATTEMPT_WAIT && (err == ERR_CLOSED || err == ERR_RESET) &&
+        attempt_was_stale(a)) {
+        a->is_fresh = true;
+        attempt_drop_wire(a);
+        attempt_connect(a);
+        return;
+    }
+    if (a->state == ATTEMPT_RELAY || a->state == ATTEMPT_VERDICT) {
+        attempt_drop_wire(a);
+        if (a->state == ATTEMPT_RELAY)
+            upstream_report(a->upstream, a->target, OUTCOME_ERROR);
+        exchange_on_upstream_gone(x, err);
+        return;
+    }
+    attempt_failed(a, err);
+}
+
+static const struct wire_events up_events = {
+    .on_head = up_on_head,
+    .on_body = up_on_body,
+    .on_room = up_on_room,
+    .on_gone = up_on_gone,
+};
+
+static void attempt_send(struct attempt *a, struct outbound *o)
+{
+    struct exchange *x = a->exchange;
+    bool end = (x->flows[SIDE_REQUEST].state == FLOW_NONE && !x->flows[SIDE_REQUEST].is_replaced) ||
+               flow_is_empty(x);
+
+    a->connected_us = clock_us();
+    attempt_to(a, ATTEMPT_SEND);
+    a->wire = outbound_open(o, x->arena, &up_events, a);
+    a->wire->head_ms = a->timeout_ms;
+    a->wire->idle_ms = a->upstream->idle_timeout_ms;
+    struct message *m = forward_request(x, a);
+    /* A broken connection is told by on_gone, as any later break. */
+    (void)!wire_head(a->wire, m, end);
+    a->head_sent = true;
+    attempt_to(a, ATTEMPT_WAIT);
+    if (!end)
+        exchange_send_request_body(x);
+}
+
+static void attempt_on_connection(struct pool_claim *c, struct outbound *o, int err)
+{
+    struct attempt *a = container_of(c, struct attempt, claim);
+
+    a->claimed = false;
+    if (err < 0)
+        attempt_failed(a, err);
+    else
+        attempt_send(a, o);
+}
+
+static void attempt_connect(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct outbound *o = NULL;
+
+    attempt_to(a, ATTEMPT_CONNECT);
+    a->claim.upstream = a->upstream;
+    a->claim.target = a->target;
+    a->claim.connect_timeout_ms = a->connect_timeout_ms;
+    a->claim.wants_fresh = a->is_fresh;
+    a->claim.on_done = attempt_on_connection;
+    int rc = pool_take(x->gateway->pool, &a->claim, &o);
+    if (rc == ERR_AGAIN)
+        a->claimed = true;
+    else if (rc < 0)
+        attempt_failed(a, rc);
+    else
+        attempt_send(a, o);
+}
+
+/* --- verdict ----------------------------------------------------------------------------------------------------- */
+
+/* Full limits and a missing endpoint say nothing about the endpoint's health. */
+static bool is_targets_fault(int err)
+{
+    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED && err != ERR_SYSTEM;
+}
+
+static void attempt_failed(struct attempt *a, int err)
+{
+    struct exchange *x = a->exchange;
+
+    a->err = err;
+    attempt_drop_wire(a);
+    if (a->target && is_targets_fault(err))
+        upstream_report(a->upstream, a->target, OUTCOME_ERROR);
+    attempt_to(a, ATTEMPT_VERDICT);
+    exchange_step(x, PHASE_ATTEMPT);
+}
+
+static enum attempt_outcome outcome_of(int status)
+{
+    return status == 502 || status == 503 || status == 504 ? OUTCOME_ERROR : OUTCOME_OK;
+}
+
+static void attempt_retry(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    uint32_t delay = a->retry_delay_ms;
+
+    attempt_abort(a, ERR_CANCELLED);
+    if (delay == 0) {
+        attempt_start(x);
+        return;
+    }
+    attempt_to(a, ATTEMPT_BACKOFF);
+    a->backoff_until_us = clock_us() + (uint64_t)delay * 1000;
+    timer_set(&x->slot->timer, MIN((uint64_t)delay, exchange_time_left_ms(x)));
+}
+
+bool attempt_backoff_over(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    uint64_t now = clock_us(), left = exchange_time_left_ms(x);
+
+    if (left == 0) {
+        attempt_to(a, ATTEMPT_DONE);
+        return true;
+    }
+    if (now + 999 < a->backoff_until_us) {
+        timer_set(&x->slot->timer, MIN((a->backoff_until_us - now) / 1000 + 1, left));
+        return false;
+    }
+    if (left != UINT64_MAX)
+        timer_set(&x->slot->timer, left);
+    return true;
+}
+
+void attempt_judged(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+
+    stats_attempt(a);
+    if (a->retry && x->attempts < ATTEMPTS_MAX && flow_can_replay(x)) {
+        if (!a->err)
+            upstream_report(a->upstream, a->target, outcome_of(a->response->status));
+        attempt_retry(a);
+        return;
+    }
+    if (a->err) {
+        exchange_fail(x, a->err);
+        return;
+    }
+    upstream_report(a->upstream, a->target, outcome_of(a->response->status));
+    attempt_to(a, ATTEMPT_RELAY);
+    exchange_respond(x, a->response, a->ends_on_head);
+}
+
+/* --- end --------------------------------------------------------------------------------------------------------- */
+
+void attempt_abort(struct attempt *a, int why)
+{
+    struct wire *w = a->wire;
+
+    if (a->claimed) {
+        a->claimed = false;
+        pool_cancel(&a->claim);
+    }
+    a->wire = NULL;
+    a->head_sent = false;
+    attempt_to(a, ATTEMPT_DONE);
+    if (w)
+        wire_abort(w, why);
+}
+
+void attempt_release(struct attempt *a)
+{
+    if (a->claimed) {
+        a->claimed = false;
+        pool_cancel(&a->claim);
+    }
+    attempt_to(a, ATTEMPT_DONE);
+    attempt_drop_wire(a);
+}

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The request's body: held back until somebody asks (a hook that reads it, or the attempt whose head is sent), then
+ * gathered or passed on. The response's body: passed on, through the body hooks where there are any, or fixed (a
+ * reply, or what a hook has set). */
+
+#include "gate/flow.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "gate/attempt.h"
+#include "gate/gateway.h"
+
+void flow_init(struct exchange *x)
+{
+    size_t cap = x->plan->snapshot->buffered_body;
+
+    buf_init(&x->flows[SIDE_REQUEST].held, cap);
+    buf_init(&x->flows[SIDE_RESPONSE].held, cap);
+}
+
+void flow_deinit(struct exchange *x)
+{
+    buf_deinit(&x->flows[SIDE_REQUEST].held);
+    buf_deinit(&x->flows[SIDE_RESPONSE].held);
+    free(x->chunk_mem);
+}
+
+static size_t pieces_size(const struct slice *pieces, int n)
+{
+    size_t total = 0;
+
+    for (int i = 0; i < n; i++)
+        total += pieces[i].len;
+    return total;
+}
+
+static int flow_gather(struct flow *f, const struct slice *pieces, int n)
+{
+    int err = 0;
+
+    for (int i = 0; i < n && err == 0; i++)
+        err = buf_add(&f->held, pieces[i]);
+    return err;
+}
+
+/* Serves the hook that waits for this body, once. It may end the exchange: call it last. */
+static void flow_tell(struct flow *f, int err)
+{
+    flow_fn fn = f->on_ready;
+
+    f->on_ready = NULL;
+    if (fn)
+        fn(f->arg, err);
+}
+
+static void flow_cut(struct flow *f, int err)
+{
+    f->state = FLOW_CUT;
+    f->err = err;
+    flow_tell(f, err);
+}
+
+/* FLOW_COLLECT: takes the bytes in; asks for more unless that was the end. */
+static void flow_collect(struct flow *f, struct wire *from, const struct slice *pieces, int n,
+                         bool end)
+{
+    if (flow_gather(f, pieces, n) < 0) {
+        flow_cut(f, ERR_BODY_TOO_LARGE);
+        return;
+    }
+    if (end) {
+        f->state = FLOW_ENDED;
+        f->is_whole = true;
+    } else {
+        wire_grant(from, pieces_size(pieces, n));
+    }
+    if (end || !f->wants_all)
+        flow_tell(f, 0);
+}
+
+/* --- the request's ----------------------------------------------------------------------------------------------- */
+
+bool flow_can_replay(const struct exchange *x)
+{
+    const struct flow *f = &x->flows[SIDE_REQUEST];
+
+    return f->state == FLOW_NONE || f->state == FLOW_HELD || f->is_whole || f->is_replaced ||
+           (f->state == FLOW_RELAY && f->keeps);
+}
+
+bool flow_is_empty(const struct exchange *x)
+{
+    const struct flow *f = &x->flows[SIDE_REQUEST];
+
+    return (f->is_replaced || f->is_whole) && buf_len(&f->held) == 0;
+}
+
+void flow_describe_request(const struct exchange *x, struct message *m)
+{
+    const struct flow *f = &x->flows[SIDE_REQUEST];
+
+    if (f->is_replaced || f->is_whole) {
+        m->body = BODY_LENGTH;
+        m->content_length = buf_len(&f->held);
+        m->has_length = true;
+    }
+}
+
+/* Keeps a copy for another attempt while it fits. */
+static void flow_keep(struct flow *f, const struct slice *pieces, int n)
+{
+    if (f->keeps && flow_gather(f, pieces, n) < 0) {
+        f->keeps = false;
+        buf_release(&f->held);
+    }
+}
+
+static void flow_relay_request(struct exchange *x, const struct slice *pieces, int n, bool end)
+{
+    struct flow *f = &x->flows[SIDE_REQUEST];
+    size_t total = pieces_size(pieces, n);
+
+    flow_keep(f, pieces, n);
+    if (end) {
+        f->state = FLOW_ENDED;
+        f->is_whole = f->keeps;
+    }
+    if (!x->attempt || !attempt_takes_body(x->attempt))
+        return; /* between two attempts: what was kept is sent by the next */
+    int rc = wire_body(x->attempt->wire, pieces, n, end);
+    if (rc < 0) {
+        /* It takes no more of the body, but may have answered already: what it says, or its end, comes as an event. */
+        f->state = end ? FLOW_ENDED : FLOW_CUT;
+        return;
+    }
+    if (end)
+        return;
+    if (rc == WIRE_FULL) {
+        f->is_full = true;
+        f->owed += total;
+    } else {
+        wire_grant(x->down, total);
+    }
+}
+
+void flow_on_request_body(void *owner, struct wire *w, const struct slice *pieces, int n, bool end)
+{
+    struct exchange *x = owner;
+    struct flow *f = &x->flows[SIDE_REQUEST];
+
+    f->bytes += pieces_size(pieces, n);
+    if (f->limit && f->bytes > f->limit && x->state != EXCHANGE_TUNNEL) {
+        exchange_fail(x, ERR_BODY_TOO_LARGE);
+        return;
+    }
+    switch (f->state) {
+    case FLOW_HELD:
+        /* Only an end needs no credit: the body is empty. */
+        f->state = FLOW_ENDED;
+        f->is_whole = true;
+        break;
+    case FLOW_COLLECT: flow_collect(f, w, pieces, n, end); break;
+    case FLOW_RELAY:
+        flow_relay_request(x, pieces, n, end);
+        if (x->state == EXCHANGE_TUNNEL && end && x->flows[SIDE_RESPONSE].state == FLOW_ENDED)
+            exchange_finish(x);
+        break;
+    default: break; /* cut: what still comes is dropped */
+    }
+}
+
+void exchange_send_request_body(struct exchange *x)
+{
+    struct flow *f = &x->flows[SIDE_REQUEST];
+    struct wire *up = x->attempt->wire;
+    struct slice held = buf_slice(&f->held);
+
+    if (f->is_replaced || f->is_whole) {
+        (void)!wire_body(up, &held, 1, true);
+        return;
+    }
+    if (f->state == FLOW_NONE || f->state == FLOW_CUT)
+        return;
+    int rc = held.len ? wire_body(up, &held, 1, false) : 0;
+    bool was_flowing = f->state == FLOW_RELAY;
+    bool was_granted = was_flowing || f->state == FLOW_COLLECT;
+    f->keeps = (held.len == 0 || was_flowing || f->state == FLOW_COLLECT) &&
+               (up->reused || (exchange_hooks(x) & PHASE_BIT(PHASE_ATTEMPT)));
+    if (!f->keeps)
+        buf_release(&f->held);
+    f->state = FLOW_RELAY;
+    f->is_full = rc == WIRE_FULL;
+    if (!was_granted)
+        wire_grant(x->down, FLOW_WINDOW);
+    else if (!f->is_full && f->owed) {
+        size_t owed = f->owed;
+        f->owed = 0;
+        wire_grant(x->down, owed);
+    }
+}
+
+void exchange_on_upstream_room(struct exchange *x)
+{
+    struct flow *f = &x->flows[SIDE_REQUEST];
+    size_t owed = f->owed;
+
+    f->is_full = false;
+    f->owed = 0;
+    if (owed && x->down && f->state == FLOW_RELAY)
+        wire_grant(x->down, owed);
+}
+
+/* --- the response's ---------------------------------------------------------------------------------------------- */
+
+static bool has_body_hooks(const struct exchange *x)
+{
+    return x->plan->host && (exchange_hooks(x) & PHASE_BIT(PHASE_BODY));
+}
+
+static bool is_fixed(const struct exchange *x)
+{
+    const struct flow *f = &x->flows[SIDE_RESPONSE];
+
+    return x->replied || f->is_replaced || f->is_whole;
+}
+
+static struct slice fixed_body(const struct exchange *x)
+{
+    const struct flow *f = &x->flows[SIDE_RESPONSE];
+
+    return f->is_replaced || f->is_whole ? buf_slice(&f->held) : x->reply_body;
+}
+
+static bool has_no_content(const struct exchange *x)
+{
+    int status = x->response->status;
+
+    return x->request->method == METHOD_HEAD || status == 204 || status == 304;
+}
+
+/* A fixed body goes down in pieces of a window, as the client takes it. */
+static void flow_send_fixed(struct exchange *x)
+{
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+    struct slice body = fixed_body(x);
+
+    while (f->taken < body.len) {
+        struct slice piece = slice_sub(body, f->taken, FLOW_WINDOW);
+        f->taken += piece.len;
+        bool last = f->taken == body.len;
+        int rc = wire_body(x->down, &piece, 1, last);
+        x->bytes_down += piece.len;
+        if (rc < 0) {
+            exchange_fail(x, ERR_CLIENT_GONE);
+            return;
+        }
+        if (rc == WIRE_FULL && !last) {
+            f->is_full = true;
+            return;
+        }
+    }
+    f->state = FLOW_ENDED;
+    exchange_finish(x);
+}
+
+static void flow_hook_chunk(struct exchange *x, struct slice chunk, bool last)
+{
+    x->chunk = chunk;
+    x->chunk_is_last = last;
+    x->chunk_replaced = false;
+    if (exchange_run_phase(x, PHASE_BODY)) {
+        if (x->hook_failed)
+            exchange_fail(x, ERR_HOOK);
+        else
+            flow_chunk_done(x);
+    } else if (!x->chunk_mem && chunk.len) {
+        x->chunk_mem = slice_dup(chunk); /* the hook waits: the receive buffer does not */
+        x->chunk.ptr = x->chunk_mem;
+    }
+}
+
+static void flow_start_tunnel(struct exchange *x)
+{
+    exchange_to(x, EXCHANGE_TUNNEL);
+    x->flows[SIDE_REQUEST].state = x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
+    x->flows[SIDE_REQUEST].limit = 0;
+    wire_grant(x->down, FLOW_WINDOW);
+    wire_grant(x->attempt->wire, FLOW_WINDOW);
+}
+
+/* What the head must say of the body, and whether the message ends with the head. */
+static bool flow_frame_response(struct exchange *x)
+{
+    struct message *m = x->response;
+    bool hooked = has_body_hooks(x) && !has_no_content(x);
+
+    if (is_fixed(x)) {
+        m->body = BODY_LENGTH;
+        m->content_length = fixed_body(x).len;
+        m->has_length = true;
+    }
+    if (hooked) {
+        m->body = BODY_UNKNOWN;
+        m->has_length = false;
+        headers_remove_id(&m->headers, HEADER_CONTENT_LENGTH);
+        return false;
+    }
+    if (has_no_content(x))
+        return true;
+    return is_fixed(x) ? m->content_length == 0 : x->flows[SIDE_RESPONSE].state == FLOW_NONE;
+}
+
+void flow_send_head(struct exchange *x)
+{
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+
+    if (f->state == FLOW_CUT && !is_fixed(x)) {
+        exchange_fail(x, f->err ? f->err : ERR_RESET);
+        return;
+    }
+    bool tunnel = x->response->body == BODY_TUNNEL && !x->replied;
+    bool end = !tunnel && flow_frame_response(x);
+    int rc = wire_head(x->down, x->response, end);
+    x->head_is_down = true;
+    if (tunnel && rc == 0) {
+        flow_start_tunnel(x);
+        return;
+    }
+    exchange_to(x, EXCHANGE_RELAY);
+    if (rc < 0) {
+        exchange_fail(x, ERR_CLIENT_GONE);
+    } else if (end) {
+        exchange_finish(x);
+    } else if (is_fixed(x)) {
+        f->taken = 0;
+        if (has_body_hooks(x))
+            flow_hook_chunk(x, fixed_body(x), true);
+        else
+            flow_send_fixed(x);
+    } else if (f->state == FLOW_NONE) {
+        flow_hook_chunk(x, SLICE(""), true); /* no body came, but the hooks may make one */
+    } else {
+        bool was_granted = f->state == FLOW_COLLECT;
+        f->state = FLOW_RELAY;
+        if (has_body_hooks(x))
+            f->held.cap = MAX(f->held.cap, 2 * FLOW_WINDOW);
+        if (!was_granted)
+            wire_grant(x->attempt->wire, FLOW_WINDOW);
+    }
+}
+
+/* `taken` bytes of upstream's have gone: asks for as many again, now or when the client has room. */
+static void flow_regrant(struct exchange *x, int rc, size_t taken)
+{
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+
+    if (rc == WIRE_FULL) {
+        f->is_full = true;
+        f->owed += taken;
+    } else if (x->attempt && x->attempt->wire && taken) {
+        wire_grant(x->attempt->wire, taken);
+    }
+}
+
+/* Runs the body hooks over what has gathered while the last one waited. */
+static void flow_pump_hooks(struct exchange *x)
+{
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+    size_t len;
+
+    if (x->hook_waits || (buf_len(&f->held) == 0 && !x->upstream_ended))
+        return;
+    x->chunk_mem = buf_take(&f->held, &len);
+    flow_hook_chunk(x, slice_of(x->chunk_mem, len), x->upstream_ended);
+}
+
+void flow_chunk_done(struct exchange *x)
+{
+    struct slice out = x->chunk_replaced ? x->chunk_out : x->chunk;
+    size_t taken = x->chunk.len;
+    bool last = x->chunk_is_last;
+    int rc = 0;
+
+    if (out.len)
+        rc = wire_body(x->down, &out, 1, last);
+    else if (last)
+        rc = wire_finish(x->down, NULL);
+    x->bytes_down += out.len;
+    free(x->chunk_mem);
+    x->chunk_mem = NULL;
+    if (rc < 0) {
+        exchange_fail(x, ERR_CLIENT_GONE);
+    } else if (last) {
+        x->flows[SIDE_RESPONSE].state = FLOW_ENDED;
+        exchange_finish(x);
+    } else {
+        flow_regrant(x, rc, taken);
+        flow_pump_hooks(x);
+    }
+}
+
+static void flow_relay_response(struct exchange *x, const struct slice *pieces, int n, bool end,
+                                const struct headers *trailers)
+{
+    size_t total = pieces_size(pieces, n);
+    bool has_trailers = end && trailers;
+    int rc = 0;
+
+    if (n || !has_trailers)
+        rc = wire_body(x->down, pieces, n, end && !has_trailers);
+    if (has_trailers && rc >= 0)
+        rc = wire_finish(x->down, trailers);
+    x->bytes_down += total;
+    if (rc < 0) {
+        exchange_fail(x, ERR_CLIENT_GONE);
+        return;
+    }
+    if (!end) {
+        flow_regrant(x, rc, total);
+        return;
+    }
+    x->flows[SIDE_RESPONSE].state = FLOW_ENDED;
+    if (x->state == EXCHANGE_TUNNEL && x->flows[SIDE_REQUEST].state != FLOW_ENDED)
+        return; /* half-closed: the client may still send */
+    exchange_finish(x);
+}
+
+void exchange_on_response_body(struct exchange *x, const struct slice *pieces, int n, bool end,
+                               const struct headers *trailers)
+{
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+
+    f->bytes += pieces_size(pieces, n);
+    switch (f->state) {
+    case FLOW_HELD:
+        f->state = FLOW_ENDED;
+        f->is_whole = true;
+        break;
+    case FLOW_COLLECT: flow_collect(f, x->attempt->wire, pieces, n, end); break;
+    case FLOW_RELAY:
+        if (x->state == EXCHANGE_TUNNEL || !has_body_hooks(x)) {
+            flow_relay_response(x, pieces, n, end, trailers);
+            break;
+        }
+        x->upstream_ended = end;
+        if (!x->hook_waits && n == 1 && buf_len(&f->held) == 0) {
+            flow_hook_chunk(x, pieces[0], end);
+        } else if (flow_gather(f, pieces, n) < 0) {
+            exchange_fail(x, ERR_LIMIT);
+        } else {
+            flow_pump_hooks(x);
+        }
+        break;
+    default: break;
+    }
+}
+
+void exchange_on_upstream_gone(struct exchange *x, int err)
+{
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+
+    if (err == ERR_CLOSED)
+        err = ERR_RESET;
+    if (x->state == EXCHANGE_RESPONSE && x->hook_waits) {
+        if (f->state != FLOW_ENDED)
+            flow_cut(f, err); /* the hook hears of it where it reads; relaying would fail */
+        return;
+    }
+    exchange_fail(x, err);
+}
+
+void flow_on_client_room(void *owner, struct wire *w UNUSED)
+{
+    struct exchange *x = owner;
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+
+    if (!f->is_full)
+        return;
+    f->is_full = false;
+    if (is_fixed(x)) {
+        flow_send_fixed(x);
+        return;
+    }
+    size_t owed = f->owed;
+    f->owed = 0;
+    flow_regrant(x, 0, owed);
+}
+
+/* --- for hooks ---------------------------------------------------------------------------------------------------- */
+
+struct slice exchange_body_held(const struct exchange *x, enum side side)
+{
+    if (side == SIDE_RESPONSE && x->replied && !x->flows[side].is_replaced)
+        return x->reply_body;
+    return buf_slice(&x->flows[side].held);
+}
+
+/* The client waits for a 100 before it sends the body: the one who reads it here says so, and nobody upstream. */
+static void flow_continue(struct exchange *x)
+{
+    struct message *m = x->request;
+    struct message interim = {.status = 100, .version = HTTP_11};
+
+    if (!m->expects_continue)
+        return;
+    m->expects_continue = false;
+    headers_remove_id(&m->headers, HEADER_EXPECT);
+    headers_init(&interim.headers, x->arena, 1);
+    (void)!wire_head(x->down, &interim, false);
+}
+
+static int flow_wait(struct exchange *x, enum side side, bool wants_all, flow_fn fn, void *arg)
+{
+    struct flow *f = &x->flows[side];
+    struct wire *from = side == SIDE_REQUEST ? x->down : x->attempt ? x->attempt->wire : NULL;
+
+    if (f->on_ready)
+        return ERR_ARG;
+    if (f->state == FLOW_CUT)
+        return f->err ? f->err : ERR_GONE;
+    if ((f->state != FLOW_HELD && f->state != FLOW_COLLECT) || !from)
+        return ERR_GONE;
+    const struct message *m = side == SIDE_REQUEST ? x->request : x->response;
+    if (m->body == BODY_LENGTH && m->content_length > f->held.cap)
+        return ERR_BODY_TOO_LARGE;
+    f->on_ready = fn;
+    f->arg = arg;
+    f->wants_all = wants_all;
+    if (f->state == FLOW_HELD) {
+        f->state = FLOW_COLLECT;
+        if (side == SIDE_REQUEST)
+            flow_continue(x);
+        wire_grant(from, FLOW_WINDOW);
+    }
+    return ERR_AGAIN;
+}
+
+static bool flow_is_here(const struct exchange *x, enum side side)
+{
+    const struct flow *f = &x->flows[side];
+
+    return f->state == FLOW_NONE || f->is_whole || f->is_replaced ||
+           (side == SIDE_RESPONSE && x->replied);
+}
+
+int exchange_body_collect(struct exchange *x, enum side side, flow_fn fn, void *arg)
+{
+    return flow_is_here(x, side) ? 0 : flow_wait(x, side, true, fn, arg);
+}
+
+int exchange_body_more(struct exchange *x, enum side side, flow_fn fn, void *arg)
+{
+    const struct flow *f = &x->flows[side];
+
+    if (flow_is_here(x, side) || buf_len(&f->held) > f->taken)
+        return 0;
+    return flow_wait(x, side, false, fn, arg);
+}
+
+void exchange_body_forget(struct exchange *x, enum side side)
+{
+    x->flows[side].on_ready = NULL;
+}
+
+int exchange_body_set(struct exchange *x, enum side side, struct slice content)
+{
+    struct flow *f = &x->flows[side];
+
+    if (side == SIDE_REQUEST
+            ? x->state >= EXCHANGE_RESPONSE || (x->attempt && x->attempt->head_sent)
+            : x->phase != PHASE_RESPONSE)
+        return ERR_GONE;
+    buf_clear(&f->held);
+    f->held.cap = MAX(f->held.cap, content.len);
+    int err = buf_add(&f->held, content);
+    if (err < 0)
+        return err;
+    f->is_replaced = true;
+    f->taken = 0;
+    return 0;
+}
+
+void exchange_chunk_replace(struct exchange *x, struct slice out)
+{
+    x->chunk_replaced = true;
+    x->chunk_out = out;
+}

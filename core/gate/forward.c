@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* From an untrusted peer, Forwarded and X-Forwarded-* are replaced; from a trusted one they are continued, and the
+ * right-most untrusted address counts as the client. */
+
+#include "gate/forward.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "gate/flow.h"
+#include "gate/gateway.h"
+#include "gate/selector.h"
+
+#define FORWARD_EXTRA_FIELDS 8
+
+/* --- who the client is ------------------------------------------------------------------------------------------- */
+
+static bool is_trusted(const struct exchange *x, const struct addr *a)
+{
+    const struct snapshot *s = x->plan->snapshot;
+
+    return cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, a);
+}
+
+/* Looks at one address of the chain. True: it is the client (or the chain can't be read further). */
+static bool chain_stops(struct exchange *x, struct slice text)
+{
+    struct addr a;
+    char printed[ADDR_TEXT];
+    struct slice host = text;
+    uint16_t port;
+
+    if (addr_parse_ip(text, 0, &a) < 0 &&
+        (addr_split(text, &host, &port) < 0 || addr_parse_ip(host, 0, &a) < 0))
+        return true; /* "unknown", an obfuscated name: the last address known stays */
+    size_t len = addr_print_ip(&a, printed, sizeof(printed));
+    x->client_ip = arena_dup(x->arena, slice_of(printed, len));
+    return !is_trusted(x, &a);
+}
+
+/* The last element of *list, which is shortened by it. */
+static struct slice take_last(struct slice *list)
+{
+    ssize_t comma = slice_find_last_char(*list, ',');
+    struct slice last = slice_trim(slice_from_index(*list, (size_t)(comma + 1)));
+
+    *list = comma < 0 ? SLICE_NONE : slice_sub(*list, 0, (size_t)comma);
+    return last;
+}
+
+static struct slice unquote(struct slice s)
+{
+    return s.len >= 2 && s.ptr[0] == '"' && s.ptr[s.len - 1] == '"' ? slice_sub(s, 1, s.len - 2)
+                                                                    : s;
+}
+
+/* for= of one Forwarded element; IPv6 in brackets. */
+static struct slice forwarded_for(struct slice element)
+{
+    struct slice pair;
+
+    while (slice_split(&element, ';', &pair)) {
+        pair = slice_trim(pair);
+        if (pair.len > 4 && slice_eq_nocase(slice_sub(pair, 0, 4), SLICE("for="))) {
+            struct slice node = unquote(slice_from_index(pair, 4));
+            ssize_t close = slice_find_char(node, ']');
+            return node.len && node.ptr[0] == '[' && close > 0
+                       ? slice_sub(node, 1, (size_t)close - 1)
+                       : node;
+        }
+    }
+    return SLICE_NONE;
+}
+
+static void read_chain(struct exchange *x)
+{
+    struct slice list = headers_get_id(&x->request->headers, HEADER_X_FORWARDED_FOR);
+    bool is_rfc7239 = list.ptr == NULL;
+
+    if (is_rfc7239)
+        list = headers_get_id(&x->request->headers, HEADER_FORWARDED);
+    while (list.len) {
+        struct slice last = take_last(&list);
+        if (chain_stops(x, is_rfc7239 ? forwarded_for(last) : last))
+            break;
+    }
+}
+
+int forward_client(struct exchange *x)
+{
+    const struct wire_peer *peer = x->down ? x->down->peer : NULL;
+
+    x->scheme = peer && peer->is_tls ? SLICE("https") : SLICE("http");
+    x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
+    x->client_is_trusted = peer && peer->is_trusted;
+    if (!x->client_is_trusted)
+        return 0;
+    /* The peer's own slice dies with the connection; the exchange may outlive it. */
+    read_chain(x);
+    struct slice proto = headers_get_id(&x->request->headers, HEADER_X_FORWARDED_PROTO);
+    if (slice_eq_nocase(proto, SLICE("https")))
+        x->scheme = SLICE("https");
+    else if (slice_eq_nocase(proto, SLICE("http")))
+        x->scheme = SLICE("http");
+    return 0;
+}
+
+/* --- the request that goes upstream ------------------------------------------------------------------------------ */
+
+static struct slice upstream_path(struct exchange *x)
+{
+    const struct route *r = x->route;
+
+    if (x->rewritten.ptr)
+        return x->rewritten;
+    if (r->rewrite)
+        return template_text(r->rewrite, x, true);
+    if (r->strip_prefix.len && slice_starts(x->path, r->strip_prefix)) {
+        struct slice rest = slice_from_index(x->path, r->strip_prefix.len);
+        if (rest.len == 0)
+            return SLICE("/");
+        if (rest.ptr[0] == '/')
+            return rest;
+    }
+    return x->path;
+}
+
+static struct slice target_authority(struct exchange *x, const struct target *t)
+{
+    bool v6 = slice_find_char(t->host, ':') >= 0;
+
+    return arena_printf(x->arena, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", v6 ? "[" : "",
+                        SLICE_ARG(t->host), v6 ? "]" : "", t->port);
+}
+
+static struct slice upstream_host(struct exchange *x, const struct attempt *a)
+{
+    switch (a->upstream->host_mode) {
+    case HOST_NAME: return a->upstream->host;
+    case HOST_TARGET: return target_authority(x, a->target);
+    default: return x->request->authority;
+    }
+}
+
+/* Continues a list field of a trusted peer, else begins it anew. */
+static struct slice chained(struct exchange *x, enum header_id id, struct slice own)
+{
+    if (!x->client_is_trusted)
+        return own;
+    struct slice before = headers_get_id(&x->request->headers, id);
+    return before.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(before), SLICE_ARG(own))
+                      : own;
+}
+
+/* A small writer into arena memory of known size: printf is too slow here. */
+struct pen {
+    char *at;
+};
+
+static void pen_put(struct pen *p, struct slice s)
+{
+    memcpy(p->at, s.ptr, s.len);
+    p->at += s.len;
+}
+
+static struct slice forwarded_element(struct exchange *x, struct slice ip)
+{
+    struct slice host = x->request->authority;
+    bool v6 = slice_find_char(ip, ':') >= 0;
+    char *start = arena_alloc(x->arena, ip.len + host.len + 48);
+    struct pen p = {start};
+
+    pen_put(&p, v6 ? SLICE("for=\"[") : SLICE("for="));
+    pen_put(&p, ip);
+    if (v6)
+        pen_put(&p, SLICE("]\""));
+    if (host.len) {
+        pen_put(&p, SLICE(";host=\""));
+        pen_put(&p, host);
+        pen_put(&p, SLICE("\""));
+    }
+    pen_put(&p, SLICE(";proto="));
+    pen_put(&p, x->down->peer->is_tls ? SLICE("https") : SLICE("http"));
+    return slice_of(start, (size_t)(p.at - start));
+}
+
+static bool is_replaced(enum header_id id)
+{
+    return id == HEADER_HOST || id == HEADER_X_FORWARDED_FOR || id == HEADER_FORWARDED ||
+           id == HEADER_X_FORWARDED_PROTO || id == HEADER_X_FORWARDED_HOST || id == HEADER_VIA ||
+           id == HEADER_X_FORWARDED_PORT;
+}
+
+static void add_forwarded(struct exchange *x, struct headers *h)
+{
+    const struct wire_peer *peer = x->down->peer;
+    const struct headers *in = &x->request->headers;
+    struct slice ip = arena_dup(x->arena, peer->ip);
+    struct slice via = headers_get_id(in, HEADER_VIA);
+    struct slice host =
+        x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;
+
+    headers_add_id(h, HEADER_X_FORWARDED_FOR, chained(x, HEADER_X_FORWARDED_FOR, ip));
+    headers_add_id(h, HEADER_X_FORWARDED_PROTO, x->scheme);
+    if (!host.len)
+        host = x->request->authority;
+    if (host.len)
+        headers_add_id(h, HEADER_X_FORWARDED_HOST, host);
+    headers_add_id(h, HEADER_FORWARDED, chained(x, HEADER_FORWARDED, forwarded_element(x, ip)));
+    struct slice own = x->request->version == HTTP_10 ? SLICE("1.0 " FORWARD_PSEUDONYM)
+                                                      : SLICE("1.1 " FORWARD_PSEUDONYM);
+    headers_add_id(h, HEADER_VIA,
+                   via.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(via), SLICE_ARG(own))
+                           : own);
+}
+
+struct message *forward_request(struct exchange *x, struct attempt *a)
+{
+    struct message *m = arena_alloc(x->arena, sizeof(*m));
+    const struct headers *in = &x->request->headers;
+    struct slice host = upstream_host(x, a);
+
+    *m = *x->request;
+    headers_init(&m->headers, x->arena, in->n + FORWARD_EXTRA_FIELDS);
+    if (host.len)
+        headers_add_id(&m->headers, HEADER_HOST, host);
+    for (uint32_t i = 0; i < in->n; i++) {
+        struct field *f = &in->items[i];
+        if (f->name.ptr && !is_replaced(f->id))
+            m->headers.items[m->headers.n++] = *f;
+    }
+    if (x->down)
+        add_forwarded(x, &m->headers);
+    if (a->extra) {
+        HEADERS_EACH(f, a->extra)
+        headers_set(&m->headers, f->name, f->value);
+    }
+    m->authority = host;
+    m->path = upstream_path(x);
+    flow_describe_request(x, m);
+    return m;
+}
+
+/* --- the response that goes down --------------------------------------------------------------------------------- */
+
+void forward_response(struct exchange *x)
+{
+    struct headers *h = &x->response->headers;
+    struct slice before = headers_get_id(h, HEADER_VIA);
+    struct slice own = x->response->version == HTTP_10 ? SLICE("1.0 " FORWARD_PSEUDONYM)
+                                                       : SLICE("1.1 " FORWARD_PSEUDONYM);
+
+    if (before.len)
+        headers_set_id(h, HEADER_VIA,
+                       arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(before), SLICE_ARG(own)));
+    else
+        headers_add_id(h, HEADER_VIA, own);
+}

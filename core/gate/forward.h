@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a gateway must say of itself and of the client when it passes messages on: Via (RFC 9110, 7.6.3), Forwarded
+ * (RFC 7239) and X-Forwarded-*, Host, the path that goes upstream. */
+
+#ifndef DML_GATE_FORWARD_H
+#define DML_GATE_FORWARD_H
+
+#include "gate/exchange.h"
+
+/* Received-by of Via, and the value of Server. */
+#define FORWARD_PSEUDONYM "demilune"
+
+/* Who the client is, and its scheme: from the connection, or, when the peer is trusted, from what it says. */
+MUST_CHECK int forward_client(struct exchange *x);
+
+/* The request head of an attempt, in the arena. */
+struct message *forward_request(struct exchange *x, struct attempt *a);
+
+/* Upstream's response head is to be the client's. */
+void forward_response(struct exchange *x);
+
+#endif

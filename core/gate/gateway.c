@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Puts a worker's parts together: memory for the wires, the pool, the table of exchanges, the current plan. */
+
+#include "gate/gateway.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "gate/balancer.h"
+#include "gate/exchange.h"
+#include "gate/forward.h"
+#include "gate/stats.h"
+#include "net/dns.h"
+
+/* Blocks that an idle worker keeps for the next requests. */
+#define SPARE_BLOCKS 256
+
+static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why,
+                        int status)
+{
+    struct gateway *g = owner;
+
+    stats_bad_head(g, err);
+    LOG_INFO("request.bad_head", "a request head was refused", LOG_S("client_ip", peer->ip),
+             LOG_C("error", err_word(err)), LOG_C("why", why), LOG_I("status", status));
+}
+
+static struct blocks *new_blocks(size_t size)
+{
+    struct blocks *b = calloc(1, sizeof(*b));
+
+    REQUIRE(b != NULL);
+    blocks_init(b, size, SPARE_BLOCKS);
+    return b;
+}
+
+static void free_blocks(struct blocks *b)
+{
+    blocks_deinit(b);
+    free(b);
+}
+
+void gateway_init(struct gateway *g, struct snapshot *first)
+{
+    g->wire = (struct wire_env){
+        .loop = g->loop,
+        .recv_blocks = new_blocks(WIRE_RECV_BLOCK),
+        .arena_blocks = new_blocks(WIRE_ARENA_BLOCK),
+        .scratch = malloc(WIRE_SCRATCH),
+        .limits = &first->limits,
+        .on_bad_head = on_bad_head,
+        .owner = g,
+        .server_name = SLICE(FORWARD_PSEUDONYM),
+    };
+    REQUIRE(g->wire.scratch != NULL);
+    exchange_table_init(&g->table, g->loop, exchange_on_timer);
+    g->dns = dns_new(g->loop, &first->dns);
+    g->stats = stats_new(g->writer);
+    struct pool_env env = {.wire = &g->wire,
+                           .dns = g->dns,
+                           .mailbox = g->mailbox,
+                           .nworkers = g->nworkers,
+                           .writer = g->writer};
+    g->pool = pool_new(&env);
+    g->inbound = inbound_set_new(&g->wire, &exchange_acceptor, g);
+}
+
+void gateway_deinit(struct gateway *g)
+{
+    inbound_set_free(g->inbound);
+    (void)CHECK(g->table.used == 0);
+    pool_free(g->pool);
+    dns_free(g->dns);
+    if (g->plan) {
+        struct plan *plan = g->plan;
+        g->plan = NULL;
+        plan->is_retired = true;
+        plan->exchanges++;
+        plan_leave(plan);
+    }
+    exchange_table_deinit(&g->table);
+    stats_free(g->stats);
+    free(g->wire.scratch);
+    free_blocks(g->wire.recv_blocks);
+    free_blocks(g->wire.arena_blocks);
+}
+
+struct plan *plan_new(struct gateway *g, struct snapshot *snapshot, struct phase_host *host)
+{
+    struct arena *a = arena_new_heap(4 * KIB);
+    struct plan *p = arena_zero(a, sizeof(*p));
+
+    p->arena = a;
+    p->snapshot = snapshot;
+    p->host = host;
+    p->gateway = g;
+    p->balancers = arena_zero(a, snapshot->nupstreams * sizeof(p->balancers[0]) + 1);
+    for (uint32_t i = 0; i < snapshot->nupstreams; i++)
+        p->balancers[i] = balancer_new(a, snapshot->upstreams[i], (uint32_t)g->writer);
+    return p;
+}
+
+static void plan_free(struct plan *p)
+{
+    if (p->host)
+        p->host->ops->free(p->host);
+    snapshot_unref(p->snapshot);
+    arena_free(p->arena);
+}
+
+void plan_leave(struct plan *p)
+{
+    if (--p->exchanges == 0 && UNLIKELY(p->is_retired))
+        plan_free(p);
+}
+
+void gateway_use(struct gateway *g, struct plan *plan)
+{
+    struct plan *old = g->plan;
+
+    g->plan = plan;
+    g->wire.limits = &plan->snapshot->limits;
+    if (!old)
+        return;
+    old->is_retired = true;
+    old->exchanges++;
+    plan_leave(old);
+}
+
+void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
+                    const struct addr *peer, const struct addr *local)
+{
+    const struct snapshot *s = g->plan->snapshot;
+    bool trusted =
+        s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
+
+    inbound_accept(g->inbound, ln, listener_index, fd, peer, local, trusted);
+}
+
+void gateway_drain(struct gateway *g)
+{
+    g->draining = true;
+    g->wire.draining = true;
+    inbound_drain(g->inbound);
+    pool_close_idle(g->pool, NULL);
+}
+
+size_t gateway_exchanges(const struct gateway *g)
+{
+    return g->table.used;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Every answer is a struct message in the exchange's arena with a fixed body; from there it goes the way of upstream's:
+ * overlay, response hooks, head, body hooks. */
+
+#include "gate/reply.h"
+
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "gate/attempt.h"
+#include "gate/forward.h"
+#include "gate/gateway.h"
+#include "gate/selector.h"
+
+#define REPLY_HEADERS 8
+
+static void reply_new(struct exchange *x, int status, struct slice body)
+{
+    struct message *m = arena_zero(x->arena, sizeof(*m));
+
+    headers_init(&m->headers, x->arena, REPLY_HEADERS);
+    m->status = status;
+    m->version = HTTP_11;
+    m->body = BODY_LENGTH;
+    m->content_length = body.len;
+    m->has_length = true;
+    x->response = m;
+    x->reply_body = body;
+    x->replied = true;
+    x->flows[SIDE_RESPONSE].is_replaced = x->flows[SIDE_RESPONSE].is_whole = false;
+    x->flows[SIDE_RESPONSE].state = FLOW_NONE;
+    headers_add_id(&m->headers, HEADER_SERVER, SLICE(FORWARD_PSEUDONYM));
+}
+
+int exchange_reply(struct exchange *x, int status, const struct headers *headers, struct slice body)
+{
+    if (status < 200 || status > 599 || x->phase == PHASE_BODY || x->phase == PHASE_LOG ||
+        x->head_is_down)
+        return ERR_ARG;
+    reply_new(x, status, arena_dup(x->arena, body));
+    if (headers) {
+        HEADERS_EACH(f, headers)
+        headers_add(&x->response->headers, f->name, f->value);
+    }
+    x->reply_fresh = true;
+    return 0;
+}
+
+void reply_send(struct exchange *x)
+{
+    x->reply_fresh = false;
+    if (x->attempt)
+        attempt_abort(x->attempt, ERR_CANCELLED);
+    exchange_answer(x);
+}
+
+/* What a client is told of each error; anything else gets its status's own words. */
+static const char *reply_detail(int err)
+{
+    switch (err) {
+    case ERR_NO_ROUTE: return "No route matches this request.";
+    case ERR_METHOD: return "The resource does not support this method.";
+    case ERR_BODY_TOO_LARGE: return "The request body is larger than allowed here.";
+    case ERR_REQUEST_TIMEOUT: return "The request body did not arrive in time.";
+    case ERR_BAD_REQUEST: return "The request is malformed.";
+    case ERR_TIMEOUT: return "The upstream service did not answer in time.";
+    case ERR_NO_TARGET: return "No endpoint of the upstream service is usable.";
+    case ERR_OVERLOAD:
+    case ERR_FULL:
+    case ERR_LIMIT: return "The gateway is at a limit; try again later.";
+    case ERR_STOPPING: return "The gateway is stopping.";
+    case ERR_HOOK:
+    case ERR_BUDGET: return "A gateway plugin failed.";
+    case ERR_REFUSED:
+    case ERR_RESET:
+    case ERR_CLOSED:
+    case ERR_UNREACHABLE:
+    case ERR_DNS:
+    case ERR_TLS: return "The upstream service can't be reached.";
+    case ERR_PROTOCOL: return "The upstream service gave an invalid answer.";
+    default: return NULL;
+    }
+}
+
+static struct slice problem_body(struct exchange *x, int err, int status)
+{
+    struct buf out;
+    struct json_writer w;
+    const char *detail = reply_detail(err);
+
+    buf_init(&out, 4 * KIB);
+    json_writer_init(&w, &out, 0);
+    json_object(&w);
+    json_key(&w, SLICE("type"));
+    json_string(&w, SLICE("about:blank"));
+    json_key(&w, SLICE("title"));
+    json_string(&w, slice_from(status_text(status)));
+    json_key(&w, SLICE("status"));
+    json_int(&w, status);
+    if (detail) {
+        json_key(&w, SLICE("detail"));
+        json_string(&w, slice_from(detail));
+    }
+    json_key(&w, SLICE("request_id"));
+    json_string_lossy(&w, exchange_id(x));
+    json_object_end(&w);
+    struct slice text =
+        json_writer_end(&w) == 0 ? arena_dup(x->arena, buf_slice(&out)) : SLICE("{}");
+    buf_deinit(&out);
+    return text;
+}
+
+static struct slice allowed_methods(struct exchange *x)
+{
+    struct slice list = SLICE_NONE;
+
+    for (int m = METHOD_UNKNOWN + 1; m < METHOD_COUNT; m++) {
+        if (!(x->match.allowed & (UINT64_C(1) << m)))
+            continue;
+        list = list.len ? arena_printf(x->arena, "%.*s, %s", SLICE_ARG(list),
+                                       method_text((enum method)m))
+                        : slice_from(method_text((enum method)m));
+    }
+    return list;
+}
+
+void reply_error(struct exchange *x, int err)
+{
+    int status = err_status(err);
+
+    reply_new(x, status, problem_body(x, err, status));
+    headers_add_id(&x->response->headers, HEADER_CONTENT_TYPE, SLICE("application/problem+json"));
+    if (err == ERR_METHOD)
+        headers_add_id(&x->response->headers, HEADER_ALLOW, allowed_methods(x));
+    exchange_answer(x);
+}
+
+void reply_respond(struct exchange *x)
+{
+    const struct route *r = x->route;
+    struct slice body = r->respond_body ? template_text(r->respond_body, x, false) : SLICE("");
+
+    reply_new(x, r->status, body);
+    for (uint32_t i = 0; i < r->nrespond_headers; i++) {
+        struct slice value = template_text(r->respond_headers[i].value, x, false);
+        if (value.len)
+            headers_set(&x->response->headers, r->respond_headers[i].name, value);
+    }
+    exchange_answer(x);
+}
+
+static struct slice https_url(struct exchange *x)
+{
+    bool v6 = slice_find_char(x->host, ':') >= 0;
+
+    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(x->host),
+                        v6 ? "]" : "", SLICE_ARG(x->path), x->request->query.ptr ? "?" : "",
+                        SLICE_ARG(x->request->query));
+}
+
+void reply_redirect(struct exchange *x)
+{
+    const struct route *r = x->route;
+    struct slice to = r->redirect_to ? template_text(r->redirect_to, x, true) : https_url(x);
+
+    reply_new(x, r->status, SLICE(""));
+    headers_add_id(&x->response->headers, HEADER_LOCATION, to);
+    exchange_answer(x);
+}
+
+void reply_lay_over(struct exchange *x)
+{
+    struct headers *over = &x->overlay;
+
+    for (uint32_t i = 0; i < over->n; i++) {
+        struct field *f = &over->items[i];
+        if (f->value.ptr == NULL)
+            headers_remove(&x->response->headers, f->name);
+        else if (f->id == OVERLAY_ADD)
+            headers_add(&x->response->headers, f->name, f->value);
+        else
+            headers_set(&x->response->headers, f->name, f->value);
+    }
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Everything of the configuration that is a number, an address or a list of them. */
+
+#include "gate/conf_keys.h"
+#include "gate/conf_scalar.h"
+#include "gate/cpus.h"
+#include "gate/snapshot_build.h"
+
+#define DNS_NEGATIVE_TTL_MS 5000
+#define DNS_TIMEOUT_MS 5000
+#define DNS_ENTRIES 10000
+#define DEFAULT_STORE (64 * MIB)
+
+static void read_workers(struct build *b)
+{
+    const struct conf *node = build_get(b->root, "workers");
+
+    if (b->source->workers > 0)
+        b->s->workers = b->source->workers;
+    else if (node && node->type == CONF_INT && node->number >= 1)
+        b->s->workers = (int)node->number;
+    else
+        b->s->workers = cpus_available("");
+}
+
+static void read_log_and_drain(struct build *b)
+{
+    const struct conf *log = build_get(b->root, "log"), *drain = build_get(b->root, "drain");
+    int level = log_level_parse(conf_text(log, "log", "level"));
+
+    b->s->log_level = level < 0 ? LOG_INFO : (enum log_level)level;
+    b->s->log_format = slice_eq(conf_text(log, "log", "format"), SLICE("text")) ? LOG_TEXT
+                                                                                : LOG_JSON;
+    b->s->drain_delay_ms = (uint32_t)conf_duration_ms(drain, "drain", "delay");
+    b->s->drain_timeout_ms = (uint32_t)conf_duration_ms(drain, "drain", "timeout");
+}
+
+/* --- addresses -------------------------------------------------------------------------------- */
+
+/* "localhost" is the one name that is an address wherever it stands. */
+static int parse_address(struct build *b, struct slice text, struct addr *out)
+{
+    if (slice_starts(text, SLICE("localhost:")))
+        text = arena_printf(b->a, "127.0.0.1%.*s", (int)(text.len - 9), text.ptr + 9);
+    return addr_parse(text, out);
+}
+
+static void read_listener(struct build *b, const struct conf *item, uint32_t i)
+{
+    struct snapshot *s = b->s;
+    struct listener_conf *l = &s->listeners[s->nlisteners];
+    const struct conf *node = build_get(item, "address");
+
+    *l = (struct listener_conf){.text = build_text(node), .index = s->nlisteners, .place = item};
+    if (!l->text.ptr)
+        return;
+    struct slice path = PATH(b, "listeners[%u].address", i);
+    if (parse_address(b, l->text, &l->addr) < 0) {
+        fault_at(b->faults, node, path, "no address with a port, such as 0.0.0.0:8080");
+        return;
+    }
+    if (addr_is_unix(&l->addr) || l->addr.sa.sa_family != AF_INET) {
+        fault_at(b->faults, node, path, "%s listeners are not yet supported",
+                 addr_is_unix(&l->addr) ? "unix" : "IPv6");
+        return;
+    }
+    for (uint32_t j = 0; j < s->nlisteners; j++) {
+        if (addr_port(&l->addr) && addr_eq(&l->addr, &s->listeners[j].addr)) {
+            fault_at(b->faults, node, path, "another listener has this address");
+            return;
+        }
+    }
+    s->nlisteners++;
+}
+
+static void read_listeners(struct build *b)
+{
+    const struct conf *list = build_get(b->root, "listeners");
+    uint32_t n = build_count(list);
+
+    b->s->listeners = arena_zero(b->a, n * sizeof(b->s->listeners[0]));
+    for (uint32_t i = 0; i < n; i++)
+        read_listener(b, list->items[i], i);
+    if (n == 0)
+        warn_at(b->faults, b->root, SLICE("listeners"), "no client can connect: there are none");
+}
+
+static void read_admin(struct build *b)
+{
+    struct snapshot *s = b->s;
+    const struct conf *admin = build_get(b->root, "admin");
+    const struct conf *node = build_get(admin, "address"), *token = build_get(admin, "token");
+    struct slice text = build_text(node);
+
+    if (token && build_text(token).ptr && token->text.len == 0)
+        fault_at(b->faults, token, SLICE("admin.token"), "an empty token protects nothing");
+    s->admin_token = build_text(token);
+    if (!text.ptr)
+        return;
+    if (parse_address(b, text, &s->admin_addr) < 0)
+        fault_at(b->faults, node, SLICE("admin.address"),
+                 "no address with a port, such as 127.0.0.1:9901");
+    else if (addr_is_unix(&s->admin_addr))
+        fault_at(b->faults, node, SLICE("admin.address"),
+                 "an admin address that is not TCP is not yet supported");
+    for (uint32_t i = 0; i < s->nlisteners; i++)
+        if (addr_port(&s->admin_addr) && addr_eq(&s->admin_addr, &s->listeners[i].addr))
+            fault_at(b->faults, node, SLICE("admin.address"), "a listener has this address");
+    s->admin_address = text;
+}
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+static void read_limits(struct build *b)
+{
+    const struct conf *limits = build_get(b->root, "limits");
+    struct snapshot *s = b->s;
+
+    s->limits = (struct http_limits){
+        .request_line = (uint32_t)conf_size(limits, "limits", "request_line"),
+        .request_head = (uint32_t)conf_size(limits, "limits", "request_head"),
+        .headers = (uint32_t)conf_int(limits, "limits", "headers"),
+        .header_timeout_ms = (uint32_t)conf_duration_ms(limits, "limits", "header_timeout"),
+        .body_timeout_ms = (uint32_t)conf_duration_ms(limits, "limits", "body_timeout"),
+        .idle_timeout_ms = (uint32_t)conf_duration_ms(limits, "limits", "idle_timeout"),
+    };
+    s->request_body = conf_size(limits, "limits", "request_body");
+    s->buffered_body = conf_size(limits, "limits", "buffered_body");
+    s->log_timeout_ms = (uint32_t)conf_duration_ms(limits, "limits", "log_timeout");
+    s->connections = (uint32_t)conf_int(limits, "limits", "connections");
+}
+
+static void read_script(struct build *b)
+{
+    const struct conf *script = build_get(b->root, "script");
+    const struct conf *metrics = build_get(b->root, "metrics");
+
+    b->s->script_time_budget_ms = (uint32_t)conf_duration_ms(script, "script", "time_budget");
+    b->s->script_hang_timeout_ms = (uint32_t)conf_duration_ms(script, "script", "hang_timeout");
+    b->s->script_memory = conf_size(script, "script", "memory");
+    b->s->metrics_max_series = (uint64_t)conf_int(metrics, "metrics", "max_series");
+}
+
+/* One named default is always there: who adds a store of his own does not take the plugins theirs
+ * away. */
+static void read_stores(struct build *b)
+{
+    const struct conf *list = build_get(b->root, "stores");
+    uint32_t n = build_count(list);
+    struct map names;
+
+    map_init(&names);
+    b->s->stores = arena_zero(b->a, (n + 1) * sizeof(b->s->stores[0]));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct conf *item = list->items[i];
+        struct slice name = build_text(build_get(item, "name"));
+        if (name.ptr && build_name(b, &names, item, name, PATH(b, "stores[%u].name", i)))
+            b->s->stores[b->s->nstores++] =
+                (struct store_conf){.name = name, .bytes = conf_size(item, "store", "size")};
+    }
+    if (!map_find(&names, SLICE("default")))
+        b->s->stores[b->s->nstores++] =
+            (struct store_conf){.name = SLICE("default"), .bytes = DEFAULT_STORE};
+    map_deinit(&names);
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static void read_dns(struct build *b)
+{
+    const struct conf *dns = build_get(b->root, "dns"), *list = build_get(dns, "servers");
+    uint32_t n = build_count(list), used = 0;
+    const char **servers = arena_zero(b->a, n * sizeof(servers[0]));
+    struct addr addr;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct slice text = build_text(list->items[i]);
+        if (!text.ptr)
+            continue;
+        bool is_address = addr_parse_ip(text, 53, &addr) == 0 || addr_parse(text, &addr) == 0;
+        if (!is_address || addr_is_unix(&addr))
+            fault_at(b->faults, list->items[i], PATH(b, "dns.servers[%u]", i),
+                     "no address of a name server, such as 10.0.0.2 or 10.0.0.2:53");
+        else
+            servers[used++] = text.ptr;
+    }
+    b->s->dns = (struct dns_options){
+        .servers = servers,
+        .nservers = used,
+        .min_ttl_ms = (uint32_t)conf_duration_ms(dns, "dns", "min_ttl"),
+        .max_ttl_ms = (uint32_t)conf_duration_ms(dns, "dns", "max_ttl"),
+        .negative_ttl_ms = DNS_NEGATIVE_TTL_MS,
+        .timeout_ms = DNS_TIMEOUT_MS,
+        .max_entries = DNS_ENTRIES,
+    };
+    if (b->s->dns.min_ttl_ms > b->s->dns.max_ttl_ms)
+        fault_at(b->faults, dns, SLICE("dns.min_ttl"), "is longer than max_ttl");
+}
+
+static uint32_t read_networks(struct build *b, const struct conf *list, const char *path,
+                              struct cidr **out)
+{
+    uint32_t n = build_count(list), used = 0;
+
+    *out = arena_zero(b->a, n * sizeof(**out));
+    for (uint32_t i = 0; i < n; i++) {
+        struct slice text = build_text(list->items[i]);
+        if (!text.ptr)
+            continue;
+        if (cidr_parse(text, &(*out)[used]) == 0)
+            used++;
+        else
+            fault_at(b->faults, list->items[i], PATH(b, "%s[%u]", path, i),
+                     "no address or network, such as 10.0.0.0/8");
+    }
+    return used;
+}
+
+static void read_outbound(struct build *b)
+{
+    static const char *const usual[] = {"169.254.0.0/16", "fe80::/10"};
+    const struct conf *deny = build_get(build_get(b->root, "outbound"), "deny");
+    struct snapshot *s = b->s;
+
+    if (deny) {
+        s->noutbound_deny = read_networks(b, deny, "outbound.deny", &s->outbound_deny);
+        return;
+    }
+    s->outbound_deny = arena_zero(b->a, sizeof(s->outbound_deny[0]) * COUNT_OF(usual));
+    for (size_t i = 0; i < COUNT_OF(usual); i++)
+        REQUIRE(cidr_parse(slice_from(usual[i]), &s->outbound_deny[s->noutbound_deny++]) == 0);
+}
+
+static void read_plugin_path(struct build *b)
+{
+    const struct conf *list = build_get(b->root, "plugin_path");
+    uint32_t n = build_count(list);
+
+    b->s->plugin_path = arena_zero(b->a, n * sizeof(b->s->plugin_path[0]));
+    for (uint32_t i = 0; i < n; i++) {
+        struct slice text = build_text(list->items[i]);
+        if (text.len)
+            b->s->plugin_path[b->s->nplugin_path++] =
+                conf_resolve(list->items[i]->file->dir, text, b->a);
+    }
+}
+
+void build_settings(struct build *b)
+{
+    struct snapshot *s = b->s;
+
+    read_workers(b);
+    read_log_and_drain(b);
+    read_listeners(b);
+    read_admin(b);
+    read_limits(b);
+    read_script(b);
+    read_stores(b);
+    read_dns(b);
+    read_outbound(b);
+    s->ntrusted_proxies = read_networks(b, build_get(b->root, "trusted_proxies"),
+                                        "trusted_proxies", &s->trusted_proxies);
+    read_plugin_path(b);
+}

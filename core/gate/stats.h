@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the gate counts: requests and their durations per route, attempts per upstream, refused heads. Each worker keeps
+ * the series it has used, so that a request costs a few plain adds and no lock. */
+
+#ifndef DML_GATE_STATS_H
+#define DML_GATE_STATS_H
+
+#include "base/base.h"
+
+struct attempt;
+struct exchange;
+struct gateway;
+struct gate_stats;
+
+struct gate_stats *stats_new(int writer);
+void stats_free(struct gate_stats *s);
+
+/* At the end of an exchange, of an attempt; a head that was refused before there was one. */
+void stats_exchange(const struct exchange *x);
+void stats_attempt(const struct attempt *a);
+void stats_bad_head(struct gateway *g, int err);
+
+#endif

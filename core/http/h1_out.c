@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The sending half of a connection: the head that waits, how its body is framed, and one system call for both. */
+
+#include "http/h1.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/text.h"
+
+enum {
+    TAIL_ROOM = 128, /* framing and connection fields, empty line */
+    IOVECS = 64,
+    OWN_IOVECS = 4, /* head, chunk size, chunk end, trailers */
+};
+
+char *h1_conn_head_room(struct h1_conn *c, size_t size)
+{
+    size += TAIL_ROOM;
+    c->head_size = (uint32_t)MAX(size, WIRE_RECV_BLOCK);
+    if (c->head_size == WIRE_RECV_BLOCK)
+        c->head = blocks_take(c->env->recv_blocks);
+    else
+        c->head = malloc(c->head_size);
+    REQUIRE(c->head != NULL);
+    return c->head;
+}
+
+void h1_conn_drop_head(struct h1_conn *c)
+{
+    if (c->head == NULL)
+        return;
+    if (c->head_size == WIRE_RECV_BLOCK)
+        blocks_give(c->env->recv_blocks, c->head);
+    else
+        free(c->head);
+    c->head = NULL;
+}
+
+/* Behind the head that waits. */
+static void put_tail(struct h1_conn *c, struct slice s)
+{
+    memcpy(c->head + c->head_len, s.ptr, s.len);
+    c->head_len += (uint32_t)s.len;
+}
+
+/* The message leaves: `len` bytes of content with its head, and no more when `end`. */
+static void close_head(struct h1_conn *c, size_t len, bool end)
+{
+    char digits[20];
+    bool length = c->kind == BODY_LENGTH;
+
+    if (c->kind == BODY_UNKNOWN && end) {
+        c->kind = BODY_LENGTH;
+        c->out_left = len;
+        length = true;
+    }
+    c->chunked = c->kind == BODY_UNKNOWN && !c->old_peer && !c->silent;
+    struct slice connection = c->role->connection(c, end);
+    if (length) {
+        put_tail(c, SLICE("Content-Length: "));
+        put_tail(c, slice_of(digits, text_from_u64(c->out_left, digits)));
+        put_tail(c, SLICE("\r\n"));
+    } else if (c->chunked) {
+        put_tail(c, SLICE("Transfer-Encoding: chunked\r\n"));
+    }
+    put_tail(c, connection);
+    put_tail(c, SLICE("\r\n"));
+}
+
+static size_t hex_line(size_t n, char *out)
+{
+    char digits[16];
+    size_t len = 0, used = 0;
+
+    do
+        digits[len++] = "0123456789abcdef"[n & 15];
+    while ((n >>= 4) != 0);
+    while (len > 0)
+        out[used++] = digits[--len];
+    out[used++] = '\r';
+    out[used++] = '\n';
+    return used;
+}
+
+static void add(struct iovec *iov, int *k, struct slice s)
+{
+    if (s.len > 0)
+        iov[(*k)++] = (struct iovec){(void *)(uintptr_t)s.ptr, s.len};
+}
+
+/* Bytes in flight: the clock of a peer that takes nothing begins when the kernel refuses. */
+static void watch_stall(struct h1_conn *c)
+{
+    if (stream_queued(c->stream) == 0) {
+        c->out_due = 0;
+        return;
+    }
+    if (c->out_due != 0)
+        return;
+    c->out_mark = c->stream->bytes_out;
+    c->out_due = clock_ms() + h1_conn_idle_ms(c);
+    h1_conn_rearm(c);
+}
+
+static int send_all(struct h1_conn *c, const struct iovec *iov, int k)
+{
+    int rc = k > 0 ? stream_write(c->stream, iov, k) : 0;
+
+    h1_conn_drop_head(c);
+    c->wire.unsent = c->stream->bytes_out == c->sent_before;
+    if (rc < 0)
+        return rc;
+    watch_stall(c);
+    if (c->kind == BODY_TUNNEL && c->in_due != 0)
+        c->in_due = clock_ms() + c->in_ms; /* a tunnel is silent when both ways are */
+    c->full = rc == STREAM_FULL;
+    return c->full ? WIRE_FULL : 0;
+}
+
+/* The last chunk with the trailers, in memory that lives until the write has returned. */
+static struct slice last_chunk(const struct headers *trailers, char **mem)
+{
+    if (trailers == NULL)
+        return SLICE("0\r\n\r\n");
+    char *start = malloc(h1_trailers_size(trailers) + 8), *p = mempcpy(start, "0\r\n", 3);
+    REQUIRE(start != NULL);
+    *mem = start;
+    char *end = h1_write_trailers(p, trailers);
+    /* Trailers that would split the message are left out: the body is whole without them. */
+    end = mempcpy(CHECK(end != NULL) ? end : p, "\r\n", 2);
+    return slice_of(start, (size_t)(end - start));
+}
+
+/* Checks the content against what the head said of it; takes it off. */
+static int account(struct h1_conn *c, size_t len, bool end)
+{
+    if (c->kind == BODY_NONE && !CHECK(len == 0))
+        return ERR_ARG;
+    if (c->kind != BODY_LENGTH)
+        return 0;
+    if (!CHECK(len <= c->out_left && (!end || len == c->out_left)))
+        return ERR_ARG;
+    return 0;
+}
+
+/* What ends when the connection ends. */
+static bool ends_by_close(const struct h1_conn *c)
+{
+    return c->kind == BODY_TUNNEL || (c->kind == BODY_UNKNOWN && !c->chunked && !c->silent);
+}
+
+static int write_some(struct h1_conn *c, const struct slice *pieces, int n, size_t len, bool end,
+                      const struct headers *trailers)
+{
+    struct iovec iov[IOVECS];
+    char size_line[20], *mem = NULL;
+    int k = 0, rc = c->silent ? 0 : account(c, len, end);
+
+    if (rc < 0)
+        return rc;
+    if (c->head != NULL) {
+        close_head(c, len, end && trailers == NULL);
+        add(iov, &k, slice_of(c->head, c->head_len));
+    }
+    if (c->silent)
+        n = 0;
+    else if (c->kind == BODY_LENGTH)
+        c->out_left -= len;
+    if (c->chunked && n > 0 && len > 0)
+        add(iov, &k, slice_of(size_line, hex_line(len, size_line)));
+    for (int i = 0; i < n; i++)
+        add(iov, &k, pieces[i]);
+    if (c->chunked && n > 0 && len > 0)
+        add(iov, &k, SLICE("\r\n"));
+    if (c->chunked && end)
+        add(iov, &k, last_chunk(trailers, &mem));
+    rc = send_all(c, iov, k);
+    free(mem);
+    return rc;
+}
+
+int h1_conn_write_interim(struct h1_conn *c)
+{
+    struct iovec iov;
+
+    put_tail(c, SLICE("\r\n"));
+    iov = (struct iovec){c->head, c->head_len};
+    return send_all(c, &iov, 1);
+}
+
+int h1_conn_write(struct h1_conn *c, const struct slice *pieces, int n, bool end,
+                  const struct headers *trailers)
+{
+    int rc = 0;
+
+    while (n > IOVECS - OWN_IOVECS && rc >= 0) {
+        rc = h1_conn_write(c, pieces, IOVECS - OWN_IOVECS, false, NULL);
+        pieces += IOVECS - OWN_IOVECS;
+        n -= IOVECS - OWN_IOVECS;
+    }
+    size_t len = 0;
+    for (int i = 0; i < n; i++)
+        len += pieces[i].len;
+    if (rc >= 0)
+        rc = write_some(c, pieces, n, len, end, trailers);
+    if (rc < 0 || !end)
+        return rc;
+    c->out = H1_OUT_DONE;
+    if (ends_by_close(c))
+        stream_shutdown(c->stream);
+    return rc;
+}

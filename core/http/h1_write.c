@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Serialising heads: sizes first, then bytes without a look at the room. Fields of the connection and of the framing
+ * are left out: h1_conn.c writes them, as the wire and not as the message wants them. */
+
+#include "http/h1.h"
+
+#include "base/clock.h"
+
+#define DATE_LEN 29
+
+static char *put(char *out, struct slice s)
+{
+    return s.len > 0 ? mempcpy(out, s.ptr, s.len) : out;
+}
+
+static bool is_written(const struct field *f, unsigned left_out)
+{
+    return f->name.ptr != NULL && !(header_flags((enum header_id)f->id) & left_out);
+}
+
+static size_t fields_size(const struct headers *h)
+{
+    size_t size = 0;
+
+    HEADERS_EACH(f, h)
+    size += f->name.len + f->value.len + 4;
+    return size;
+}
+
+/* *lines counts them. */
+static char *put_fields(char *out, const struct headers *h, unsigned left_out, enum header_id but,
+                        size_t *lines)
+{
+    HEADERS_EACH(f, h)
+    {
+        if (!is_written(f, left_out) || (f->id == but && but != HEADER_OTHER))
+            continue;
+        out = put(out, f->name);
+        *out++ = ':';
+        *out++ = ' ';
+        out = put(out, f->value);
+        *out++ = '\r';
+        *out++ = '\n';
+        ++*lines;
+    }
+    return out;
+}
+
+/* As many line ends as lines: nothing in between had one of its own. */
+static char *checked(const char *start, char *end, size_t lines)
+{
+    size_t lf = 0, cr = 0, nul = 0;
+
+    for (const char *p = start; p < end; p++) {
+        lf += *p == '\n';
+        cr += *p == '\r';
+        nul += *p == '\0';
+    }
+    return lf == lines && cr == lines && nul == 0 ? end : NULL;
+}
+
+size_t h1_request_size(const struct message *m)
+{
+    return 64 + m->path.len + m->query.len + m->authority.len + fields_size(&m->headers);
+}
+
+/* A blank in the target would give it a second reading as well. */
+static bool is_target(struct slice s)
+{
+    return s.len == 0 || memchr(s.ptr, ' ', s.len) == NULL;
+}
+
+char *h1_write_request(char *out, const struct message *m)
+{
+    char *start = out;
+    size_t lines = 2;
+
+    if (!is_target(m->path) || !is_target(m->query))
+        return NULL;
+    out = put(out, slice_from(method_text(m->method)));
+    *out++ = ' ';
+    out = put(out, m->path);
+    if (m->query.ptr != NULL) {
+        *out++ = '?';
+        out = put(out, m->query);
+    }
+    out = put(out, SLICE(" HTTP/1.1\r\nHost: "));
+    out = put(out, m->authority);
+    out = put(out, SLICE("\r\n"));
+    out = put_fields(out, &m->headers, HEADER_HOP | HEADER_FRAMING, HEADER_HOST, &lines);
+    return checked(start, out, lines);
+}
+
+static struct slice reason_of(const struct message *m)
+{
+    return m->reason.ptr != NULL ? m->reason : slice_from(status_text(m->status));
+}
+
+size_t h1_response_size(const struct message *m)
+{
+    return 64 + reason_of(m).len + DATE_LEN + fields_size(&m->headers);
+}
+
+char *h1_write_response(char *out, const struct message *m)
+{
+    char *start = out;
+    size_t lines = 1;
+
+    out = put(out, SLICE("HTTP/1.1 "));
+    *out++ = (char)('0' + m->status / 100 % 10);
+    *out++ = (char)('0' + m->status / 10 % 10);
+    *out++ = (char)('0' + m->status % 10);
+    *out++ = ' ';
+    out = put(out, reason_of(m));
+    out = put(out, SLICE("\r\n"));
+    out = put_fields(out, &m->headers, HEADER_HOP | HEADER_FRAMING, HEADER_OTHER, &lines);
+    if (m->status >= 200 && headers_find(&m->headers, HEADER_DATE) == NULL) {
+        out = put(out, SLICE("Date: "));
+        out = put(out, slice_of(clock_http_date(), DATE_LEN));
+        out = put(out, SLICE("\r\n"));
+        lines++;
+    }
+    return checked(start, out, lines);
+}
+
+size_t h1_trailers_size(const struct headers *h)
+{
+    return fields_size(h);
+}
+
+char *h1_write_trailers(char *out, const struct headers *h)
+{
+    char *start = out;
+    size_t lines = 0;
+
+    out = put_fields(out, h, HEADER_HOP | HEADER_FRAMING | HEADER_NO_TRAILER, HEADER_OTHER, &lines);
+    return checked(start, out, lines);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Accepted connections. Most of them are idle at any moment, so what is known of the peer is kept as small as it can
+ * be, and spread out into a wire_peer in the arena of each request. */
+
+#include "http/inbound.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "http/h1.h"
+#include "net/tcp.h"
+
+struct inbound_set {
+    /* borrowed */
+    struct wire_env *env;
+    const struct wire_events *acceptor;
+    void *owner;
+    /* state */
+    struct list conns;
+    size_t n;
+};
+
+struct inbound {
+    struct h1_server h1;
+    /* borrowed */
+    struct inbound_set *set; /* NULL when the set was freed before its owner released the wire */
+    struct listener *listener;
+    /* state */
+    struct list link;
+    int16_t listener_index;
+    bool is_trusted;
+    uint8_t peer_len, local_len, ip_len;
+    char addresses[]; /* sockaddr of the peer, of our end, the peer's address in text */
+};
+
+static struct inbound *inbound_of(struct h1_server *s)
+{
+    return container_of(s, struct inbound, h1);
+}
+
+static void get_address(struct addr *out, const char *bytes, size_t len)
+{
+    memcpy(&out->storage, bytes, len);
+    out->len = (socklen_t)len;
+}
+
+static void describe(struct h1_server *s, struct wire_peer *out)
+{
+    struct inbound *in = inbound_of(s);
+
+    *out = (struct wire_peer){
+        .ip = slice_of(in->addresses + in->peer_len + in->local_len, in->ip_len),
+        .is_tls = s->is_tls,
+        .is_trusted = in->is_trusted,
+        .listener = in->listener_index,
+    };
+    get_address(&out->address, in->addresses, in->peer_len);
+    get_address(&out->local, in->addresses + in->peer_len, in->local_len);
+}
+
+/* The peer is described in the arena: it may be looked at (a log line) when the connection is gone already. */
+static void on_request(struct h1_server *s, struct wire *w)
+{
+    struct inbound *in = inbound_of(s);
+    struct wire_peer *peer = arena_alloc(w->arena, sizeof(*peer));
+
+    describe(s, peer);
+    peer->ip = arena_dup(w->arena, peer->ip);
+    w->peer = peer;
+    w->events = in->set->acceptor;
+    w->owner = in->set->owner;
+}
+
+static void free_inbound(void *ptr)
+{
+    free(ptr);
+}
+
+static void on_end(struct h1_server *s)
+{
+    struct inbound *in = inbound_of(s);
+
+    list_remove(&in->link);
+    if (in->set != NULL)
+        in->set->n--;
+    listener_released(in->listener);
+    loop_free_later(s->conn.env->loop, in, free_inbound);
+}
+
+static const struct h1_server_host host = {
+    .on_request = on_request,
+    .describe = describe,
+    .on_end = on_end,
+};
+
+/* What is kept of the addresses, one behind the other. */
+static void keep_addresses(struct inbound *in, const struct addr *peer, const struct addr *local,
+                           const char *ip)
+{
+    char *p = in->addresses;
+
+    p = mempcpy(p, &peer->storage, in->peer_len);
+    p = mempcpy(p, &local->storage, in->local_len);
+    memcpy(p, ip, in->ip_len);
+}
+
+void inbound_accept(struct inbound_set *set, struct listener *ln, int listener_index, int fd,
+                    const struct addr *peer, const struct addr *local, bool is_trusted)
+{
+    char ip[ADDR_TEXT];
+    size_t ip_len = addr_print_ip(peer, ip, sizeof(ip));
+    struct inbound *in = calloc(1, sizeof(*in) + peer->len + local->len + ip_len);
+
+    REQUIRE(in != NULL);
+    h1_server_init(&in->h1, set->env, tcp_new(set->env->loop, fd, NULL, NULL), &host);
+    in->set = set;
+    in->listener = ln;
+    in->listener_index = (int16_t)listener_index;
+    in->is_trusted = is_trusted;
+    in->peer_len = (uint8_t)peer->len;
+    in->local_len = (uint8_t)local->len;
+    in->ip_len = (uint8_t)ip_len;
+    keep_addresses(in, peer, local, ip);
+    list_append(&set->conns, &in->link);
+    set->n++;
+}
+
+struct inbound_set *inbound_set_new(struct wire_env *env, const struct wire_events *acceptor,
+                                    void *owner)
+{
+    struct inbound_set *set = calloc(1, sizeof(*set));
+
+    REQUIRE(set != NULL);
+    *set = (struct inbound_set){.env = env, .acceptor = acceptor, .owner = owner};
+    list_init(&set->conns);
+    return set;
+}
+
+void inbound_set_free(struct inbound_set *set)
+{
+    inbound_abort_all(set);
+    LIST_EACH (link, &set->conns) {
+        /* Its owner has not released it yet. */
+        container_of(link, struct inbound, link)->set = NULL;
+        list_remove(link);
+    }
+    free(set);
+}
+
+void inbound_drain(struct inbound_set *set)
+{
+    LIST_EACH (link, &set->conns)
+        h1_server_drain(&container_of(link, struct inbound, link)->h1);
+}
+
+void inbound_abort_all(struct inbound_set *set)
+{
+    LIST_EACH (link, &set->conns)
+        h1_server_abort(&container_of(link, struct inbound, link)->h1);
+}
+
+size_t inbound_count(const struct inbound_set *set)
+{
+    return set->n;
+}
+
+size_t inbound_idle_count(const struct inbound_set *set)
+{
+    size_t n = 0;
+
+    LIST_EACH (link, &set->conns)
+        n += h1_server_is_idle(&container_of(link, struct inbound, link)->h1);
+    return n;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Leaf functions that need no exchange. */
+
+#include "base/slice.h"
+#include "base/text.h"
+#include "script/api.h"
+
+int dml_abi(void)
+{
+    return DML_ABI;
+}
+
+int dml_distance(const char *a, size_t alen, const char *b, size_t blen)
+{
+    return text_distance(slice_of(a, alen), slice_of(b, blen));
+}

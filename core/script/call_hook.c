@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What boot.lua and plugin.lua need from the core besides the FFI. Nothing here waits. */
+
+#include <dirent.h>
+#include <lauxlib.h>
+
+#include "gate/snapshot.h"
+#include "script/calls.h"
+#include "script/hooks.h"
+#include "script/plugin.h"
+
+/* wait_mark(): the value that is yielded for a wait. */
+static int hook_wait_mark(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)co_wait_mark);
+    return 1;
+}
+
+/* in_request(): does a hook run, or a task that a hook has made? */
+static int hook_in_request(lua_State *L)
+{
+    const struct co *co = vm_of(L)->current;
+
+    lua_pushboolean(L, co && co->phase >= 0 && co->phase < PHASE_START);
+    return 1;
+}
+
+/* hook_failed(use, message): a hook has raised whose place says on_error: continue. */
+static int hook_failed(lua_State *L)
+{
+    struct vm *vm = vm_of(L);
+    struct slice message;
+
+    message.ptr = luaL_checklstring(L, 2, &message.len);
+    hooks_report_use(vm, luaL_checkint(L, 1), message);
+    return 0;
+}
+
+/* consumers(kind): list of { consumer = { name, groups }, credential = table } */
+static int hook_consumers(lua_State *L)
+{
+    struct vm *vm = vm_of(L);
+    const char *kind = luaL_checkstring(L, 1);
+
+    lua_newtable(L);
+    if (vm->snapshot)
+        plugin_push_credentials(L, vm->snapshot, slice_from(kind));
+    return 1;
+}
+
+/* subfolders(folder): their names. */
+static int hook_subfolders(lua_State *L)
+{
+    DIR *dir = opendir(luaL_checkstring(L, 1));
+    int n = 0;
+
+    lua_newtable(L);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_LNK &&
+                                        entry->d_type != DT_UNKNOWN))
+            continue;
+        lua_pushstring(L, entry->d_name);
+        lua_rawseti(L, -2, ++n);
+    }
+    if (dir)
+        closedir(dir);
+    return 1;
+}
+
+/* open_metatable(table): of what stands for a value from ${}: { text = "..." }. */
+static int hook_open_metatable(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, PLUGIN_OPEN);
+    return 0;
+}
+
+const struct call call_hook[] = {
+    {"wait_mark", hook_wait_mark},
+    {"in_request", hook_in_request},
+    {"hook_failed", hook_failed},
+    {"subfolders", hook_subfolders},
+    {"open_metatable", hook_open_metatable},
+    {"consumers", hook_consumers},
+    {NULL, NULL},
+};

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Coroutines. A co whose function has returned is put on the idle list with its Lua thread and taken again; one that
+ * ended in an error is dropped, since LuaJIT can't use such a thread again.
+ *
+ * A wait yields one value, the address of co_wait_mark. It is how a yield of ours is told from a plugin's own: the wrappers
+ * of coroutine.resume and wrap (coroutine.lua) pass it on outwards until it arrives here. */
+
+#include "script/co.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "gate/gateway.h"
+
+#define IDLE_MAX 1024 /* coroutines kept for later */
+
+const char co_wait_mark[] = "waits";
+
+static void on_deadline(struct timer *timer);
+
+static struct co *co_make(struct vm *vm)
+{
+    struct co *co = calloc(1, sizeof(*co));
+
+    REQUIRE(co != NULL);
+    co->vm = vm;
+    co->thread = lua_newthread(vm->L);
+    co->ref = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    timer_init(&co->deadline, vm->gateway->loop, on_deadline);
+    list_init(&co->link);
+    list_init(&co->sibling);
+    list_init(&co->children);
+    return co;
+}
+
+struct co *co_new(struct vm *vm, struct exchange *x, co_end_fn on_end, void *owner)
+{
+    struct list *link = list_pop(&vm->idle);
+    struct co *co;
+
+    if (LIKELY(link != NULL)) {
+        co = container_of(link, struct co, link);
+        vm->nidle--;
+    } else {
+        co = co_make(vm);
+    }
+    co->exchange = x;
+    co->on_end = on_end;
+    co->owner = owner;
+    co->use = co->phase = -1;
+    co->nready = -1;
+    co->step = 0;
+    co->is_cancelled = false;
+    co->deadline_ms = 0;
+    return co;
+}
+
+static void co_release(void *co)
+{
+    free(co);
+}
+
+void co_drop(struct co *co)
+{
+    struct vm *vm = co->vm;
+
+    if (co->cancel) {
+        co_cancel_fn cancel = co->cancel;
+        co->cancel = NULL;
+        vm->nwaiting--;
+        cancel(co, co->wait);
+    }
+    list_remove(&co->link);
+    list_remove(&co->sibling);
+    co_cancel_scope(&co->children);
+    timer_deinit(&co->deadline);
+    luaL_unref(vm->L, LUA_REGISTRYINDEX, co->ref);
+    loop_free_later(vm->gateway->loop, co, co_release); /* its timer may be on the stack */
+}
+
+static void drop_list(struct list *head)
+{
+    struct list *link;
+
+    while ((link = list_first(head)))
+        co_drop(container_of(link, struct co, link));
+}
+
+void co_drop_all(struct vm *vm)
+{
+    drop_list(&vm->waiting);
+    drop_list(&vm->ready);
+    drop_list(&vm->idle);
+    vm->nidle = 0;
+}
+
+static void co_recycle(struct co *co)
+{
+    struct vm *vm = co->vm;
+
+    if (vm->nidle >= IDLE_MAX) {
+        co_drop(co);
+        return;
+    }
+    lua_settop(co->thread, 0);
+    list_push(&vm->idle, &co->link);
+    vm->nidle++;
+}
+
+/* The text of an error value. Calls no metamethod, since that would run Lua again. */
+static const char *error_text(lua_State *T)
+{
+    if (lua_isstring(T, -1))
+        return lua_tostring(T, -1);
+    if (lua_istable(T, -1)) {
+        lua_pushliteral(T, "message");
+        lua_rawget(T, -2);
+        if (lua_isstring(T, -1))
+            return lua_tostring(T, -1);
+        lua_pop(T, 1);
+    }
+    lua_pushfstring(T, "(the error is a %s)", luaL_typename(T, -1));
+    return lua_tostring(T, -1);
+}
+
+static void co_failed(struct co *co, enum co_end end, bool out_of_memory)
+{
+    struct vm *vm = co->vm;
+    lua_State *L = vm->L;
+
+    lua_checkstack(co->thread, 4);
+    luaL_traceback(L, co->thread, error_text(co->thread), 0);
+    co->on_end(co, L, end, 1);
+    lua_pop(L, 1);
+    co_drop(co);
+    if (out_of_memory)
+        vm_collect(vm); /* what it held is garbage only now */
+}
+
+static bool co_is_waiting(const struct co *co)
+{
+    return co->cancel || co->nready >= 0;
+}
+
+/* Runs it and sees what came out. */
+static bool co_resume(struct co *co, int nargs)
+{
+    struct vm *vm = co->vm;
+    lua_State *T = co->thread;
+
+    vm->current = co;
+    vm->cell.use = co->use;
+    vm->cell.phase = co->phase;
+    co->is_running = true;
+    vm_enter(vm);
+    int rc = lua_resume(T, nargs);
+    vm_leave(vm);
+    co->is_running = false;
+    co->use = vm->cell.use;
+    vm->current = NULL;
+
+    bool stopped = vm->was_stopped || rc == LUA_ERRMEM;
+    vm->was_stopped = false;
+    if (LIKELY(rc == 0)) {
+        co->on_end(co, T, CO_RETURNED, lua_gettop(T));
+        if (!list_is_empty(&co->children))
+            co_cancel_scope(&co->children);
+        list_remove(&co->sibling);
+        co_recycle(co);
+        return false;
+    }
+    if (rc == LUA_YIELD) {
+        if (LIKELY(lua_touserdata(T, -1) == co_wait_mark && co_is_waiting(co))) {
+            lua_settop(T, 0);
+            return true;
+        }
+        lua_pushliteral(T, "coroutine.yield was called outside of a coroutine of your own");
+    }
+    co_failed(co, stopped ? CO_STOPPED : CO_RAISED, rc == LUA_ERRMEM);
+    return false;
+}
+
+bool co_run(struct co *co, int nargs)
+{
+    return co_resume(co, nargs);
+}
+
+static void make_ready(struct co *co, int n)
+{
+    struct vm *vm = co->vm;
+
+    co->nready = n;
+    list_remove(&co->link);
+    list_append(&vm->ready, &co->link);
+    loop_later(vm->gateway->loop, &vm->run_ready);
+}
+
+void co_run_later(struct co *co, int nargs)
+{
+    make_ready(co, nargs);
+}
+
+/* One batch a turn: a task that makes a task, and so on, does not hold the loop up. */
+void co_run_ready(struct vm *vm)
+{
+    struct list batch, *link;
+
+    list_init(&batch);
+    list_splice(&batch, &vm->ready);
+    while ((link = list_pop(&batch))) {
+        struct co *co = container_of(link, struct co, link);
+        int n = co->nready;
+        co->nready = -1;
+        co_resume(co, n);
+    }
+    if (!list_is_empty(&vm->ready)) {
+        later_cancel(&vm->run_ready);
+        timer_set(&vm->next_turn, 0);
+    }
+}
+
+struct co *co_current(lua_State *L)
+{
+    struct co *co = vm_of(L)->current;
+
+    if (UNLIKELY(!co))
+        luaL_error(L, "can't wait here: this code is not run by a hook or a task");
+    if (UNLIKELY(!lua_isyieldable(L)))
+        luaL_error(L, "can't wait here: between the hook and this place stands a function that can't be left "
+                      "(require, a callback of string.gsub or table.sort)");
+    return co;
+}
+
+int co_push_error(lua_State *L, int err)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, err_word(err));
+    return 2;
+}
+
+static uint64_t time_left(const struct co *co)
+{
+    uint64_t now = clock_ms();
+
+    return co->deadline_ms > now ? co->deadline_ms - now : 0;
+}
+
+/* True: it may not wait any more, *err says why. Else *ms is how long at most (0: without end), and *sleeps is false
+ * when the coroutine's own deadline comes first. */
+static bool may_not_wait(const struct co *co, uint64_t *ms, bool *sleeps, int *err)
+{
+    if (UNLIKELY(co->is_cancelled)) {
+        *err = ERR_CANCELLED;
+        return true;
+    }
+    if (co->deadline_ms) {
+        uint64_t left = time_left(co);
+        if (left == 0) {
+            *err = ERR_TIMEOUT;
+            return true;
+        }
+        if ((*ms == 0 && !*sleeps) || left < *ms) {
+            *ms = left;
+            *sleeps = false;
+        }
+    }
+    return false;
+}
+
+static int wait_for(lua_State *L, struct co *co, co_cancel_fn cancel, void *wait, uint64_t ms, bool sleeps)
+{
+    struct vm *vm = co->vm;
+    int err;
+
+    if (may_not_wait(co, &ms, &sleeps, &err)) {
+        cancel(co, wait);
+        return co_push_error(L, err);
+    }
+    co->cancel = cancel;
+    co->wait = wait;
+    co->sleeps = sleeps;
+    list_append(&vm->waiting, &co->link);
+    vm->nwaiting++;
+    if (ms || sleeps)
+        timer_set(&co->deadline, ms);
+    lua_pushlightuserdata(L, (void *)co_wait_mark);
+    return lua_yield(L, 1);
+}
+
+int co_wait(lua_State *L, struct co *co, co_cancel_fn cancel, void *wait, uint64_t timeout_ms)
+{
+    return wait_for(L, co, cancel, wait, timeout_ms, false);
+}
+
+static void nothing_begun(struct co *co UNUSED, void *wait UNUSED)
+{
+}
+
+int co_sleep(lua_State *L, struct co *co, uint64_t ms)
+{
+    return wait_for(L, co, nothing_begun, NULL, ms, true);
+}
+
+/* It is no longer waiting. */
+static void end_wait(struct co *co)
+{
+    co->cancel = NULL;
+    co->wait = NULL;
+    timer_stop(&co->deadline);
+    list_remove(&co->link);
+    co->vm->nwaiting--;
+}
+
+void co_wake(struct co *co, int nresults)
+{
+    REQUIRE(co->cancel && co->vm->depth == 0);
+    end_wait(co);
+    co_resume(co, nresults);
+}
+
+void co_wake_later(struct co *co, int nresults)
+{
+    REQUIRE(co->cancel);
+    end_wait(co);
+    make_ready(co, nresults);
+}
+
+static void undo_wait(struct co *co)
+{
+    co_cancel_fn cancel = co->cancel;
+    void *wait = co->wait;
+
+    end_wait(co);
+    cancel(co, wait);
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct co *co = container_of(timer, struct co, deadline);
+
+    if (co->sleeps) {
+        end_wait(co);
+        lua_pushboolean(co->thread, 1);
+        co_resume(co, 1);
+        return;
+    }
+    undo_wait(co);
+    co_resume(co, co_push_error(co->thread, ERR_TIMEOUT));
+}
+
+static void cancel_later(struct co *co)
+{
+    co->is_cancelled = true;
+    co_cancel_scope(&co->children);
+    if (co->cancel) {
+        undo_wait(co);
+        make_ready(co, co_push_error(co->thread, ERR_CANCELLED));
+    }
+}
+
+void co_cancel(struct co *co)
+{
+    if (co->vm->depth > 0) {
+        cancel_later(co);
+        return;
+    }
+    co->is_cancelled = true;
+    co_cancel_scope(&co->children);
+    if (co->cancel) {
+        undo_wait(co);
+        co_resume(co, co_push_error(co->thread, ERR_CANCELLED));
+    }
+}
+
+void co_cancel_scope(struct list *scope)
+{
+    struct list *link;
+
+    while ((link = list_pop(scope)))
+        cancel_later(container_of(link, struct co, sibling));
+}

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Runs the hooks of a phase: at most two chains (the route's with the global plugins in it, then the consumer's; the
+ * other way round where a response is unwrapped), each one Lua function in one coroutine.
+ *
+ * A hook that does not wait leaves no trace: no allocation, no list. When one waits, or spawns a task, the exchange gets
+ * a struct script in its arena. */
+
+#include "script/hooks.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "gate/exchange.h"
+#include "gate/gateway.h"
+#include "gate/snapshot.h"
+#include "script/plugin.h"
+
+#define RETIRE_LOOK_MS 50
+#define RETIRE_MS 30000 /* what detached tasks may take after their plan has gone */
+
+struct hooks {
+    struct phase_host base;
+    /* owned */
+    struct vm *vm;
+    struct snapshot *snapshot; /* one reference */
+    int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
+    int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
+    struct timer look;         /* has the last detached task ended? */
+    struct later retire, at_end;
+    /* borrowed */
+    void (*on_retired)(void *arg, struct vm *vm);
+    void *arg;
+    /* state */
+    enum phase_result result;  /* of the chain that has run last */
+    uint64_t retire_by_ms;
+};
+
+/* What an exchange has when one of its hooks waits or has made a task. In its arena. */
+struct script {
+    struct co *co;     /* the hook that waits, or NULL */
+    struct list tasks; /* the scope of what its hooks have spawned */
+};
+
+static struct script *script_of(struct exchange *x)
+{
+    struct script *s = x->script;
+
+    if (!s) {
+        s = arena_alloc(x->arena, sizeof(*s));
+        s->co = NULL;
+        list_init(&s->tasks);
+        x->script = s;
+    }
+    return s;
+}
+
+struct list *hooks_scope(struct exchange *x)
+{
+    return &script_of(x)->tasks;
+}
+
+/* --- failures ------------------------------------------------------------------------------------------------------ */
+
+static struct slice plugin_of(const struct vm *vm, int use)
+{
+    if (!vm->snapshot || use < 0 || (uint32_t)use >= vm->snapshot->nuses)
+        return SLICE("-");
+    return vm->snapshot->uses[use]->name;
+}
+
+void hooks_where(struct vm *vm, struct slice *plugin, const char **phase)
+{
+    int phase_now = *(volatile int32_t *)&vm->cell.phase;
+
+    *plugin = plugin_of(vm, *(volatile int32_t *)&vm->cell.use);
+    *phase = phase_now < 0 ? "-" : phase_name((enum phase)phase_now);
+}
+
+static void count_failure(struct vm *vm, struct slice plugin, const char *hook, struct slice route)
+{
+    static const char *const labels[] = {"plugin", "hook", "route"};
+    struct metric_family *f = metric_family("demilune_plugin_errors_total", "Hooks and tasks of plugins that failed.",
+                                            METRIC_COUNTER, labels, COUNT_OF(labels), NULL, 0);
+
+    if (!f || !vm->gateway)
+        return;
+    struct slice values[] = {plugin, slice_from(hook), route};
+    metric_inc(metric_series(f, values), vm->gateway->writer);
+}
+
+static void report(struct vm *vm, struct exchange *x, int use, int phase, bool cancelled, struct slice message)
+{
+    struct slice plugin = plugin_of(vm, use);
+    struct slice route = x && x->route ? x->route->name : SLICE("-");
+    struct slice first = SLICE_NONE, rest = message;
+    const char *hook = phase < 0 ? "-" : phase_name((enum phase)phase);
+
+    slice_split(&rest, '\n', &first);
+    if (cancelled) { /* what a hook makes of a wait that was cut off is of interest to its author alone */
+        LOG_DEBUG("hook.cancelled", "a hook failed after it was cancelled", LOG_S("plugin", plugin),
+                  LOG_C("hook", hook), LOG_S("error", first));
+        return;
+    }
+    count_failure(vm, plugin, hook, route);
+    LOG_ERROR("hook.failed", "a plugin's hook failed", LOG_S("plugin", plugin), LOG_S("route", route),
+              LOG_C("hook", hook), LOG_S("error", first), LOG_S("traceback", rest.ptr ? rest : SLICE("")),
+              LOG_S("exchange", x ? exchange_id(x) : SLICE("-")));
+}
+
+void hooks_report(const struct co *co, struct slice message)
+{
+    report(co->vm, co->exchange, co->use, co->phase, co->is_cancelled, message);
+}
+
+void hooks_report_use(struct vm *vm, int use, struct slice message)
+{
+    const struct co *co = vm->current;
+
+    report(vm, co ? co->exchange : NULL, use, vm->cell.phase, co && co->is_cancelled, message);
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------- */
+
+static struct hooks *hooks_of(struct phase_host *host)
+{
+    return container_of(host, struct hooks, base);
+}
+
+/* The chain that runs first (step 0) or second, or NULL. */
+static const struct chain *chain_at(const struct hooks *h, const struct exchange *x, enum phase p, int step)
+{
+    const struct chain *main = x->route ? &x->route->chain : &h->snapshot->global;
+    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
+
+    if (p == PHASE_REWRITE)
+        return step == 0 ? &h->snapshot->global : NULL;
+    if (step == (unwraps ? 1 : 0))
+        return main;
+    return x->consumer ? &x->consumer->chain : NULL;
+}
+
+/* The first chain has settled it. */
+static bool is_settled(const struct exchange *x, enum phase p)
+{
+    switch (p) {
+    case PHASE_LOG:
+    case PHASE_RESPONSE: return false;
+    case PHASE_BODY: return x->chunk_replaced && x->chunk_out.len == 0 && !x->chunk_is_last;
+    case PHASE_ATTEMPT: return x->reply_fresh || x->attempt->retry;
+    default: return x->reply_fresh;
+    }
+}
+
+static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults);
+
+static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int step)
+{
+    struct co *co = co_new(h->vm, x, hook_ended, h);
+
+    co->phase = p;
+    co->step = step;
+    if (UNLIKELY(p == PHASE_LOG)) {
+        uint32_t ms = x->route ? x->route->log_timeout_ms : h->snapshot->log_timeout_ms;
+        co->deadline_ms = ms ? clock_ms() + ms : 0;
+    } else {
+        co->is_cancelled = x->is_cancelled;
+    }
+    return co;
+}
+
+static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
+{
+    for (; step < 2; step++) {
+        const struct chain *chain = chain_at(h, x, p, step);
+        if (!chain || !(chain->hooks & PHASE_BIT(p)))
+            continue;
+        if (step > 0 && is_settled(x, p))
+            break;
+        struct co *co = new_co(h, x, p, step);
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
+        lua_pushnumber(co->thread, x->handle);
+        if (co_run(co, 1)) {
+            script_of(x)->co = co;
+            return PHASE_WAITS;
+        }
+        if (h->result == PHASE_FAILED)
+            return PHASE_FAILED;
+    }
+    return PHASE_DONE;
+}
+
+static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults UNUSED)
+{
+    struct hooks *h = co->owner;
+    struct exchange *x = co->exchange;
+    struct script *s = x->script;
+    enum phase_result result = PHASE_DONE;
+
+    if (UNLIKELY(end != CO_RETURNED)) {
+        struct slice message;
+        message.ptr = lua_tolstring(L, -1, &message.len);
+        hooks_report(co, message);
+        result = PHASE_FAILED;
+    }
+    if (LIKELY(!s || s->co != co)) {
+        h->result = result; /* run_from looks at it as soon as co_run returns */
+        return;
+    }
+    s->co = NULL;
+    if (result == PHASE_DONE)
+        result = run_from(h, x, (enum phase)co->phase, co->step + 1);
+    if (result != PHASE_WAITS)
+        exchange_phase_done(x, result);
+}
+
+static enum phase_result host_run(struct phase_host *host, struct exchange *x, enum phase p)
+{
+    return run_from(hooks_of(host), x, p, 0);
+}
+
+static void host_cancel(struct phase_host *host UNUSED, struct exchange *x)
+{
+    struct script *s = x->script;
+
+    if (!s)
+        return;
+    co_cancel_scope(&s->tasks);
+    if (s->co)
+        co_cancel(s->co);
+}
+
+static void clear_slot(lua_State *L, int ref, uint32_t slot)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    lua_pushnil(L);
+    lua_rawseti(L, -2, (int)slot + 1);
+    lua_pop(L, 1);
+}
+
+static void host_forget(struct phase_host *host, struct exchange *x)
+{
+    struct hooks *h = hooks_of(host);
+    struct script *s = x->script;
+
+    if (s)
+        co_cancel_scope(&s->tasks);
+    for (int side = SIDE_REQUEST; side <= SIDE_RESPONSE; side++) {
+        flow_fn tell = x->flows[side].on_ready; /* a detached task still reads */
+        x->flows[side].on_ready = NULL;
+        if (tell)
+            tell(x->flows[side].arg, ERR_GONE);
+    }
+    if (!x->keeps_context)
+        return;
+    clear_slot(h->vm->L, h->contexts, x->slot->index);
+    clear_slot(h->vm->L, h->chunks, x->slot->index);
+}
+
+/* --- start and stop ------------------------------------------------------------------------------------------------ */
+
+static void background_ended(struct co *co, lua_State *L, enum co_end end, int nresults UNUSED)
+{
+    struct slice message;
+
+    if (end == CO_RETURNED)
+        return;
+    message.ptr = lua_tolstring(L, -1, &message.len);
+    hooks_report(co, message);
+}
+
+/* plugin.lua gives the hook and its two arguments. */
+static void run_background(struct hooks *h, const struct plugin_use *use, enum phase p)
+{
+    lua_State *L = h->vm->L;
+
+    vm_push_function(h->vm, "demilune.plugin", "background");
+    lua_pushstring(L, phase_name(p));
+    lua_pushnumber(L, use->index);
+    if (vm_call(h->vm, 2, 3) < 0) {
+        lua_pop(L, 1);
+        return;
+    }
+    struct co *co = co_new(h->vm, NULL, background_ended, h);
+    co->use = (int32_t)use->index;
+    co->phase = p;
+    lua_xmove(L, co->thread, 3);
+    co_run(co, 2);
+}
+
+static void run_all(struct hooks *h, enum phase p)
+{
+    for (uint32_t i = 0; i < h->snapshot->nuses; i++) {
+        if (h->snapshot->uses[i]->hooks & PHASE_BIT(p))
+            run_background(h, h->snapshot->uses[i], p);
+    }
+}
+
+void hooks_start(struct phase_host *host)
+{
+    run_all(hooks_of(host), PHASE_START);
+}
+
+void hooks_stop(struct phase_host *host)
+{
+    struct hooks *h = hooks_of(host);
+
+    co_cancel_scope(&h->vm->tasks);
+    run_all(h, PHASE_STOP);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------- */
+
+static void hooks_end(struct hooks *h)
+{
+    struct vm *vm = h->vm;
+
+    later_cancel(&h->retire);
+    later_cancel(&h->at_end);
+    timer_deinit(&h->look);
+    vm->snapshot = NULL;
+    vm_leave_this_thread(vm);
+    snapshot_unref(h->snapshot);
+    if (h->on_retired)
+        h->on_retired(h->arg, vm);
+    else
+        vm_free(vm);
+    free(h->functions);
+    free(h);
+}
+
+/* Detached tasks may go on for a while; the VM ends after the last. */
+static void hooks_retire(struct hooks *h)
+{
+    bool quiet = list_is_empty(&h->vm->waiting) && list_is_empty(&h->vm->ready);
+
+    if (quiet || clock_ms() >= h->retire_by_ms)
+        hooks_end(h);
+    else
+        timer_set(&h->look, RETIRE_LOOK_MS);
+}
+
+static void on_retire(struct later *later)
+{
+    hooks_retire(container_of(later, struct hooks, retire));
+}
+
+static void on_look(struct timer *timer)
+{
+    hooks_retire(container_of(timer, struct hooks, look));
+}
+
+static void on_loop_end(struct later *later)
+{
+    hooks_end(container_of(later, struct hooks, at_end));
+}
+
+/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used is
+ * freed at once. */
+static void host_free(struct phase_host *host)
+{
+    struct hooks *h = hooks_of(host);
+
+    if (!h->vm->gateway) {
+        snapshot_unref(h->snapshot);
+        vm_free(h->vm);
+        free(h->functions);
+        free(h);
+        return;
+    }
+    struct loop *l = h->vm->gateway->loop;
+    co_cancel_scope(&h->vm->tasks);
+    h->retire_by_ms = clock_ms() + RETIRE_MS;
+    timer_init(&h->look, l, on_look);
+    later_init(&h->retire, on_retire);
+    later_init(&h->at_end, on_loop_end);
+    loop_at_end(l, &h->at_end);
+    loop_later(l, &h->retire);
+}
+
+static const struct phase_host_ops host_ops = {
+    .run = host_run,
+    .cancel = host_cancel,
+    .forget = host_forget,
+    .free = host_free,
+};
+
+/* --- making -------------------------------------------------------------------------------------------------------- */
+
+/* Names that templates of a use may mention: those of the route's first path. That the others have them too was
+ * checked when the snapshot was built. */
+static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use, size_t *n)
+{
+    *n = 0;
+    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
+        const struct route *r = s->routes[i];
+        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
+            continue;
+        *n = r->npaths ? r->paths[0].nparams : 0;
+        return *n ? r->paths[0].params : NULL;
+    }
+    return NULL;
+}
+
+static void make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
+{
+    lua_State *L = h->vm->L;
+    int top = lua_gettop(L);
+    size_t nparams;
+    const struct slice *params = params_of(h->snapshot, use, &nparams);
+
+    vm_push_function(h->vm, "demilune.plugin", "make");
+    plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
+    lua_pushboolean(L, use->continues_on_error);
+    if (vm_call(h->vm, 6, 1) < 0)
+        fault_at(faults, use->place, use->path, "%s", lua_tostring(L, -1));
+    else
+        plugin_add_faults(L, use, faults);
+    lua_settop(L, top);
+}
+
+/* The uses of a chain that have a hook of p, in the order in which they run. */
+static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
+{
+    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
+    int n = 0;
+
+    lua_createtable(L, (int)chain->n, 0);
+    for (uint32_t i = 0; i < chain->n; i++) {
+        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
+        if (!(use->hooks & PHASE_BIT(p)))
+            continue;
+        lua_pushnumber(L, use->index);
+        lua_rawseti(L, -2, ++n);
+    }
+}
+
+static bool make_function(struct hooks *h, const struct chain *chain, enum phase p, struct faults *faults)
+{
+    lua_State *L = h->vm->L;
+
+    vm_push_function(h->vm, "demilune.plugin", "chain");
+    lua_pushstring(L, phase_name(p));
+    push_uses(L, chain, p);
+    if (vm_call(h->vm, 2, 1) < 0) {
+        fault_plain(faults, "%s", lua_tostring(L, -1));
+        lua_pop(L, 1);
+        return false;
+    }
+    h->functions[chain->index * PHASE_COUNT + p] = luaL_ref(L, LUA_REGISTRYINDEX);
+    return true;
+}
+
+static bool make_functions(struct hooks *h, struct faults *faults)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; i < h->snapshot->nchains; i++) {
+        const struct chain *chain = h->snapshot->chains[i];
+        for (int p = 0; p < PHASE_START; p++) {
+            if (chain->hooks & PHASE_BIT(p))
+                ok = make_function(h, chain, (enum phase)p, faults) && ok;
+        }
+    }
+    return ok;
+}
+
+static int ref_of(struct vm *vm, const char *module, const char *table)
+{
+    lua_State *L = vm->L;
+
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    lua_getfield(L, -1, module);
+    lua_getfield(L, -1, table);
+    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 3);
+    return ref;
+}
+
+struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
+                             void (*on_retired)(void *arg, struct vm *vm), void *arg)
+{
+    struct hooks *h = calloc(1, sizeof(*h));
+    size_t nfunctions = (size_t)snapshot->nchains * PHASE_COUNT, before = faults->nerrors;
+
+    REQUIRE(h != NULL);
+    h->base.ops = &host_ops;
+    h->vm = vm;
+    h->snapshot = snapshot_ref(snapshot);
+    h->on_retired = on_retired;
+    h->arg = arg;
+    h->functions = malloc((nfunctions + 1) * sizeof(h->functions[0]));
+    REQUIRE(h->functions != NULL);
+    for (size_t i = 0; i < nfunctions; i++)
+        h->functions[i] = LUA_NOREF;
+    h->contexts = ref_of(vm, "demilune.exchange", "contexts");
+    h->chunks = ref_of(vm, "demilune.exchange", "chunks");
+    vm->snapshot = h->snapshot;
+    for (uint32_t i = 0; i < snapshot->nuses; i++)
+        make_instance(h, snapshot->uses[i], faults);
+    if (faults->nerrors > before || !make_functions(h, faults)) {
+        vm->snapshot = NULL;
+        snapshot_unref(h->snapshot);
+        free(h->functions);
+        free(h);
+        return NULL;
+    }
+    return &h->base;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The gate's hook table filled in with Lua: a phase's chain is one Lua function (lua/demilune/plugin.lua makes it), run
+ * in a recycled coroutine.
+ *
+ *   builder:  vm_new -> hooks_new (loads the plugins, calls their new)        -> handed to the worker
+ *   worker:   vm_use_on_this_thread -> plan_new(.., host) -> hooks_start -> ... exchanges ... -> hooks_stop
+ *   the plan's end: host->ops->free -> when the last detached task has ended: on_retired(vm) -> vm_free, on any thread */
+
+#ifndef DML_SCRIPT_HOOKS_H
+#define DML_SCRIPT_HOOKS_H
+
+#include "gate/phase.h"
+#include "script/co.h"
+#include "script/vm.h"
+
+struct faults;
+struct snapshot;
+
+/* Makes an instance of every plugin use of the snapshot in this VM. Faults are added (a plugin's `new` that raises);
+ * then NULL, and the VM is still the caller's. Else the host takes the VM over, and a reference of the snapshot. Building
+ * thread. on_retired (may be NULL: vm_free) is called on the worker's thread at the very end. */
+struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
+                             void (*on_retired)(void *arg, struct vm *vm), void *arg);
+
+/* Runs the start hooks. Worker's thread, after vm_use_on_this_thread. */
+void hooks_start(struct phase_host *host);
+
+/* Runs the stop hooks and cancels the background tasks. */
+void hooks_stop(struct phase_host *host);
+
+/* --- inside the script floor --------------------------------------------------------------------------------------- */
+
+/* The tasks that are cancelled when the exchange ends. */
+struct list *hooks_scope(struct exchange *x);
+
+/* A hook or task of the plugin co->use has failed: logs and counts. */
+void hooks_report(const struct co *co, struct slice message);
+
+/* The same from inside: a hook whose place says on_error: continue, a task that goes on. */
+void hooks_report_use(struct vm *vm, int use, struct slice message);
+
+/* Whose code runs now: for the watchdog's last words. Any thread, while Lua of this VM runs. */
+void hooks_where(struct vm *vm, struct slice *plugin, const char **phase);
+
+#endif

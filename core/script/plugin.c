@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The C half of plugins: configuration values become Lua values, and what Lua finds wrong with them becomes faults that
+ * point at their place in the file. */
+
+#include "script/plugin.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "gate/conf.h"
+#include "gate/snapshot.h"
+#include "script/hooks.h"
+
+struct checker {
+    struct plugin_host base;
+    struct vm *vm;
+};
+
+/* --- configuration -> Lua ------------------------------------------------------------------------------------------ */
+
+static void push_map(lua_State *L, const struct conf *conf)
+{
+    lua_createtable(L, 0, (int)conf->n);
+    for (size_t i = 0; i < conf->n; i++) {
+        lua_pushlstring(L, conf->pairs[i].key.ptr, conf->pairs[i].key.len);
+        plugin_push_conf(L, conf->pairs[i].value);
+        lua_rawset(L, -3);
+    }
+}
+
+static void push_list(lua_State *L, const struct conf *conf)
+{
+    lua_createtable(L, (int)conf->n, 0);
+    for (size_t i = 0; i < conf->n; i++) {
+        plugin_push_conf(L, conf->items[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+static void push_open(lua_State *L, const struct conf *conf)
+{
+    lua_createtable(L, 0, 1);
+    lua_pushlstring(L, conf->text.ptr, conf->text.len);
+    lua_setfield(L, -2, "text");
+    lua_getfield(L, LUA_REGISTRYINDEX, PLUGIN_OPEN);
+    lua_setmetatable(L, -2);
+}
+
+void plugin_push_conf(lua_State *L, const struct conf *conf)
+{
+    luaL_checkstack(L, 6, "the configuration is nested too deeply");
+    if (conf->is_open) {
+        push_open(L, conf);
+        return;
+    }
+    switch (conf->type) {
+    case CONF_NULL: lua_pushnil(L); break;
+    case CONF_BOOL: lua_pushboolean(L, conf->boolean); break;
+    case CONF_INT:
+    case CONF_NUMBER: lua_pushnumber(L, conf->number); break;
+    case CONF_STRING: lua_pushlstring(L, conf->text.ptr, conf->text.len); break;
+    case CONF_LIST: push_list(L, conf); break;
+    case CONF_MAP: push_map(L, conf); break;
+    }
+}
+
+static void push_slice(lua_State *L, struct slice s)
+{
+    if (s.ptr)
+        lua_pushlstring(L, s.ptr, s.len);
+    else
+        lua_pushnil(L);
+}
+
+static void push_consumer(lua_State *L, const struct consumer *c)
+{
+    lua_createtable(L, 0, 2);
+    push_slice(L, c->name);
+    lua_setfield(L, -2, "name");
+    lua_createtable(L, (int)c->ngroups, 0);
+    for (uint32_t i = 0; i < c->ngroups; i++) {
+        push_slice(L, c->groups[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "groups");
+}
+
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind)
+{
+    int n = 0;
+
+    for (uint32_t i = 0; i < s->nconsumers; i++) {
+        const struct consumer *c = s->consumers[i];
+        const struct conf *list = c->credentials ? conf_get(c->credentials, kind) : NULL;
+        if (!list || list->type != CONF_LIST || list->n == 0)
+            continue;
+        push_consumer(L, c);
+        for (size_t k = 0; k < list->n; k++) {
+            lua_createtable(L, 0, 2);
+            lua_pushvalue(L, -2);
+            lua_setfield(L, -2, "consumer");
+            plugin_push_conf(L, list->items[k]);
+            lua_setfield(L, -2, "credential");
+            lua_rawseti(L, -3, ++n);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* --- faults -------------------------------------------------------------------------------------------------------- */
+
+/* Follows "a.b[1]" (indices from 0) as far as the tree goes. *map and *key: the pair that it led through last. */
+static const struct conf *follow(const struct conf *at, struct slice path, const struct conf **map, struct slice *key)
+{
+    *map = NULL;
+    while (at && path.len) {
+        size_t n = 0;
+        const struct conf *next = NULL;
+        if (path.ptr[0] == '[') {
+            size_t index = strtoul(path.ptr + 1, NULL, 10);
+            ssize_t close = slice_find_char(path, ']');
+            n = close < 0 ? path.len : (size_t)close + 1;
+            next = at->type == CONF_LIST && index < at->n ? at->items[index] : NULL;
+        } else {
+            while (n < path.len && path.ptr[n] != '.' && path.ptr[n] != '[')
+                n++;
+            next = conf_get(at, slice_of(path.ptr, n));
+            if (next) {
+                *map = at;
+                *key = slice_of(path.ptr, n);
+            }
+        }
+        if (!next)
+            return at;
+        at = next;
+        path = slice_from_index(path, n);
+        if (path.len && path.ptr[0] == '.')
+            path = slice_from_index(path, 1);
+    }
+    return at;
+}
+
+static struct slice field_text(lua_State *L, int table, const char *name)
+{
+    struct slice s = SLICE_NONE;
+
+    lua_getfield(L, table, name);
+    if (lua_isstring(L, -1))
+        s.ptr = lua_tolstring(L, -1, &s.len);
+    lua_pop(L, 1); /* the table keeps it */
+    return s;
+}
+
+static struct slice join_path(struct faults *faults, struct slice place, struct slice path)
+{
+    if (!path.len)
+        return place;
+    return arena_printf(faults->arena, "%.*s.config%s%.*s", SLICE_ARG(place), path.ptr[0] == '[' ? "" : ".",
+                        SLICE_ARG(path));
+}
+
+/* One { text = path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
+static void add_fault(lua_State *L, const struct plugin_use *use, struct faults *faults)
+{
+    int table = lua_gettop(L);
+    struct slice path = field_text(L, table, "text"), message = field_text(L, table, "message");
+    struct slice text = arena_dup(faults->arena, message.ptr ? message : SLICE("is wrong")), key;
+    const struct conf *map, *at = use->place;
+
+    lua_getfield(L, table, "of_name");
+    bool of_name = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    if (of_name) {
+        const struct conf *name = conf_get(use->place, SLICE("name"));
+        fault_at(faults, name ? name : at, use->path, "%.*s", SLICE_ARG(text));
+        return;
+    }
+    struct slice full = join_path(faults, use->path, path);
+    if (use->config && path.ptr) {
+        at = follow(use->config, path, &map, &key);
+        if (map && slice_starts(text, SLICE("unknown key"))) {
+            fault_at_key(faults, map, key, full, "%.*s", SLICE_ARG(text));
+            return;
+        }
+    }
+    fault_at(faults, at, full, "%.*s", SLICE_ARG(text));
+}
+
+void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults)
+{
+    int list = lua_gettop(L);
+
+    for (int i = 1; lua_istable(L, list); i++) {
+        lua_rawgeti(L, list, i);
+        bool more = lua_istable(L, -1);
+        if (more)
+            add_fault(L, use, faults);
+        lua_pop(L, 1);
+        if (!more)
+            break;
+    }
+}
+
+/* --- checking ------------------------------------------------------------------------------------------------------ */
+
+static bool is_of_route(const struct plugin_use *use)
+{
+    return slice_starts(use->scope, SLICE("route:"));
+}
+
+/* Which path parameters templates may name: nil, any, for what belongs to no route. */
+static void push_params(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams)
+{
+    if (!is_of_route(use)) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_createtable(L, (int)nparams, 0);
+    for (size_t i = 0; i < nparams; i++) {
+        push_slice(L, params[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+static void push_place(lua_State *L, const struct plugin_use *use, double version)
+{
+    lua_createtable(L, 0, 3);
+    push_slice(L, use->scope);
+    lua_setfield(L, -2, "scope");
+    if (is_of_route(use)) {
+        push_slice(L, slice_from_index(use->scope, 6));
+        lua_setfield(L, -2, "route");
+    }
+    lua_pushnumber(L, version);
+    lua_setfield(L, -2, "version");
+}
+
+void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
+                     double version)
+{
+    lua_pushnumber(L, use->index);
+    push_slice(L, use->name);
+    if (use->config)
+        plugin_push_conf(L, use->config);
+    else
+        lua_pushnil(L);
+    push_params(L, use, params, nparams);
+    push_place(L, use, version);
+}
+
+static struct vm *vm_of_host(struct plugin_host *h)
+{
+    return container_of(h, struct checker, base)->vm;
+}
+
+static void fault_from_error(lua_State *L, const struct plugin_use *use, struct faults *faults)
+{
+    const char *message = lua_tostring(L, -1);
+
+    fault_at(faults, use->place, use->path, "%s", message ? message : "the plugin failed");
+}
+
+/* The numbers of the hooks that the list on top has. */
+static uint32_t read_hooks(lua_State *L)
+{
+    uint32_t hooks = 0;
+    int n = (int)lua_objlen(L, -1);
+
+    for (int i = 1; i <= n; i++) {
+        lua_rawgeti(L, -1, i);
+        hooks |= PHASE_BIT(lua_tointeger(L, -1));
+        lua_pop(L, 1);
+    }
+    return hooks;
+}
+
+static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params, size_t nparams,
+                       struct faults *faults)
+{
+    struct vm *vm = vm_of_host(h);
+    lua_State *L = vm->L;
+    int top = lua_gettop(L);
+    size_t before = faults->nerrors;
+
+    vm_push_function(vm, "demilune.plugin", "check");
+    plugin_push_use(L, use, scope_params, nparams, 0);
+    if (vm_call(vm, 5, 2) < 0)
+        fault_from_error(L, use, faults);
+    else if (lua_istable(L, top + 1))
+        use->hooks = (lua_settop(L, top + 1), read_hooks(L));
+    else
+        plugin_add_faults(L, use, faults);
+    lua_settop(L, top);
+    return faults->nerrors == before;
+}
+
+static bool ask(struct vm *vm, const char *question, struct slice name, struct slice other)
+{
+    lua_State *L = vm->L;
+
+    vm_push_function(vm, "demilune.plugin", question);
+    push_slice(L, name);
+    push_slice(L, other);
+    bool yes = vm_call(vm, 2, 1) == 0 && lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return yes;
+}
+
+static bool host_stands_after(struct plugin_host *h, const struct plugin_use *plugin, const struct plugin_use *other)
+{
+    return ask(vm_of_host(h), "stands_after", plugin->name, other->name);
+}
+
+static bool host_guards(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return ask(vm_of_host(h), "guards", plugin->name, SLICE_NONE);
+}
+
+static const struct plugin_host_ops checker_ops = {
+    .check = host_check,
+    .stands_after = host_stands_after,
+    .guards = host_guards,
+};
+
+struct plugin_host *plugin_host_new(struct vm *vm)
+{
+    struct checker *c = calloc(1, sizeof(*c));
+
+    REQUIRE(c != NULL);
+    c->base.ops = &checker_ops;
+    c->vm = vm;
+    return &c->base;
+}
+
+void plugin_host_free(struct plugin_host *host)
+{
+    free(container_of(host, struct checker, base));
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Plugins and the configuration: finding and loading them, checking their configs against their schemas, and the way of
+ * configuration values into Lua. lua/demilune/plugin.lua does the Lua half. */
+
+#ifndef DML_SCRIPT_PLUGIN_H
+#define DML_SCRIPT_PLUGIN_H
+
+#include "gate/phase.h"
+#include "script/vm.h"
+
+struct conf;
+struct snapshot;
+
+/* What a snapshot is checked with (snapshot_source.plugin_host). Borrows the VM, which it loads the plugins into. An
+ * instance is made of each place too, so that what a plugin's `new` refuses is a fault. */
+struct plugin_host *plugin_host_new(struct vm *vm);
+void plugin_host_free(struct plugin_host *host);
+
+/* --- inside the script floor --------------------------------------------------------------------------------------- */
+
+/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. A
+ * value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the registry:
+ * its type is the schema's to decide. */
+#define PLUGIN_OPEN "demilune.open"
+void plugin_push_conf(lua_State *L, const struct conf *conf);
+
+/* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top. */
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
+
+/* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
+ * parameters of its route. */
+void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
+                     double version);
+
+/* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
+void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);
+
+#endif

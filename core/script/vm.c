@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The Lua state: allocator with a cap, start-up, protected calls, and what stops a runaway.
+ *
+ * The cap holds only while Lua runs. So Lua meets it as an ordinary "not enough memory", while the few small things that
+ * C pushes between two runs can't fail. When it was hit, or is near, all garbage is collected as soon as C has control.
+ *
+ * Lua itself does the rest of the start-up: lua/demilune/boot.lua. */
+
+#include "script/vm.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <luajit.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "gate/gateway.h"
+#include "script/calls.h"
+#include "script/co.h"
+
+#if defined(__x86_64__)
+#define MULTIARCH "x86_64-linux-gnu"
+#elif defined(__aarch64__)
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#error "which Debian multiarch folder has this machine's Lua modules?"
+#endif
+
+#define IDLE_STEP_KIB 512 /* of garbage collection in one quiet moment */
+
+static _Thread_local struct vm_watch *this_watch;
+
+/* --- memory -------------------------------------------------------------------------------------------------------- */
+
+static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
+{
+    struct vm *vm = arg;
+
+    if (nsize == 0) {
+        free(ptr);
+        vm->memory -= osize;
+        return NULL;
+    }
+    if (nsize > osize && vm->memory_cap && vm->depth > 0 &&
+        vm->memory - osize + nsize > vm->memory_cap) {
+        vm->hit_cap = true;
+        vm->collect_at = 0; /* so that vm_leave looks */
+        return NULL;
+    }
+    void *fresh = realloc(ptr, nsize);
+    if (fresh)
+        vm->memory += nsize - osize;
+    return fresh;
+}
+
+static int collect_protected(lua_State *L)
+{
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    return 0;
+}
+
+/* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time.
+ * The collector's own next cycle would begin at twice what is left, which may lie beyond the cap: then it begins soon. */
+void vm_collect(struct vm *vm)
+{
+    if (lua_cpcall(vm->L, collect_protected, NULL) != 0)
+        lua_pop(vm->L, 1);
+    if (vm->hit_cap)
+        LOG_WARN("lua.memory", "a worker's Lua has reached script.memory", LOG_I("worker", vm->worker),
+                 LOG_I("bytes", vm->memory));
+    vm->hit_cap = false;
+    vm->collect_at = SIZE_MAX;
+    if (vm->memory_cap) {
+        size_t left = vm->memory < vm->memory_cap ? (vm->memory_cap - vm->memory) / 2 : 0;
+        vm->collect_at = MAX(vm->memory_cap / 4 * 3, vm->memory + left);
+        lua_gc(vm->L, LUA_GCSETPAUSE, vm->memory > vm->memory_cap / 2 ? 110 : 200);
+    }
+}
+
+static int step_protected(lua_State *L)
+{
+    lua_gc(L, LUA_GCSTEP, IDLE_STEP_KIB);
+    return 0;
+}
+
+/* The loop has nothing to do: a piece of the collector's work that no request has to wait for. */
+static void on_idle(void *arg)
+{
+    struct gateway *g = arg;
+    struct vm *vm = g->script;
+
+    if (!vm || vm->memory < vm->swept + IDLE_STEP_KIB * KIB / 2)
+        return;
+    if (lua_cpcall(vm->L, step_protected, NULL) != 0)
+        lua_pop(vm->L, 1);
+    vm->swept = vm->memory;
+}
+
+static int on_panic(lua_State *L)
+{
+    const char *message = lua_tostring(L, -1);
+
+    LOG_ERROR("lua.panic", "an error outside of any protected call",
+              LOG_C("error", message ? message : "(no message)"));
+    abort();
+}
+
+/* --- the time budget ----------------------------------------------------------------------------------------------- */
+
+/* Runs before every instruction once it is set, so no pcall can hold it up. */
+static void over_budget(lua_State *L, lua_Debug *ar UNUSED)
+{
+    struct vm *vm = vm_of(L);
+
+    luaL_error(L, "time budget of %dms exceeded", (int)(atomic_load(&vm->watch->budget_us) / 1000));
+}
+
+/* Twice, because the first may have interrupted the very function that it calls. */
+static void on_stop_signal(int signal UNUSED)
+{
+    struct vm_watch *w = this_watch;
+
+    if (!w)
+        return;
+    unsigned long long entry = atomic_load_explicit(&w->entry, memory_order_relaxed);
+    if ((entry & 1) == 0 || atomic_load_explicit(&w->stop, memory_order_relaxed) != entry)
+        return;
+    lua_State *L = atomic_load_explicit(&w->vm, memory_order_relaxed)->L;
+    lua_sethook(L, NULL, 0, 0);
+    lua_sethook(L, over_budget, LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
+}
+
+void vm_was_stopped(struct vm *vm)
+{
+    lua_sethook(vm->L, NULL, 0, 0);
+    vm->was_stopped = true;
+}
+
+void vm_install_stop_handler(void)
+{
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(VM_STOP_SIGNAL, &action, NULL);
+}
+
+/* --- start-up ------------------------------------------------------------------------------------------------------ */
+
+struct start {
+    struct vm *vm;
+    const struct vm_options *options;
+};
+
+static void add_tree(struct buf *path, struct buf *cpath, const char *root, const char *lib)
+{
+    int rc = buf_printf(path, ";%s/share/lua/5.1/?.lua;%s/share/lua/5.1/?/init.lua", root, root);
+    rc |= buf_printf(cpath, ";%s/%s/lua/5.1/?.so", root, lib);
+    REQUIRE(rc == 0);
+}
+
+/* The library of this installation first, then the LuaRocks trees in LuaRocks' own order, then Debian's. */
+static void set_paths(lua_State *L, const struct vm_options *o)
+{
+    struct buf path, cpath;
+    const char *home = getenv("HOME");
+
+    buf_init(&path, 64 * KIB);
+    buf_init(&cpath, 64 * KIB);
+    int rc = buf_printf(&path, "%s/?.lua;%s/?/init.lua", o->lua_dir, o->lua_dir);
+    if (o->luajit_dir)
+        rc |= buf_printf(&path, ";%s/?.lua", o->luajit_dir);
+    if (home && home[0] == '/' && strlen(home) < 4096) {
+        char tree[4200];
+        snprintf(tree, sizeof(tree), "%s/.luarocks", home);
+        add_tree(&path, &cpath, tree, "lib");
+    }
+    add_tree(&path, &cpath, "/usr/local", "lib");
+    add_tree(&path, &cpath, "/usr", "lib");
+    rc |= buf_printf(&cpath, ";/usr/lib/" MULTIARCH "/lua/5.1/?.so");
+    REQUIRE(rc == 0);
+
+    lua_getglobal(L, "package");
+    lua_pushlstring(L, path.mem + path.start, buf_len(&path));
+    lua_setfield(L, -2, "path");
+    lua_pushlstring(L, cpath.mem + cpath.start + 1, buf_len(&cpath) - 1);
+    lua_setfield(L, -2, "cpath");
+    lua_pop(L, 1);
+    buf_deinit(&path);
+    buf_deinit(&cpath);
+}
+
+static void add_calls(lua_State *L, const struct call *calls)
+{
+    for (const struct call *c = calls; c->name; c++) {
+        lua_pushcfunction(L, c->fn);
+        lua_setfield(L, -2, c->name);
+    }
+}
+
+static void set_text(lua_State *L, const char *name, const char *text)
+{
+    lua_pushstring(L, text ? text : "");
+    lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, double number)
+{
+    lua_pushnumber(L, number);
+    lua_setfield(L, -2, name);
+}
+
+/* What require "demilune.core" gives. */
+static void set_core(lua_State *L, struct vm *vm, const struct vm_options *o)
+{
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    lua_newtable(L);
+#define ADD_CALLS(file) add_calls(L, call_##file);
+    CALL_FILES(ADD_CALLS)
+#undef ADD_CALLS
+    set_text(L, "plugin_dirs", o->plugin_dirs);
+    set_text(L, "shipped_dir", o->shipped_dir);
+    set_number(L, "gateway", (double)(uintptr_t)o->gateway);
+    set_number(L, "cell", (double)(uintptr_t)&vm->cell);
+    set_number(L, "worker", o->worker);
+    set_number(L, "seed", (double)(rand_u64() >> 12));
+    lua_setfield(L, -2, "demilune.core");
+    lua_pop(L, 2);
+}
+
+static int start_protected(lua_State *L)
+{
+    struct start *start = lua_touserdata(L, 1);
+
+    luaL_openlibs(L);
+    set_paths(L, start->options);
+    set_core(L, start->vm, start->options);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "demilune.boot");
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+struct vm *vm_new(const struct vm_options *o, char **error)
+{
+    struct vm *vm = calloc(1, sizeof(*vm));
+
+    REQUIRE(vm != NULL);
+    list_init(&vm->idle);
+    list_init(&vm->waiting);
+    list_init(&vm->ready);
+    list_init(&vm->tasks);
+    vm->worker = o->worker;
+    vm->cell.use = vm->cell.phase = -1;
+    vm->collect_at = SIZE_MAX;
+    vm->L = lua_newstate(vm_alloc, vm);
+    REQUIRE(vm->L != NULL);
+    lua_atpanic(vm->L, on_panic);
+
+    struct start start = {vm, o};
+    if (lua_cpcall(vm->L, start_protected, &start) != 0) {
+        *error = slice_dup(slice_from(lua_tostring(vm->L, -1)));
+        lua_close(vm->L);
+        free(vm);
+        return NULL;
+    }
+    vm->memory_cap = o->memory_cap;
+    vm->collect_at = vm->memory_cap ? vm->memory_cap / 4 * 3 : SIZE_MAX;
+    return vm;
+}
+
+static void on_ready(struct later *later)
+{
+    co_run_ready(container_of(later, struct vm, run_ready));
+}
+
+static void on_next_turn(struct timer *timer)
+{
+    co_run_ready(container_of(timer, struct vm, next_turn));
+}
+
+void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch)
+{
+    vm->gateway = gateway;
+    vm->watch = watch;
+    later_init(&vm->run_ready, on_ready);
+    timer_init(&vm->next_turn, gateway->loop, on_next_turn);
+    gateway->script = vm;
+    loop_on_idle(gateway->loop, on_idle, gateway);
+    if (watch) {
+        watch->thread = pthread_self();
+        REQUIRE(pthread_getcpuclockid(watch->thread, &watch->cpu_clock) == 0);
+        this_watch = watch;
+    }
+}
+
+void vm_leave_this_thread(struct vm *vm)
+{
+    co_drop_all(vm);
+    later_cancel(&vm->run_ready);
+    timer_deinit(&vm->next_turn);
+    if (vm->gateway->script == vm)
+        vm->gateway->script = NULL;
+    vm->gateway = NULL;
+    vm->watch = NULL;
+}
+
+void vm_free(struct vm *vm)
+{
+    if (vm->gateway)
+        vm_leave_this_thread(vm);
+    lua_close(vm->L);
+    free(vm);
+}
+
+/* --- calls --------------------------------------------------------------------------------------------------------- */
+
+static int add_traceback(lua_State *L)
+{
+    if (lua_isstring(L, 1))
+        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    else
+        lua_settop(L, 1);
+    return 1;
+}
+
+int vm_call(struct vm *vm, int nargs, int nresults)
+{
+    int handler = lua_gettop(vm->L) - nargs;
+
+    lua_pushcfunction(vm->L, add_traceback);
+    lua_insert(vm->L, handler);
+    vm_enter(vm);
+    int rc = lua_pcall(vm->L, nargs, nresults, handler);
+    vm_leave(vm);
+    lua_remove(vm->L, handler);
+
+    bool stopped = vm->was_stopped;
+    vm->was_stopped = false;
+    if (rc == 0)
+        return 0;
+    return stopped || rc == LUA_ERRMEM ? ERR_BUDGET : ERR_HOOK;
+}
+
+void vm_push_function(struct vm *vm, const char *module, const char *function)
+{
+    lua_State *L = vm->L;
+
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    lua_getfield(L, -1, module);
+    REQUIRE(lua_istable(L, -1));
+    lua_getfield(L, -1, function);
+    REQUIRE(lua_isfunction(L, -1));
+    lua_replace(L, -4);
+    lua_pop(L, 2);
+}
+
+struct vm *vm_of(lua_State *L)
+{
+    void *vm;
+
+    lua_getallocf(L, &vm);
+    return vm;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The table has a fixed number of buckets, chosen by the budget, so that no operation ever has to rebuild it: with
+ * entries of the smallest size chains are two long. What an entry costs is what malloc gives for it. Expiry is lazy:
+ * an entry that is found expired goes, and each insertion looks at the two that were not used for longest. */
+
+#include "side/store_shard.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#define BYTES_PER_BUCKET 256u
+#define BUCKETS_MIN 16u
+#define MALLOC_OVERHEAD sizeof(size_t)
+#define REAP_LOOKS 2
+
+static size_t round_up(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
+static size_t cost_of(struct entry *e)
+{
+    return malloc_usable_size(e) + MALLOC_OVERHEAD;
+}
+
+static struct slice key_of(const struct entry *e)
+{
+    return slice_of(e->bytes + e->room, e->key_len);
+}
+
+static struct entry *entry_of(struct list *used)
+{
+    return container_of(used, struct entry, used);
+}
+
+static bool has_expired(const struct entry *e)
+{
+    return e->expires_ms != 0 && e->expires_ms <= clock_ms();
+}
+
+static uint64_t buckets_for(size_t budget)
+{
+    uint64_t n = BUCKETS_MIN;
+
+    while (n * BYTES_PER_BUCKET < budget)
+        n *= 2;
+    return n;
+}
+
+/* The buckets are part of the budget, but some of it is always for entries. */
+static void set_budget(struct shard *s, size_t budget)
+{
+    size_t table = (s->mask + 1) * sizeof(s->buckets[0]);
+
+    s->budget = budget > 2 * table ? budget - table : budget / 2;
+}
+
+static struct entry **make_buckets(uint64_t n)
+{
+    struct entry **buckets = calloc(n, sizeof(buckets[0]));
+
+    REQUIRE(buckets != NULL);
+    return buckets;
+}
+
+void shard_init(struct shard *s, size_t budget)
+{
+    pthread_mutexattr_t attr;
+
+    /* Waits are shorter than going to sleep. */
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&s->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    list_init(&s->used);
+    s->mask = buckets_for(budget) - 1;
+    s->buckets = make_buckets(s->mask + 1);
+    set_budget(s, budget);
+}
+
+void shard_deinit(struct shard *s)
+{
+    struct list *used;
+
+    while ((used = list_pop(&s->used)))
+        free(entry_of(used));
+    free(s->buckets);
+    pthread_mutex_destroy(&s->lock);
+}
+
+static struct entry **bucket_of(struct shard *s, uint64_t hash)
+{
+    return &s->buckets[hash & s->mask];
+}
+
+static void link_in(struct shard *s, struct entry *e)
+{
+    struct entry **bucket = bucket_of(s, e->hash);
+
+    e->next = *bucket;
+    *bucket = e;
+    list_push(&s->used, &e->used);
+    s->bytes += cost_of(e);
+    s->stats.entries++;
+}
+
+void shard_remove(struct shard *s, struct entry *e)
+{
+    struct entry **at = bucket_of(s, e->hash);
+
+    while (*at != e)
+        at = &(*at)->next;
+    *at = e->next;
+    list_remove(&e->used);
+    s->bytes -= cost_of(e);
+    s->stats.entries--;
+    free(e);
+}
+
+static void make_space(struct shard *s, size_t bytes)
+{
+    while (s->bytes + bytes > s->budget && !list_is_empty(&s->used)) {
+        struct entry *oldest = entry_of(list_last(&s->used));
+        if (has_expired(oldest))
+            s->stats.expired++;
+        else
+            s->stats.evictions++;
+        shard_remove(s, oldest);
+    }
+}
+
+static void reap(struct shard *s)
+{
+    for (int i = 0; i < REAP_LOOKS && !list_is_empty(&s->used); i++) {
+        struct entry *oldest = entry_of(list_last(&s->used));
+        if (!has_expired(oldest))
+            return;
+        s->stats.expired++;
+        shard_remove(s, oldest);
+    }
+}
+
+void shard_resize(struct shard *s, size_t budget)
+{
+    struct entry **old = s->buckets;
+
+    s->mask = buckets_for(budget) - 1;
+    s->buckets = make_buckets(s->mask + 1);
+    free(old);
+    LIST_EACH (it, &s->used) {
+        struct entry *e = entry_of(it);
+        struct entry **bucket = bucket_of(s, e->hash);
+        e->next = *bucket;
+        *bucket = e;
+    }
+    set_budget(s, budget);
+    make_space(s, 0);
+}
+
+struct entry *shard_find(struct shard *s, struct slice key, uint64_t hash)
+{
+    struct entry *e = *bucket_of(s, hash);
+
+    while (e && !(e->hash == hash && slice_eq(key_of(e), key)))
+        e = e->next;
+    if (!e)
+        return NULL;
+    if (UNLIKELY(has_expired(e))) {
+        s->stats.expired++;
+        shard_remove(s, e);
+        return NULL;
+    }
+    if (s->used.next != &e->used) {
+        list_remove(&e->used);
+        list_push(&s->used, &e->used);
+    }
+    return e;
+}
+
+bool shard_fits(const struct shard *s, size_t key_len, size_t value_len)
+{
+    return sizeof(struct entry) + key_len + round_up(value_len) + MALLOC_OVERHEAD <= s->budget / 8;
+}
+
+static struct entry *entry_new(struct slice key, uint64_t hash, size_t room)
+{
+    struct entry *e = malloc(sizeof(*e) + room + key.len);
+
+    REQUIRE(e != NULL);
+    *e = (struct entry){.hash = hash, .key_len = (uint32_t)key.len, .room = (uint32_t)room};
+    memcpy(e->bytes + room, key.ptr, key.len);
+    return e;
+}
+
+struct entry *shard_make_room(struct shard *s, struct entry *old, struct slice key, uint64_t hash,
+                              size_t value_len)
+{
+    size_t room = round_up(value_len);
+
+    if (old && old->room >= room && old->room <= 2 * room + 64)
+        return old;
+    if (old)
+        shard_remove(s, old);
+    struct entry *e = entry_new(key, hash, room);
+    reap(s);
+    make_space(s, cost_of(e));
+    link_in(s, e);
+    return e;
+}

@@ -1,0 +1,367 @@
+-- The plugin contract. Loads plugins and looks whether they are what they must be, checks their
+-- configs against their schemas, makes an instance per place where one is enabled, and makes of
+-- each chain and phase one function that C calls.
+
+local ffi = require "ffi"
+local attempt = require "demilune.attempt"
+local border = require "demilune.ffi"
+local core = require "demilune.core"
+local exchange = require "demilune.exchange"
+local schema = require "demilune.schema"
+local strict = require "demilune.strict"
+
+local M = {}
+
+core.open_metatable(getmetatable(schema.open ""))
+
+-- In the order of enum phase.
+M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response", "body", "log", "start", "stop" }
+
+local NOT_YET = { certificate = true }
+
+-- --- loading ------------------------------------------------------------------------------------
+
+-- What is wrong with the table that a plugin returned, or nil.
+local function fault_of(plugin, name)
+  if type(plugin) ~= "table" then
+    return "the module returns no table"
+  elseif plugin.name ~= name then
+    return ('its name is "%s", its folder\'s is "%s"'):format(tostring(plugin.name), name)
+  elseif type(plugin.version) ~= "string" then
+    return "it has no version"
+  elseif plugin.new ~= nil and type(plugin.new) ~= "function" then
+    return "its new is no function"
+  elseif plugin.schema ~= nil and type(plugin.schema) ~= "table" then
+    return "its schema is no table"
+  elseif plugin.after ~= nil and type(plugin.after) ~= "table" then
+    return 'its after is no list: after = { "oauth2" }'
+  elseif plugin.guards ~= nil and type(plugin.guards) ~= "boolean" then
+    return "its guards is neither true nor false"
+  end
+  local has_hook = false
+  for _, hook in ipairs(M.HOOKS) do
+    if plugin[hook] ~= nil then
+      if type(plugin[hook]) ~= "function" then
+        return ("its %s is no function"):format(hook)
+      elseif NOT_YET[hook] then
+        return ('its hook "%s" is not yet supported'):format(hook)
+      end
+      has_hook = true
+    end
+  end
+  return not has_hook and "it has no hook" or nil
+end
+
+-- Names of the plugins that can be enabled → their files.
+function M.installed()
+  local found = {}
+  for _, folder in ipairs(strict.folders()) do
+    for _, name in ipairs(core.subfolders(folder)) do
+      if not found[name] then
+        found[name] = strict.find("demilune.plugins." .. name)
+      end
+    end
+  end
+  return found
+end
+
+local function not_installed(name)
+  local near = border.nearest(name, M.installed())
+  return ('the plugin "%s" is not installed%s'):format(name, near and (', did you mean "%s"?'):format(near) or "")
+end
+
+-- The plugin, or nil and a message.
+function M.load(name)
+  local module = "demilune.plugins." .. name
+  if not name:find "^[%w][%w_-]*$" then
+    return nil, ('"%s" is no name of a plugin'):format(name)
+  elseif not package.loaded[module] and not strict.find(module) then
+    return nil, not_installed(name)
+  end
+  local ok, plugin = pcall(require, module)
+  local fault
+  if ok then
+    fault = fault_of(plugin, name)
+  else
+    fault = tostring(plugin)
+  end
+  if fault then
+    return nil, ('the plugin "%s" can\'t be used: %s'):format(name, fault)
+  end
+  return plugin
+end
+
+-- --- checking -----------------------------------------------------------------------------------
+
+local NO_CONFIG = { type = "object", properties = {} }
+local compiled = {} -- by plugin
+
+-- The config as the plugin gets it, or nil and a list of faults { text = path, message }.
+local function convert(plugin, config)
+  local check = compiled[plugin]
+  if not check then
+    check = schema.compile(plugin.schema or NO_CONFIG)
+    compiled[plugin] = check
+  end
+  return check:check(config == nil and {} or config)
+end
+
+local function hooks_of(plugin)
+  local list = {}
+  for i, hook in ipairs(M.HOOKS) do
+    if plugin[hook] then
+      list[#list + 1] = i - 1
+    end
+  end
+  return list
+end
+
+-- Called by plugin.c for each place where a plugin is enabled: the numbers of its hooks, or nil and
+-- a list of faults, each with a path within the config (none: the place itself).
+function M.check(index, name, config, params, place)
+  local faults = M.make(index, name, config, params, place)
+  if faults then
+    return nil, faults
+  end
+  return hooks_of(M.load(name))
+end
+
+-- Is `name` told to stand after `other`?
+function M.stands_after(name, other)
+  for _, before in ipairs(M.load(name).after or {}) do
+    if before == other then
+      return true
+    end
+  end
+  return false
+end
+
+function M.guards(name)
+  return M.load(name).guards == true
+end
+
+-- --- instances ----------------------------------------------------------------------------------
+
+local uses = {} -- by index in the snapshot: { plugin, instance, context, continues }
+
+-- Another configuration has come into this VM.
+function M.reset()
+  uses = {}
+  exchange.reset()
+end
+
+local function consumers(kind)
+  return core.consumers(kind)
+end
+
+local function fallback(config)
+  return { config = config }
+end
+
+-- Makes the instance of a place; returns nil, or a list of faults as M.check. params: names of the
+-- route's path parameters, nil where any may be meant; `place` has route, scope and version.
+function M.make(index, name, config, params, place, continues)
+  local plugin, message = M.load(name)
+  if not plugin then
+    return { { message = message, of_name = true } }
+  end
+  local ok, value, faults = pcall(convert, plugin, config)
+  if not ok then
+    return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(value)), of_name = true } }
+  elseif value == nil then
+    return faults
+  end
+  local context = {
+    plugin = name,
+    route = place.route,
+    scope = place.scope,
+    params = params,
+    version = place.version,
+    worker = core.worker,
+    first = core.worker == 1,
+    consumers = consumers,
+  }
+  local instance
+  ok, instance = xpcall(plugin.new or fallback, debug.traceback, value, context)
+  if not ok then
+    return { { message = "new failed: " .. tostring(instance) } }
+  elseif type(instance) ~= "table" then
+    return { { message = "new returned no table" } }
+  elseif not plugin.new then
+    setmetatable(instance, { __index = plugin })
+  end
+  uses[index] = { plugin = plugin, instance = instance, context = context, continues = continues }
+end
+
+-- --- chains -------------------------------------------------------------------------------------
+
+local function traceback(message)
+  return type(message) == "string" and debug.traceback(message, 2) or tostring(message)
+end
+
+-- The outcome of an attempt hook.
+local function judge(handle, verdict, delay)
+  if verdict ~= "retry" then
+    error(('an attempt hook returns "retry" and a delay, or nothing, not %s'):format(tostring(verdict)), 0)
+  elseif delay ~= nil and type(delay) ~= "number" then
+    error("the delay of a retry is a number of seconds", 0)
+  end
+  local rc = border.C.dml_retry(border.gateway, handle, delay or 0)
+  if rc < 0 then
+    error("the delay of a retry is from 0 seconds to a day", 0)
+  end
+end
+
+local function first_chunk(handle)
+  local last = border.C.dml_chunk(border.gateway, handle, border.out)
+  return ffi.string(border.out.ptr, border.out.len), last == 1
+end
+
+local function send_chunk(handle, chunk)
+  exchange.chunks[handle % 2 ^ 20 + 1] = chunk
+  border.C.dml_chunk_replace(border.gateway, handle, chunk, #chunk)
+end
+
+local function wrong_chunk(value)
+  error("a body hook returns a text, or nil, not a " .. type(value), 0)
+end
+
+-- Per phase: what stands before, around each hook, and behind. $H is the hook, $I its instance, $U
+-- the index of its use. The whole is one function per sequence of hooks, so that LuaJIT compiles
+-- each sequence for itself; chains with the same sequence share it.
+local SHAPES = {
+  plain = {
+    call = "$H($I, exchange)",
+    safe = "xpcall($H, traceback, $I, exchange)",
+    stop = "if C.dml_exchange_replied(gateway, handle) ~= 0 then return end",
+  },
+  log = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)", always_safe = true },
+  balance = {
+    before = "local attempt = latest(handle)",
+    call = "$H($I, exchange, attempt)",
+    safe = "xpcall($H, traceback, $I, exchange, attempt)",
+    stop = "if C.dml_exchange_replied(gateway, handle) ~= 0 then return end",
+  },
+  attempt = {
+    before = "local attempt, verdict, delay = latest(handle)",
+    call = "verdict, delay = $H($I, exchange, attempt)",
+    safe = "xpcall($H, traceback, $I, exchange, attempt)",
+    results = "verdict, delay",
+    stop = [[if verdict ~= nil then return judge(handle, verdict, delay) end
+      if C.dml_exchange_replied(gateway, handle) ~= 0 then return end]],
+  },
+  body = {
+    before = "local result; local chunk, last = first_chunk(handle)",
+    call = "result = $H($I, exchange, chunk, last)",
+    safe = "xpcall($H, traceback, $I, exchange, chunk, last)",
+    results = "result",
+    stop = [[if result ~= nil then
+      if type(result) ~= "string" then wrong_chunk(result) end
+      chunk = result
+      send_chunk(handle, chunk)
+      if chunk == "" and not last then return end
+    end]],
+  },
+}
+
+local SHAPE_OF = { balance = "balance", attempt = "attempt", body = "body", log = "log" }
+
+local PARAMETERS_MAX = 16 -- hooks that are upvalues of their own; more than that are looked up in tables
+
+local HEAD = [[
+local C, gateway, cell, Exchange, latest, traceback, failed, judge, first_chunk, send_chunk, wrong_chunk, H = ...
+%s
+return function(I, U)
+%s
+return function(handle)
+local exchange = Exchange(handle)
+]]
+
+local function one_call(shape, item, safe)
+  local lines = { "cell.use = $U" }
+  if safe then
+    lines[2] = ("local ok, first%s = %s"):format(shape.results == "verdict, delay" and ", second" or "", shape.safe)
+    lines[3] = "if not ok then failed($U, first)"
+    if shape.results == "verdict, delay" then
+      lines[4] = "verdict, delay = nil, nil else verdict, delay = first, second"
+    elseif shape.results then
+      lines[4] = "result = nil else result = first"
+    end
+    lines[#lines + 1] = "end"
+  else
+    lines[2] = shape.call
+  end
+  lines[#lines + 1] = shape.stop
+  local text = "do " .. table.concat(lines, "\n") .. "\nend\n"
+  return (text:gsub("%$(%u)", item))
+end
+
+local function unpacked(letter, n)
+  local names, values = {}, {}
+  for i = 1, n do
+    names[i], values[i] = letter .. i, ("%s[%d]"):format(letter, i)
+  end
+  return ("local %s = %s"):format(table.concat(names, ", "), table.concat(values, ", "))
+end
+
+local function source_of(shape, n, continues)
+  local as_upvalues = n <= PARAMETERS_MAX
+  local out = {
+    HEAD:format(as_upvalues and unpacked("H", n) or "",
+      as_upvalues and unpacked("I", n) .. "\n" .. unpacked("U", n) or ""),
+    shape.before and shape.before .. "\n" or "",
+  }
+  for i = 1, n do
+    local form = as_upvalues and "%s%d" or "%s[%d]"
+    local item = { H = form:format("H", i), I = form:format("I", i), U = form:format("U", i) }
+    out[#out + 1] = one_call(shape, item, shape.always_safe or continues[i])
+  end
+  out[#out + 1] = "end\nend\n"
+  return table.concat(out)
+end
+
+local made = {}              -- sequence of hooks → function that makes a chain's function
+local numbers, count = {}, 0 -- hook → number, for the name of a sequence
+
+local function number_of(hook)
+  local n = numbers[hook]
+  if not n then
+    count = count + 1
+    n, numbers[hook] = count, count
+  end
+  return n
+end
+
+local function maker_of(phase, hooks, continues)
+  local name = { phase }
+  for i, hook in ipairs(hooks) do
+    name[i + 1] = number_of(hook) .. (continues[i] and "c" or "")
+  end
+  local key = table.concat(name, " ")
+  if not made[key] then
+    local source = source_of(SHAPES[SHAPE_OF[phase] or "plain"], #hooks, continues)
+    local chunk = assert(load(source, "=" .. phase .. " chain"))
+    made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
+      core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)
+  end
+  return made[key]
+end
+
+-- The function of a chain for a phase: called by C with the exchange's handle. `indices` are the
+-- uses that have this hook, in the order in which they run.
+function M.chain(phase, indices)
+  local hooks, instances, continues = {}, {}, {}
+  for i, index in ipairs(indices) do
+    local use = uses[index]
+    hooks[i], instances[i], continues[i] = use.plugin[phase], use.instance, use.continues
+  end
+  return maker_of(phase, hooks, continues)(instances, indices)
+end
+
+-- start or stop of one place: the hook and its arguments.
+function M.background(phase, index)
+  local use = uses[index]
+  return use.plugin[phase], use.instance, use.context
+end
+
+return M

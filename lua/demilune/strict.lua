@@ -1,0 +1,97 @@
+-- Loading of plugin files. A module demilune.plugins.NAME[.SUB] is searched in the folders of
+-- plugin_path, then in the LuaRocks trees, then among the shipped plugins. Its chunk gets an
+-- environment in which writing an undeclared global is an error: such a variable would be shared
+-- by all requests, and is nearly always a forgotten "local". Modules of others are left alone.
+--
+-- And require, from a hook, gives only what is loaded already: reading a file would hold up all
+-- requests of the worker, and a module can't wait while it loads.
+
+local core = require "demilune.core"
+
+local M = {}
+
+local loaded, searchpath = package.loaded, package.searchpath
+
+local environment = setmetatable({}, {
+  __index = _G,
+  __newindex = function(_, name)
+    error(('assignment to the undeclared global "%s": write "local %s"'):format(tostring(name),
+      tostring(name)), 2)
+  end,
+  __metatable = false,
+})
+
+local function templates(folders)
+  local list = {}
+  for folder in folders:gmatch "[^;]+" do
+    list[#list + 1] = folder .. "/?.lua"
+    list[#list + 1] = folder .. "/?/init.lua"
+  end
+  return table.concat(list, ";")
+end
+
+local before, shipped = templates(core.plugin_dirs), templates(core.shipped_dir)
+
+-- The file of a plugin's module, or nil and the places that were looked at.
+function M.find(name)
+  local short = name:match "^demilune%.plugins%.(.+)$"
+  local tried = {}
+  for _, place in ipairs {
+    { short, before }, { name, package.path }, { short, shipped },
+  } do
+    local path, missing = searchpath(place[1], place[2])
+    if path then
+      return path
+    end
+    tried[#tried + 1] = missing
+  end
+  return nil, table.concat(tried)
+end
+
+-- Folders whose subfolders may be plugins, in the order in which they are searched.
+function M.folders()
+  local list = {}
+  for folder in core.plugin_dirs:gmatch "[^;]+" do
+    list[#list + 1] = folder
+  end
+  for template in package.path:gmatch "[^;]+" do
+    list[#list + 1] = template:match "^(.*)/%?%.lua$" and template:gsub("%?%.lua$", "demilune/plugins")
+  end
+  for folder in core.shipped_dir:gmatch "[^;]+" do
+    list[#list + 1] = folder
+  end
+  return list
+end
+
+table.insert(package.loaders, 2, function(name)
+  if name:sub(1, 17) ~= "demilune.plugins." then
+    return nil
+  end
+  local path, missing = M.find(name)
+  if not path then
+    return missing
+  end
+  local chunk, message = loadfile(path)
+  if not chunk then
+    error(message, 0)
+  end
+  return setfenv(chunk, environment)
+end)
+
+local load_module = require
+
+function require(name) -- luacheck: ignore 121
+  local module = loaded[name]
+  if module ~= nil then
+    return module
+  end
+  if core.in_request() then
+    error(('module "%s" is not loaded yet, and a hook may not load it: write require at the top of the file')
+      :format(tostring(name)), 2)
+  end
+  return load_module(name)
+end
+
+M.environment = environment
+
+return M

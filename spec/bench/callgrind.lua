@@ -1,0 +1,67 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Instructions per request: the gateway runs twice under callgrind, for different numbers
+-- of requests, and the difference counts, so that start-up, the first traces of the JIT and the end
+-- are subtracted. One connection, one request after the other.
+
+local check = require "check"
+local gateways = require "gateway"
+local process = require "process"
+
+local M = {}
+
+local WARM_REQUESTS = 1000
+local PATIENCE = 120
+
+local function ask(gateway, count)
+  local row = gateway.row
+  local key = row.gateway and row.gateway.keys and gateways.KEY:format(7)
+  local url = ("http://127.0.0.1:%d%s#[1-%d]"):format(
+    gateway.port, (row.path:gsub("%%d", tostring(row.spread or 1))), count)
+  local statuses = process.output(("curl -s %s -o %s -w '%%{http_code}\\n' %s | sort | uniq -c"):format(
+    key and "-H " .. process.quote("X-Api-Key: " .. key) or "",
+    process.quote(gateway.dir .. "/answer"), process.quote(url)))
+  assert(tonumber(statuses:match("^%s*(%d+) 200%s*$")) == count, "not all answered 200:\n" .. statuses)
+end
+
+-- What all processes of the gateway ran, from the files that callgrind leaves.
+local function instructions(gateway)
+  local total = 0
+  for path in process.output("ls " .. gateway.dir .. "/callgrind.out.*"):gmatch("%S+") do
+    total = total + (tonumber(process.read(path):match("\ntotals: (%d+)")) or 0)
+  end
+  return total
+end
+
+local function count(peer, row, requests)
+  local gateway = gateways.start(peer, row,
+    "valgrind --quiet --tool=callgrind --trace-children=yes --callgrind-out-file=%q{BENCH_DIR}/callgrind.out.%p")
+  local up, why = check.wait_until_up(gateway, PATIENCE)
+  if not up then
+    error(why .. "\n" .. (process.read(gateway.log) or ""))
+  end
+  ask(gateway, requests)
+  gateways.stop(gateway, PATIENCE)
+  return instructions(gateway)
+end
+
+-- Prints the figure of the first of --peers, or of Demilune, in this row; false when it could not.
+function M.run(row, options)
+  if process.output("command -v valgrind") == "" then
+    io.stderr:write("--callgrind needs valgrind\n")
+    return false
+  end
+  local name = options.peers and options.peers[1] or "demilune"
+  local peer, why = gateways.find(name)
+  if not peer then
+    io.stderr:write(("%s: %s\n"):format(name, why))
+    return false
+  end
+  local few = count(peer, row, WARM_REQUESTS)
+  local many = count(peer, row, WARM_REQUESTS + options.requests)
+  print(("%s: %s: %.0f instructions per request (over %d requests)"):format(
+    row.name, name, (many - few) / options.requests, options.requests))
+  return true
+end
+
+return M

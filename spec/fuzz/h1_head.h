@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef H1_HEAD_H
+#define H1_HEAD_H
+
+/* What the fuzz targets of requests and of responses have in common. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "http/h1.h"
+
+/* The head's length, 0 or an error; the same when it comes in pieces of `step` bytes. */
+static ssize_t scan(struct slice bytes, size_t step)
+{
+    static const struct h1_bounds bounds = {512, 2048, 16};
+    struct h1_scan whole = {0}, pieces = {0};
+    const char *why = NULL;
+    ssize_t at_once = h1_scan(&whole, bytes, &bounds, &why), n = 0;
+
+    for (size_t len = MIN(step, bytes.len); n == 0; len = MIN(len + step, bytes.len)) {
+        n = h1_scan(&pieces, slice_of(bytes.ptr, len), &bounds, &why);
+        REQUIRE(n >= 0 || why != NULL);
+        if (len == bytes.len)
+            break;
+    }
+    /* In pieces a fault is seen as early as it can be, which may be another one than the first at once. */
+    REQUIRE((n < 0) == (at_once < 0));
+    REQUIRE(n < 0 || n == at_once);
+    return n;
+}
+
+/* What was let through may be sent on as it is. */
+static void check_message(const struct message *m)
+{
+    HEADERS_EACH (f, &m->headers) {
+        REQUIRE(text_is_token(f->name));
+        REQUIRE(text_is_field_value(f->value));
+        REQUIRE(slice_eq(f->value, slice_trim(f->value)));
+        REQUIRE(f->id == header_id(f->name));
+        REQUIRE(!(header_flags(f->id) & HEADER_HOP));
+    }
+    REQUIRE(m->body != BODY_LENGTH || (m->has_length && m->content_length > 0));
+}
+
+/* Reads a chunked body in pieces; collects its content. */
+static int read_pieces(struct slice in, size_t step, size_t credit, struct slice *text, size_t *used)
+{
+    struct h1_body b;
+    char *out = malloc(in.len + 1);
+    size_t len = 0;
+    int rc = 0;
+
+    *used = 0;
+    h1_body_begin(&b, H1_CHUNKED, 0);
+    for (size_t at = 0; rc == 0 && at < in.len; at += step) {
+        struct slice piece = slice_of(in.ptr + at, MIN(step, in.len - at));
+        size_t before;
+        do {
+            struct slice spans[4];
+            int n = 4;
+            before = piece.len;
+            rc = h1_body_read(&b, &piece, credit, spans, &n);
+            for (int i = 0; i < n; i++) {
+                memcpy(out + len, spans[i].ptr, spans[i].len);
+                len += spans[i].len;
+            }
+            *used += before - piece.len;
+        } while (rc == 0 && piece.len > 0 && piece.len < before);
+        REQUIRE(rc != 0 || piece.len == 0);
+    }
+    h1_body_deinit(&b);
+    *text = slice_of(out, len);
+    return rc;
+}
+
+/* The same content and the same end, however the bytes and the credit are cut. */
+static void check_body(struct slice in, size_t step)
+{
+    struct slice a, b;
+    size_t used_a, used_b;
+    int rc = read_pieces(in, in.len + 1, SIZE_MAX, &a, &used_a);
+
+    REQUIRE(read_pieces(in, step, 1 + step / 2, &b, &used_b) == rc);
+    REQUIRE(rc < 0 || slice_eq(a, b));
+    REQUIRE(rc != H1_END || used_a == used_b);
+    struct h1_body probe;
+    h1_body_begin(&probe, H1_CHUNKED, 0);
+    REQUIRE(h1_body_is_here(&probe, in) == (rc == H1_END));
+    free((void *)(uintptr_t)a.ptr);
+    free((void *)(uintptr_t)b.ptr);
+}
+
+#endif
