@@ -10,7 +10,8 @@ Headers.__index = Headers
 Headers.schema = require "demilune.plugins.headers.schema"
 
 function Headers.new(config, context)
-  local self, err = {}, nil
+  local self = {}
+  local err
   self.request_edit, err = edit.new("request", config.request, context)
   if err then
     return nil, err, "request"

@@ -10,7 +10,8 @@ Respond.__index = Respond
 Respond.schema = require "demilune.plugins.respond.schema"
 
 function Respond.new(config, context)
-  local self, err = { status = config.status, headers = {} }, nil
+  local self = { status = config.status, headers = {} }
+  local err
   self.body, err = selector.template(config.body, context)
   if not self.body then
     return nil, err, "body"
