@@ -297,6 +297,6 @@ void dml_access_log_free(struct access_log *l);
 int dml_access_log_field(struct access_log *l, const char *name, const char *value,
                                  const struct dml_scope *scope, struct dml_slice *error);
 int dml_access_log_when(struct access_log *l, int from, int to);
-int dml_access_log_write(struct gateway *g, double handle, const struct access_log *l);
+int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
 ]],
 }

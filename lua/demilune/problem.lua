@@ -12,19 +12,16 @@ local TITLES = {
   [503] = "Service Unavailable", [504] = "Gateway Timeout",
 }
 
+local BODY = '{"type":"about:blank","title":%s,"status":%d,"detail":%s,"request_id":%s}'
+
 local M = {}
 
 -- headers: further ones, or nil; the table is given back with content-type in it.
 function M.reply(exchange, status, detail, headers)
   headers = headers or {}
   headers["content-type"] = "application/problem+json"
-  exchange:reply(status, headers, json.encode {
-    type = "about:blank",
-    title = TITLES[status] or "Error",
-    status = status,
-    detail = detail,
-    request_id = exchange.id,
-  })
+  exchange:reply(status, headers, BODY:format(json.encode(TITLES[status] or "Error"), status, json.encode(detail),
+    json.encode(exchange.id)))
 end
 
 return M
