@@ -6,15 +6,14 @@
 #ifndef DML_APP_CONTROL_H
 #define DML_APP_CONTROL_H
 
-#include <stdatomic.h>
-
 #include "base/base.h"
-#include "gate/snapshot.h"
 #include "net/listener.h"
 #include "net/loop.h"
-#include "net/mailbox.h"
 
 struct admin;
+struct mailbox;
+struct signals;
+struct snapshot;
 struct watchdog;
 struct worker;
 
@@ -27,26 +26,30 @@ struct control {
     struct snapshot *snapshot; /* the current one */
     struct worker **workers;
     struct listener_quota quota;
-    struct admin *admin;       /* NULL: off */
+    char *listening;     /* the addresses that were bound, for people */
+    struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
-    struct timer drain_timer;  /* drain.delay, then drain.timeout */
+    struct signals *signals;
+    struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
-    pthread_t signal_thread;
     /* state */
     int nworkers;
     int nready, ndrained;
+    bool is_closed; /* draining: the workers accept no more */
     enum control_state state;
-    uint64_t started_ms; /* wall clock */
 };
 
 /* Runs the gateway of this snapshot (taken over) until it is told to stop. Returns the exit status of the program. All
- * faults have been printed or logged. Signals must be blocked in this thread (control_block_signals) before any thread
- * is started. */
+ * faults have been printed or logged. */
 int control_run(struct snapshot *snapshot);
-void control_block_signals(void);
+
+struct mailbox *control_mailbox(struct control *c);
 
 /* By mail from a worker; on the control thread. */
 void control_on_worker_ready(struct control *c);
 void control_on_worker_drained(struct control *c);
+
+/* The same for a signal that the process got. */
+void control_on_signal(struct control *c, int signal);
 
 #endif

@@ -1,26 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What a worker does beside carrying traffic: it starts, drains and stops its parts in an order in which nothing is used
- * after it has gone. */
+ * after it has gone. Ending takes several turns of the loop; a timer looks how far it is. */
 
 #include "app/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "app/control.h"
+#include "app/library.h"
 #include "app/watchdog.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/metric.h"
+#include "gate/conf.h"
 #include "http/inbound.h"
 #include "net/loop.h"
 #include "script/hooks.h"
+#include "script/vm.h"
 
-/* How often a draining worker looks whether its last exchange has ended. */
-#define DRAIN_LOOK_MS 10
+#define LOOK_MS 10
+#define BEAT_MS 1000
 
-/* --- making ------------------------------------------------------------------------------------------------------ */
+/* Looks for which log hooks may go on when a worker is told to stop, and for which an exchange may still be there. */
+#define LOOKS_FOR_LOGS 100
+#define LOOKS_FOR_ALL 200
 
-static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer, const struct addr *local)
+/* --- making ---------------------------------------------------------------------------------------------------------- */
+
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
 {
     struct worker *w = owner;
     uint32_t index = 0;
@@ -30,36 +40,90 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
     gateway_accept(&w->gateway, ln, (int)index, fd, peer, local);
 }
 
+static struct metric_series *lua_gauge(const struct worker *w, const char *name, const char *help)
+{
+    static const char *const labels[] = {"worker"};
+    struct metric_family *f = metric_family(name, help, METRIC_GAUGE, labels, 1, NULL, 0);
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", w->number);
+    return metric_series(f, &(struct slice){text, strlen(text)});
+}
+
+/* Adds what has changed since the last time: the cell is this worker's own. */
+static void tell(struct worker *w, struct metric_series *series, double now, double *told)
+{
+    metric_add(series, w->number, now - *told);
+    *told = now;
+}
+
+static void on_beat(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, beat);
+
+    tell(w, w->lua_memory, (double)w->vm->memory, &w->told_memory);
+    tell(w, w->lua_waiting, (double)w->vm->nwaiting, &w->told_waiting);
+    timer_set(t, BEAT_MS);
+}
+
 static void on_look(struct timer *t);
 
-struct worker *worker_new(struct control *c, int number, int nworkers, struct snapshot *snapshot, const int *fds,
-                          struct listener_quota *quota)
+/* The VM and the plugins' instances in it. A configuration without plugins needs none. */
+static bool make_plan(struct worker *w, const struct worker_setup *setup, struct faults *faults)
+{
+    struct phase_host *host = NULL;
+
+    if (setup->snapshot->nuses || setup->needs_vm) {
+        w->vm = library_vm(setup->snapshot, &w->gateway, w->number);
+        if (!w->vm)
+            return false;
+    }
+    if (setup->snapshot->nuses) {
+        host = hooks_new(w->vm, setup->snapshot, faults, NULL, NULL);
+        if (!host)
+            return false;
+    }
+    gateway_use(&w->gateway, plan_new(&w->gateway, snapshot_ref(setup->snapshot), host));
+    return true;
+}
+
+static void start_listeners(struct worker *w, const struct worker_setup *setup)
+{
+    if (!setup->fds)
+        return;
+    w->nlisteners = setup->snapshot->nlisteners;
+    w->listeners = calloc(w->nlisteners + 1, sizeof(w->listeners[0]));
+    REQUIRE(w->listeners != NULL);
+    for (uint32_t i = 0; i < w->nlisteners; i++)
+        w->listeners[i] = listener_start(w->loop, setup->fds[i], setup->quota, on_accept, w);
+}
+
+struct worker *worker_new(const struct worker_setup *setup, struct faults *faults)
 {
     struct worker *w = calloc(1, sizeof(*w));
 
     REQUIRE(w != NULL);
-    w->control = c;
-    w->number = number;
+    w->control = setup->control;
+    w->watchdog = setup->watchdog;
+    w->number = MAX(setup->number, 1);
     w->loop = loop_new();
     w->mailbox = mailbox_new(w->loop, w);
     timer_init(&w->look, w->loop, on_look);
+    timer_init(&w->beat, w->loop, on_beat);
     w->gateway.loop = w->loop;
     w->gateway.mailbox = w->mailbox;
-    w->gateway.writer = number;
-    w->gateway.nworkers = nworkers;
-    gateway_init(&w->gateway, snapshot);
-    w->watch = watchdog_watch(c->watchdog);
-    w->nlisteners = snapshot->nlisteners;
-    w->listeners = calloc(w->nlisteners + 1, sizeof(w->listeners[0]));
-    REQUIRE(w->listeners != NULL);
-    for (uint32_t i = 0; i < w->nlisteners; i++)
-        w->listeners[i] = listener_start(w->loop, fds[i], quota, on_accept, w);
-    struct phase_host *host = hooks_new(&w->gateway, snapshot, w->watch);
-    gateway_use(&w->gateway, plan_new(&w->gateway, snapshot_ref(snapshot), host));
+    w->gateway.writer = w->number;
+    w->gateway.nworkers = setup->snapshot->workers;
+    gateway_init(&w->gateway, setup->snapshot);
+    if (!make_plan(w, setup, faults)) {
+        worker_free(w);
+        return NULL;
+    }
+    start_listeners(w, setup);
     return w;
 }
 
-/* --- the thread -------------------------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------------------------------ */
 
 struct worker_mail {
     struct mail mail;
@@ -83,18 +147,34 @@ static void tell_control(struct worker *w, void (*fn)(struct control *c))
     wm->mail.fn = on_control_mail;
     wm->control = w->control;
     wm->fn = fn;
-    mailbox_send(w->control->mailbox, &wm->mail);
+    mailbox_send(control_mailbox(w->control), &wm->mail);
+}
+
+void worker_adopt(struct worker *w)
+{
+    if (!w->vm)
+        return;
+    w->watch = w->watchdog ? watchdog_watch(w->watchdog) : NULL;
+    vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
 }
 
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
 
-    watchdog_enter(w->watch);
-    hooks_start(w->gateway.plan->host);
+    worker_adopt(w);
+    if (w->vm) {
+        w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
+        w->lua_waiting =
+            lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
+        on_beat(&w->beat);
+    }
+    if (w->gateway.plan->host)
+        hooks_start(w->gateway.plan->host);
     tell_control(w, control_on_worker_ready);
     loop_run(w->loop);
-    watchdog_leave(w->watch);
+    if (w->watch)
+        watchdog_unwatch(w->watchdog, w->watch);
     return NULL;
 }
 
@@ -103,21 +183,66 @@ void worker_start(struct worker *w)
     char name[16];
 
     REQUIRE(pthread_create(&w->thread, NULL, worker_main, w) == 0);
+    w->is_started = true;
     snprintf(name, sizeof(name), "worker %d", w->number);
     pthread_setname_np(w->thread, name);
 }
 
-/* --- the end ----------------------------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------------------------------- */
+
+/* What waits in the backlog is accepted first, so that nobody who got through to us is turned away. */
+static void close_listeners(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->nlisteners; i++) {
+        listener_drain(w->listeners[i]);
+        listener_free(w->listeners[i]);
+    }
+    w->nlisteners = 0;
+}
+
+/* The last answers may still be on their way when their exchanges have ended. */
+static bool is_empty(const struct worker *w)
+{
+    return gateway_exchanges(&w->gateway) == 0 && inbound_count(w->gateway.inbound) == 0 &&
+           !loop_has_at_end(w->loop);
+}
+
+static void look_draining(struct worker *w)
+{
+    /* Not with the order itself: a request may have come with a connection that was just accepted. */
+    if (w->looks == 1)
+        gateway_drain(&w->gateway);
+    if (is_empty(w))
+        tell_control(w, control_on_worker_drained);
+    else
+        timer_set(&w->look, LOOK_MS);
+}
+
+static void look_ending(struct worker *w)
+{
+    if (w->looks == LOOKS_FOR_LOGS)
+        gateway_hurry(&w->gateway);
+    if (gateway_exchanges(&w->gateway) > 0 && w->looks < LOOKS_FOR_ALL) {
+        timer_set(&w->look, LOOK_MS);
+        return;
+    }
+    if (w->gateway.plan->host)
+        hooks_stop(w->gateway.plan->host);
+    w->state = WORKER_STOPS;
+    timer_set(&w->look, LOOK_MS); /* what the stop hooks have cancelled ends meanwhile */
+}
 
 static void on_look(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, look);
 
-    if (gateway_exchanges(&w->gateway) == 0 && inbound_count(w->gateway.inbound) == 0) {
-        tell_control(w, control_on_worker_drained);
-        return;
+    w->looks++;
+    switch (w->state) {
+    case WORKER_DRAINS: look_draining(w); break;
+    case WORKER_ENDS: look_ending(w); break;
+    case WORKER_STOPS: loop_stop(w->loop); break;
+    case WORKER_RUNS: break;
     }
-    timer_set(t, DRAIN_LOOK_MS);
 }
 
 struct order_mail {
@@ -130,16 +255,18 @@ static void on_order(struct mail *m, void *reader)
     struct order_mail *om = container_of(m, struct order_mail, mail);
     struct worker *w = reader;
 
-    if (om->stop) {
+    if (om->stop && w->state < WORKER_ENDS) {
+        w->looks = 0;
+        w->state = WORKER_ENDS;
+        close_listeners(w);
         inbound_abort_all(w->gateway.inbound);
-        hooks_stop(w->gateway.plan->host);
-        loop_stop(w->loop);
-    } else if (!w->is_draining) {
-        w->is_draining = true;
-        for (uint32_t i = 0; i < w->nlisteners; i++)
-            listener_drain(w->listeners[i]);
-        gateway_drain(&w->gateway);
         timer_set(&w->look, 0);
+    } else if (!om->stop && w->state == WORKER_RUNS) {
+        w->looks = 0;
+        w->state = WORKER_DRAINS;
+        w->gateway.wire.draining = true; /* answers say that they are the last from now on */
+        close_listeners(w);
+        timer_set(&w->look, LOOK_MS);
     }
     free(om);
 }
@@ -166,14 +293,17 @@ void worker_stop(struct worker *w)
 
 void worker_free(struct worker *w)
 {
-    if (w->thread)
+    if (w->is_started)
         pthread_join(w->thread, NULL);
     for (uint32_t i = 0; i < w->nlisteners; i++)
         listener_free(w->listeners[i]);
     free(w->listeners);
+    bool has_host = w->gateway.plan && w->gateway.plan->host;
+    if (w->vm && !has_host)
+        vm_free(w->vm);
     gateway_deinit(&w->gateway);
-    watchdog_unwatch(w->watch);
     timer_deinit(&w->look);
+    timer_deinit(&w->beat);
     mailbox_free(w->mailbox);
     loop_free(w->loop);
     free(w);

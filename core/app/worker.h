@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A worker thread: the struct that owns all per-thread parts. Made on the control thread, then it speaks with it by mail
- * alone. Start: loop, mailbox, gateway, plan (snapshot and VM), thread, start hooks, accepting. Stop: no more accepting,
- * exchanges end, stop hooks, then everything in reverse. */
+ * alone.
+ *
+ *   new     loop, mailbox, gateway, VM, plan            (control thread)
+ *   start   thread, start hooks, accepting
+ *   drain   no more accepting, exchanges end
+ *   stop    what is left is cut off, stop hooks, the thread ends
+ *   free    everything in reverse                       (control thread) */
 
 #ifndef DML_APP_WORKER_H
 #define DML_APP_WORKER_H
@@ -15,39 +20,64 @@
 #include "net/mailbox.h"
 
 struct control;
+struct faults;
 struct loop;
-struct vm_watch;
+struct metric_series;
+struct vm;
+struct watchdog;
+
+enum worker_state { WORKER_RUNS, WORKER_DRAINS, WORKER_ENDS, WORKER_STOPS };
 
 struct worker {
     /* owned */
     struct loop *loop;
     struct mailbox *mailbox;
     struct gateway gateway;
-    struct listener **listeners; /* one per listener of the snapshot */
-    struct vm_watch *watch;      /* what the watchdog sees of it */
+    struct listener **listeners; /* one per listener of the snapshot; NULL once draining */
+    struct vm *vm; /* the plan's host frees it, where there is one; NULL: nothing needs Lua */
     pthread_t thread;
-    struct timer look;           /* while draining: have all exchanges ended? */
+    struct timer look; /* while it ends: is it time for the next step? */
+    struct timer beat; /* tells the metrics how much Lua there is */
     /* borrowed */
     struct control *control;
+    struct watchdog *watchdog; /* or NULL */
+    struct vm_watch *watch;    /* what it sees of this thread, while the thread runs */
+    struct metric_series *lua_memory, *lua_waiting;
     /* state */
+    enum worker_state state;
     int number; /* 1... */
     uint32_t nlisteners;
-    bool is_draining;
+    uint32_t looks; /* since the order to drain or to end */
+    double told_memory, told_waiting;
+    bool is_started;
 };
 
-/* Takes over fds, one listening descriptor per listener. NULL when its VM can't be made (the reason is logged). */
-struct worker *worker_new(struct control *c, int number, int nworkers, struct snapshot *snapshot, const int *fds,
-                          struct listener_quota *quota);
+struct worker_setup {
+    struct control *control;   /* NULL: it will not be started */
+    struct watchdog *watchdog; /* or NULL */
+    struct snapshot *snapshot;
+    const int *fds; /* one listening descriptor per listener, taken over; NULL: none */
+    struct listener_quota *quota;
+    int number;    /* 0 is taken as 1 */
+    bool needs_vm; /* even without plugins */
+};
+
+/* NULL when its VM or a plugin's instance can't be made: a fault for what the configuration causes, else it is logged.
+ * The descriptors are then the caller's. */
+struct worker *worker_new(const struct worker_setup *setup, struct faults *faults);
 
 /* Starts the thread; control_on_worker_ready follows by mail. */
 void worker_start(struct worker *w);
+
+/* In place of worker_start: the calling thread is the worker's, and runs its loop as it likes. */
+void worker_adopt(struct worker *w);
 
 /* By mail. drain: accepts no more and lets exchanges end; control_on_worker_drained follows when none is left. stop: cuts
  * off what is left and ends the thread. */
 void worker_drain(struct worker *w);
 void worker_stop(struct worker *w);
 
-/* Joins the thread if it was started, then frees everything. */
+/* Joins the thread if it was started (and told to stop), then frees everything. */
 void worker_free(struct worker *w);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Consistent hashing by weighted rendezvous (Thaler and Ravishankar; weights after Schindelhauer and Schomaker): each
- * endpoint gets a number in (0, 1) from the key and its own address, and -ln(number) / weight is its distance; the
- * nearest wins. When an endpoint leaves, its keys and no others move, each to its second nearest, spread over all the
- * rest by weight; when it comes back they return. There is no ring to build, and all workers and machines agree.
+/* Consistent hashing by weighted rendezvous (Thaler and Ravishankar; weights after Schindelhauer
+ * and Schomaker): each endpoint gets a number in (0, 1) from the key and its own address, and
+ * -ln(number) / weight is its distance; the nearest wins. When an endpoint leaves, its keys and
+ * no others move, each to its second nearest, spread over all the rest by weight; when it comes
+ * back they return. There is no ring to build, and all workers and machines agree.
  *
- * The logarithm is needed only where weights differ: among equal ones the largest number is the nearest. */
+ * The logarithm is needed only where weights differ: among equal ones the largest number is the
+ * nearest. */
 
 #include <math.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Least requests by the power of two choices (Mitzenmacher): two different endpoints are drawn by weight, and the one
- * with fewer exchanges under way for its weight is taken. Nearly as even as asking all of them, and unlike that it
- * does not send every worker to the same endpoint at once. On a tie the first drawn wins, so an idle upstream is used
- * by weight. */
+/* Least requests by the power of two choices (Mitzenmacher): two different endpoints are drawn
+ * by weight, and the one with fewer exchanges under way for its weight is taken. Nearly as even
+ * as asking all of them, and unlike that it does not send every worker to the same endpoint at
+ * once. On a tie the first drawn wins, so an idle upstream is used by weight. */
 
 #include "base/err.h"
 #include "base/rand.h"

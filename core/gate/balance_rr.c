@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Weighted round robin. Each pick raises every endpoint that takes part by its weight and takes the highest, which
- * then pays the sum back: an endpoint of weight 3 is spread among the others instead of being used three times in a
- * row. State is per worker, so no lock is needed; each worker starts at another place of the cycle, or all of them
- * would send their first requests to the same endpoint. */
+/* Weighted round robin. Each pick raises every endpoint that takes part by its weight and takes
+ * the highest, which then pays the sum back: an endpoint of weight 3 is spread among the others
+ * instead of being used three times in a row. State is per worker, so no lock is needed; each
+ * worker starts at another place of the cycle, or all of them would send their first requests to
+ * the same endpoint. */
 
 #include "base/err.h"
 #include "gate/balancer.h"

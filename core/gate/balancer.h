@@ -13,7 +13,8 @@ struct balancer;
 struct balancer_ops {
     const char *name;
     /* may_use[i] says which endpoints take part. ERR_NO_TARGET when none. */
-    int (*pick)(struct balancer *b, const struct upstream *u, const bool *may_use, uint64_t hash, uint32_t *out);
+    int (*pick)(struct balancer *b, const struct upstream *u, const bool *may_use, uint64_t hash,
+                uint32_t *out);
 };
 
 struct balancer {
@@ -25,7 +26,8 @@ struct balancer {
 void balancer_init(struct balancer *b, const struct balancer_ops *ops, struct arena *a,
                    const struct upstream *u);
 
-/* By u->balance; in the plan's arena. `seed` differs between workers so that they do not march in step. */
+/* By u->balance; in the plan's arena. `seed` differs between workers so that they do not march
+ * in step. */
 struct balancer *balancer_new(struct arena *a, const struct upstream *u, uint32_t seed);
 
 struct balancer *balance_rr_new(struct arena *a, const struct upstream *u, uint32_t seed);

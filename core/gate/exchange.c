@@ -423,7 +423,6 @@ static void accept_head(void *owner, struct wire *w, struct message *m, bool end
         wire_abort(w, ERR_OVERLOAD);
         return;
     }
-    w->arena = NULL;
     w->owner = x;
     w->events = &down_events;
     x->down = w;

@@ -68,19 +68,21 @@ void gateway_init(struct gateway *g, struct snapshot *first)
     g->inbound = inbound_set_new(&g->wire, &exchange_acceptor, g);
 }
 
+/* The plan goes first: the last tasks of its hooks may hold claims on the pool and questions to the resolver. */
 void gateway_deinit(struct gateway *g)
 {
+    struct plan *plan = g->plan;
+
     inbound_set_free(g->inbound);
     (void)CHECK(g->table.used == 0);
-    pool_free(g->pool);
-    dns_free(g->dns);
-    if (g->plan) {
-        struct plan *plan = g->plan;
-        g->plan = NULL;
+    g->plan = NULL;
+    if (plan) {
         plan->is_retired = true;
         plan->exchanges++;
         plan_leave(plan);
     }
+    pool_free(g->pool);
+    dns_free(g->dns);
     exchange_table_deinit(&g->table);
     stats_free(g->stats);
     free(g->wire.scratch);
@@ -146,6 +148,15 @@ void gateway_drain(struct gateway *g)
     g->wire.draining = true;
     inbound_drain(g->inbound);
     pool_close_idle(g->pool, NULL);
+}
+
+void gateway_hurry(struct gateway *g)
+{
+    for (uint32_t i = 0; i < g->table.n; i++) {
+        struct exchange_slot *slot = g->table.slots[i];
+        if (slot->exchange && slot->exchange->state == EXCHANGE_LOG)
+            exchange_on_timer(&slot->timer);
+    }
 }
 
 size_t gateway_exchanges(const struct gateway *g)

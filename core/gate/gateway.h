@@ -78,6 +78,9 @@ void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, 
 /* No new requests on open connections after the ones under way. */
 void gateway_drain(struct gateway *g);
 
+/* The worker stops: log hooks that still wait are told that their time is over. */
+void gateway_hurry(struct gateway *g);
+
 /* Exchanges under way over all plans. */
 size_t gateway_exchanges(const struct gateway *g);
 

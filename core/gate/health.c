@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Ejecting is rare, so one lock for the process makes it exact: between counting the ejected and ejecting one more,
- * no other thread can eject. The end of an ejection needs nobody: it is a time that has passed. */
+/* Ejecting is rare, so one lock for the process makes it exact: between counting the ejected and
+ * ejecting one more, no other thread can eject. The end of an ejection needs nobody: it is a
+ * time that has passed. */
 
 #include "gate/health.h"
 
@@ -35,7 +36,7 @@ static void eject(const struct upstream *u, struct target *t)
              health_count_ejected(u) + 1 <= u->passive.max_ejected * (double)u->nendpoints;
     if (ejects) {
         atomic_store(&t->ejected_until_ms, clock_ms() + u->passive.eject_for_ms);
-        atomic_store(&t->errors_in_row, 0); /* it comes back with a clean slate */
+        atomic_store(&t->errors_in_row, 0);
     }
     pthread_mutex_unlock(&lock);
 
@@ -53,6 +54,8 @@ void health_report(const struct upstream *u, struct target *t, enum attempt_outc
             atomic_store_explicit(&t->errors_in_row, 0, memory_order_relaxed);
         return;
     }
+    if (is_ejected(t))
+        return; /* an attempt from before: it comes back with a clean slate */
     uint32_t errors = atomic_fetch_add_explicit(&t->errors_in_row, 1, memory_order_relaxed) + 1;
     if (u->passive.consecutive_errors > 0 && errors >= u->passive.consecutive_errors)
         eject(u, t);

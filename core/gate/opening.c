@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Three steps: resolve (the timer runs), connect to one address after another (each with a deadline of the
- * outbound's own), done. The end is always told from the loop, though a resolver may answer at once. */
+/* Three steps: resolve (the timer runs), connect to one address after another (each with a
+ * deadline of the outbound's own), done. The end is always told from the loop, though a resolver
+ * may answer at once. */
 
 #include "gate/opening.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Claims: what a claim waits for (an opening, a slot), and how it ends. The usual case of pool_take is a look into a
- * map and a step between two lists. */
+/* Claims: what a claim waits for (an opening, a slot), and how it ends. The usual case of
+ * pool_take is a look into a map and a step between two lists. */
 
 #include "gate/pool.h"
 
@@ -187,7 +187,8 @@ static struct pool_waiter *waiter_new(struct pool_claim *c)
     return w;
 }
 
-/* What lies on shelves holds slots, too. One to the target itself is offered to who waits; others are closed. */
+/* What lies on shelves holds slots, too. One to the target itself is offered to who waits;
+ * others are closed. */
 static void clear_shelves(struct pool_lane *lane, const struct upstream *u)
 {
     struct outbound *o;
@@ -224,8 +225,6 @@ static int take_slowly(struct pool_claim *c, struct outbound **out)
 {
     const struct upstream *u = c->upstream;
 
-    if (slot_is_wanted(u->live))
-        return wait_for_slot(c); /* behind the others */
     if (!c->wants_fresh && (*out = pool_unshelve(c->lane))) {
         conn_to(*out, &c->lane->busy);
         return 0;

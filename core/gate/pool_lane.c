@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Lanes are found by the pair (upstream, target) in a map; they come with the first claim and go when nothing is left
- * in them, also on the target's shelf: as long as a connection lies there, some worker has a lane whose sweep ends it.
- */
+/* Lanes are found by the pair (upstream, target) in a map; they come with the first claim and go
+ * when nothing is left in them, also on the target's shelf: as long as a connection lies there,
+ * some worker has a lane whose sweep ends it. / */
 
 #include "gate/pool_lane.h"
 

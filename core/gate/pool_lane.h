@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The inside of a pool, for the pool's own files: a lane is one worker's connections to one target for one upstream, a
- * group all lanes of one upstream. A connection is in one place of its lane at a time; its owner pointer names the
- * place, and conn_to is the only function that changes it.
+/* The inside of a pool, for the pool's own files: a lane is one worker's connections to one
+ * target for one upstream, a group all lanes of one upstream. A connection is in one place of
+ * its lane at a time; its owner pointer names the place, and conn_to is the only function that
+ * changes it.
  *
- * Each connection holds one slot of its upstream from before it is opened: whoever ends a connection releases the slot,
- * or uses it for another one. */
+ * Each connection holds one slot of its upstream from before it is opened: whoever ends a
+ * connection releases the slot, or uses it for another one. */
 
 #ifndef DML_GATE_POOL_LANE_H
 #define DML_GATE_POOL_LANE_H
@@ -64,7 +65,8 @@ struct pool {
 /* The lane of the claim, made when there is none; takes over the limits of the claim's upstream. */
 struct pool_lane *lane_get(struct pool *p, const struct upstream *u, struct target *t);
 
-/* Frees lanes and groups that hold nothing; all of them, with the idle connections, when the pool goes. */
+/* Frees lanes and groups that hold nothing; all of them, with the idle connections, when the
+ * pool goes. */
 void lanes_tidy(struct pool *p);
 void lanes_free(struct pool *p);
 

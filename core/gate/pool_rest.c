@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The usual case is the end of pool_rest: one step between two lists and two looks at cells that nobody writes. What
- * is shown to other workers is shown before it is asked whether one of them waits (see slot_queue.h). */
+/* The usual case is the end of pool_rest: one step between two lists and two looks at cells that
+ * nobody writes. What is shown to other workers is shown before it is asked whether one of them
+ * waits (see slot_queue.h). */
 
 #include "gate/pool_rest.h"
 
@@ -58,8 +59,8 @@ struct outbound *pool_unshelve(struct pool_lane *lane)
     return NULL;
 }
 
-/* Where another worker finds it. One may have begun to wait after it had looked at an empty shelf: so this one looks
- * again, and takes the connection back for it. */
+/* Where another worker finds it. One may have begun to wait after it had looked at an empty
+ * shelf: so this one looks again, and takes the connection back for it. */
 static void shelve(struct pool_lane *lane, struct outbound *o)
 {
     struct pool_group *g = lane->group;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Counting for what a locked registry finds by name. The last reference has to be dropped under the registry's lock,
- * or somebody could find the thing while it goes; all others are dropped without it. */
+/* Counting for what a locked registry finds by name. The last reference has to be dropped under
+ * the registry's lock, or somebody could find the thing while it goes; all others are dropped
+ * without it. */
 
 #ifndef DML_GATE_REFS_H
 #define DML_GATE_REFS_H

@@ -20,12 +20,17 @@ static const struct word words[SELECTOR_COUNT] = {
 #undef SELECTOR
 };
 
-static bool is_param(const struct selector_scope *scope, struct slice name)
+static bool has_name(const struct slice *names, size_t n, struct slice name)
 {
-    for (size_t i = 0; i < scope->nparams; i++)
-        if (slice_eq(scope->params[i], name))
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(names[i], name))
             return true;
     return false;
+}
+
+static bool is_param(const struct selector_scope *scope, struct slice name)
+{
+    return has_name(scope->params, scope->nparams, name);
 }
 
 /* The word that the text begins with; the name behind its colon. SELECTOR_COUNT: none. */
@@ -133,6 +138,10 @@ static struct selector *compile_braced(struct slice text, const struct selector_
 {
     if (is_param(scope, text))
         return new_selector(SELECTOR_PARAM, text, a);
+    if (has_name(scope->partial, scope->npartial, text)) {
+        *error = unknown_param(text, scope, a);
+        return NULL;
+    }
     struct selector *s = selector_compile(text, scope, a, error);
     if (!s && text.len && strchr("\" \n{[", text.ptr[0]))
         *error = SLICE("a brace in a template begins a selector; write {{ for a brace");

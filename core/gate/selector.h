@@ -20,6 +20,9 @@ struct template;
 struct selector_scope {
     const struct slice *params; /* path parameters that may be named; {id} is one in a template */
     size_t nparams;
+    const struct slice *partial; /* those that only some of the route's paths have: naming one is a
+                                    fault, also where a selector has the same name */
+    size_t npartial;
     bool any_param;             /* global and consumer plugins: {param:ANY} is allowed, {id} is not */
     bool in_response;           /* response and log hooks: status, upstream, response:NAME, duration */
 };

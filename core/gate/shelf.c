@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The list is short and its lock is held for a few pointers only: all system calls (leaving a loop, closing) are made
- * outside of it. An outbound's owner says, while it lies here, whose slot it holds; each holds a reference on that. */
+/* The list is short and its lock is held for a few pointers only: all system calls (leaving a
+ * loop, closing) are made outside of it. An outbound's owner says, while it lies here, whose
+ * slot it holds; each holds a reference on that. */
 
 #include "gate/shelf.h"
 

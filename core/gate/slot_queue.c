@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The counters are atomics that the usual case touches without a lock; the queue and the seats are under one. The
- * pair "show, then look" on both sides is sequentially consistent (see the header), which is the whole protection
- * against a lost wake-up. */
+/* The counters are atomics that the usual case touches without a lock; the queue and the seats
+ * are under one. The pair "show, then look" on both sides is sequentially consistent (see the
+ * header), which is the whole protection against a lost wake-up. */
 
 #include "gate/slot_queue.h"
 

@@ -15,6 +15,8 @@ struct reading {
     const struct conf *place;
     struct slice params[ROUTE_PARAMS_MAX]; /* those that all its paths have */
     size_t nparams;
+    struct slice *partial; /* those that only some have */
+    size_t npartial;
 };
 
 #define HERE(r, key) PATH((r)->b, "routes[%u]." key, (r)->route->index)
@@ -109,18 +111,31 @@ static bool path_has_param(const struct route_path *p, struct slice name)
     return false;
 }
 
-/* Which route path a request takes is not known when a template is compiled. */
-static void find_common_params(struct reading *r)
+static bool all_have_param(const struct route *route, struct slice name)
+{
+    for (uint32_t i = 0; i < route->npaths; i++)
+        if (!path_has_param(&route->paths[i], name))
+            return false;
+    return true;
+}
+
+/* Which of its paths a request takes is not known when a template is compiled. */
+static void sort_params(struct reading *r)
 {
     const struct route *route = r->route;
+    size_t n = 0;
 
-    for (uint32_t i = 0; route->npaths && i < route->paths[0].nparams; i++) {
-        struct slice name = route->paths[0].params[i];
-        uint32_t j = 1;
-        while (j < route->npaths && path_has_param(&route->paths[j], name))
-            j++;
-        if (j == route->npaths)
-            r->params[r->nparams++] = name;
+    for (uint32_t i = 0; i < route->npaths; i++)
+        n += route->paths[i].nparams;
+    r->partial = n ? arena_alloc(r->b->a, n * sizeof(r->partial[0])) : NULL;
+    for (uint32_t i = 0; i < route->npaths; i++) {
+        for (uint32_t j = 0; j < route->paths[i].nparams; j++) {
+            struct slice name = route->paths[i].params[j];
+            if (!all_have_param(route, name))
+                r->partial[r->npartial++] = name;
+            else if (i == 0)
+                r->params[r->nparams++] = name;
+        }
     }
 }
 
@@ -209,7 +224,8 @@ static void read_headers(struct reading *r)
 static const struct template *read_template(struct reading *r, const struct conf *node,
                                             const char *key)
 {
-    struct selector_scope scope = {.params = r->params, .nparams = r->nparams};
+    struct selector_scope scope = {.params = r->params, .nparams = r->nparams,
+                                   .partial = r->partial, .npartial = r->npartial};
     struct slice text = build_text(node), error;
 
     if (!text.ptr)
@@ -323,7 +339,7 @@ static void read_redirect(struct reading *r, const struct conf *node)
     if (route->status > 303 && route->status < 307)
         fault_at(r->b->faults, build_get(node, "status"), HERE(r, "redirect.status"),
                  "must be 301, 302, 303, 307 or 308");
-    if (route->redirect_to && slice_eq(template_constant(route->redirect_to), SLICE("")))
+    if (route->redirect_to && slice_eq(build_text(build_get(node, "to")), SLICE("")))
         fault_at(r->b->faults, node, HERE(r, "redirect.to"), "an empty target");
 }
 
@@ -393,7 +409,7 @@ static struct route *read_route(struct build *b, const struct conf *item, uint32
         route->name = SLICE("");
     read_hosts(&r);
     read_paths(&r);
-    find_common_params(&r);
+    sort_params(&r);
     read_methods(&r);
     read_headers(&r);
     read_action(&r);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The registry of targets, process-wide: identity -> target. Identities are made in one spelling (lower case, v6 in
- * brackets), so that a reload which writes the same endpoint in another way finds the same live state. */
+/* The registry of targets, process-wide: identity -> target. Identities are made in one spelling
+ * (lower case, v6 in brackets), so that a reload which writes the same endpoint in another way
+ * finds the same live state. */
 
 #include "gate/target.h"
 

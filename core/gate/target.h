@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One upstream address and its live state: health, counts. Shared by all workers (atomics), found again by identity
- * (address, protocol, TLS policy) at a reload, so that health and connections survive. Counted by the snapshots that
- * name it. */
+/* One upstream address and its live state: health, counts. Shared by all workers (atomics),
+ * found again by identity (address, protocol, TLS policy) at a reload, so that health and
+ * connections survive. Counted by the snapshots that name it. */
 
 #ifndef DML_GATE_TARGET_H
 #define DML_GATE_TARGET_H
@@ -20,22 +20,22 @@ struct target {
     struct slice identity; /* "http1 127.0.0.1:9001" */
     struct slice host;     /* name or address */
     uint16_t port;
-    bool is_name;          /* resolve it */
-    struct addr addr;      /* when it is an address */
+    bool is_name;     /* resolve it */
+    struct addr addr; /* when it is an address */
     struct shelf *shelf;
     /* state, shared */
     atomic_int refs;
-    atomic_int active;          /* exchanges under way */
-    atomic_int connections;     /* open, all workers */
+    atomic_int active;      /* exchanges under way */
+    atomic_int connections; /* open, all workers */
     atomic_uint errors_in_row;
-    atomic_ullong ejected_until_ms; /* monotonic; 0 = not ejected */
-    atomic_bool drained;        /* by the admin endpoint */
+    atomic_ullong ejected_until_ms;   /* monotonic; 0 = not ejected */
+    atomic_bool drained;              /* by the admin endpoint */
     atomic_ullong requests, failures; /* counted by upstream_report */
     atomic_ullong opened;             /* connections, counted by the pool */
 };
 
-/* Finds the target of this identity or makes it. Control or builder thread; takes a lock. host: a name, an IP address
- * (a v6 one with or without brackets), or "unix:/path" (then port is 0). */
+/* Finds the target of this identity or makes it. Control or builder thread; takes a lock. host:
+ * a name, an IP address (a v6 one with or without brackets), or "unix:/path" (then port is 0). */
 struct target *target_ref(struct slice protocol, struct slice host, uint16_t port);
 
 /* One more reference for who has one already. Any thread, no lock. */

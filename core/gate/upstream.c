@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The registry of upstreams' live parts, and choosing an endpoint: this file says who may be chosen, the balancer who
- * of them. */
+/* The registry of upstreams' live parts, and choosing an endpoint: this file says who may be
+ * chosen, the balancer who of them. */
 
 #include "gate/upstream.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A named set of endpoints with policy. The configured part is immutable and belongs to the snapshot; the live part
- * (upstream_live) is shared by all workers, found again by name, and survives reloads. Each worker's plan holds a
- * balancer per upstream. */
+/* A named set of endpoints with policy. The configured part is immutable and belongs to the
+ * snapshot; the live part (upstream_live) is shared by all workers, found again by name, and
+ * survives reloads. Each worker's plan holds a balancer per upstream. */
 
 #ifndef DML_GATE_UPSTREAM_H
 #define DML_GATE_UPSTREAM_H
@@ -18,7 +18,13 @@ struct conf;
 struct exchange;
 struct selector;
 
-enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST, BALANCE_HASH, BALANCE_EWMA, BALANCE_RANDOM };
+enum balance {
+    BALANCE_ROUND_ROBIN,
+    BALANCE_LEAST_REQUEST,
+    BALANCE_HASH,
+    BALANCE_EWMA,
+    BALANCE_RANDOM
+};
 enum host_mode { HOST_PASS, HOST_TARGET, HOST_NAME };
 
 struct endpoint {
@@ -30,9 +36,9 @@ struct endpoint {
 struct upstream_live {
     struct slice name;
     atomic_int refs;
-    atomic_int connections;  /* open or opening, over all workers */
-    atomic_int pending;      /* waiting for a connection */
-    atomic_int shelved;      /* idle ones on the shelves of its targets */
+    atomic_int connections;   /* open or opening, over all workers */
+    atomic_int pending;       /* waiting for a connection */
+    atomic_int shelved;       /* idle ones on the shelves of its targets */
     struct slot_queue *queue; /* claims of all workers that wait for a freed slot */
 };
 
@@ -63,15 +69,16 @@ struct upstream_live *upstream_live_ref(struct slice name);
 struct upstream_live *upstream_live_hold(struct upstream_live *l);
 void upstream_live_unref(struct upstream_live *l);
 
-/* What an attempt's end means for the endpoint's health (contract: health.passive; the judging is health.h's). Counts
- * it in t->requests and t->failures too. Once per attempt, any thread. */
+/* What an attempt's end means for the endpoint's health (contract: health.passive; the judging
+ * is health.h's). Counts it in t->requests and t->failures too. Once per attempt, any thread. */
 enum attempt_outcome { OUTCOME_OK, OUTCOME_ERROR };
 void upstream_report(struct upstream *u, struct target *t, enum attempt_outcome outcome);
 
-/* Chooses among the usable endpoints; with none usable (all ejected) among those not drained: a wrong ejection must
- * not turn into an outage. `tried`: targets of earlier attempts, avoided while others are left. hash: for BALANCE_HASH.
- * An endpoint of weight 0 is never chosen. ERR_NO_TARGET. */
-MUST_CHECK int upstream_pick(struct upstream *u, struct balancer *b, uint64_t hash, struct target *const *tried,
-                             size_t ntried, struct target **out);
+/* Chooses among the usable endpoints; with none usable (all ejected) among those not drained: a
+ * wrong ejection must not turn into an outage. `tried`: targets of earlier attempts, avoided
+ * while others are left. hash: for BALANCE_HASH. An endpoint of weight 0 is never chosen.
+ * ERR_NO_TARGET. */
+MUST_CHECK int upstream_pick(struct upstream *u, struct balancer *b, uint64_t hash,
+                             struct target *const *tried, size_t ntried, struct target **out);
 
 #endif

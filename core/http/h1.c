@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Heads. llhttp in strict mode cuts a head into fields and refuses most of what is wrong; the second layer here
- * refuses what it is known to let pass: a LF without CR and folded lines (by the scan), other versions and methods,
- * targets that RFC 3986 does not allow, empty names, framing fields that leave room for two readings, Host fields
- * that are missing, repeated or at odds with the target. Only this file knows llhttp. */
+/* Heads. llhttp in strict mode cuts a head into fields and refuses most of what is wrong; the
+ * second layer here refuses what it is known to let pass: a LF without CR and folded lines (by
+ * the scan), other versions and methods, targets that RFC 3986 does not allow, empty names,
+ * framing fields that leave room for two readings, Host fields that are missing, repeated or at
+ * odds with the target. Only this file knows llhttp. */
 
 #include "http/h1.h"
 
@@ -14,7 +15,7 @@
 #include "base/text.h"
 #include "http/uri.h"
 
-/* --- scanning ---------------------------------------------------------------------------------------------------- */
+/* --- scanning --------------------------------------------------------------------------------- */
 
 static int fault(const char **why, int err, const char *text)
 {
@@ -70,7 +71,7 @@ ssize_t h1_scan(struct h1_scan *s, struct slice bytes, const struct h1_bounds *b
     }
 }
 
-/* --- llhttp ------------------------------------------------------------------------------------------------------ */
+/* --- llhttp ----------------------------------------------------------------------------------- */
 
 struct reader {
     struct headers *headers;
@@ -131,7 +132,7 @@ static bool parse(struct slice head, llhttp_type_t type, uint32_t max_fields, st
     return r.complete;
 }
 
-/* --- fields ------------------------------------------------------------------------------------------------------ */
+/* --- fields ----------------------------------------------------------------------------------- */
 
 /* What the fields of one head add up to. */
 struct sums {
@@ -204,8 +205,9 @@ static int sum_field(struct field *f, struct message *m, struct sums *sums, cons
     return 0;
 }
 
-/* Takes out what Connection names. Fields that this gateway knows are end to end by their definition, and not for a
- * peer to take away: Connection: host, authorization would change what the next server sees. */
+/* Takes out what Connection names. Fields that this gateway knows are end to end by their
+ * definition, and not for a peer to take away: Connection: host, authorization would change what
+ * the next server sees. */
 static void remove_nominated(struct headers *h)
 {
     for (struct field *f = headers_find(h, HEADER_CONNECTION); f != NULL; f = headers_next(h, f)) {
@@ -217,8 +219,8 @@ static void remove_nominated(struct headers *h)
     }
 }
 
-/* Without the fields of this connection, and without holes. Content-Length stays to be looked at: writing a head
- * leaves framing fields out. */
+/* Without the fields of this connection, and without holes. Content-Length stays to be looked
+ * at: writing a head leaves framing fields out. */
 static void keep_end_to_end(struct headers *h)
 {
     uint32_t n = 0;
@@ -277,7 +279,7 @@ static bool keeps_alive(const struct message *m, const struct sums *sums)
     return m->version == HTTP_11 ? !sums->close : sums->keep_alive && !sums->close;
 }
 
-/* --- requests ---------------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* "HTTP/1.1" -> the version; ERR_HTTP_VERSION for another one. */
 static int parse_version(struct slice s, enum http_version *out, const char **why)
@@ -380,14 +382,15 @@ int h1_read_request(struct slice head, uint32_t max_fields, struct message *m,
     return 0;
 }
 
-/* --- responses --------------------------------------------------------------------------------------------------- */
+/* --- responses -------------------------------------------------------------------------------- */
 
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
-/* "HTTP/1.1 200 OK" (RFC 9112, 4); the blank behind the status may be missing where there is no reason. */
+/* "HTTP/1.1 200 OK" (RFC 9112, 4); the blank behind the status may be missing where there is no
+ * reason. */
 static bool parse_status_line(struct slice line, struct message *m)
 {
     const char *why, *p = line.ptr;

@@ -2,14 +2,18 @@
 
 /* HTTP/1.x (RFC 9112): heads between bytes and struct message, and the two ends of a connection.
  *
- *   h1.c         heads: llhttp parses, a second layer refuses what it lets pass; and the serialiser
+ *   h1.c         reading heads: llhttp parses, a second layer refuses what it lets pass
+ *   h1_write.c   writing heads
  *   h1_body.c    framing of bodies: lengths, chunks, trailers
- *   h1_conn.c    what both ends share: reading into memory that an idle connection does not hold, writing, time
+ *   h1_conn.c    what both ends share: reading into memory that an idle connection does not hold,
+ *                the pump, time
+ *   h1_out.c     the same for sending: heads that wait, framing, one system call for both
  *   h1_server.c  the end that hears requests
  *   h1_client.c  the end that hears responses
  *
- * A head is parsed in one pass, when all of it is there: until then it is only scanned for its end, each byte once.
- * So the parser's state lives on the stack, and how a head was cut into packets makes no difference. */
+ * A head is parsed in one pass, when all of it is there: until then it is only scanned for its
+ * end, each byte once. So the parser's state lives on the stack, and how a head was cut into
+ * packets makes no difference. */
 
 #ifndef DML_HTTP_H1_H
 #define DML_HTTP_H1_H
@@ -19,7 +23,7 @@
 #include "http/message.h"
 #include "http/wire.h"
 
-/* --- heads ------------------------------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------------ */
 
 struct h1_bounds {
     uint32_t first_line; /* bytes of the first line */
@@ -27,9 +31,10 @@ struct h1_bounds {
     uint32_t fields;
 };
 
-/* Looks for the end of a head in `bytes`, which begins with the head's first byte and has grown since the last call
- * with the same *s. Length of the head; 0 = not all there; ERR_BAD_REQUEST (a LF without CR, a line that begins with
- * a blank, a first byte that no method has), ERR_URI_TOO_LONG, ERR_HEAD_TOO_LARGE, with *why. */
+/* Looks for the end of a head in `bytes`, which begins with the head's first byte and has grown
+ * since the last call with the same *s. Length of the head; 0 = not all there; ERR_BAD_REQUEST
+ * (a LF without CR, a line that begins with a blank, a first byte that no method has),
+ * ERR_URI_TOO_LONG, ERR_HEAD_TOO_LARGE, with *why. */
 ssize_t h1_scan(struct h1_scan *s, struct slice bytes, const struct h1_bounds *b, const char **why);
 
 /* What a head says about its connection. */
@@ -39,19 +44,20 @@ struct h1_facts {
     bool until_close; /* the body of a response ends with the connection */
 };
 
-/* Parses a whole head that h1_scan has found, into *m, whose headers must have been initialised. Slices point into
- * `head`. 0, or ERR_BAD_REQUEST, ERR_NOT_IMPLEMENTED, ERR_HTTP_VERSION, ERR_HEAD_TOO_LARGE, ERR_EXPECTATION. m->scheme
- * is left to the caller. */
+/* Parses a whole head that h1_scan has found, into *m, whose headers must have been initialised.
+ * Slices point into `head`. 0, or ERR_BAD_REQUEST, ERR_NOT_IMPLEMENTED, ERR_HTTP_VERSION,
+ * ERR_HEAD_TOO_LARGE, ERR_EXPECTATION. m->scheme is left to the caller. */
 MUST_CHECK int h1_read_request(struct slice head, uint32_t max_fields, struct message *m,
                                struct h1_facts *facts);
 
-/* The same for a response to a request of that method; with a tunnel asked for, 101 gives one. 0 or ERR_PROTOCOL. */
+/* The same for a response to a request of that method; with a tunnel asked for, 101 gives one. 0
+ * or ERR_PROTOCOL. */
 MUST_CHECK int h1_read_response(struct slice head, uint32_t max_fields, enum method method,
                                 bool wants_websocket, struct message *m, struct h1_facts *facts);
 
-/* Serialising. h1_*_size is the room that h1_write_* needs for the head without framing and connection fields and
- * without the empty line. h1_write_* returns the end of what it wrote, or NULL when a value had a line break in it:
- * nothing of what plugins set can split a message. */
+/* Serialising. h1_*_size is the room that h1_write_* needs for the head without framing and
+ * connection fields and without the empty line. h1_write_* returns the end of what it wrote, or
+ * NULL when a value had a line break in it: nothing of what plugins set can split a message. */
 size_t h1_request_size(const struct message *m);
 char *h1_write_request(char *out, const struct message *m);
 size_t h1_response_size(const struct message *m);
@@ -61,7 +67,7 @@ char *h1_write_response(char *out, const struct message *m);
 size_t h1_trailers_size(const struct headers *h);
 char *h1_write_trailers(char *out, const struct headers *h);
 
-/* --- the server's end -------------------------------------------------------------------------------------------- */
+/* --- the server's end ------------------------------------------------------------------------- */
 
 struct h1_server;
 
@@ -100,7 +106,7 @@ void h1_server_drain(struct h1_server *s);
 /* Cuts it off; its owner hears on_gone(ERR_STOPPING), and the end comes with its release. */
 void h1_server_abort(struct h1_server *s);
 
-/* --- the client's end -------------------------------------------------------------------------------------------- */
+/* --- the client's end ------------------------------------------------------------------------- */
 
 struct h1_client;
 

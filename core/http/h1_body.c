@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The machine of chunked bodies. Of chunk extensions only the shape is checked; they are dropped, as RFC 9112, 7.1.1
- * wants of who does not know them. Their length is bounded, so that a body is not mostly extensions. */
+/* The machine of chunked bodies. Of chunk extensions only the shape is checked; they are
+ * dropped, as RFC 9112, 7.1.1 wants of who does not know them. Their length is bounded, so that
+ * a body is not mostly extensions. */
 
 #include "http/h1_body.h"
 
@@ -213,7 +214,7 @@ bool h1_body_is_here(const struct h1_body *b, struct slice rest)
     if (b->framing != H1_CHUNKED)
         return b->framing == H1_LENGTH && b->left <= rest.len;
     if (b->trailers != NULL)
-        return false; /* the probe must not touch them; who sends trailers that slowly gets a new connection */
+        return false; /* the probe must not touch them */
     while ((rc = h1_body_read(&probe, &rest, SIZE_MAX, spans, &n)) == 0 && n == COUNT_OF(spans))
         ;
     h1_body_deinit(&probe);

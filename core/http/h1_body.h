@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Where a body ends (RFC 9112, 6 and 7). A byte-exact machine that keeps its state between calls, so that any cut of
- * the input gives the same. It is as strict as a machine can be: what one recipient reads as the end of a chunk and
- * another does not is how requests are smuggled. */
+/* Where a body ends (RFC 9112, 6 and 7). A byte-exact machine that keeps its state between
+ * calls, so that any cut of the input gives the same. It is as strict as a machine can be: what
+ * one recipient reads as the end of a chunk and another does not is how requests are smuggled. */
 
 #ifndef DML_HTTP_H1_BODY_H
 #define DML_HTTP_H1_BODY_H
@@ -34,9 +34,10 @@ enum { H1_END = 1 };
 void h1_body_begin(struct h1_body *b, enum h1_framing framing, uint64_t length);
 void h1_body_deinit(struct h1_body *b);
 
-/* Moves *in behind what it has taken. Body bytes become spans: at most `credit` of them, in at most *n spans; *n is
- * set to how many. 0, H1_END when the body is complete (framing behind the last byte included, which needs no
- * credit), or ERR_BAD_REQUEST. To be called again when all *n spans were used. */
+/* Moves *in behind what it has taken. Body bytes become spans: at most `credit` of them, in at
+ * most *n spans; *n is set to how many. 0, H1_END when the body is complete (framing behind the
+ * last byte included, which needs no credit), or ERR_BAD_REQUEST. To be called again when all *n
+ * spans were used. */
 MUST_CHECK int h1_body_read(struct h1_body *b, struct slice *in, size_t credit, struct slice *spans,
                             int *n);
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The end that hears responses. What is not a clean response ends the connection: a pool must never hand out one on
- * which bytes lie whose meaning is in doubt. The flags untouched and unsent are kept exactly, for they decide whether
- * a request may be sent once more. */
+/* The end that hears responses. What is not a clean response ends the connection: a pool must
+ * never hand out one on which bytes lie whose meaning is in doubt. The flags untouched and
+ * unsent are kept exactly, for they decide whether a request may be sent once more. */
 
 #include "http/h1.h"
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 
 enum {
     HEAD_MAX = 64 * KIB,
@@ -48,7 +47,14 @@ static void gone(struct h1_conn *c, int err)
     h1_conn_gone(c, err);
 }
 
-/* --- responses --------------------------------------------------------------------------------------------------- */
+/* The upstream does not speak the protocol. */
+static void offended(struct h1_conn *c, const char *why)
+{
+    c->wire.why = why;
+    gone(c, ERR_PROTOCOL);
+}
+
+/* --- responses -------------------------------------------------------------------------------- */
 
 static void begin_body(struct h1_conn *c, const struct message *m)
 {
@@ -79,13 +85,12 @@ static bool begin(struct h1_conn *c, size_t len)
     c->scan = (struct h1_scan){0};
     if (h1_read_response(head, FIELDS_MAX, (enum method)cl->method, cl->wants_websocket, m,
                          &facts) < 0) {
-        LOG_INFO("http.upstream", "not a response", LOG_C("why", facts.why));
-        gone(c, ERR_PROTOCOL);
+        offended(c, facts.why);
         return false;
     }
     if (m->status < 200 && m->status != 101) {
         if (++cl->interims > INTERIMS_MAX)
-            gone(c, ERR_PROTOCOL);
+            offended(c, "There are too many interim responses.");
         else
             c->wire.events->on_head(c->wire.owner, &c->wire, m, false);
         return true;
@@ -111,10 +116,8 @@ static bool step_head(struct h1_conn *c)
     ssize_t n = h1_scan(&c->scan, *c->view, &bounds, &why);
     if (n > 0)
         return begin(c, (size_t)n);
-    if (n < 0) {
-        LOG_INFO("http.upstream", "not a response", LOG_C("why", why));
-        gone(c, ERR_PROTOCOL);
-    }
+    if (n < 0)
+        offended(c, why);
     return false;
 }
 
@@ -133,7 +136,7 @@ static bool client_step(struct h1_conn *c)
 static size_t client_want(struct h1_conn *c)
 {
     switch ((enum h1_in)c->in) {
-    case H1_IN_HEAD: return MAX(MIN(c->credit, WIRE_SCRATCH), WIRE_RECV_BLOCK);
+    case H1_IN_HEAD: return MAX(MIN(c->credit, WIRE_SCRATCH), H1_HOLD_MAX);
     case H1_IN_BODY:
     case H1_IN_TUNNEL: return h1_conn_want_body(c);
     default: return h1_conn_want_held(c);
@@ -148,8 +151,8 @@ static bool client_on_bytes(struct h1_conn *c)
     }
     if (c->eof != 0)
         return true;
-    if (is_unsent(c)) { /* not an answer to anything */
-        gone(c, ERR_PROTOCOL);
+    if (is_unsent(c)) {
+        offended(c, "The response came before the request.");
         return false;
     }
     c->wire.untouched = false;
@@ -176,10 +179,10 @@ static void client_on_eof(struct h1_conn *c)
 
 static void client_on_bad_body(struct h1_conn *c)
 {
-    gone(c, ERR_PROTOCOL);
+    offended(c, "The body's chunks are not valid.");
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void client_wait(struct h1_conn *c)
 {
@@ -201,7 +204,7 @@ static void client_on_deadline(struct h1_conn *c)
         gone(c, ERR_TIMEOUT);
 }
 
-/* --- orders ------------------------------------------------------------------------------------------------------ */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 static struct slice client_connection(struct h1_conn *c, bool ends UNUSED)
 {
@@ -215,8 +218,8 @@ static struct slice client_connection(struct h1_conn *c, bool ends UNUSED)
     return cl->te_trailers ? SLICE("TE: trailers\r\nConnection: TE\r\n") : SLICE("");
 }
 
-/* Sending has failed. What the upstream has said before it stopped to listen is worth more than the failure, so the
- * owner hears of it by an event, after reading has been tried. */
+/* Sending has failed. What the upstream has said before it stopped to listen is worth more than
+ * the failure, so the owner hears of it by an event, after reading has been tried. */
 static void client_on_lost(struct h1_conn *c, int err)
 {
     uint64_t before;
@@ -284,7 +287,7 @@ static int client_head(struct wire *w, const struct message *m, bool ends)
         h1_conn_drop_head(c);
         return ERR_ARG;
     }
-    c->head_len = (uint32_t)(stop - start);
+    h1_conn_head_ready(c, stop);
     c->out = H1_OUT_OPEN;
     cl->method = (uint8_t)m->method;
     cl->wants_websocket = m->wants_websocket;
@@ -307,9 +310,8 @@ static int client_finish(struct wire *w, const struct headers *trailers)
     return write_out(conn_of(w), NULL, 0, true, trailers);
 }
 
-static void client_abort(struct wire *w, int why)
+static void client_abort(struct wire *w, int why UNUSED)
 {
-    LOG_DEBUG("http.abort", "request broken off", LOG_C("why", err_word(why)));
     conn_of(w)->owned = false;
     end(conn_of(w));
 }
@@ -360,7 +362,7 @@ static const struct h1_role client_role = {
     .on_lost = client_on_lost,
 };
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void h1_client_init(struct h1_client *cl, struct wire_env *env, struct stream *stream,
                     const struct h1_client_host *host)

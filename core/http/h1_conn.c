@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The half of a connection that knows no roles: memory for bytes that wait, the pump, deliveries within the credit,
- * and the time. See h1_conn.h for the idea; h1_out.c has the sending half. */
+/* The half of a connection that knows no roles: memory for bytes that wait, the pump, deliveries
+ * within the credit, and the time. See h1_conn.h for the idea; h1_out.c has the sending half. */
 
 #include "http/h1_conn.h"
 
@@ -14,61 +14,58 @@
 
 enum { SPANS = 64 };
 
-/* --- bytes that wait --------------------------------------------------------------------------------------------- */
+/* --- bytes that wait -------------------------------------------------------------------------- */
 
-static char *take_memory(struct h1_conn *c, size_t size)
+struct h1_block *h1_block_take(struct h1_conn *c, size_t size)
 {
-    if (size == WIRE_RECV_BLOCK)
-        return blocks_take(c->env->recv_blocks);
-    char *mem = malloc(size);
-    REQUIRE(mem != NULL);
-    return mem;
+    bool fits = size <= WIRE_RECV_BLOCK - sizeof(struct h1_block);
+    size_t all = fits ? WIRE_RECV_BLOCK : size + sizeof(struct h1_block);
+    struct h1_block *b = fits ? blocks_take(c->env->recv_blocks) : malloc(all);
+
+    REQUIRE(b != NULL);
+    *b = (struct h1_block){.size = (uint32_t)all};
+    return b;
 }
 
-static void give_memory(struct h1_conn *c, char *mem, size_t size)
+void h1_block_give(struct h1_conn *c, struct h1_block *b)
 {
-    if (size == WIRE_RECV_BLOCK)
-        blocks_give(c->env->recv_blocks, mem);
+    if (b->size == WIRE_RECV_BLOCK)
+        blocks_give(c->env->recv_blocks, b);
     else
-        free(mem);
+        free(b);
 }
 
 static void drop_hold(struct h1_conn *c)
 {
     if (c->hold != NULL)
-        give_memory(c, c->hold, c->hold_size);
+        h1_block_give(c, c->hold);
     c->hold = NULL;
-    c->hold_start = c->hold_end = c->hold_size = 0;
 }
 
 size_t h1_conn_held(const struct h1_conn *c)
 {
-    return c->hold_end - c->hold_start;
+    return c->hold != NULL ? c->hold->end - c->hold->start : 0;
 }
 
 /* Room for n more bytes in hold. Roles bound what is held (want). */
 static char *hold_room(struct h1_conn *c, size_t n)
 {
-    size_t len = h1_conn_held(c), size = MAX(c->hold_size, WIRE_RECV_BLOCK);
+    size_t len = h1_conn_held(c);
+    struct h1_block *old = c->hold;
 
-    while (size < len + n)
-        size *= 2;
-    if (size == c->hold_size) {
-        if (c->hold_end + n > size) {
-            memmove(c->hold, c->hold + c->hold_start, len);
-            c->hold_start = 0;
-            c->hold_end = (uint32_t)len;
-        }
-        return c->hold + c->hold_end;
+    if (old == NULL || old->size - sizeof(*old) < len + n) {
+        c->hold = h1_block_take(c, old != NULL ? MAX(len + n, 2 * len) : n);
+        if (len > 0)
+            memcpy(c->hold->bytes, old->bytes + old->start, len);
+        c->hold->end = (uint32_t)len;
+        if (old != NULL)
+            h1_block_give(c, old);
+    } else if (old->size - sizeof(*old) < old->end + n) {
+        memmove(old->bytes, old->bytes + old->start, len);
+        old->start = 0;
+        old->end = (uint32_t)len;
     }
-    char *mem = take_memory(c, size);
-    if (len > 0)
-        memcpy(mem, c->hold + c->hold_start, len);
-    drop_hold(c);
-    c->hold = mem;
-    c->hold_end = (uint32_t)len;
-    c->hold_size = (uint32_t)size;
-    return c->hold + len;
+    return c->hold->bytes + c->hold->end;
 }
 
 static void keep(struct h1_conn *c, struct slice rest, bool in_scratch)
@@ -77,9 +74,9 @@ static void keep(struct h1_conn *c, struct slice rest, bool in_scratch)
         drop_hold(c);
     } else if (in_scratch) {
         memcpy(hold_room(c, rest.len), rest.ptr, rest.len);
-        c->hold_end += (uint32_t)rest.len;
+        c->hold->end += (uint32_t)rest.len;
     } else {
-        c->hold_start = c->hold_end - (uint32_t)rest.len;
+        c->hold->start = c->hold->end - (uint32_t)rest.len;
     }
 }
 
@@ -87,7 +84,9 @@ struct slice h1_conn_unread(const struct h1_conn *c)
 {
     if (c->view != NULL)
         return *c->view;
-    return c->hold != NULL ? slice_of(c->hold + c->hold_start, h1_conn_held(c)) : SLICE("");
+    if (c->hold == NULL)
+        return SLICE("");
+    return slice_of(c->hold->bytes + c->hold->start, h1_conn_held(c));
 }
 
 bool h1_conn_is_empty(const struct h1_conn *c)
@@ -99,12 +98,12 @@ size_t h1_conn_want_held(const struct h1_conn *c)
 {
     size_t len = h1_conn_held(c);
 
-    return len < WIRE_RECV_BLOCK ? WIRE_RECV_BLOCK - len : 0;
+    return len < H1_HOLD_MAX ? H1_HOLD_MAX - len : 0;
 }
 
 size_t h1_conn_want_body(const struct h1_conn *c)
 {
-    size_t want = MAX(MIN(c->credit, WIRE_SCRATCH), WIRE_RECV_BLOCK);
+    size_t want = MAX(MIN(c->credit, WIRE_SCRATCH), H1_HOLD_MAX);
 
     if (c->credit == 0 || h1_conn_held(c) > 0)
         return h1_conn_want_held(c);
@@ -112,7 +111,7 @@ size_t h1_conn_want_body(const struct h1_conn *c)
     return c->in == H1_IN_BODY && c->body.framing == H1_LENGTH ? MIN(want, c->body.left) : want;
 }
 
-/* --- the pump ---------------------------------------------------------------------------------------------------- */
+/* --- the pump --------------------------------------------------------------------------------- */
 
 void h1_conn_watch(struct h1_conn *c)
 {
@@ -167,7 +166,7 @@ void h1_conn_read(struct h1_conn *c)
     } else if (in_scratch) {
         run(c, slice_of(mem, (size_t)n), true);
     } else {
-        c->hold_end += (uint32_t)n;
+        c->hold->end += (uint32_t)n;
         pump(c);
     }
 }
@@ -220,7 +219,7 @@ void h1_conn_pump_later(struct h1_conn *c)
         loop_later(c->env->loop, &c->later);
 }
 
-/* --- deliveries -------------------------------------------------------------------------------------------------- */
+/* --- deliveries ------------------------------------------------------------------------------- */
 
 static void touch(struct h1_conn *c)
 {
@@ -302,7 +301,7 @@ void h1_conn_gone(struct h1_conn *c, int err)
     c->wire.events->on_gone(c->wire.owner, &c->wire, err);
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 uint32_t h1_conn_idle_ms(const struct h1_conn *c)
 {
@@ -338,9 +337,9 @@ bool h1_conn_is_stalled(struct h1_conn *c)
     if (c->out_due == 0 || clock_ms() < c->out_due)
         return false;
     bool waits = stream_queued(c->stream) > 0;
-    if (waits && c->stream->bytes_out == c->out_mark)
+    if (waits && (uint32_t)c->stream->bytes_out == c->out_mark)
         return true;
-    c->out_mark = c->stream->bytes_out;
+    c->out_mark = (uint32_t)c->stream->bytes_out;
     c->out_due = waits ? clock_ms() + h1_conn_idle_ms(c) : 0;
     return false;
 }
@@ -355,7 +354,7 @@ static void on_timer(struct timer *t)
         h1_conn_rearm(c);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void h1_conn_init(struct h1_conn *c, struct wire_env *env, struct stream *s,
                   const struct wire_orders *orders, const struct h1_role *role)
@@ -375,6 +374,7 @@ void h1_conn_reset(struct h1_conn *c)
     c->wire.peer = NULL;
     c->wire.arena = NULL;
     c->wire.trailers = NULL;
+    c->wire.why = NULL;
     c->wire.head_ms = c->wire.idle_ms = 0;
     c->credit = 0;
     c->out_left = 0;

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What both ends of an HTTP/1 connection share. Internal to core/http: h1_server.c and h1_client.c are its roles.
+/* What both ends of an HTTP/1 connection share. Internal to core/http: h1_server.c and
+ * h1_client.c are its roles.
  *
- *   reading   A read goes to the thread's scratch memory, and what is used of it at once never lies anywhere else.
- *             What is left (a piece of a head, a body without credit, a pipelined request) is kept in `hold`, a block
- *             that is given back when it is empty. When hold is full, reading pauses.
- *   the pump  calls the role's step until nothing more can be done with the bytes at hand. Events are delivered from
- *             steps only, and every order may be given inside of them: after each one the role looks anew.
- *   writing   A head is serialised into a block and waits there for the first body bytes, the end, or the end of the
- *             turn. How the body is framed is decided when it leaves: a body that is whole by then gets a length. */
+ *   reading   A read goes to the thread's scratch memory, and what is used of it at once never lies
+ *             anywhere else. What is left (a piece of a head, a body without credit, a pipelined
+ *             request) is kept in `hold`, a block that is given back when it is empty. When hold is
+ *             full, reading pauses.
+ *   the pump  calls the role's step until nothing more can be done with the bytes at hand. Events
+ *             are delivered from steps only, and every order may be given inside of them: after
+ *             each one the role looks anew.
+ *   writing   A head is serialised into a block and waits there for the first body bytes, the end,
+ *             or the end of the turn. How the body is framed is decided when it leaves: a body that
+ *             is whole by then gets a length. */
 
 #ifndef DML_HTTP_H1_CONN_H
 #define DML_HTTP_H1_CONN_H
@@ -42,6 +46,16 @@ enum h1_out {
     H1_OUT_DONE,
 };
 
+/* A block of bytes that wait. Its own numbers lie in it, so that an idle connection pays a pointer. */
+struct h1_block {
+    uint32_t start, end; /* what is in it: bytes[start..end) */
+    uint32_t size;       /* of all of it */
+    char bytes[];
+};
+
+/* What may wait before reading pauses (but a head may be larger): what fits a block of the pool. */
+#define H1_HOLD_MAX (WIRE_RECV_BLOCK - sizeof(struct h1_block))
+
 enum h1_wait {
     H1_WAIT_NONE,
     H1_WAIT_IDLE, /* for the first byte of a message */
@@ -60,7 +74,8 @@ struct h1_role {
     void (*wait)(struct h1_conn *c);
     /* How many bytes to read next; 0 = none until something changes. */
     size_t (*want)(struct h1_conn *c);
-    /* Bytes have arrived (or the end); not yet looked at. False: the connection is gone. May be NULL. */
+    /* Bytes have arrived (or the end); not yet looked at. False: the connection is gone. May be
+     * NULL. */
     bool (*on_bytes)(struct h1_conn *c);
     /* The connection fields of the head that leaves now; end: the message ends with it. */
     struct slice (*connection)(struct h1_conn *c, bool end);
@@ -79,8 +94,8 @@ struct h1_conn {
     struct slice *view; /* the unread bytes while the pump runs, else NULL */
     /* owned */
     struct stream *stream; /* NULL when closed */
-    char *hold;            /* unread bytes between pumps: hold[hold_start..hold_end) */
-    char *head;            /* a serialised head that has not left, or NULL */
+    struct h1_block *hold; /* unread bytes between pumps, or NULL */
+    struct h1_block *head; /* a serialised head that has not left, or NULL */
     struct h1_body body;
     struct timer timer;
     struct later later;
@@ -89,10 +104,8 @@ struct h1_conn {
     uint64_t sent_before;     /* bytes that the stream had sent when the wire was opened */
     uint64_t out_left;        /* of a body with a length */
     uint64_t in_due, out_due; /* deadlines, 0 = none */
-    uint64_t out_mark;        /* bytes sent when out_due was set */
+    uint32_t out_mark;        /* bytes sent when out_due was set (their low bits) */
     uint32_t in_ms;           /* in_due is so long after the last byte */
-    uint32_t hold_start, hold_end, hold_size;
-    uint32_t head_len, head_size;
     struct h1_scan scan;
     int eof;       /* what ended the reading side, or 0 */
     int out_err;   /* what ended the writing side, where its owner was not told so at once */
@@ -148,8 +161,13 @@ void h1_conn_watch(struct h1_conn *c);
 /* The peer has closed its half of a tunnel: tells the owner once all before it was delivered. */
 void h1_conn_end_tunnel(struct h1_conn *c);
 
-/* Memory for a head of `size` bytes and what h1_conn_write puts behind it. */
+/* Blocks: of a connection's pool when `size` bytes fit one, else from the heap. */
+struct h1_block *h1_block_take(struct h1_conn *c, size_t size);
+void h1_block_give(struct h1_conn *c, struct h1_block *b);
+
+/* Memory for a head of `size` bytes and what h1_conn_write puts behind it; then how many there are. */
 char *h1_conn_head_room(struct h1_conn *c, size_t size);
+void h1_conn_head_ready(struct h1_conn *c, const char *end);
 void h1_conn_drop_head(struct h1_conn *c);
 
 /* Sends the waiting head as an interim one. */
@@ -159,7 +177,7 @@ int h1_conn_write_interim(struct h1_conn *c);
 int h1_conn_write(struct h1_conn *c, const struct slice *pieces, int n, bool end,
                   const struct headers *trailers);
 
-/* What is waited for from now on, and how long; goes on with the old deadline when it is the same. */
+/* What is waited for from now on, and how long. The same as before keeps its deadline. */
 void h1_conn_wait(struct h1_conn *c, enum h1_wait what, uint32_t ms);
 
 /* Asks the role what it waits for, and sets the timer. */

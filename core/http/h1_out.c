@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The sending half of a connection: the head that waits, how its body is framed, and one system call for both. */
+/* The sending half of a connection: the head that waits, how its body is framed, and one system
+ * call for both. */
 
 #include "http/h1.h"
 
@@ -19,32 +20,27 @@ enum {
 
 char *h1_conn_head_room(struct h1_conn *c, size_t size)
 {
-    size += TAIL_ROOM;
-    c->head_size = (uint32_t)MAX(size, WIRE_RECV_BLOCK);
-    if (c->head_size == WIRE_RECV_BLOCK)
-        c->head = blocks_take(c->env->recv_blocks);
-    else
-        c->head = malloc(c->head_size);
-    REQUIRE(c->head != NULL);
-    return c->head;
+    c->head = h1_block_take(c, size + TAIL_ROOM);
+    return c->head->bytes;
+}
+
+void h1_conn_head_ready(struct h1_conn *c, const char *end)
+{
+    c->head->end = (uint32_t)(end - c->head->bytes);
 }
 
 void h1_conn_drop_head(struct h1_conn *c)
 {
-    if (c->head == NULL)
-        return;
-    if (c->head_size == WIRE_RECV_BLOCK)
-        blocks_give(c->env->recv_blocks, c->head);
-    else
-        free(c->head);
+    if (c->head != NULL)
+        h1_block_give(c, c->head);
     c->head = NULL;
 }
 
 /* Behind the head that waits. */
 static void put_tail(struct h1_conn *c, struct slice s)
 {
-    memcpy(c->head + c->head_len, s.ptr, s.len);
-    c->head_len += (uint32_t)s.len;
+    memcpy(c->head->bytes + c->head->end, s.ptr, s.len);
+    c->head->end += (uint32_t)s.len;
 }
 
 /* The message leaves: `len` bytes of content with its head, and no more when `end`. */
@@ -101,7 +97,7 @@ static void watch_stall(struct h1_conn *c)
     }
     if (c->out_due != 0)
         return;
-    c->out_mark = c->stream->bytes_out;
+    c->out_mark = (uint32_t)c->stream->bytes_out;
     c->out_due = clock_ms() + h1_conn_idle_ms(c);
     h1_conn_rearm(c);
 }
@@ -164,7 +160,7 @@ static int write_some(struct h1_conn *c, const struct slice *pieces, int n, size
         return rc;
     if (c->head != NULL) {
         close_head(c, len, end && trailers == NULL);
-        add(iov, &k, slice_of(c->head, c->head_len));
+        add(iov, &k, slice_of(c->head->bytes, c->head->end));
     }
     if (c->silent)
         n = 0;
@@ -188,7 +184,7 @@ int h1_conn_write_interim(struct h1_conn *c)
     struct iovec iov;
 
     put_tail(c, SLICE("\r\n"));
-    iov = (struct iovec){c->head, c->head_len};
+    iov = (struct iovec){c->head->bytes, c->head->end};
     return send_all(c, &iov, 1);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The end that hears requests. One at a time: a pipelined request waits in the buffer until the owner of the one
- * before has released its wire. A head that can't be parsed is answered here, for there is no exchange yet; after it
- * nothing that follows on the connection can be trusted, so it is closed. */
+/* The end that hears requests. One at a time: a pipelined request waits in the buffer until the
+ * owner of the one before has released its wire. A head that can't be parsed is answered here,
+ * for there is no exchange yet; after it nothing that follows on the connection can be trusted,
+ * so it is closed. */
 
 #include "http/h1.h"
 
@@ -12,7 +13,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 
 #define REST_MAX (64 * KIB) /* of a request body that is read and dropped to keep the connection */
 
@@ -57,7 +57,7 @@ static void offended(struct h1_conn *c, int err)
     c->wire.events->on_gone(c->wire.owner, &c->wire, err);
 }
 
-/* --- heads ------------------------------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------------ */
 
 static int problem(struct buf *out, struct slice server, int status, const char *why)
 {
@@ -88,8 +88,8 @@ static void refuse(struct h1_conn *c, int err, const char *why)
     if (problem(&out, env->server_name, err_status(err), why) == 0) {
         struct slice text = buf_slice(&out);
         struct iovec iov = {(void *)(uintptr_t)text.ptr, text.len};
-        if (stream_write(c->stream, &iov, 1) < 0)
-            LOG_DEBUG("http.refuse", "can't answer", LOG_C("why", why));
+        int rc = stream_write(c->stream, &iov, 1);
+        (void)rc; /* who has gone needs no answer */
     }
     buf_deinit(&out);
     if (env->on_bad_head != NULL) {
@@ -108,8 +108,8 @@ static void begin_body(struct h1_conn *c, const struct message *m)
         h1_body_begin(&c->body, H1_CHUNKED, 0);
 }
 
-/* A whole head is there. Its bytes move into the arena: a copy of some hundred bytes, and neither the buffer nor
- * what is behind the head in it depends on how long the exchange lives. */
+/* A whole head is there. Its bytes move into the arena: a copy of some hundred bytes, and
+ * neither the buffer nor what is behind the head in it depends on how long the exchange lives. */
 static void begin(struct h1_conn *c, size_t len)
 {
     struct h1_server *s = server_of(c);
@@ -167,7 +167,7 @@ static bool step_head(struct h1_conn *c)
     return n > 0;
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Ready for the next request. */
 static void next(struct h1_conn *c)
@@ -212,12 +212,12 @@ static size_t server_want(struct h1_conn *c)
 {
     switch ((enum h1_in)c->in) {
     case H1_IN_HEAD:
-        if (!c->stream->full && h1_conn_held(c) >= WIRE_RECV_BLOCK)
-            return WIRE_RECV_BLOCK; /* a large head; the scan bounds it */
+        if (!c->stream->full && h1_conn_held(c) >= H1_HOLD_MAX)
+            return H1_HOLD_MAX; /* a large head; the scan bounds it */
         return h1_conn_want_held(c);
     case H1_IN_BODY:
     case H1_IN_TUNNEL: return h1_conn_want_body(c);
-    case H1_IN_DROP: return WIRE_RECV_BLOCK;
+    case H1_IN_DROP: return H1_HOLD_MAX;
     case H1_IN_DONE: return h1_conn_want_held(c);
     }
     return 0;
@@ -239,10 +239,11 @@ static void server_on_eof(struct h1_conn *c)
 
 static void server_on_bad_body(struct h1_conn *c)
 {
+    c->wire.why = "The body's chunks are not valid.";
     offended(c, ERR_BAD_REQUEST);
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void server_wait(struct h1_conn *c)
 {
@@ -287,9 +288,10 @@ static void server_on_deadline(struct h1_conn *c)
     }
 }
 
-/* --- orders ------------------------------------------------------------------------------------------------------ */
+/* --- orders ----------------------------------------------------------------------------------- */
 
-/* What is missing of the request is here, or so little that reading it is cheaper than a new connection. */
+/* What is missing of the request is here, or so little that reading it is cheaper than a new
+ * connection. */
 static bool rest_is_small(struct h1_conn *c)
 {
     if (c->in == H1_IN_DONE)
@@ -355,7 +357,7 @@ static int prepare(struct h1_conn *c, const struct message *m)
         h1_conn_drop_head(c);
         return ERR_ARG;
     }
-    c->head_len = (uint32_t)(stop - start);
+    h1_conn_head_ready(c, stop);
     return 0;
 }
 
@@ -412,7 +414,8 @@ static int server_finish(struct wire *w, const struct headers *trailers)
     return write_out(conn_of(w), NULL, 0, true, trailers);
 }
 
-/* The peer must see that the message is not whole: a response that ends with its connection needs a reset. */
+/* The peer must see that the message is not whole: a response that ends with its connection
+ * needs a reset. */
 static void cut_off(struct h1_conn *c)
 {
     bool begun = c->out == H1_OUT_OPEN && c->head == NULL;
@@ -422,9 +425,9 @@ static void cut_off(struct h1_conn *c)
     end(c);
 }
 
-static void server_abort(struct wire *w, int why)
+static void server_abort(struct wire *w, int why UNUSED)
 {
-    LOG_DEBUG("http.abort", "response broken off", LOG_C("why", err_word(why)));
+    conn_of(w)->owned = false;
     cut_off(conn_of(w));
 }
 
@@ -449,6 +452,7 @@ static void server_release(struct wire *w)
     } else {
         c->in = H1_IN_DROP;
         h1_conn_pump_later(c);
+        h1_conn_rearm(c);
     }
 }
 
@@ -472,7 +476,7 @@ static const struct h1_role server_role = {
     .on_lost = lost,
 };
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void h1_server_init(struct h1_server *s, struct wire_env *env, struct stream *stream,
                     const struct h1_server_host *host)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Serialising heads: sizes first, then bytes without a look at the room. Fields of the connection and of the framing
- * are left out: h1_conn.c writes them, as the wire and not as the message wants them. */
+/* Serialising heads: sizes first, then bytes without a look at the room. Fields of the
+ * connection and of the framing are left out: h1_out.c writes them, as the wire and not as the
+ * message wants them. */
 
 #include "http/h1.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The list is a plain array in order of arrival: a request has some ten fields, and walking them beats any index.
+/* The list is a plain array in order of arrival: a request has some ten fields, and walking them
+ * beats any index.
  *
- * header_id hashes the length and three letters into a small table, then compares eight bytes at a time: against the
- * lower-case name, ignoring at its letters (and only there) the bit that makes a letter a capital. The table is made
- * from header.def before main runs. */
+ * header_id hashes the length and three letters into a small table, then compares eight bytes at
+ * a time: against the lower-case name, ignoring at its letters (and only there) the bit that
+ * makes a letter a capital. The table is made from header.def before main runs. */
 
 #include "http/headers.h"
 

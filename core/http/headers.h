@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Header fields: an ordered list in an arena. Names that the gateway itself looks at have an id (header.def), so
- * that finding them is a compare of small integers. Names and values are slices: of a receive buffer, of the arena,
- * or of constants; whoever adds one guarantees that it lives as long as the arena.
+/* Header fields: an ordered list in an arena. Names that the gateway itself looks at have an id
+ * (header.def), so that finding them is a compare of small integers. Names and values are
+ * slices: of a receive buffer, of the arena, or of constants; whoever adds one guarantees that
+ * it lives as long as the arena.
  *
  * A removed field leaves a hole (name.ptr NULL) that walks must skip: use HEADERS_EACH. */
 
@@ -66,8 +67,8 @@ struct field *headers_find_name(const struct headers *h, struct slice name);
 struct field *headers_next(const struct headers *h,
                            const struct field *after); /* the next with after's name */
 
-/* All values of a list field joined by ", " (in the arena when there are several); absent when there is none. The
- * first value only for HEADER_SINGLE fields. */
+/* All values of a list field joined by ", " (in the arena when there are several); absent when
+ * there is none. The first value only for HEADER_SINGLE fields. */
 struct slice headers_get(const struct headers *h, struct slice name);
 struct slice headers_get_id(const struct headers *h, enum header_id id);
 
@@ -79,8 +80,8 @@ void headers_set_id(struct headers *h, enum header_id id, struct slice value);
 int headers_remove(struct headers *h, struct slice name);
 int headers_remove_id(struct headers *h, enum header_id id);
 
-/* Removes the spellings of `name` that differ from it in '_' for '-' (X_Consumer): many servers can't tell the two
- * apart. Returns how many. */
+/* Removes the spellings of `name` that differ from it in '_' for '-' (X_Consumer): many servers
+ * can't tell the two apart. Returns how many. */
 int headers_remove_lookalikes(struct headers *h, struct slice name);
 
 #endif

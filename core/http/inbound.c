@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Accepted connections. Most of them are idle at any moment, so what is known of the peer is kept as small as it can
- * be, and spread out into a wire_peer in the arena of each request. */
+/* Accepted connections. Most of them are idle at any moment, so what is known of the peer is
+ * kept as small as it can be, and spread out into a wire_peer in the arena of each request. */
 
 #include "http/inbound.h"
 
@@ -60,7 +60,8 @@ static void describe(struct h1_server *s, struct wire_peer *out)
     get_address(&out->local, in->addresses + in->peer_len, in->local_len);
 }
 
-/* The peer is described in the arena: it may be looked at (a log line) when the connection is gone already. */
+/* The peer is described in the arena: it may be looked at (a log line) when the connection is
+ * gone already. */
 static void on_request(struct h1_server *s, struct wire *w)
 {
     struct inbound *in = inbound_of(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Accepted connections: stream (later TLS, PROXY header) -> the wire that its protocol wants. Keeps the list of a
- * thread's open connections, so that draining can close the idle ones. */
+/* Accepted connections: stream (later TLS, PROXY header) -> the wire that its protocol wants.
+ * Keeps the list of a thread's open connections, so that draining can close the idle ones. */
 
 #ifndef DML_HTTP_INBOUND_H
 #define DML_HTTP_INBOUND_H
@@ -24,7 +24,8 @@ void inbound_set_free(struct inbound_set *set);
 void inbound_accept(struct inbound_set *set, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local, bool is_trusted);
 
-/* Idle connections are closed at once, others after the answer under way (env->draining must be set before). */
+/* Idle connections are closed at once, others after the answer under way (env->draining must be
+ * set before). */
 void inbound_drain(struct inbound_set *set);
 
 /* Cuts off all that is left. */

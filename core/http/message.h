@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The head of a request or a response, without a wire version. A codec fills it, the exchange changes it, another
- * codec writes it. Connection-level fields never get past the codec: hop-by-hop fields and those that Connection
- * names are taken out on reading (but never a field that header.def knows as end to end). Content-Length stays among
- * the fields to be looked at; writing leaves all framing fields out and makes its own from body and content_length,
- * and Host from authority. */
+/* The head of a request or a response, without a wire version. A codec fills it, the exchange
+ * changes it, another codec writes it. Connection-level fields never get past the codec:
+ * hop-by-hop fields and those that Connection names are taken out on reading (but never a field
+ * that header.def knows as end to end). Content-Length stays among the fields to be looked at;
+ * writing leaves all framing fields out and makes its own from body and content_length, and Host
+ * from authority. */
 
 #ifndef DML_HTTP_MESSAGE_H
 #define DML_HTTP_MESSAGE_H
@@ -42,11 +43,10 @@ struct message {
     struct headers headers;
 
     /* request */
-    struct slice scheme; /* "http" or "https" */
-    struct slice
-        authority;      /* Host or :authority as sent (port included); may be absent in HTTP/1.0 */
-    struct slice path;  /* as sent, from '/' to '?'; "*" for OPTIONS */
-    struct slice query; /* behind '?', absent when there is no '?' */
+    struct slice scheme;    /* "http" or "https" */
+    struct slice authority; /* Host or :authority as sent (with port); HTTP/1.0 may lack it */
+    struct slice path;      /* as sent, from '/' to '?'; "*" for OPTIONS */
+    struct slice query;     /* behind '?', absent when there is no '?' */
     enum method method;
 
     /* response */
@@ -56,15 +56,16 @@ struct message {
     /* both */
     enum http_version version; /* that it came in */
     enum body_kind body;
-    uint64_t
-        content_length; /* for BODY_LENGTH; for an answer to HEAD or a 304 what the field said, when has_length */
+    /* for BODY_LENGTH; for an answer to HEAD or a 304 what the field said, when has_length */
+    uint64_t content_length;
     bool has_length;       /* a Content-Length field was there */
     bool expects_continue; /* request: Expect: 100-continue */
     bool wants_websocket;  /* request: Upgrade: websocket by the rules; response: 101 to it */
     bool te_trailers;      /* request: TE: trailers */
 };
 
-/* Limits that a server codec keeps (contract: limits). Read at each use: a reload may replace the struct. */
+/* Limits that a server codec keeps (contract: limits). Read at each use: a reload may replace
+ * the struct. */
 struct http_limits {
     uint32_t request_line; /* bytes */
     uint32_t request_head; /* bytes, request line included */

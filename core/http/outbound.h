@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Upstream connections: address + policy -> connected stream -> wires. An outbound carries one exchange at a time
- * (HTTP/1) or many (HTTP/2). The pool owns it. */
+/* Upstream connections: address + policy -> connected stream -> wires. An outbound carries one
+ * exchange at a time (HTTP/1) or many (HTTP/2). The pool owns it. */
 
 #ifndef DML_HTTP_OUTBOUND_H
 #define DML_HTTP_OUTBOUND_H
@@ -14,12 +14,14 @@
 struct outbound;
 
 struct outbound_events {
-    /* Connecting ended: err 0 = outbound_open may be called. Else the outbound is gone after the call returns. */
+    /* Connecting ended: err 0 = outbound_open may be called. Else the outbound is gone after the
+     * call returns. */
     void (*on_connected)(void *owner, struct outbound *o, int err);
     /* Its wire was released and it can carry another exchange. */
     void (*on_idle)(void *owner, struct outbound *o);
-    /* It can't be used any more (closed by the peer while idle, Connection: close, a broken message): it is gone after
-     * the call returns. Called from release and abort too, where they end the connection. */
+    /* It can't be used any more (closed by the peer while idle, Connection: close, a broken
+     * message): it is gone after the call returns. Called from release and abort too, where they
+     * end the connection. */
     void (*on_closed)(void *owner, struct outbound *o);
 };
 
@@ -38,15 +40,17 @@ struct outbound {
 struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
                                   const struct outbound_events *events, void *owner);
 
-/* A wire for one exchange; heads are put into `arena` (rule 6 of wire.h). The connection must be idle. */
+/* A wire for one exchange; heads are put into `arena` (rule 6 of wire.h). The connection must be
+ * idle. */
 struct wire *outbound_open(struct outbound *o, struct arena *arena,
                            const struct wire_events *events, void *owner);
 
 /* Closes an idle or connecting one; no event follows. */
 void outbound_close(struct outbound *o);
 
-/* Idle connections that change workers: out of this thread's loop; false when it is no longer quiet (then it is
- * closed, and no event follows). After detach it may be handed to another thread, which attaches it to its env. */
+/* Idle connections that change workers: out of this thread's loop; false when it is no longer
+ * quiet (then it is closed, and no event follows). After detach it may be handed to another
+ * thread, which attaches it to its env. */
 bool outbound_detach(struct outbound *o);
 bool outbound_attach(struct outbound *o, struct wire_env *env);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Targets are checked byte by byte against one table and cut into slices; nothing is copied. Normalising looks first
- * whether there is anything to do, which for nearly every path there is not. */
+/* Targets are checked byte by byte against one table and cut into slices; nothing is copied.
+ * Normalising looks first whether there is anything to do, which for nearly every path there is
+ * not. */
 
 #include "http/uri.h"
 
@@ -75,7 +76,7 @@ static int escape_at(struct slice s, size_t i)
     return hex_value(s.ptr[i + 1]) * 16 + hex_value(s.ptr[i + 2]);
 }
 
-/* --- authority --------------------------------------------------------------------------------------------------- */
+/* --- authority -------------------------------------------------------------------------------- */
 
 static int parse_port(struct slice digits, uint16_t *port)
 {
@@ -176,7 +177,7 @@ int uri_parse_host(struct slice s, struct arena *a, struct slice *host, uint16_t
     return 0;
 }
 
-/* --- targets ----------------------------------------------------------------------------------------------------- */
+/* --- targets ---------------------------------------------------------------------------------- */
 
 /* From '/' or '?' or nothing. */
 static int split_path(struct slice s, struct uri *out)
@@ -236,7 +237,7 @@ int uri_parse_url(struct slice url, struct uri *out)
     return parse_absolute(hash < 0 ? url : slice_sub(url, 0, (size_t)hash), out);
 }
 
-/* --- normalising ------------------------------------------------------------------------------------------------- */
+/* --- normalising ------------------------------------------------------------------------------ */
 
 static bool is_upper_hex(char c)
 {
@@ -295,8 +296,8 @@ static size_t normalise_escapes(struct slice s, char *out)
     return n;
 }
 
-/* RFC 3986, 5.2.4, in place; what is written never passes what is read. Returns the length, or ERR_ENCODING for a
- * climb above the root, which that algorithm would silently forgive. */
+/* RFC 3986, 5.2.4, in place; what is written never passes what is read. Returns the length, or
+ * ERR_ENCODING for a climb above the root, which that algorithm would silently forgive. */
 static ssize_t remove_dots(char *p, size_t len)
 {
     size_t n = 0;
@@ -342,7 +343,7 @@ int uri_normalise_path(struct slice path, struct arena *a, struct slice *out)
     return 0;
 }
 
-/* --- queries ----------------------------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 bool uri_query_next(struct slice *rest, struct slice *name, struct slice *value)
 {

@@ -1,39 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The seam between an exchange and what carries it. A wire is one request/response pair on one connection, seen from
- * one end. HTTP/1, HTTP/2 and the loopback of the tests implement it; the exchange cannot tell which.
+/* The seam between an exchange and what carries it. A wire is one request/response pair on one
+ * connection, seen from one end. HTTP/1, HTTP/2 and the loopback of the tests implement it; the
+ * exchange cannot tell which.
  *
  *                       orders: head body finish abort grant release
- *        owner  ----------------------------------------------------------->  wire
- *     (exchange,                                                             (h1_server: hears requests,
- *      attempt)  <---------------------------------------------------------   h1_client: hears responses,
- *                       events: on_head on_body on_room on_gone                h2..., loopback)
+ *        owner  -------------------------------------------------------->  wire
+ *     (exchange,                                           (h1_server: hears requests,
+ *      attempt)  <------------------------------------------ h1_client: hears responses,
+ *                       events: on_head on_body on_room on_gone      h2..., in memory)
  *
  * Glossary
- *   server wire   hears a request, is told a response. It exists before its owner: its first event, on_head, goes to
- *                 the acceptor that was given to its connection, which makes an exchange and sets events and owner.
- *   client wire   is told a request, hears a response. Opened on an upstream connection for an owner.
- *   credit        how many more body bytes the wire may deliver. It starts at 0: no body arrives that nobody asked
- *                 for, and a stalled reader stalls the sender. Heads need no credit. The end of a body needs none.
- *   end           this is the last of the message. Trailers, if any, lie in w->trailers when on_body says end.
+ *   server wire   hears a request, is told a response. It exists before its owner: its first event,
+ *                 on_head, goes to the acceptor that was given to its connection, which makes an
+ *                 exchange and sets events and owner.
+ *   client wire   is told a request, hears a response. Opened on an upstream connection for an
+ *                 owner.
+ *   credit        how many more body bytes the wire may deliver. It starts at 0: no body arrives
+ *                 that nobody asked for, and a stalled reader stalls the sender. Heads need no
+ *                 credit. The end of a body needs none.
+ *   end           this is the last of the message. Trailers, if any, lie in w->trailers when
+ *                 on_body says end.
  *   interim       a response head with a status of 1xx but 101; the final one is still to come.
- *   tunnel        after a head with body BODY_TUNNEL both directions are raw bytes; end is a half-close.
+ *   tunnel        after a head with body BODY_TUNNEL both directions are raw bytes; end is a
+ *                 half-close.
  *
  * Rules
- *   1. Events come from the loop or from the wire's own pump: never from inside head, body, finish, grant. (Inside
- *      grant a wire that holds bytes only queues its pump for the end of the turn, or goes on when its pump is already
- *      on the stack.)
- *   2. Pieces given to body (either way) are borrowed for the call. on_body delivers all spans of one read at once.
- *   3. head with end=false may be held back until the first body, finish or the end of the turn, so that head and
- *      first bytes leave in one system call.
- *   4. After on_gone, and after abort, no event follows. After on_gone the owner still calls release. abort releases.
-      A server wire that said ERR_BAD_REQUEST or ERR_REQUEST_TIMEOUT still takes an answer; its connection closes.
- *   5. release: the owner is done with this wire. When both messages are complete the connection lives on (keep-alive,
- *      pool); when not, the wire cuts it off as its protocol can.
- *   6. Memory: what on_head delivers (struct message, its slices, trailers, peer) lives in the arena of the exchange. A
-      server wire makes that arena (w->arena) and gives it away with on_head: the owner frees it, after release or
-      abort. To a client wire it is given when it is opened. A head is copied into it, so that neither depends on how
-      long the other's memory lives. */
+ *   1. Events come from the loop or from the wire's own pump: never from inside head, body, finish,
+ *      grant. (Inside grant a wire that holds bytes only queues its pump for the end of the turn,
+ *      or goes on when its pump is already on the stack.)
+ *   2. Pieces given to body (either way) are borrowed for the call. on_body delivers all spans of
+ *      one read at once.
+ *   3. head with end=false may be held back until the first body, finish or the end of the turn, so
+ *      that head and first bytes leave in one system call.
+ *   4. After on_gone, and after abort, no event follows. After on_gone the owner still calls
+ *      release. abort releases. A server wire that said ERR_BAD_REQUEST or ERR_REQUEST_TIMEOUT
+ *      still takes an answer; its connection closes.
+ *   5. release: the owner is done with this wire. When both messages are complete the connection
+ *      lives on (keep-alive, pool); when not, the wire cuts it off as its protocol can.
+ *   6. Memory: what on_head delivers (struct message, its slices, trailers, peer) lives in the
+ *      arena of the exchange. A server wire makes that arena (w->arena) and gives it away with
+ *      on_head: the owner frees it, after release or abort. To a client wire it is given when it is
+ *      opened. A head is copied into it, so that neither depends on how long the other's memory
+ *      lives. */
 
 #ifndef DML_HTTP_WIRE_H
 #define DML_HTTP_WIRE_H
@@ -51,12 +60,12 @@ struct wire;
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
 
 struct wire_orders {
-    /* Sends a head (request or response, interim ones too). 0 or a negative code. m and what it points to must stay
-     * until the call returns. */
+    /* Sends a head (request or response, interim ones too). 0 or a negative code. m and what it
+     * points to must stay until the call returns. */
     int (*head)(struct wire *w, const struct message *m, bool end);
 
-    /* Sends body bytes; 0, WIRE_FULL, or a negative code (the wire is broken: release or abort it). A server wire
-     * drops the bytes of an answer to HEAD, 204, 304. */
+    /* Sends body bytes; 0, WIRE_FULL, or a negative code (the wire is broken: release or abort
+     * it). A server wire drops the bytes of an answer to HEAD, 204, 304. */
     int (*body)(struct wire *w, const struct slice *pieces, int n, bool end);
 
     /* The end that was not said with head or body. trailers may be NULL. */
@@ -72,7 +81,8 @@ struct wire_orders {
 };
 
 struct wire_events {
-    /* m lives in the arena (rule 6). end: no body follows. A client wire may deliver interim heads first. */
+    /* m lives in the arena (rule 6). end: no body follows. A client wire may deliver interim
+     * heads first. */
     void (*on_head)(void *owner, struct wire *w, struct message *m, bool end);
 
     void (*on_body)(void *owner, struct wire *w, const struct slice *pieces, int n, bool end);
@@ -80,8 +90,9 @@ struct wire_events {
     /* After WIRE_FULL: there is room again. */
     void (*on_room)(void *owner, struct wire *w);
 
-    /* The other side is gone or broke the rules: ERR_CLOSED, ERR_RESET, ERR_TIMEOUT (a head or body that did not come
-     * in time), ERR_REQUEST_TIMEOUT, ERR_BAD_REQUEST (server: framing of the body), ERR_PROTOCOL (client), ... */
+    /* The other side is gone or broke the rules: ERR_CLOSED, ERR_RESET, ERR_TIMEOUT (a head or
+     * body that did not come in time), ERR_REQUEST_TIMEOUT, ERR_BAD_REQUEST (server: framing of
+     * the body), ERR_PROTOCOL (client), ... */
     void (*on_gone)(void *owner, struct wire *w, int err);
 };
 
@@ -95,10 +106,11 @@ struct wire {
     struct arena *arena;
     /* state */
     const struct headers *trailers; /* after end: what came behind the body, or NULL */
-    uint32_t
-        head_ms; /* client: longest wait for the response head, from the request's last byte; 0 = none */
-    uint32_t
-        idle_ms; /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
+    const char *why; /* after on_gone(ERR_PROTOCOL, ERR_BAD_REQUEST): a sentence for the log */
+    /* client: longest wait for the response head, from the request's last byte; 0 = none */
+    uint32_t head_ms;
+    /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
+    uint32_t idle_ms;
     bool untouched; /* client: not a byte of the response has come */
     bool unsent;    /* client: not a byte of the request was written */
     bool reused;    /* client: the connection had carried a request before */
@@ -119,13 +131,13 @@ struct wire_peer {
 /* What all wires of a thread share. Filled by the worker. */
 struct wire_env {
     struct loop *loop;
-    struct blocks *recv_blocks; /* WIRE_RECV_BLOCK bytes each: for what was read and has to wait */
-    struct blocks
-        *arena_blocks; /* WIRE_ARENA_BLOCK bytes each: the first block of an exchange's arena */
-    char *scratch; /* WIRE_SCRATCH bytes: all is read here, and passed on before the next read */
+    struct blocks *recv_blocks;  /* WIRE_RECV_BLOCK bytes: what was read and has to wait */
+    struct blocks *arena_blocks; /* WIRE_ARENA_BLOCK bytes: the first of an exchange's arena */
+    char *scratch; /* WIRE_SCRATCH bytes: all is read here and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
     bool draining;                    /* server wires: close after the next answer */
-    /* A head that can't be parsed has been answered by the wire itself: log it and count it. May be NULL. */
+    /* A head that can't be parsed has been answered by the wire itself: log it and count it. May
+     * be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         int status);
     void *owner;              /* of on_bad_head */

@@ -253,6 +253,11 @@ void loop_at_end(struct loop *l, struct later *d)
         list_append(&l->at_end, &d->link);
 }
 
+bool loop_has_at_end(const struct loop *l)
+{
+    return !list_is_empty(&l->at_end);
+}
+
 void later_cancel(struct later *d)
 {
     list_remove(&d->link);

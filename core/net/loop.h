@@ -82,6 +82,7 @@ void later_cancel(struct later *d);
 
 /* fn runs in loop_free, unless cancelled before: for what has no owner but the loop. */
 void loop_at_end(struct loop *l, struct later *d);
+bool loop_has_at_end(const struct loop *l); /* is there any? */
 
 /* fn(ptr) after this turn's end-of-turn queue. ptr stays readable until then. */
 void loop_free_later(struct loop *l, void *ptr, void (*fn)(void *ptr));

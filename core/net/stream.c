@@ -213,7 +213,7 @@ void stream_on_ready(struct stream *s, bool readable, bool writable)
 {
     if (readable && s->reading)
         s->events->on_readable(s);
-    if (writable && s->writing && !s->closed)
+    if (writable && s->writing) /* not when closed meanwhile */
         on_writable(s);
 }
 

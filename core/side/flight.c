@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A flight lives as long as it has an owner. A seat gets at most one letter in its life, that it has become the owner
- * or that the flight has landed, so the letter is a part of it; while that is on its way the seat can't be freed, and
- * who leaves meanwhile only marks it. A seat whose lease ran out belongs to no flight: whatever its owner still does
- * with it just frees it. */
+/* A flight lives as long as it has an owner. A seat gets at most one letter in its life, that it
+ * has become the owner or that the flight has landed, so the letter is a part of it; while that
+ * is on its way the seat can't be freed, and who leaves meanwhile only marks it. A seat whose
+ * lease ran out belongs to no flight: whatever its owner still does with it just frees it. */
 
 #include "side/flight.h"
 

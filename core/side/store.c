@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Each operation hashes its key once: the upper bits choose the shard, the lower ones the bucket. What it does under
- * the shard's lock is short and copies; what an entry is and when it goes is store_shard.c's. */
+/* Each operation hashes its key once: the upper bits choose the shard, the lower ones the
+ * bucket. What it does under the shard's lock is short and copies; what an entry is and when it
+ * goes is store_shard.c's. */
 
 #include "side/store.h"
 
@@ -177,7 +178,8 @@ int64_t store_ttl(struct store *s, struct slice key)
     return left;
 }
 
-/* The record that is there, or a zeroed one; NULL when something else is there, or a record does not fit. */
+/* The record that is there, or a zeroed one; NULL when something else is there, or a record does
+ * not fit. */
 static struct entry *find_record(struct where at, size_t size, bool *is_new)
 {
     struct entry *e = find(at);

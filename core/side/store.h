@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Named memory shared by all workers: sharded hash tables with a lock each, LRU by bytes, a budget per store, TTL.
- * Values are bytes with a small tag that belongs to the caller (Lua keeps string, number, boolean apart by it).
- * All operations are atomic for one key, take one lock, and copy; none waits for anything but that lock. Any thread.
- * Counters and windows are records of fixed size and are updated in place, with no allocation. */
+/* Named memory shared by all workers: sharded hash tables with a lock each, LRU by bytes, a
+ * budget per store, TTL. Values are bytes with a small tag that belongs to the caller (Lua keeps
+ * string, number, boolean apart by it). All operations are atomic for one key, take one lock,
+ * and copy; none waits for anything but that lock. Any thread. Counters and windows are records
+ * of fixed size and are updated in place, with no allocation. */
 
 #ifndef DML_SIDE_STORE_H
 #define DML_SIDE_STORE_H
@@ -16,8 +17,8 @@ struct store;
 
 #define STORE_KEY_MAX 4096
 
-/* bytes: the budget, entries' overhead included; at the budget the least recently used go. Each of the 16 shards has
- * its part of it. */
+/* bytes: the budget, entries' overhead included; at the budget the least recently used go. Each
+ * of the 16 shards has its part of it. */
 struct store *store_new(struct slice name, size_t bytes);
 void store_free(struct store *s);
 struct slice store_name(const struct store *s);
@@ -31,33 +32,38 @@ void stores_free_all(void);
 /* Appends the value to out. ERR_NOT_FOUND; ERR_FULL when out's cap is too small. */
 MUST_CHECK int store_get(struct store *s, struct slice key, struct buf *out, uint8_t *tag);
 
-/* ttl_ms 0 = none. ERR_FULL: larger than an eighth of a shard, and what was there stays; ERR_ARG: key empty or too
- * long. */
-MUST_CHECK int store_set(struct store *s, struct slice key, struct slice value, uint8_t tag, uint64_t ttl_ms);
-
-/* Only when absent: ERR_EXISTS. */
-MUST_CHECK int store_add(struct store *s, struct slice key, struct slice value, uint8_t tag, uint64_t ttl_ms);
-
-/* Only when the present value equals `old`: ERR_EXISTS otherwise, ERR_NOT_FOUND. */
-MUST_CHECK int store_cas(struct store *s, struct slice key, struct slice old, struct slice value, uint8_t tag,
+/* ttl_ms 0 = none. ERR_FULL: larger than an eighth of a shard, and what was there stays;
+ * ERR_ARG: key empty or too long. */
+MUST_CHECK int store_set(struct store *s, struct slice key, struct slice value, uint8_t tag,
                          uint64_t ttl_ms);
 
-/* Adds to a number (a double under STORE_TAG_NUMBER); made with `init` and ttl_ms when absent, in the same step: a
- * counter never lives without its TTL. ERR_ARG when the value is no number. */
+/* Only when absent: ERR_EXISTS. */
+MUST_CHECK int store_add(struct store *s, struct slice key, struct slice value, uint8_t tag,
+                         uint64_t ttl_ms);
+
+/* Only when the present value equals `old`: ERR_EXISTS otherwise, ERR_NOT_FOUND. */
+MUST_CHECK int store_cas(struct store *s, struct slice key, struct slice old, struct slice value,
+                         uint8_t tag, uint64_t ttl_ms);
+
+/* Adds to a number (a double under STORE_TAG_NUMBER); made with `init` and ttl_ms when absent,
+ * in the same step: a counter never lives without its TTL. ERR_ARG when the value is no number. */
 #define STORE_TAG_NUMBER 1
-MUST_CHECK int store_incr(struct store *s, struct slice key, double by, double init, uint64_t ttl_ms, double *out);
+MUST_CHECK int store_incr(struct store *s, struct slice key, double by, double init,
+                          uint64_t ttl_ms, double *out);
 
 int store_delete(struct store *s, struct slice key); /* 0 or ERR_NOT_FOUND */
 
 /* Milliseconds left; 0 = no TTL; ERR_NOT_FOUND. */
 int64_t store_ttl(struct store *s, struct slice key);
 
-/* For records updated in place (windows): finds or makes a zeroed record of `size` bytes (at most 512, aligned to 8)
- * and runs fn on it under the lock; *ttl_ms is what is left of the TTL (0 = none) and may be set by fn to a new one. fn
- * must not call the store. A record of another size is made anew; ERR_ARG when the value is no record. */
+/* For records updated in place (windows): finds or makes a zeroed record of `size` bytes (at
+ * most 512, aligned to 8) and runs fn on it under the lock; *ttl_ms is what is left of the TTL
+ * (0 = none) and may be set by fn to a new one. fn must not call the store. A record of another
+ * size is made anew; ERR_ARG when the value is no record. */
 #define STORE_TAG_RECORD 255
 typedef void (*store_update_fn)(void *record, bool is_new, uint64_t *ttl_ms, void *arg);
-MUST_CHECK int store_update(struct store *s, struct slice key, size_t size, store_update_fn fn, void *arg);
+MUST_CHECK int store_update(struct store *s, struct slice key, size_t size, store_update_fn fn,
+                            void *arg);
 
 struct store_stats {
     uint64_t entries, bytes, budget, hits, misses, evictions, expired;

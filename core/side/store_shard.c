@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table has a fixed number of buckets, chosen by the budget, so that no operation ever has to rebuild it: with
- * entries of the smallest size chains are two long. What an entry costs is what malloc gives for it. Expiry is lazy:
- * an entry that is found expired goes, and each insertion looks at the two that were not used for longest. */
+/* The table has a fixed number of buckets, chosen by the budget, so that no operation ever has
+ * to rebuild it: with entries of the smallest size chains are two long. What an entry costs is
+ * what malloc gives for it. Expiry is lazy: an entry that is found expired goes, and each
+ * insertion looks at the two that were not used for longest. */
 
 #include "side/store_shard.h"
 

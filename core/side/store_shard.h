@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The inside of a store, for store.c: one shard is a hash table with chains, a list from the latest used to the oldest,
- * and a budget. All functions are called under the shard's lock. */
+/* The inside of a store, for store.c: one shard is a hash table with chains, a list from the
+ * latest used to the oldest, and a budget. All functions are called under the shard's lock. */
 
 #ifndef DML_SIDE_STORE_SHARD_H
 #define DML_SIDE_STORE_SHARD_H
@@ -48,9 +48,9 @@ struct entry *shard_find(struct shard *s, struct slice key, uint64_t hash);
 /* May a value of this size be put in? */
 bool shard_fits(const struct shard *s, size_t key_len, size_t value_len);
 
-/* An entry with room for value_len bytes (value_len and bytes are set by the caller): `old` when it suits, else a new one
- * in its place. old: what shard_find returned, gone afterwards unless returned. The value's bytes are undefined, its
- * tag and expiry 0 when it is new. */
+/* An entry with room for value_len bytes (value_len and bytes are set by the caller): `old` when
+ * it suits, else a new one in its place. old: what shard_find returned, gone afterwards unless
+ * returned. The value's bytes are undefined, its tag and expiry 0 when it is new. */
 struct entry *shard_make_room(struct shard *s, struct entry *old, struct slice key, uint64_t hash,
                               size_t value_len);
 

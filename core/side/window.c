@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* All is whole-number arithmetic, so that "100 per 7 seconds" is exactly that for ever: instead of dividing the window
- * by the limit, times are multiplied by the limit (GCRA) and counts by the window (sliding), in 128 bits.
+/* All is whole-number arithmetic, so that "100 per 7 seconds" is exactly that for ever: instead
+ * of dividing the window by the limit, times are multiplied by the limit (GCRA) and counts by
+ * the window (sliding), in 128 bits.
  *
- * Threads read their clocks once per turn, so one may be a little behind another: time that seems to go back is taken
- * for no time. */
+ * Threads read their clocks once per turn, so one may be a little behind another: time that
+ * seems to go back is taken for no time. */
 
 #include "side/window.h"
 
@@ -49,7 +50,8 @@ static uint64_t ttl_of(uint64_t us)
     return us / 1000 + 1;
 }
 
-/* The time at which all that was taken will have come back ("theoretical arrival time"), times limit. */
+/* The time at which all that was taken will have come back ("theoretical arrival time"), times
+ * limit. */
 struct gcra {
     uint64_t kind;
     uint64_t limit;
@@ -213,8 +215,8 @@ int window_fixed(struct store *s, struct slice key, int64_t limit, uint64_t wind
     return decide(s, key, sizeof(struct windows), fixed, &a);
 }
 
-/* Those inside, by the slot of time in which they entered: the ring holds the latest slots, and who entered in one that
- * falls out of it has had the whole lease. */
+/* Those inside, by the slot of time in which they entered: the ring holds the latest slots, and
+ * who entered in one that falls out of it has had the whole lease. */
 #define SLOTS 16u
 
 struct inside {

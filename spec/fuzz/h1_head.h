@@ -26,7 +26,8 @@ static ssize_t scan(struct slice bytes, size_t step)
         if (len == bytes.len)
             break;
     }
-    /* In pieces a fault is seen as early as it can be, which may be another one than the first at once. */
+    /* In pieces a fault is seen as early as it can be, which may be another one than the first
+     * at once. */
     REQUIRE((n < 0) == (at_once < 0));
     REQUIRE(n < 0 || n == at_once);
     return n;
@@ -35,7 +36,8 @@ static ssize_t scan(struct slice bytes, size_t step)
 /* What was let through may be sent on as it is. */
 static void check_message(const struct message *m)
 {
-    HEADERS_EACH (f, &m->headers) {
+    HEADERS_EACH(f, &m->headers)
+    {
         REQUIRE(text_is_token(f->name));
         REQUIRE(text_is_field_value(f->value));
         REQUIRE(slice_eq(f->value, slice_trim(f->value)));
@@ -46,7 +48,8 @@ static void check_message(const struct message *m)
 }
 
 /* Reads a chunked body in pieces; collects its content. */
-static int read_pieces(struct slice in, size_t step, size_t credit, struct slice *text, size_t *used)
+static int read_pieces(struct slice in, size_t step, size_t credit, struct slice *text,
+                       size_t *used)
 {
     struct h1_body b;
     char *out = malloc(in.len + 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A request head that is accepted has one reading: it is serialised, and read again it is the same. The first byte of
- * the input says how it is cut. */
+/* A request head that is accepted has one reading: it is serialised, and read again it is the
+ * same. The first byte of the input says how it is cut. */
 
 #include "h1_head.h"
 
@@ -18,7 +18,8 @@ static void check_again(const struct message *m, struct arena *a)
     if (m->authority.ptr == NULL) /* HTTP/1.0 may do without; we may not */
         return;
     REQUIRE(rc == 0);
-    REQUIRE(again.method == m->method && slice_eq(again.path, m->path) && slice_eq(again.query, m->query));
+    REQUIRE(again.method == m->method && slice_eq(again.path, m->path) &&
+            slice_eq(again.query, m->query));
     REQUIRE(slice_eq(again.authority, m->authority));
     REQUIRE(again.body == BODY_NONE && again.headers.n <= m->headers.n + 1);
 }

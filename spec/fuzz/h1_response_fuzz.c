@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A response head that is accepted has one reading: it is serialised, and read again it is the same. The first byte of
- * the input says how it is cut and what was asked for. */
+/* A response head that is accepted has one reading: it is serialised, and read again it is the
+ * same. The first byte of the input says how it is cut and what was asked for. */
 
 #include "h1_head.h"
 
-static void check_again(const struct message *m, enum method method, bool websocket, struct arena *a)
+static void check_again(const struct message *m, enum method method, bool websocket,
+                        struct arena *a)
 {
     struct message again = {0};
     struct h1_facts facts = {0};
     char *out = arena_alloc(a, h1_response_size(m) + 64), *end = h1_write_response(out, m);
 
     REQUIRE(end != NULL);
-    end = stpcpy(end, m->status == 101 ? "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" : "\r\n");
+    end = stpcpy(end,
+                 m->status == 101 ? "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" : "\r\n");
     headers_init(&again.headers, a, 8);
-    REQUIRE(h1_read_response(slice_of(out, (size_t)(end - out)), 100, method, websocket, &again, &facts) == 0);
-    REQUIRE(again.status == m->status && slice_eq(again.reason, m->reason.ptr != NULL ? m->reason : SLICE("")));
+    REQUIRE(h1_read_response(slice_of(out, (size_t)(end - out)), 100, method, websocket, &again,
+                             &facts) == 0);
+    REQUIRE(again.status == m->status &&
+            slice_eq(again.reason, m->reason.ptr != NULL ? m->reason : SLICE("")));
     REQUIRE(again.headers.n <= m->headers.n + 1);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Targets: what is accepted holds only what RFC 3986 allows; a normal path is its own normal form, has no dot segment
- * and never grows. */
+/* Targets: what is accepted holds only what RFC 3986 allows; a normal path is its own normal
+ * form, has no dot segment and never grows. */
 
 #include <string.h>
 
@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         for (size_t i = 0; i < in.len; i++)
             REQUIRE(bytes[i] > ' ' && bytes[i] < 0x7f && strchr("\"<>\\^`{|}#", bytes[i]) == NULL);
         if (uri.authority.ptr != NULL)
-            REQUIRE(uri_parse_host(uri.authority, a, &host, &port) == 0 || uri.authority.ptr[0] == '.');
+            REQUIRE(uri_parse_host(uri.authority, a, &host, &port) == 0 ||
+                    uri.authority.ptr[0] == '.');
         check_path(uri.path, a);
         check_query(uri.query, a);
     }

@@ -26,6 +26,7 @@ static atomic_int now_open, made, most;
 static pthread_mutex_t tried_lock = PTHREAD_MUTEX_INITIALIZER;
 static char tried[1024];
 static size_t tried_len;
+static void (*at_detach)(void);
 
 void fake_outbound_port(uint16_t port, enum fake_answer answer)
 {
@@ -38,6 +39,7 @@ void fake_outbound_reset(void)
         answers[i] = FAKE_ACCEPTS;
     now_open = made = most = 0;
     tried_len = 0;
+    at_detach = NULL;
     tried[0] = '\0';
 }
 
@@ -160,6 +162,11 @@ bool outbound_detach(struct outbound *o)
     }
     timer_deinit(&f->timer);
     f->env = NULL;
+    if (at_detach) {
+        void (*fn)(void) = at_detach;
+        at_detach = NULL;
+        fn();
+    }
     return true;
 }
 
@@ -175,6 +182,11 @@ bool outbound_attach(struct outbound *o, struct wire_env *env)
     f->env = env;
     timer_init(&f->timer, env->loop, on_timer);
     return true;
+}
+
+void fake_outbound_at_detach(void (*fn)(void))
+{
+    at_detach = fn;
 }
 
 void fake_outbound_carry(struct outbound *o)
@@ -197,8 +209,8 @@ void fake_outbound_peer_closes(struct outbound *o)
     }
 }
 
-struct wire *outbound_open(struct outbound *o UNUSED, struct arena *arena UNUSED, const struct wire_events *events UNUSED,
-                           void *owner UNUSED)
+struct wire *outbound_open(struct outbound *o UNUSED, struct arena *arena UNUSED,
+                           const struct wire_events *events UNUSED, void *owner UNUSED)
 {
     fail_msg("a fake connection carries no wire");
     return NULL;

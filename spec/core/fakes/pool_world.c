@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "net/dns.h"
 #include "fakes/fake_outbound.h"
+#include "net/dns.h"
 
 struct world_worker workers[WORKERS];
 struct upstream up;

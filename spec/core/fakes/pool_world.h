@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Workers with pools, an upstream with two endpoints and a named one, and wishes for connections: what tests of the
- * pool play with. Connections are fake_outbound's, names are answered here. Every test ends in world_tear_down, which
- * wants that nothing is left: no slot, no connection, no waiting claim. */
+/* Workers with pools, an upstream with two endpoints and a named one, and wishes for
+ * connections: what tests of the pool play with. Connections are fake_outbound's, names are
+ * answered here. Every test ends in world_tear_down, which wants that nothing is left: no slot,
+ * no connection, no waiting claim. */
 
 #ifndef POOL_WORLD_H
 #define POOL_WORLD_H

@@ -199,6 +199,19 @@ static void least_request_uses_an_idle_upstream_by_weight(void **state)
     assert_in_range(n[0], 5700, 6300);
 }
 
+static void least_request_spreads_what_a_loaded_one_does_not_get(void **state)
+{
+    int n[3] = {0};
+    (void)state;
+
+    make(BALANCE_LEAST_REQUEST, 3, NULL, 0);
+    atomic_store(&endpoints[0].target->active, 100);
+    for (int i = 0; i < 9000; i++)
+        n[pick()]++;
+    assert_int_equal(n[0], 0);
+    assert_in_range(n[1], 4200, 4800);
+}
+
 static void least_request_keeps_many_endpoints_even(void **state)
 {
     (void)state;
@@ -230,7 +243,8 @@ static void a_key_keeps_its_endpoint_in_every_worker(void **state)
     }
 }
 
-/* Takes one endpoint away: of `keys` keys exactly its own move, and those over all others by weight. */
+/* Takes one endpoint away: of `keys` keys exactly its own move, and those over all others by
+ * weight. */
 static void check_movement(const int *weights, int n, int leaves)
 {
     enum { KEYS = 20000 };
@@ -316,6 +330,7 @@ int main(void)
         T(a_retry_avoids_what_was_tried_while_others_are_left),
         T(least_request_prefers_the_less_loaded_for_its_weight),
         T(least_request_uses_an_idle_upstream_by_weight),
+        T(least_request_spreads_what_a_loaded_one_does_not_get),
         T(least_request_keeps_many_endpoints_even),
         T(a_key_keeps_its_endpoint_in_every_worker),
         T(when_an_endpoint_leaves_only_its_keys_move),

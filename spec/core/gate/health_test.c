@@ -85,6 +85,18 @@ static void after_its_time_it_needs_as_many_errors_again(void **state)
     assert_false(is_usable(0));
 }
 
+static void errors_of_an_ejected_one_do_not_prolong_it(void **state)
+{
+    (void)state;
+    fail_times(0, 3);
+    clock_advance_ms(20000);
+    fail_times(0, 10); /* from attempts that were under way */
+    clock_advance_ms(10001);
+    assert_true(is_usable(0));
+    fail_times(0, 2); /* nor count when it is back */
+    assert_true(is_usable(0));
+}
+
 static void never_more_than_the_share_is_ejected(void **state)
 {
     (void)state;
@@ -153,6 +165,7 @@ int main(void)
         T(enough_errors_in_a_row_eject_for_a_while),
         T(a_good_answer_between_starts_the_count_anew),
         T(after_its_time_it_needs_as_many_errors_again),
+        T(errors_of_an_ejected_one_do_not_prolong_it),
         T(never_more_than_the_share_is_ejected),
         T(half_of_three_is_one),
         T(switched_off_it_never_ejects),

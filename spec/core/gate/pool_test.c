@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Several workers live on the one thread of the test, each with its own loop, mailbox and pool; turn_all lets them run
- * until nothing moves any more. The last test has real threads. */
+/* Several workers live on the one thread of the test, each with its own loop, mailbox and pool;
+ * turn_all lets them run until nothing moves any more. The last test has real threads. */
 
 #include "gate/pool.h"
 
@@ -62,6 +62,25 @@ static void a_fresh_one_is_not_a_reused_one(void **state)
     assert_ptr_not_equal(b.o, a.o);
     assert_int_equal(fake_outbound_made(), 2);
     fake_outbound_carry(b.o);
+}
+
+static void a_fresh_one_does_not_come_from_the_shelf(void **state)
+{
+    struct wish a, b, c;
+    (void)state;
+
+    up.keepalive.max_idle = 4;
+    get(&a, 0, 0);
+    get(&b, 0, 0);
+    fake_outbound_carry(a.o);
+    fake_outbound_carry(b.o);
+    turn_all();
+    prepare(&c, 1, 0);
+    c.claim.wants_fresh = true;
+    assert_int_equal(ask_prepared(&c), ERR_AGAIN);
+    turn_all();
+    assert_int_equal(c.o->requests, 0);
+    fake_outbound_carry(c.o);
 }
 
 static void a_fresh_one_at_the_limit_takes_the_place_of_an_idle_one(void **state)
@@ -148,6 +167,25 @@ static void those_on_the_shelf_end_by_timeout_too(void **state)
     pass_time(1500);
     assert_int_equal(fake_outbound_open(), 0);
     assert_int_equal(up.live->connections, 0);
+}
+
+static void the_shelf_is_not_forgotten_by_its_last_worker(void **state)
+{
+    struct wish a, b;
+    (void)state;
+
+    up.keepalive.idle_timeout_ms = 2000;
+    up.keepalive.max_idle = 4;
+    get(&a, 0, 0);
+    get(&b, 0, 0);
+    fake_outbound_carry(a.o);
+    fake_outbound_carry(b.o);
+    turn_all();
+    fake_outbound_peer_closes(b.o); /* the one on the worker's own list */
+    pass_time(1000);
+    assert_int_equal(up.live->shelved, 1);
+    pass_time(1600);
+    assert_int_equal(fake_outbound_open(), 0);
 }
 
 static void what_one_worker_has_too_many_of_another_takes(void **state)
@@ -569,6 +607,34 @@ static void draining_closes_what_is_idle_and_what_becomes_so(void **state)
     atomic_store(&targets[0]->drained, false);
 }
 
+static struct wish late[2];
+
+static void ask_late(void)
+{
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ask(&late[i], 1 + i, 0), ERR_AGAIN);
+}
+
+static void who_looks_at_the_shelf_just_before_it_is_filled_is_seen(void **state)
+{
+    struct wish a, b;
+    (void)state;
+
+    up.max_connections = 2;
+    up.keepalive.max_idle = 4;
+    get(&a, 0, 0);
+    get(&b, 0, 0);
+    fake_outbound_carry(a.o);
+    fake_outbound_carry(b.o);
+    fake_outbound_at_detach(ask_late); /* one is on its way to the shelf */
+    turn_all();
+    for (int i = 0; i < 2; i++) {
+        assert_true(late[i].got && late[i].err == 0);
+        fake_outbound_carry(late[i].o);
+    }
+    assert_int_equal(fake_outbound_made(), 2);
+}
+
 static void a_pool_may_go_while_a_grant_is_on_its_way(void **state)
 {
     struct wish a, b, c;
@@ -640,11 +706,13 @@ int main(void)
         T(an_idle_connection_is_used_again),
         T(the_latest_used_comes_first),
         T(a_fresh_one_is_not_a_reused_one),
+        T(a_fresh_one_does_not_come_from_the_shelf),
         T(a_fresh_one_at_the_limit_takes_the_place_of_an_idle_one),
         T(one_that_closes_while_idle_is_forgotten_at_once),
         T(a_worn_connection_is_not_kept),
         T(idle_ones_end_by_timeout),
         T(those_on_the_shelf_end_by_timeout_too),
+        T(the_shelf_is_not_forgotten_by_its_last_worker),
         T(what_one_worker_has_too_many_of_another_takes),
         T(a_dead_one_on_the_shelf_is_replaced),
         T(no_more_than_max_idle_stay_over_all_workers),
@@ -671,6 +739,7 @@ int main(void)
         T(a_name_that_does_not_resolve_is_said),
         T(the_deadline_covers_the_name),
         T(draining_closes_what_is_idle_and_what_becomes_so),
+        T(who_looks_at_the_shelf_just_before_it_is_filled_is_seen),
         T(a_pool_may_go_while_a_grant_is_on_its_way),
         T(a_pool_may_go_while_it_is_asked_for_idle_ones),
         T(workers_together_reuse_nearly_always),

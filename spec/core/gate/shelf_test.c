@@ -4,10 +4,10 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "fakes/fake_outbound.h"
 #include "gate/slot_queue.h"
 #include "gate/upstream.h"
 #include "net/loop.h"
-#include "fakes/fake_outbound.h"
 #include "support/test.h"
 
 static struct wire_env env;

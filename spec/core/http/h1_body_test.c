@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The body machine by itself: credit, spans, and that any cut gives the same. Refusals stand in h1_server_test.c. */
+/* The body machine by itself: credit, spans, and that any cut gives the same. Refusals stand in
+ * h1_server_test.c. */
 
 #include "http/h1_body.h"
 

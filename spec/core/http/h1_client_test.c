@@ -153,7 +153,7 @@ static void ask(struct upstream *u, enum method method)
     UNTIL(u, got(u, "\r\n\r\n"));
 }
 
-/* --- requests ---------------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void test_a_request_is_written(void **state)
 {
@@ -225,7 +225,7 @@ static void test_a_blank_never_splits_a_target(void **state)
     assert_true(u->ear.w->unsent);
 }
 
-/* --- responses --------------------------------------------------------------------------------------------------- */
+/* --- responses -------------------------------------------------------------------------------- */
 
 static const struct {
     enum method method;
@@ -447,7 +447,7 @@ static void test_a_response_before_a_request_is_refused(void **state)
     assert_true(u->ear.w->unsent && u->ear.w->untouched);
 }
 
-/* --- reuse ------------------------------------------------------------------------------------------------------- */
+/* --- reuse ------------------------------------------------------------------------------------ */
 
 static void test_a_connection_is_used_again(void **state)
 {
@@ -604,7 +604,7 @@ static void test_abort_inside_an_event(void **state)
     assert_int_equal(u->ear.len, 0);
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void pass(struct upstream *u, int64_t ms)
 {
@@ -651,7 +651,7 @@ static void test_silence_in_a_body(void **state)
     assert_int_equal(u->ear.gone, ERR_TIMEOUT);
 }
 
-/* --- tunnels, other workers -------------------------------------------------------------------------------------- */
+/* --- tunnels, other workers ------------------------------------------------------------------- */
 
 static void test_a_websocket_becomes_a_tunnel(void **state)
 {

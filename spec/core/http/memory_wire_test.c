@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The wire in memory keeps the rules of wire.h, so that what is tested with it holds on real ones. */
+/* The wire in memory keeps the rules of wire.h: what is tested with it holds on real ones. */
 
 #include "support/memory_wire.h"
 

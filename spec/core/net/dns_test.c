@@ -275,6 +275,32 @@ static void silence_ends_at_the_deadline(void **state)
     record("silent.test")->answer = NAME_SILENT;
 }
 
+static int any_lines;
+
+static void count_any(void *arg UNUSED, enum log_level level UNUSED, struct slice line UNUSED)
+{
+    any_lines++;
+}
+
+static void an_answer_at_the_last_moment_counts(void **state)
+{
+    struct told t = {0};
+
+    (void)state;
+    log_capture(count_any, NULL);
+    assert_non_null(ask(&t, "one.test"));
+    loop_turn(loop, 0); /* the server answers for A */
+    loop_turn(loop, 0); /* and for AAAA */
+    assert_int_equal(t.calls, 0);
+    clock_advance_ms(TIMEOUT + 1);
+    loop_turn(loop, 0);
+    assert_int_equal(t.calls, 1);
+    assert_int_equal(t.err, 0);
+    assert_in_range(t.ttl_ms, 59000, 60000);
+    log_capture(NULL, NULL);
+    assert_int_equal(any_lines, 0); /* nothing failed */
+}
+
 static void many_askers_cost_one_query(void **state)
 {
     struct told told[20] = {{0}};
@@ -333,14 +359,18 @@ static void one_may_cancel_the_others_when_told(void **state)
 static void one_may_ask_again_when_told(void **state)
 {
     struct told failed = {0}, retry = {0}, found = {0}, same = {0};
+    int each;
 
     (void)state;
+    expect("broken.test", ERR_DNS, "");
+    each = server.queries;
     failed.then = &retry;
     failed.then_name = "broken.test";
     ask(&failed, "broken.test");
     TURN_UNTIL(loop, retry.calls);
     assert_int_equal(retry.err, ERR_DNS);
     assert_int_equal(failed.calls, 1);
+    assert_int_equal(server.queries, 3 * each); /* not told the failure that it knows already */
 
     dns_free(dns);
     open_dns(1); /* the nested question wants the room of the entry that is being told */
@@ -415,10 +445,11 @@ static void the_hosts_file_comes_first_and_its_changes_are_seen(void **state)
 {
     (void)state;
     write_hosts("# comment\n192.0.2.77\tone.test  Alias.test # more\r\n"
-                "2001:db8::77 one.test\nnonsense one.test\n");
+                "2001:db8::77 one.test\nnonsense one.test\n192.0.2.78 dotted.test.");
     clock_advance_ms(1001);
     expect("one.test", 0, "192.0.2.77 2001:db8::77");
     expect("alias.TEST", 0, "192.0.2.77");
+    expect("dotted.test", 0, "192.0.2.78");
     assert_int_equal(server.queries, 0);
     write_hosts("192.0.2.8 other.test");
     clock_advance_ms(1001);
@@ -518,6 +549,7 @@ int main(void)
         TEST(absence_is_kept_for_the_negative_ttl),
         TEST(a_failing_server_is_asked_again),
         TEST(silence_ends_at_the_deadline),
+        TEST(an_answer_at_the_last_moment_counts),
         TEST(many_askers_cost_one_query),
         TEST(a_cancelled_query_is_not_told),
         TEST(one_may_cancel_the_others_when_told),

@@ -25,7 +25,20 @@ static struct {
     int fds[64];
     int n;
     bool free_it; /* the owner frees the listener while it accepts */
+    int reused;   /* and opens another, which gets the same descriptor */
+    int late;     /* to which somebody connects */
 } accepted;
+
+static int opened(const char *text, struct addr *at)
+{
+    struct addr a;
+    int fd;
+
+    assert_int_equal(addr_parse(slice_from(text), &a), 0);
+    assert_int_equal(listener_open(&a, false, &fd), 0);
+    assert_int_equal(listener_address(fd, at), 0);
+    return fd;
+}
 
 static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
                       const struct addr *local)
@@ -35,8 +48,13 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
     accepted.fds[accepted.n++] = fd;
     accepted.peer = *peer;
     accepted.local = *local;
-    if (accepted.free_it)
+    if (accepted.free_it) {
+        struct addr at;
         listener_free(ln);
+        accepted.reused = opened("127.0.0.1:0", &at);
+        accepted.late = loopback_connect(&at);
+        accepted.free_it = false;
+    }
 }
 
 static int set_up(void **state)
@@ -64,17 +82,6 @@ static int tear_down(void **state)
     loop_turn(loop, 0);
     loop_free(loop);
     return 0;
-}
-
-static int opened(const char *text, struct addr *at)
-{
-    struct addr a;
-    int fd;
-
-    assert_int_equal(addr_parse(slice_from(text), &a), 0);
-    assert_int_equal(listener_open(&a, false, &fd), 0);
-    assert_int_equal(listener_address(fd, at), 0);
-    return fd;
 }
 
 static struct listener *started(struct addr *at)
@@ -183,6 +190,9 @@ static void at_the_cap_accepting_pauses_until_one_closes(void **state)
     assert_int_equal(accepted.n, 3);
     assert_int_equal(atomic_load(&quota.open), 3);
 
+    clock_advance_ms(11); /* it looks again, in vain, and pauses anew */
+    loop_turn(loop, 0);
+    loop_turn(loop, 0);
     close(accepted.fds[--accepted.n]);
     listener_released(ln);
     loop_turn(loop, 0); /* at once, not at the next look */
@@ -245,7 +255,7 @@ static void without_descriptors_it_waits_and_logs_once(void **state)
     struct rlimit limit, none;
     struct addr at;
     struct listener *ln = started(&at);
-    int client = loopback_connect(&at), turns = 0;
+    int client = loopback_connect(&at), second, turns = 0;
 
     (void)state;
     log_capture(count_lines, NULL);
@@ -267,10 +277,16 @@ static void without_descriptors_it_waits_and_logs_once(void **state)
     clock_advance_ms(101);
     TURN_UNTIL(loop, accepted.n == 1);
     assert_int_equal(atomic_load(&quota.open), 1);
+
+    second = loopback_connect(&at); /* another time of need is another line */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    TURN_UNTIL(loop, lines == 2);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     log_capture(NULL, NULL);
     release_all(ln);
     listener_free(ln);
     close(client);
+    close(second);
 }
 
 static void draining_takes_the_backlog_and_then_no_more(void **state)
@@ -349,6 +365,8 @@ static void a_listener_may_be_freed_while_it_accepts(void **state)
     release_all(ln);
     for (int i = 0; i < 3; i++)
         close(clients[i]);
+    close(accepted.reused);
+    close(accepted.late);
 }
 
 static void a_dead_unix_socket_is_replaced_and_a_living_one_is_not(void **state)

@@ -77,7 +77,22 @@ static void task_init(struct task *t, long input, offload_work_fn fn)
     *t = (struct task){.job = {.home.fn = on_home, .work = fn, .mailbox = mailbox}, .input = input};
 }
 
-static void results_come_home(void **state)
+/* n jobs that each wait until all of them run. */
+static void run_side_by_side(struct offload *o, struct task *tasks, int n)
+{
+    done = 0;
+    for (int i = 0; i < n; i++) {
+        task_init(&tasks[i], i, work_at_the_gate);
+        assert_int_equal(offload_submit(o, &tasks[i].job), 0);
+    }
+    for (int i = 0; i < n; i++)
+        sem_wait(&waiting);
+    for (int i = 0; i < n; i++)
+        sem_post(&gate);
+    TURN_UNTIL(loop, done == n);
+}
+
+static void results_come_home_and_no_thread_gets_lost(void **state)
 {
     enum { TASKS = 2000 };
     static struct task tasks[TASKS];
@@ -87,8 +102,11 @@ static void results_come_home(void **state)
     for (int i = 0; i < TASKS; i++) {
         task_init(&tasks[i], i, work);
         assert_int_equal(offload_submit(o, &tasks[i].job), 0);
+        if (i % 20 == 0)
+            TURN_UNTIL(loop, done == i + 1); /* the threads fall asleep again and again */
     }
     TURN_UNTIL(loop, done == TASKS);
+    run_side_by_side(o, tasks, 4);
     offload_free(o);
 }
 
@@ -120,15 +138,7 @@ static void jobs_run_side_by_side(void **state)
     struct task tasks[3];
 
     (void)state;
-    for (int i = 0; i < 3; i++) {
-        task_init(&tasks[i], i, work_at_the_gate);
-        assert_int_equal(offload_submit(o, &tasks[i].job), 0);
-    }
-    for (int i = 0; i < 3; i++)
-        sem_wait(&waiting); /* all three at once, or this hangs */
-    for (int i = 0; i < 3; i++)
-        sem_post(&gate);
-    TURN_UNTIL(loop, done == 3);
+    run_side_by_side(o, tasks, 3);
     offload_free(o);
 }
 
@@ -152,7 +162,7 @@ static void the_end_waits_for_what_is_queued(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(results_come_home),
+        TEST(results_come_home_and_no_thread_gets_lost),
         TEST(a_full_queue_refuses),
         TEST(jobs_run_side_by_side),
         TEST(the_end_waits_for_what_is_queued),

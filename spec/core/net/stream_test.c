@@ -196,6 +196,7 @@ static void more_pieces_than_the_kernel_takes_at_once_arrive(void **state)
 static void what_the_kernel_refuses_is_queued_and_sent_in_order(void **state)
 {
     size_t len = 12 * MIB, at = 0;
+    uint64_t start;
     char *text = pattern_new(len);
     struct iovec iov[] = {{text, 10}, {text + 10, len / 2}, {text + 10 + len / 2, len / 2 - 10}};
 
@@ -211,6 +212,9 @@ static void what_the_kernel_refuses_is_queued_and_sent_in_order(void **state)
     loop_turn(loop, 0);
     assert_int_equal(seen.room, 1);
     assert_int_equal(stream->bytes_out, len);
+    start = clock_us_now();
+    loop_turn(loop, 30);
+    assert_true(clock_us_now() - start >= 29000); /* writability is no longer asked for */
 }
 
 static void fill(void)
@@ -395,6 +399,26 @@ static void a_gentle_close_lets_the_answer_arrive(void **state)
     TURN_UNTIL(loop, (expect_pattern(&at), at == len));
     TURN_UNTIL(loop, recv(peer, &c, 1, 0) == 0);
     assert_int_equal(seen.readable, 0);
+}
+
+static void a_gentle_close_sends_all_to_a_peer_that_has_ended(void **state)
+{
+    size_t len = 12 * MIB, at = 0;
+    char *text = pattern_new(len), c;
+    struct iovec iov = {text, len};
+    int fd = stream->fd;
+    uint64_t start = clock_us_now();
+
+    (void)state;
+    assert_int_equal(stream_write(stream, &iov, 1), STREAM_FULL);
+    free(text);
+    shutdown(peer, SHUT_WR);
+    stream_close_gently(stream);
+    stream = NULL;
+    TURN_UNTIL(loop, (expect_pattern(&at), at == len));
+    TURN_UNTIL(loop, recv(peer, &c, 1, 0) == 0);
+    TURN_UNTIL(loop, fcntl(fd, F_GETFD) < 0);
+    assert_true(clock_us_now() - start < 1900000); /* there is nothing to linger for */
 }
 
 static bool peer_is_reset(void)
@@ -634,6 +658,7 @@ int main(void)
         TEST(a_stream_may_be_closed_in_on_lost),
         TEST(nothing_is_told_after_closing),
         TEST(a_gentle_close_lets_the_answer_arrive),
+        TEST(a_gentle_close_sends_all_to_a_peer_that_has_ended),
         TEST(a_gentle_close_ends_when_the_peer_ends),
         TEST(a_gentle_close_ends_after_two_seconds),
         TEST(a_gentle_close_ends_after_a_mebibyte),

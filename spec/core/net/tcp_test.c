@@ -161,7 +161,7 @@ static void a_cancelled_connect_says_nothing(void **state)
     int listening = loopback_listen(8, &at);
 
     (void)state;
-    close(loopback_listen(1, &gone));
+    assert_int_equal(addr_parse(SLICE("unix:/nonexistent"), &gone), 0); /* refused at once */
     tcp_connect_cancel(tcp_connect(loop, &at, 1000, on_done, &done));
     tcp_connect_cancel(tcp_connect(loop, &gone, 1000, on_done, &done));
     clock_advance_ms(5000);

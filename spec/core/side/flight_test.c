@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two workers on the test's thread, each with a loop and a mailbox; the last test has real threads. */
+/* Two workers on the test's thread, each with a loop and a mailbox; the last test has real
+ * threads. */
 
 #include "side/flight.h"
 
@@ -8,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -49,6 +51,7 @@ static int tear_down(void **state)
         loop_free(loops[i]);
     }
     flights_free(flights);
+    assert_int_equal(check_failures(), 0);
     return 0;
 }
 

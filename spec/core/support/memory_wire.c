@@ -15,7 +15,7 @@ static struct memory_wire *memory_of(struct wire *w)
     return container_of(w, struct memory_wire, wire);
 }
 
-/* --- orders ------------------------------------------------------------------------------------------------------ */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 static void note_fields(struct memory_wire *mw, const struct headers *h)
 {
@@ -123,7 +123,7 @@ static const struct wire_orders orders = {
     .release = order_release,
 };
 
-/* --- events ------------------------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void deliver(struct later *l)
 {

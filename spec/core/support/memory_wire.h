@@ -2,8 +2,9 @@
 #ifndef MEMORY_WIRE_H
 #define MEMORY_WIRE_H
 
-/* A wire in memory, in either role, for tests of what owns wires. The test plays the other side: it says heads and
- * bodies, which the owner hears within its credit when the loop turns, and it looks at what the owner has ordered.
+/* A wire in memory, in either role, for tests of what owns wires. The test plays the other side:
+ * it says heads and bodies, which the owner hears within its credit when the loop turns, and it
+ * looks at what the owner has ordered.
  *
  *     struct memory_wire mw;
  *     memory_wire_init(&mw, &ws.env);
@@ -52,8 +53,9 @@ struct memory_wire {
 void memory_wire_init(struct memory_wire *mw, struct wire_env *env);
 void memory_wire_deinit(struct memory_wire *mw);
 
-/* A request arrives: makes the arena and calls the acceptor's on_head. fields: lines of "Name: value\r\n", parsed like a
- * real head's (so Content-Length and Transfer-Encoding say that a body follows). */
+/* A request arrives: makes the arena and calls the acceptor's on_head. fields: lines of "Name:
+ * value\r\n", parsed like a real head's (so Content-Length and Transfer-Encoding say that a body
+ * follows). */
 void memory_wire_request(struct memory_wire *mw, const struct wire_events *acceptor, void *owner,
                          const char *method, const char *target, const char *fields);
 

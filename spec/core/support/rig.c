@@ -85,25 +85,29 @@ static struct snapshot *load(struct rig *rig, const char *routes)
     struct arena *a = arena_new_heap(4 * KIB);
     uint16_t port = addr_port(&rig->origin_at);
 
-    snprintf(text, sizeof(text),
-             "workers: 1\n"
-             "trusted_proxies: [127.0.0.2/32]\n"
-             "limits: { request_body: 1MiB, buffered_body: 64KiB, body_timeout: 300ms }\n"
-             "listeners: [{ address: '127.0.0.1:0' }]\n"
-             "upstreams:\n"
-             "  - name: origin\n"
-             "    endpoints: [{ address: '127.0.0.1:%u' }]\n"
-             "    timeout: 300ms\n"
-             "  - name: nobody\n"
-             "    endpoints: [{ address: '127.0.0.1:1' }]\n"
-             "  - name: half\n"
-             "    endpoints: [{ address: '127.0.0.1:1', weight: 100 }, { address: '127.0.0.1:%u' }]\n"
-             "%s"
-             "routes:\n%s",
-             port, port, rig->mask ? "plugins: [{ name: fake }]\n" : "", routes);
+    snprintf(
+        text, sizeof(text),
+        "workers: 1\n"
+        "trusted_proxies: [127.0.0.2/32]\n"
+        "limits: { request_body: 1MiB, buffered_body: 64KiB, body_timeout: 300ms }\n"
+        "listeners: [{ address: '127.0.0.1:0' }]\n"
+        "upstreams:\n"
+        "  - name: origin\n"
+        "    endpoints: [{ address: '127.0.0.1:%u' }]\n"
+        "    timeout: 300ms\n"
+        "  - name: nobody\n"
+        "    endpoints: [{ address: '127.0.0.1:1' }]\n"
+        "  - name: half\n"
+        "    endpoints: [{ address: '127.0.0.1:1', weight: 100 }, { address: '127.0.0.1:%u' }]\n"
+        "%s"
+        "routes:\n%s",
+        port, port, rig->mask ? "plugins: [{ name: fake }]\n" : "", routes);
     faults_init(&faults, a);
-    struct snapshot_source source = {
-        .text = slice_from(text), .name = "test.yaml", .dir = ".", .plugin_host = plugin_host, .arg = rig};
+    struct snapshot_source source = {.text = slice_from(text),
+                                     .name = "test.yaml",
+                                     .dir = ".",
+                                     .plugin_host = plugin_host,
+                                     .arg = rig};
     struct snapshot *s = snapshot_load(&source, &faults);
     if (!s) {
         struct buf out;

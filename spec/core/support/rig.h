@@ -18,17 +18,17 @@ struct rig {
     struct gateway gateway;
     struct listener_quota quota;
     struct listener *listener;
-    struct addr at;        /* where it listens */
-    int origin;            /* listening socket of the upstream "origin" */
+    struct addr at; /* where it listens */
+    int origin;     /* listening socket of the upstream "origin" */
     struct addr origin_at;
     struct phase_host host;
     struct plugin_host plugins;
     rig_hook_fn hooks[PHASE_COUNT];
-    uint32_t mask;         /* phases that the plugin "fake" has, set before rig_start */
+    uint32_t mask;            /* phases that the plugin "fake" has, set before rig_start */
     struct exchange *waiting; /* whose hook has said PHASE_WAITS: set by the hook */
     int calls[PHASE_COUNT];
     int cancelled, forgotten;
-    int last_status, last_err; /* seen at the log phase */
+    int last_status, last_err;   /* seen at the log phase */
     struct inbox client, server; /* what the client and the origin have read */
 };
 

@@ -2,7 +2,8 @@
 #ifndef WIRES_H
 #define WIRES_H
 
-/* What a test of wires needs: an environment with a loop, and an owner that writes down what it hears. */
+/* What a test of wires needs: an environment with a loop, and an owner that writes down what it
+ * hears. */
 
 #include "base/buf.h"
 #include "http/wire.h"

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Listens, finds the page of a path, and sends what it writes. An answer is made at once, when its request head has come:
+ * nothing here waits, and no request has a body that would be read. */
+
+#include "app/admin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/admin_rules.h"
+#include "app/control.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "gate/forward.h"
+#include "gate/snapshot.h"
+#include "http/inbound.h"
+#include "net/listener.h"
+
+#define CONNECTIONS 256
+#define SPARE_BLOCKS 8
+#define BODY_MAX (48 * MIB)
+
+struct admin {
+    /* owned */
+    struct wire_env wire;
+    struct http_limits limits;
+    struct blocks recv_blocks, arena_blocks;
+    struct inbound_set *inbound;
+    struct listener *listener;
+    struct listener_quota quota;
+    /* borrowed */
+    struct control *control;
+    /* state */
+    char address[ADDR_TEXT];
+    bool is_loopback;
+};
+
+/* --- pages ----------------------------------------------------------------------------------------------------------- */
+
+enum page_method { PAGE_GET, PAGE_POST };
+
+/* A '*' in a path stands for one segment. */
+static const struct page {
+    const char *path;
+    enum page_method method;
+    enum admin_reach reach;
+    admin_page_fn write; /* NULL: not yet supported */
+} pages[] = {
+    {"/health/live", PAGE_GET, ADMIN_HEALTH, admin_page_live},
+    {"/health/ready", PAGE_GET, ADMIN_HEALTH, admin_page_ready},
+    {"/metrics", PAGE_GET, ADMIN_METRICS, metrics_page},
+    {"/config", PAGE_GET, ADMIN_REST, admin_page_config},
+    {"/routes", PAGE_GET, ADMIN_REST, admin_page_routes},
+    {"/upstreams", PAGE_GET, ADMIN_REST, admin_page_upstreams},
+    {"/plugins", PAGE_GET, ADMIN_REST, admin_page_plugins},
+    {"/", PAGE_GET, ADMIN_REST, NULL},
+    {"/reload", PAGE_POST, ADMIN_REST, NULL},
+    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, NULL},
+    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, NULL},
+    {"/breakers/*/open", PAGE_POST, ADMIN_REST, NULL},
+    {"/breakers/*/close", PAGE_POST, ADMIN_REST, NULL},
+    {"/breakers/*/auto", PAGE_POST, ADMIN_REST, NULL},
+    {"/cache/purge", PAGE_POST, ADMIN_REST, NULL},
+};
+
+static bool path_fits(struct slice pattern, struct slice path)
+{
+    struct slice want, have;
+
+    while (slice_split(&pattern, '/', &want)) {
+        if (!slice_split(&path, '/', &have))
+            return false;
+        bool any = slice_eq(want, SLICE("*")) && have.len > 0;
+        if (!any && !slice_eq(want, have))
+            return false;
+    }
+    return path.ptr == NULL;
+}
+
+static const struct page *page_find(struct slice path)
+{
+    for (size_t i = 0; i < COUNT_OF(pages); i++)
+        if (path_fits(slice_from(pages[i].path), path))
+            return &pages[i];
+    return NULL;
+}
+
+static void write_problem(struct admin_answer *answer, int status, const char *detail)
+{
+    struct json_writer w;
+
+    answer->status = status;
+    answer->type = "application/problem+json";
+    buf_clear(&answer->body);
+    json_writer_init(&w, &answer->body, 0);
+    json_object(&w);
+    json_key(&w, SLICE("type"));
+    json_string(&w, SLICE("about:blank"));
+    json_key(&w, SLICE("title"));
+    json_string(&w, slice_from(status_text(status)));
+    json_key(&w, SLICE("status"));
+    json_int(&w, status);
+    json_key(&w, SLICE("detail"));
+    json_string(&w, slice_from(detail));
+    json_object_end(&w);
+    REQUIRE(json_writer_end(&w) == 0);
+}
+
+static void write_answer(const struct admin *admin, struct admin_answer *answer,
+                         struct headers *headers)
+{
+    const struct message *request = answer->request;
+    const struct page *page = page_find(request->path);
+    struct admin_rules rules = {admin->control->snapshot->admin_token, admin->is_loopback};
+    const char *why = "";
+    int status =
+        admin_rules_check(&rules, page ? page->reach : ADMIN_REST, request, answer->arena, &why);
+    bool is_post = request->method == METHOD_POST;
+    bool is_get = request->method == METHOD_GET || request->method == METHOD_HEAD;
+
+    if (status == 401)
+        headers_add_id(headers, HEADER_WWW_AUTHENTICATE, SLICE("Bearer"));
+    if (status != 0) {
+        write_problem(answer, status, why);
+    } else if (!page) {
+        write_problem(answer, 404, "There is no such page.");
+    } else if (page->method == PAGE_GET ? !is_get : !is_post) {
+        headers_add_id(headers, HEADER_ALLOW,
+                       page->method == PAGE_GET ? SLICE("GET, HEAD") : SLICE("POST"));
+        write_problem(answer, 405, "The page does not support this method.");
+    } else if (!page->write) {
+        write_problem(answer, 501, "Not yet supported.");
+    } else if (page->write(answer) < 0) {
+        write_problem(answer, 500, "The answer is too long.");
+    }
+}
+
+/* --- the wire -------------------------------------------------------------------------------------------------------- */
+
+static void send_answer(struct wire *w, struct admin_answer *answer, struct headers *headers)
+{
+    bool is_json = strstr(answer->type, "json") != NULL;
+    int rc = is_json ? buf_add(&answer->body, SLICE("\n")) : 0; /* for the terminal that shows it */
+    struct slice body = buf_slice(&answer->body);
+    struct message m = {
+        .headers = *headers,
+        .status = answer->status,
+        .version = HTTP_11,
+        .body = BODY_LENGTH,
+        .content_length = body.len,
+        .has_length = true,
+    };
+
+    headers_set_id(&m.headers, HEADER_CONTENT_TYPE, slice_from(answer->type));
+    headers_set_id(&m.headers, HEADER_CACHE_CONTROL, SLICE("no-store"));
+    headers_set_id(&m.headers, HEADER_SERVER, SLICE(FORWARD_PSEUDONYM));
+    rc = wire_head(w, &m, false);
+    if (rc == 0)
+        rc = wire_body(w, &body, 1, true);
+    (void)rc; /* a client that has gone does not want to know */
+    wire_release(w);
+}
+
+static void on_head(void *owner, struct wire *w, struct message *request, bool end UNUSED)
+{
+    struct admin *admin = owner;
+    struct arena *arena = w->arena;
+    struct admin_answer answer = {
+        .control = admin->control,
+        .request = request,
+        .arena = arena,
+        .status = 200,
+        .type = "application/json",
+    };
+    struct headers headers;
+
+    w->arena = NULL;
+    buf_init(&answer.body, BODY_MAX);
+    headers_init(&headers, arena, 8);
+    write_answer(admin, &answer, &headers);
+    send_answer(w, &answer, &headers);
+    buf_deinit(&answer.body);
+    arena_free(arena);
+}
+
+static void on_body(void *owner UNUSED, struct wire *w UNUSED, const struct slice *pieces UNUSED,
+                    int n UNUSED, bool end UNUSED)
+{
+}
+
+static void on_room(void *owner UNUSED, struct wire *w UNUSED)
+{
+}
+
+static void on_gone(void *owner UNUSED, struct wire *w, int err UNUSED)
+{
+    wire_release(w);
+}
+
+static const struct wire_events acceptor = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_room = on_room,
+    .on_gone = on_gone,
+};
+
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
+{
+    struct admin *a = owner;
+
+    inbound_accept(a->inbound, ln, 0, fd, peer, local, false);
+}
+
+/* --- beginning and end ----------------------------------------------------------------------------------------------- */
+
+/* Fixed: what protects the clients' side is not for the operator's. */
+static const struct http_limits admin_limits = {
+    .request_line = 8 * KIB,
+    .request_head = 16 * KIB - 1,
+    .headers = 100,
+    .header_timeout_ms = 10000,
+    .body_timeout_ms = 10000,
+    .idle_timeout_ms = 60000,
+};
+
+static struct admin *admin_new(struct control *c)
+{
+    struct admin *a = calloc(1, sizeof(*a));
+
+    REQUIRE(a != NULL);
+    a->control = c;
+    a->limits = admin_limits;
+    a->quota.max = CONNECTIONS;
+    blocks_init(&a->recv_blocks, WIRE_RECV_BLOCK, SPARE_BLOCKS);
+    blocks_init(&a->arena_blocks, WIRE_ARENA_BLOCK, SPARE_BLOCKS);
+    a->wire = (struct wire_env){
+        .loop = c->loop,
+        .recv_blocks = &a->recv_blocks,
+        .arena_blocks = &a->arena_blocks,
+        .scratch = malloc(WIRE_SCRATCH),
+        .limits = &a->limits,
+        .owner = a,
+        .server_name = SLICE(FORWARD_PSEUDONYM),
+    };
+    REQUIRE(a->wire.scratch != NULL);
+    a->inbound = inbound_set_new(&a->wire, &acceptor, a);
+    return a;
+}
+
+struct admin *admin_start(struct control *c, struct faults *faults)
+{
+    const struct snapshot *s = c->snapshot;
+    struct addr at;
+    int fd;
+
+    if (listener_open(&s->admin_addr, false, &fd) < 0) {
+        fault_system(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
+                     SLICE("admin.address"), "can't listen on %.*s: %s",
+                     SLICE_ARG(s->admin_address), strerror(errno));
+        return NULL;
+    }
+    struct admin *a = admin_new(c);
+    a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
+    REQUIRE(listener_address(fd, &at) == 0);
+    addr_print(&at, a->address, sizeof(a->address));
+    a->listener = listener_start(c->loop, fd, &a->quota, on_accept, a);
+    if (!a->is_loopback && !s->admin_token.ptr)
+        LOG_WARN(
+            "admin.open",
+            "the admin address can be reached from outside and has no token: it serves /health and "
+            "/metrics only");
+    return a;
+}
+
+void admin_free(struct admin *a)
+{
+    listener_free(a->listener);
+    inbound_set_free(a->inbound);
+    free(a->wire.scratch);
+    blocks_deinit(&a->recv_blocks);
+    blocks_deinit(&a->arena_blocks);
+    free(a);
+}
+
+const char *admin_address(const struct admin *a)
+{
+    return a->address;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The admin endpoint: HTTP on the control thread's loop, by the core's own server wires. admin.c is the listener and says
+ * who may ask for what; the pages are in admin_pages.c and metrics_page.c. */
+
+#ifndef DML_APP_ADMIN_H
+#define DML_APP_ADMIN_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "http/message.h"
+
+struct admin;
+struct control;
+struct faults;
+
+/* NULL and a fault when the address can't be had. */
+struct admin *admin_start(struct control *c, struct faults *faults);
+void admin_free(struct admin *a);
+
+/* The address that was bound. */
+const char *admin_address(const struct admin *a);
+
+/* --- pages ----------------------------------------------------------------------------------------------------------- */
+
+/* One answer while it is made. */
+struct admin_answer {
+    /* borrowed */
+    const struct control *control;
+    const struct message *request;
+    struct arena *arena;
+    /* owned */
+    struct buf body;
+    /* state */
+    int status;       /* 200 unless the page says otherwise */
+    const char *type; /* application/json unless the page says otherwise */
+};
+
+/* Writes the body. ERR_FULL when it is too long. */
+typedef int (*admin_page_fn)(struct admin_answer *answer);
+
+MUST_CHECK int admin_page_live(struct admin_answer *answer);
+MUST_CHECK int admin_page_ready(struct admin_answer *answer);
+MUST_CHECK int admin_page_config(struct admin_answer *answer);
+MUST_CHECK int admin_page_routes(struct admin_answer *answer);
+MUST_CHECK int admin_page_upstreams(struct admin_answer *answer);
+MUST_CHECK int admin_page_plugins(struct admin_answer *answer);
+MUST_CHECK int metrics_page(struct admin_answer *answer);
+
+#endif

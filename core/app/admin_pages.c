@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The pages that are JSON. They read the snapshot, which never changes, and the live parts of upstreams, which are
+ * atomics. */
+
+#include <stdlib.h>
+
+#include "app/admin.h"
+#include "app/control.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "gate/snapshot.h"
+
+#define INDENT 2
+#define HIDDEN "(hidden)"
+
+static void text(struct json_writer *w, const char *key, struct slice value)
+{
+    json_key(w, slice_from(key));
+    json_string_lossy(w, value);
+}
+
+static void number(struct json_writer *w, const char *key, double value)
+{
+    json_key(w, slice_from(key));
+    json_number(w, value);
+}
+
+static void flag(struct json_writer *w, const char *key, bool value)
+{
+    json_key(w, slice_from(key));
+    json_bool(w, value);
+}
+
+static void list(struct json_writer *w, const char *key)
+{
+    json_key(w, slice_from(key));
+    json_array(w);
+}
+
+/* --- health ---------------------------------------------------------------------------------------------------------- */
+
+static int write_status(struct admin_answer *answer, const char *status)
+{
+    struct json_writer w;
+
+    json_writer_init(&w, &answer->body, 0);
+    json_object(&w);
+    text(&w, "status", slice_from(status));
+    json_object_end(&w);
+    return json_writer_end(&w);
+}
+
+int admin_page_live(struct admin_answer *answer)
+{
+    return write_status(answer, "live");
+}
+
+int admin_page_ready(struct admin_answer *answer)
+{
+    static const char *const names[] = {
+        [CONTROL_STARTING] = "starting",
+        [CONTROL_READY] = "ready",
+        [CONTROL_DRAINING] = "draining",
+        [CONTROL_STOPPING] = "stopping",
+    };
+    enum control_state state = answer->control->state;
+
+    answer->status = state == CONTROL_READY ? 200 : 503;
+    return write_status(answer, names[state]);
+}
+
+/* --- configuration --------------------------------------------------------------------------------------------------- */
+
+static void put_conf(struct json_writer *w, const struct conf *node)
+{
+    if (!node || node->is_secret || node->is_from_env) {
+        json_string(w, SLICE(HIDDEN));
+        return;
+    }
+    switch (node->type) {
+    case CONF_NULL: json_null(w); break;
+    case CONF_BOOL: json_bool(w, node->boolean); break;
+    case CONF_INT:
+    case CONF_NUMBER: json_number(w, node->number); break;
+    case CONF_STRING: json_string_lossy(w, node->text); break;
+    case CONF_LIST:
+        json_array(w);
+        for (size_t i = 0; i < node->n; i++)
+            put_conf(w, node->items[i]);
+        json_array_end(w);
+        break;
+    case CONF_MAP:
+        json_object(w);
+        for (size_t i = 0; i < node->n; i++) {
+            json_key_lossy(w, node->pairs[i].key);
+            put_conf(w, node->pairs[i].value);
+        }
+        json_object_end(w);
+        break;
+    }
+}
+
+int admin_page_config(struct admin_answer *answer)
+{
+    const struct snapshot *s = answer->control->snapshot;
+    struct json_writer w;
+
+    json_writer_init(&w, &answer->body, INDENT);
+    json_object(&w);
+    text(&w, "id", s->id);
+    number(&w, "version", (double)s->version);
+    json_key(&w, SLICE("config"));
+    put_conf(&w, s->conf);
+    json_object_end(&w);
+    return json_writer_end(&w);
+}
+
+/* --- routes ---------------------------------------------------------------------------------------------------------- */
+
+static void put_conditions(struct json_writer *w, const struct route *r)
+{
+    list(w, "hosts");
+    for (uint32_t i = 0; i < r->nhosts; i++)
+        json_string_lossy(w, r->hosts[i]);
+    json_array_end(w);
+    list(w, "paths");
+    for (uint32_t i = 0; i < r->npaths; i++)
+        json_string_lossy(w, r->paths[i].text);
+    json_array_end(w);
+    list(w, "methods");
+    for (int m = METHOD_UNKNOWN + 1; m < METHOD_COUNT; m++)
+        if (r->methods >> m & 1)
+            json_string(w, slice_from(method_text((enum method)m)));
+    json_array_end(w);
+    json_key(w, SLICE("headers"));
+    json_object(w);
+    for (uint32_t i = 0; i < r->nheaders; i++) {
+        json_key_lossy(w, r->headers[i].name);
+        json_string_lossy(w, r->headers[i].value);
+    }
+    json_object_end(w);
+}
+
+static void put_route(struct json_writer *w, const struct route *r)
+{
+    static const char *const actions[] = {
+        [ROUTE_PROXY] = "proxy", [ROUTE_RESPOND] = "respond", [ROUTE_REDIRECT] = "redirect"};
+
+    json_object(w);
+    text(w, "name", r->name);
+    put_conditions(w, r);
+    text(w, "action", slice_from(actions[r->action]));
+    if (r->action == ROUTE_PROXY)
+        text(w, "upstream", r->upstream->name);
+    list(w, "plugins");
+    for (uint32_t i = 0; i < r->chain.n; i++)
+        json_string_lossy(w, r->chain.uses[i]->name);
+    json_array_end(w);
+    json_object_end(w);
+}
+
+/* In match order. */
+int admin_page_routes(struct admin_answer *answer)
+{
+    const struct snapshot *s = answer->control->snapshot;
+    const struct route **routes = calloc(s->nroutes + 1, sizeof(*routes));
+    struct json_writer w;
+
+    REQUIRE(routes != NULL);
+    size_t n = router_order(s->router, routes, s->nroutes);
+    json_writer_init(&w, &answer->body, INDENT);
+    json_object(&w);
+    list(&w, "routes");
+    for (size_t i = 0; i < n; i++)
+        put_route(&w, routes[i]);
+    json_array_end(&w);
+    json_object_end(&w);
+    free(routes);
+    return json_writer_end(&w);
+}
+
+/* --- upstreams ------------------------------------------------------------------------------------------------------- */
+
+static void put_endpoint(struct json_writer *w, const struct endpoint *e)
+{
+    const struct target *t = e->target;
+
+    json_object(w);
+    text(w, "address", e->address);
+    number(w, "weight", e->weight);
+    flag(w, "usable", target_is_usable(t));
+    flag(w, "ejected", atomic_load(&t->ejected_until_ms) > clock_ms());
+    flag(w, "drained", atomic_load(&t->drained));
+    number(w, "errors_in_row", atomic_load(&t->errors_in_row));
+    number(w, "active", atomic_load(&t->active));
+    number(w, "connections", atomic_load(&t->connections));
+    number(w, "requests", (double)atomic_load(&t->requests));
+    number(w, "failures", (double)atomic_load(&t->failures));
+    json_object_end(w);
+}
+
+static void put_upstream(struct json_writer *w, const struct upstream *u)
+{
+    json_object(w);
+    text(w, "name", u->name);
+    number(w, "connections", atomic_load(&u->live->connections));
+    number(w, "max_connections", u->max_connections);
+    number(w, "pending", atomic_load(&u->live->pending));
+    number(w, "max_pending", u->max_pending);
+    list(w, "endpoints");
+    for (uint32_t i = 0; i < u->nendpoints; i++)
+        put_endpoint(w, &u->endpoints[i]);
+    json_array_end(w);
+    json_object_end(w);
+}
+
+int admin_page_upstreams(struct admin_answer *answer)
+{
+    const struct snapshot *s = answer->control->snapshot;
+    struct json_writer w;
+
+    json_writer_init(&w, &answer->body, INDENT);
+    json_object(&w);
+    list(&w, "upstreams");
+    for (uint32_t i = 0; i < s->nupstreams; i++)
+        put_upstream(&w, s->upstreams[i]);
+    json_array_end(&w);
+    json_object_end(&w);
+    return json_writer_end(&w);
+}
+
+/* --- plugins --------------------------------------------------------------------------------------------------------- */
+
+static void put_use(struct json_writer *w, const struct plugin_use *use)
+{
+    json_object(w);
+    text(w, "name", use->name);
+    text(w, "scope", use->scope);
+    text(w, "place", use->path);
+    list(w, "hooks");
+    for (enum phase p = 0; p < PHASE_COUNT; p++)
+        if (use->hooks & PHASE_BIT(p))
+            json_string(w, slice_from(phase_name(p)));
+    json_array_end(w);
+    json_object_end(w);
+}
+
+int admin_page_plugins(struct admin_answer *answer)
+{
+    const struct snapshot *s = answer->control->snapshot;
+    struct json_writer w;
+
+    json_writer_init(&w, &answer->body, INDENT);
+    json_object(&w);
+    list(&w, "plugins");
+    for (uint32_t i = 0; i < s->nuses; i++)
+        put_use(&w, s->uses[i]);
+    json_array_end(&w);
+    json_object_end(&w);
+    return json_writer_end(&w);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* demilune test: busted inside the runtime. A worker with no listeners and an empty configuration runs it in its loop, so
+ * that specs may wait for whatever hooks may wait for. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "app/cli.h"
+#include "app/library.h"
+#include "app/load.h"
+#include "app/worker.h"
+#include "base/metric.h"
+#include "script/tool.h"
+
+#define MESSAGE_MAX MIB
+
+static struct snapshot *empty_snapshot(struct faults *faults)
+{
+    struct snapshot_source source = {
+        .text = SLICE("workers: 1\n"), .name = "(none)", .dir = ".", .workers = 1};
+
+    return snapshot_load(&source, faults);
+}
+
+static int run_specs(struct worker *w, const struct cli *cli)
+{
+    struct buf message;
+    int status = CLI_FAULT;
+
+    buf_init(&message, MESSAGE_MAX);
+    if (tool_run(w->vm, w->loop, "demilune.test.run", "main", cli->args.items, cli->args.n, &status,
+                 &message) < 0)
+        fprintf(stderr, "demilune test: %.*s\n", SLICE_ARG(buf_slice(&message)));
+    buf_deinit(&message);
+    return status == 0 ? CLI_FINE : CLI_FAULT;
+}
+
+int cli_test(const struct cli *cli)
+{
+    for (size_t i = 0; i < cli->args.n; i++)
+        if (strcmp(cli->args.items[i], "--watch") == 0)
+            return cli_misuse("test", "--watch is not yet supported");
+    struct arena *a = arena_new_heap(16 * KIB);
+    struct faults faults;
+    faults_init(&faults, a);
+    struct snapshot *snapshot = empty_snapshot(&faults);
+    REQUIRE(snapshot != NULL);
+    metric_init(2, snapshot->metrics_max_series);
+    struct worker *w =
+        worker_new(&(struct worker_setup){.snapshot = snapshot, .needs_vm = true}, &faults);
+    int status = CLI_SYSTEM;
+    if (w) {
+        worker_adopt(w);
+        status = run_specs(w, cli);
+        worker_free(w);
+    }
+    snapshot_unref(snapshot);
+    metric_deinit();
+    faults_deinit(&faults);
+    arena_free(a);
+    return status;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Plugins are loaded for the check in a VM of its own, which ends with it: the workers have theirs. */
+
+#include "app/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app/cli.h"
+#include "app/library.h"
+#include "script/plugin.h"
+#include "script/vm.h"
+
+static const char *const default_files[] = {"demilune.yaml", "/etc/demilune/demilune.yaml"};
+
+const char *load_file(const char *given)
+{
+    if (given)
+        return given;
+    for (size_t i = 0; i < COUNT_OF(default_files); i++)
+        if (access(default_files[i], F_OK) == 0)
+            return default_files[i];
+    return NULL;
+}
+
+int load_no_file(void)
+{
+    fprintf(stderr,
+            "demilune: no configuration: there is neither %s here nor %s (name one with -c FILE)\n",
+            default_files[0], default_files[1]);
+    return CLI_SYSTEM;
+}
+
+/* snapshot_source.plugin_host: asked when plugin_path is known. */
+static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
+{
+    struct load *l = arg;
+
+    l->vm = library_vm(partly, &l->gateway, 0);
+    l->vm_failed = l->vm == NULL;
+    l->host = l->vm ? plugin_host_new(l->vm) : NULL;
+    return l->host;
+}
+
+int load_report(const struct faults *faults)
+{
+    struct buf out;
+
+    buf_init(&out, 16 * MIB);
+    faults_print(faults, &out, isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
+    fwrite(buf_slice(&out).ptr, 1, buf_len(&out), stderr);
+    buf_deinit(&out);
+    if (faults->nerrors == 0)
+        return CLI_FINE;
+    return faults->nsystem == faults->nerrors ? CLI_SYSTEM : CLI_FAULT;
+}
+
+static void begin(struct load *l)
+{
+    *l = (struct load){.arena = arena_new_heap(16 * KIB)};
+    faults_init(&l->faults, l->arena);
+}
+
+static void load(struct load *l, const char *file, int workers)
+{
+    struct snapshot_source source = {
+        .path = file, .workers = workers, .plugin_host = make_host, .arg = l};
+
+    l->snapshot = snapshot_load(&source, &l->faults);
+}
+
+int load_open(struct load *l, const char *file, int workers)
+{
+    begin(l);
+    file = load_file(file);
+    if (!file)
+        return load_no_file();
+    load(l, file, workers);
+    if (l->vm_failed)
+        return CLI_SYSTEM;
+    int status = load_report(&l->faults);
+    return status == CLI_FINE && !l->snapshot ? CLI_FAULT : status;
+}
+
+int load_library(struct load *l, const char *file)
+{
+    begin(l);
+    file = load_file(file);
+    if (file)
+        load(l, file, 0);
+    else
+        make_host(l, NULL);
+    if (l->vm)
+        return CLI_FINE;
+    return l->vm_failed ? CLI_SYSTEM : load_report(&l->faults);
+}
+
+void load_close(struct load *l)
+{
+    if (l->host)
+        plugin_host_free(l->host);
+    if (l->vm)
+        vm_free(l->vm);
+    if (l->snapshot)
+        snapshot_unref(l->snapshot);
+    faults_deinit(&l->faults);
+    arena_free(l->arena);
+}

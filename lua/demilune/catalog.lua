@@ -1,0 +1,208 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- What the commands `demilune plugins` and `demilune schema` tell about the plugins that can be
+-- enabled. Each function returns a text, or nil and a message.
+
+local json = require "demilune.json"
+local plugin = require "demilune.plugin"
+
+local M = {}
+
+local function sorted_keys(map)
+  local keys = {}
+  for key in pairs(map) do
+    keys[#keys + 1] = key
+  end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
+local function hooks_of(loaded)
+  local list = {}
+  for _, hook in ipairs(plugin.HOOKS) do
+    if loaded[hook] then
+      list[#list + 1] = hook
+    end
+  end
+  return table.concat(list, ", ")
+end
+
+-- Rows of cells → lines; columns as wide as their widest cell.
+local function layout(rows)
+  local widths, lines = {}, {}
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do
+      widths[i] = math.max(widths[i] or 0, #cell)
+    end
+  end
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for i, cell in ipairs(row) do
+      cells[i] = i == #row and cell or cell .. (" "):rep(widths[i] - #cell)
+    end
+    lines[#lines + 1] = table.concat(cells, "  ") .. "\n"
+  end
+  return table.concat(lines)
+end
+
+function M.list()
+  local rows = { { "PLUGIN", "VERSION", "HOOKS" } }
+  for _, name in ipairs(sorted_keys(plugin.installed())) do
+    local loaded, message = plugin.load(name)
+    rows[#rows + 1] = loaded and { name, loaded.version, hooks_of(loaded) } or { name, "-", message }
+  end
+  return layout(rows)
+end
+
+-- --- one plugin ---------------------------------------------------------------------------------
+
+-- A schema may stand behind a reference within its document.
+local function resolve(node, document)
+  local name = type(node["$ref"]) == "string" and node["$ref"]:match "^#/%$defs/([^/]+)$"
+  return name and document["$defs"] and document["$defs"][name] or node
+end
+
+local function type_of(node)
+  local kind = node.format or node.type
+  if node.enum then
+    local words = {}
+    for i, word in ipairs(node.enum) do
+      words[i] = tostring(word)
+    end
+    return table.concat(words, " | ")
+  elseif type(kind) == "table" then
+    return table.concat(kind, " or ")
+  elseif node.type == "array" and type(node.items) == "table" then
+    return "list of " .. type_of(node.items)
+  end
+  return kind or "any"
+end
+
+local function default_of(node, is_needed)
+  if node.default ~= nil then
+    return (json.encode(node.default))
+  end
+  return is_needed and "(needed)" or ""
+end
+
+local function is_needed(node, key)
+  for _, name in ipairs(node.required or {}) do
+    if name == key then
+      return true
+    end
+  end
+  return false
+end
+
+-- Adds a row for each option, those inside of objects and lists behind the one that holds them.
+local function add_options(rows, node, document, prefix, depth)
+  for _, key in ipairs(sorted_keys(node.properties or {})) do
+    local option = resolve(node.properties[key], document)
+    local path = prefix .. key
+    rows[#rows + 1] = { path, type_of(option), default_of(option, is_needed(node, key)), option.description or "" }
+    if depth < 4 then
+      add_options(rows, option, document, path .. ".", depth + 1)
+      if type(option.items) == "table" then
+        add_options(rows, resolve(option.items, document), document, path .. "[].", depth + 1)
+      end
+    end
+  end
+end
+
+local function options_of(loaded)
+  local rows = { { "OPTION", "TYPE", "DEFAULT", "MEANING" } }
+  add_options(rows, loaded.schema or {}, loaded.schema or {}, "", 1)
+  return #rows > 1 and layout(rows) or "It has no options.\n"
+end
+
+local function readme_of(name)
+  local folder = plugin.installed()[name]:match "^(.*)/[^/]*$"
+  local file = io.open(folder .. "/README.md")
+  if not file then
+    return ""
+  end
+  local text = file:read "*a"
+  file:close()
+  return "\n" .. text
+end
+
+function M.describe(name)
+  local loaded, message = plugin.load(name)
+  if not loaded then
+    return nil, message
+  end
+  local head = ("%s %s\nhooks: %s\n"):format(name, loaded.version, hooks_of(loaded))
+  if loaded.after and #loaded.after > 0 then
+    head = head .. ("stands after: %s\n"):format(table.concat(loaded.after, ", "))
+  end
+  if loaded.guards then
+    head = head .. "guards: it decides who may pass, so its failure always ends in 500\n"
+  end
+  return head .. "\n" .. options_of(loaded) .. readme_of(name)
+end
+
+-- --- the schema of all --------------------------------------------------------------------------
+
+-- As json.encode, with the keys in order: the same plugins give the same text.
+local function encode(value, is_list)
+  if type(value) ~= "table" then
+    return assert(json.encode(value))
+  end
+  local parts = {}
+  if is_list or json.is_array(value) or value[1] ~= nil then
+    for i, item in ipairs(value) do
+      parts[i] = encode(item)
+    end
+    return "[" .. table.concat(parts, ",") .. "]"
+  end
+  for _, key in ipairs(sorted_keys(value)) do
+    parts[#parts + 1] = assert(json.encode(key)) .. ":" .. encode(value[key], key == "required")
+  end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+-- A plugin's schema as a document of its own within ours, so that its "#/..." stay its own.
+local function config_schema(name, loaded)
+  local copy = { ["$id"] = "urn:demilune:plugin:" .. name }
+  for key, value in pairs(loaded.schema or { type = "object" }) do
+    copy[key] = value
+  end
+  if copy.additionalProperties == nil and copy.unevaluatedProperties == nil then
+    copy.additionalProperties = false
+  end
+  copy.properties = copy.properties or {}
+  return copy
+end
+
+-- The definition of a place where a plugin is enabled.
+function M.schema()
+  local names, cases = {}, {}
+  for _, name in ipairs(sorted_keys(plugin.installed())) do
+    local loaded = plugin.load(name)
+    if loaded then
+      names[#names + 1] = name
+      cases[#cases + 1] = {
+        ["if"] = { properties = { name = { const = name } } },
+        ["then"] = { properties = { config = config_schema(name, loaded) } },
+      }
+    end
+  end
+  return encode {
+    description = "A place where a plugin is enabled.",
+    type = "object",
+    required = { "name" },
+    properties = {
+      name = { description = "The plugin.", enum = json.array(names) },
+      config = { description = "Its configuration, by its own schema.", type = "object" },
+      on_error = {
+        description = "When a hook fails: answer 500, or let the request pass.",
+        enum = { "fail", "continue" },
+        default = "fail",
+      },
+    },
+    additionalProperties = false,
+    allOf = #cases > 0 and cases or nil,
+  }
+end
+
+return M

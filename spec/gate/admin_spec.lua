@@ -1,0 +1,257 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- The admin endpoint: what it shows, and to whom.
+
+package.path = "./?.lua;" .. package.path
+
+local client = require "spec.support.client"
+local json = require "cjson"
+local origin = require "spec.support.origin"
+local server = require "spec.support.server"
+
+local CONFIG = [[
+upstreams:
+  - name: up
+    endpoints: [{ address: "127.0.0.1:%d" }]
+    max_connections: 7
+routes:
+  - name: proxied
+    paths: [/proxied]
+    methods: [GET]
+    headers: { x-kind: a }
+    upstream: up
+  - name: hello
+    paths: [/hello]
+    respond: { body: hello }
+]]
+
+local CHANGES = { "/reload", "/upstreams/up/endpoints/127.0.0.1:1/drain", "/upstreams/up/endpoints/x/enable",
+  "/breakers/up/open", "/breakers/up/close", "/breakers/up/auto", "/cache/purge" }
+
+describe("the admin endpoint", function()
+  local gateway, upstream
+
+  local function get(path, headers)
+    return client.get(gateway.admin_port, path, { headers = headers })
+  end
+
+  local function status(method, path, headers)
+    return client.request(gateway.admin_port, method, path, { headers = headers }).status
+  end
+
+  after_each(function()
+    gateway:stop()
+  end)
+
+  describe("without a token on loopback", function()
+    before_each(function()
+      upstream = origin.listen()
+      gateway = server.start(CONFIG:format(upstream.port))
+    end)
+
+    after_each(function()
+      upstream:close()
+    end)
+
+    it("tells that the gateway lives and is ready", function()
+      assert.same({ status = "live" }, json.decode(get("/health/live").body))
+      local ready = get "/health/ready"
+      assert.equal(200, ready.status)
+      assert.same({ status = "ready" }, json.decode(ready.body))
+      assert.equal("no-store", ready.headers["cache-control"])
+    end)
+
+    it("shows the metrics in both forms", function()
+      client.get(gateway.port, "/hello")
+      local plain = get "/metrics"
+      assert.matches("^text/plain; version=0.0.4", plain.headers["content-type"])
+      for _, line in ipairs { 'demilune_requests_total{route="hello",status="200"} 1', "demilune_workers 2",
+        "demilune_ready 1", "demilune_build_info{version=", "process_cpu_seconds_total ", "process_open_fds ",
+        "process_resident_memory_bytes ", "demilune_connections " } do
+        assert.matches("\n" .. line, plain.body, 1, true)
+      end
+      local open = get("/metrics", { Accept = "application/openmetrics-text; version=1.0.0, text/plain;q=0.5" })
+      assert.matches("^application/openmetrics%-text; version=1.0.0", open.headers["content-type"])
+      assert.matches("# EOF\n$", open.body)
+      assert.matches("^text/plain", get("/metrics", { Accept = "application/openmetrics-text;q=0" })
+        .headers["content-type"])
+    end)
+
+    it("counts open connections", function()
+      local c = client.connect(gateway.port)
+      c:send(client.bytes("GET", "/hello")):response()
+      assert.matches("\ndemilune_connections 1\n", get("/metrics").body, 1, true)
+      c:close()
+    end)
+
+    it("shows the routes in match order", function()
+      local routes = json.decode(get("/routes").body).routes
+      assert.equal(2, #routes)
+      local by_name = { [routes[1].name] = routes[1], [routes[2].name] = routes[2] }
+      assert.same({ "GET", "HEAD" }, by_name.proxied.methods)
+      assert.same({ "/proxied" }, by_name.proxied.paths)
+      assert.same({ ["x-kind"] = "a" }, by_name.proxied.headers)
+      assert.equal("up", by_name.proxied.upstream)
+      assert.equal("respond", by_name.hello.action)
+    end)
+
+    it("shows upstreams with what their endpoints have been through", function()
+      local c = client.connect(gateway.port)
+      c:send(client.bytes("GET", "/proxied", { headers = { ["X-Kind"] = "a" } }))
+      local _, u = upstream:serve(200, {}, "ok")
+      c:response()
+      local up = json.decode(get("/upstreams").body).upstreams[1]
+      assert.equal("up", up.name)
+      assert.equal(7, up.max_connections)
+      assert.equal(1, up.connections)
+      assert.equal("127.0.0.1:" .. upstream.port, up.endpoints[1].address)
+      assert.equal(1, up.endpoints[1].requests)
+      assert.equal(0, up.endpoints[1].failures)
+      assert.is_true(up.endpoints[1].usable)
+      assert.is_false(up.endpoints[1].ejected)
+      u:close()
+      c:close()
+    end)
+
+    it("shows the configuration with its version", function()
+      local config = json.decode(get("/config").body)
+      assert.equal(1, config.version)
+      assert.matches("^%x+$", config.id)
+      assert.equal("proxied", config.config.routes[1].name)
+    end)
+
+    it("answers HEAD without a body, and keeps the connection", function()
+      local c = client.connect(gateway.admin_port)
+      for _ = 1, 2 do
+        c:send(client.bytes("HEAD", "/config"))
+        local response = c:response "HEAD"
+        assert.equal(200, response.status)
+        assert.is_true(tonumber(response.headers["content-length"]) > 100)
+      end
+      c:close()
+    end)
+
+    it("has no other pages and methods", function()
+      local missing = get "/nowhere"
+      assert.equal(404, missing.status)
+      assert.equal("application/problem+json", missing.headers["content-type"])
+      assert.equal(404, json.decode(missing.body).status)
+      local response = client.request(gateway.admin_port, "DELETE", "/config")
+      assert.equal(405, response.status)
+      assert.equal("GET, HEAD", response.headers.allow)
+      assert.equal("POST", get("/reload").headers.allow)
+    end)
+
+    it("says what is not yet supported", function()
+      for _, path in ipairs(CHANGES) do
+        assert.equal(501, status("POST", path))
+      end
+      assert.equal(501, status("GET", "/"))
+    end)
+
+    it("refuses changes that a page of another origin asks for", function()
+      local here = "127.0.0.1:" .. gateway.admin_port
+      for _, path in ipairs(CHANGES) do
+        for _, foreign in ipairs { "http://evil.example", "null", "http://127.0.0.1:1" } do
+          assert.equal(403, status("POST", path, { Host = here, Origin = foreign }))
+        end
+        assert.equal(501, status("POST", path, { Host = here, Origin = "http://" .. here }))
+      end
+    end)
+
+    it("wants a Host that is an address or localhost, but for health and metrics", function()
+      for _, path in ipairs { "/config", "/routes", "/upstreams", "/plugins", "/", "/nowhere" } do
+        assert.equal(403, status("GET", path, { Host = "evil.example" }))
+      end
+      for _, path in ipairs { "/health/live", "/health/ready", "/metrics" } do
+        assert.equal(200, status("GET", path, { Host = "evil.example" }))
+      end
+      for _, host in ipairs { "127.0.0.1:9901", "localhost", "localhost:9901", "[::1]:9901", "192.0.2.1" } do
+        assert.equal(200, status("GET", "/config", { Host = host }))
+      end
+    end)
+  end)
+
+  describe("with a token", function()
+    local folder
+
+    before_each(function()
+      folder = server.folder()
+      folder:write("secret", "s3cret-of-the-file\n")
+      gateway = server.start([[
+workers: 1
+listeners: [{ address: "127.0.0.1:0" }]
+admin: { address: "127.0.0.1:0", token: "${file:secret}" }
+routes:
+  - name: env
+    paths: [/env]
+    respond: { body: "${SPEC_WORD}" }
+consumers:
+  - name: acme
+    credentials: { key-auth: [{ key: hush }] }
+]], { bare = true, folder = folder, env = { SPEC_WORD = "from-the-environment" } })
+    end)
+
+    after_each(function()
+      folder:remove()
+    end)
+
+    local AUTHORIZED = { Authorization = "Bearer s3cret-of-the-file", Host = "any.example" }
+
+    it("wants it for all but health", function()
+      assert.equal(200, get("/health/live").status)
+      assert.equal(200, get("/health/ready").status)
+      for _, path in ipairs { "/metrics", "/config", "/routes", "/upstreams", "/plugins", "/", "/nowhere" } do
+        local response = get(path)
+        assert.equal(401, response.status)
+        assert.equal("Bearer", response.headers["www-authenticate"])
+      end
+      assert.equal(401, status("POST", "/reload"))
+    end)
+
+    it("takes no other", function()
+      for _, value in ipairs { "Bearer wrong", "Bearer s3cret-of-the-fil", "Bearer s3cret-of-the-filee", "Bearer ",
+        "Basic s3cret-of-the-file", "s3cret-of-the-file" } do
+        assert.equal(401, status("GET", "/config", { Authorization = value }))
+      end
+    end)
+
+    it("shows all to who has it, whatever the Host", function()
+      for _, path in ipairs { "/metrics", "/config", "/routes", "/upstreams", "/plugins" } do
+        assert.equal(200, status("GET", path, AUTHORIZED))
+      end
+      assert.equal(200, status("GET", "/config", { Authorization = "bearer s3cret-of-the-file" }))
+    end)
+
+    it("refuses a foreign origin all the same", function()
+      assert.equal(403, status("POST", "/reload", {
+        Authorization = "Bearer s3cret-of-the-file", Origin = "http://evil.example",
+      }))
+    end)
+
+    it("hides secrets in the configuration", function()
+      local config = get("/config", AUTHORIZED).body
+      for _, secret in ipairs { "s3cret", "from-the-environment", "hush" } do
+        assert.is_nil(config:find(secret, 1, true))
+      end
+      assert.equal("(hidden)", json.decode(config).config.admin.token)
+      assert.matches("acme", config, 1, true)
+    end)
+  end)
+
+  it("without a token serves health and metrics only where others can reach it", function()
+    gateway = server.start([[
+workers: 1
+listeners: [{ address: "127.0.0.1:0" }]
+admin: { address: "0.0.0.0:0" }
+]], { bare = true })
+    for _, path in ipairs { "/health/live", "/health/ready", "/metrics" } do
+      assert.equal(200, get(path).status)
+    end
+    for _, path in ipairs { "/config", "/routes", "/upstreams", "/plugins", "/", "/nowhere" } do
+      assert.equal(403, get(path).status)
+    end
+    assert.equal(403, status("POST", "/reload"))
+    gateway:event "admin.open"
+  end)
+end)
