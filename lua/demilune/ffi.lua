@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- The border to C, from Lua's side: the declarations, the gateway, and the buffers that results
 -- come back in. Every module that calls C takes what it needs from here:
 --

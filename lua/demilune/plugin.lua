@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- The plugin contract. Loads plugins and looks whether they are what they must be, checks their
 -- configs against their schemas, makes an instance per place where one is enabled, and makes of
 -- each chain and phase one function that C calls.
