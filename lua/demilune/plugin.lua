@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- The plugin contract. Loads plugins and looks whether they are what they must be, checks their
 -- configs against their schemas, makes an instance per place where one is enabled, and makes of
 -- each chain and phase one function that C calls.
@@ -343,7 +345,7 @@ local function maker_of(phase, hooks, continues)
   local key = table.concat(name, " ")
   if not made[key] then
     local source = source_of(SHAPES[SHAPE_OF[phase] or "plain"], #hooks, continues)
-    local chunk = assert(load(source, "=" .. phase .. " chain"))
+    local chunk = assert(load(source, "=(" .. phase .. " hooks)"))
     made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
       core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)
   end

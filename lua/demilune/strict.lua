@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- Loading of plugin files. A module demilune.plugins.NAME[.SUB] is searched in the folders of
 -- plugin_path, then in the LuaRocks trees, then among the shipped plugins. Its chunk gets an
 -- environment in which writing an undeclared global is an error: such a variable would be shared
