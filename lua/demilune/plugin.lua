@@ -89,6 +89,7 @@ function M.load(name)
     fault = tostring(plugin)
   end
   if fault then
+    package.loaded[module] = nil -- so that its next place hears the same
     return nil, ('the plugin "%s" can\'t be used: %s'):format(name, fault)
   end
   return plugin
