@@ -12,10 +12,10 @@
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"
+#include "script/api_find.h"
 #include "script/scope.h"
 
 #define ERROR_MAX 512
-#define PARAMS_MAX 64
 
 /* --- parts --------------------------------------------------------------------------------------------------------- */
 
@@ -40,17 +40,22 @@ static size_t split_params(const struct dml_scope *scope, struct slice *out, siz
     return n;
 }
 
-bool part_compile(struct part *p, struct slice text, const struct dml_scope *scope, struct arena *a,
-                  struct dml_slice *error)
+struct selector_scope scope_of(const struct dml_scope *scope, struct slice *params)
 {
-    struct slice params[PARAMS_MAX];
-    struct slice message = SLICE_NONE;
-    struct selector_scope where = {
+    return (struct selector_scope){
         .params = params,
-        .nparams = split_params(scope, params, PARAMS_MAX),
+        .nparams = split_params(scope, params, SCOPE_PARAMS_MAX),
         .any_param = (scope->flags & DML_SCOPE_ANY_PARAM) != 0,
         .in_response = (scope->flags & DML_SCOPE_RESPONSE) != 0,
     };
+}
+
+bool part_compile(struct part *p, struct slice text, const struct dml_scope *scope, struct arena *a,
+                  struct dml_slice *error)
+{
+    struct slice params[SCOPE_PARAMS_MAX];
+    struct slice message = SLICE_NONE;
+    struct selector_scope where = scope_of(scope, params);
 
     *p = (struct part){0};
     text = arena_dup(a, text);
@@ -104,7 +109,7 @@ void dml_template_free(struct dml_template *t)
 
 int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t, struct dml_slice *out)
 {
-    struct exchange *x = exchange_table_find(&g->table, handle);
+    struct exchange *x = api_find(g, handle);
 
     if (!x)
         return ERR_GONE;
@@ -194,7 +199,7 @@ static int edit_one(struct exchange *x, int side, const struct edit *e)
 
 int dml_edit_apply(struct gateway *g, double handle, int side, const struct dml_edit *e)
 {
-    struct exchange *x = exchange_table_find(&g->table, handle);
+    struct exchange *x = api_find(g, handle);
 
     if (!x)
         return ERR_GONE;

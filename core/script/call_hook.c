@@ -57,8 +57,8 @@ static int hook_subfolders(lua_State *L)
 
     lua_newtable(L);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        if (entry->d_name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_LNK &&
-                                        entry->d_type != DT_UNKNOWN))
+        if (entry->d_name[0] == '.' ||
+            (entry->d_type != DT_DIR && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN))
             continue;
         lua_pushstring(L, entry->d_name);
         lua_rawseti(L, -2, ++n);

@@ -112,7 +112,8 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
 /* --- faults -------------------------------------------------------------------------------------------------------- */
 
 /* Follows "a.b[1]" (indices from 0) as far as the tree goes. *map and *key: the pair that it led through last. */
-static const struct conf *follow(const struct conf *at, struct slice path, const struct conf **map, struct slice *key)
+static const struct conf *follow(const struct conf *at, struct slice path, const struct conf **map,
+                                 struct slice *key)
 {
     *map = NULL;
     while (at && path.len) {
@@ -157,8 +158,8 @@ static struct slice join_path(struct faults *faults, struct slice place, struct 
 {
     if (!path.len)
         return place;
-    return arena_printf(faults->arena, "%.*s.config%s%.*s", SLICE_ARG(place), path.ptr[0] == '[' ? "" : ".",
-                        SLICE_ARG(path));
+    return arena_printf(faults->arena, "%.*s.config%s%.*s", SLICE_ARG(place),
+                        path.ptr[0] == '[' ? "" : ".", SLICE_ARG(path));
 }
 
 /* One { text = path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
@@ -211,7 +212,8 @@ static bool is_of_route(const struct plugin_use *use)
 }
 
 /* Which path parameters templates may name: nil, any, for what belongs to no route. */
-static void push_params(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams)
+static void push_params(lua_State *L, const struct plugin_use *use, const struct slice *params,
+                        size_t nparams)
 {
     if (!is_of_route(use)) {
         lua_pushnil(L);
@@ -237,8 +239,8 @@ static void push_place(lua_State *L, const struct plugin_use *use, double versio
     lua_setfield(L, -2, "version");
 }
 
-void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
-                     double version)
+void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
+                     size_t nparams, double version)
 {
     lua_pushnumber(L, use->index);
     push_slice(L, use->name);
@@ -276,8 +278,8 @@ static uint32_t read_hooks(lua_State *L)
     return hooks;
 }
 
-static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params, size_t nparams,
-                       struct faults *faults)
+static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
+                       size_t nparams, struct faults *faults)
 {
     struct vm *vm = vm_of_host(h);
     lua_State *L = vm->L;
@@ -308,7 +310,8 @@ static bool ask(struct vm *vm, const char *question, struct slice name, struct s
     return yes;
 }
 
-static bool host_stands_after(struct plugin_host *h, const struct plugin_use *plugin, const struct plugin_use *other)
+static bool host_stands_after(struct plugin_host *h, const struct plugin_use *plugin,
+                              const struct plugin_use *other)
 {
     return ask(vm_of_host(h), "stands_after", plugin->name, other->name);
 }

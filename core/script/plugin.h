@@ -30,8 +30,8 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
 
 /* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
  * parameters of its route. */
-void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
-                     double version);
+void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
+                     size_t nparams, double version);
 
 /* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- What every hook receives: one request and its answer. The object is a number, the handle, and
 -- nothing else: all that is asked of it is looked up in C. So LuaJIT makes none where a hook is
 -- compiled, and one that is kept beyond the exchange's end says that it is gone.

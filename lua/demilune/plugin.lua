@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- The plugin contract. Loads plugins and looks whether they are what they must be, checks their
 -- configs against their schemas, makes an instance per place where one is enabled, and makes of
 -- each chain and phase one function that C calls.
@@ -8,6 +10,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local exchange = require "demilune.exchange"
 local schema = require "demilune.schema"
+local selector = require "demilune.selector"
 local strict = require "demilune.strict"
 
 local M = {}
@@ -86,6 +89,7 @@ function M.load(name)
     fault = tostring(plugin)
   end
   if fault then
+    package.loaded[module] = nil -- so that its next place hears the same
     return nil, ('the plugin "%s" can\'t be used: %s'):format(name, fault)
   end
   return plugin
@@ -97,13 +101,13 @@ local NO_CONFIG = { type = "object", properties = {} }
 local compiled = {} -- by plugin
 
 -- The config as the plugin gets it, or nil and a list of faults { text = path, message }.
-local function convert(plugin, config)
+local function convert(plugin, config, params)
   local check = compiled[plugin]
   if not check then
     check = schema.compile(plugin.schema or NO_CONFIG)
     compiled[plugin] = check
   end
-  return check:check(config == nil and {} or config)
+  return check:check(config == nil and {} or config, { formats = selector.checks(params) })
 end
 
 local function hooks_of(plugin)
@@ -165,7 +169,7 @@ function M.make(index, name, config, params, place, continues)
   if not plugin then
     return { { message = message, of_name = true } }
   end
-  local ok, value, faults = pcall(convert, plugin, config)
+  local ok, value, faults = pcall(convert, plugin, config, params)
   if not ok then
     return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(value)), of_name = true } }
   elseif value == nil then
@@ -181,10 +185,12 @@ function M.make(index, name, config, params, place, continues)
     first = core.worker == 1,
     consumers = consumers,
   }
-  local instance
-  ok, instance = xpcall(plugin.new or fallback, debug.traceback, value, context)
+  local instance, path
+  ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, value, context)
   if not ok then
     return { { message = "new failed: " .. tostring(instance) } }
+  elseif instance == nil and type(message) == "string" then -- new found the config at fault
+    return { { message = message, text = path } }
   elseif type(instance) ~= "table" then
     return { { message = "new returned no table" } }
   elseif not plugin.new then
@@ -340,7 +346,7 @@ local function maker_of(phase, hooks, continues)
   local key = table.concat(name, " ")
   if not made[key] then
     local source = source_of(SHAPES[SHAPE_OF[phase] or "plain"], #hooks, continues)
-    local chunk = assert(load(source, "=" .. phase .. " chain"))
+    local chunk = assert(load(source, "=(" .. phase .. " hooks)"))
     made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
       core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)
   end

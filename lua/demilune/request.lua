@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- exchange.request: the request as it came, and as hooks have changed it.
 
 local ffi = require "ffi"
@@ -78,6 +80,7 @@ function methods.query_value(self, name)
   elseif rc == GONE then
     raise "exchange is gone"
   end
+  return nil
 end
 
 local function set(self, name, value)

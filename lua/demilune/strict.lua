@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- Loading of plugin files. A module demilune.plugins.NAME[.SUB] is searched in the folders of
 -- plugin_path, then in the LuaRocks trees, then among the shipped plugins. Its chunk gets an
 -- environment in which writing an undeclared global is an error: such a variable would be shared
@@ -82,10 +84,9 @@ local load_module = require
 
 function require(name) -- luacheck: ignore 121
   local module = loaded[name]
-  if module ~= nil then
+  if module ~= nil and type(module) ~= "userdata" then -- a userdata marks one that is being loaded
     return module
-  end
-  if core.in_request() then
+  elseif module == nil and core.in_request() then
     error(('module "%s" is not loaded yet, and a hook may not load it: write require at the top of the file')
       :format(tostring(name)), 2)
   end
