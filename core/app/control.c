@@ -276,7 +276,7 @@ static void control_new(struct control *c, struct snapshot *snapshot)
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
-    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
+    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, 0);
     c->signals = signals_start(c);
     process_register_metrics(c);
 }

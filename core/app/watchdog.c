@@ -68,10 +68,11 @@ static void judge(struct watchdog *w, struct guarded *g)
 {
     uint64_t used = cpu_us_of(&g->watch) - g->cpu_us, lasted = clock_us_now() - g->since_us;
     uint64_t hang = atomic_load(&w->hang_us);
+    bool hangs = hang > 0 && (used >= hang || lasted >= hang * WALL_FACTOR);
 
-    if (used < atomic_load(&w->budget_us) && lasted < hang * WALL_FACTOR)
+    if (used < atomic_load(&w->budget_us) && !hangs)
         return;
-    if (used >= hang || lasted >= hang * WALL_FACTOR) {
+    if (hangs) {
         tell(g, "lua.hang", "a plugin hangs where it can't be stopped: the process ends", used);
         abort();
     }

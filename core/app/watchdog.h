@@ -12,7 +12,7 @@
 struct vm_watch;
 struct watchdog;
 
-/* Starts the thread. script.time_budget and script.hang_timeout. */
+/* Starts the thread. script.time_budget and script.hang_timeout; hang_ms 0: hangs are not ended. */
 struct watchdog *watchdog_new(uint32_t budget_ms, uint32_t hang_ms);
 
 /* A reload has changed them. */
