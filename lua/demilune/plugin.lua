@@ -8,6 +8,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local exchange = require "demilune.exchange"
 local schema = require "demilune.schema"
+local selector = require "demilune.selector"
 local strict = require "demilune.strict"
 
 local M = {}
@@ -97,13 +98,13 @@ local NO_CONFIG = { type = "object", properties = {} }
 local compiled = {} -- by plugin
 
 -- The config as the plugin gets it, or nil and a list of faults { text = path, message }.
-local function convert(plugin, config)
+local function convert(plugin, config, params)
   local check = compiled[plugin]
   if not check then
     check = schema.compile(plugin.schema or NO_CONFIG)
     compiled[plugin] = check
   end
-  return check:check(config == nil and {} or config)
+  return check:check(config == nil and {} or config, { formats = selector.checks(params) })
 end
 
 local function hooks_of(plugin)
@@ -165,7 +166,7 @@ function M.make(index, name, config, params, place, continues)
   if not plugin then
     return { { message = message, of_name = true } }
   end
-  local ok, value, faults = pcall(convert, plugin, config)
+  local ok, value, faults = pcall(convert, plugin, config, params)
   if not ok then
     return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(value)), of_name = true } }
   elseif value == nil then

@@ -51,7 +51,7 @@ function make.type(compiler, node, given, source, where)
     end
     types[name] = true
   end
-  if formats.is_unit(source.format) then
+  if formats.is_unit(source.format) and not compiler.is_open then
     return nil -- the format takes texts and numbers
   end
   node.types = types

@@ -223,7 +223,7 @@ end
 -- The candidate that `word` was probably meant to be: within a third of its length.
 function M.nearest(word, candidates)
   word = tostring(word)
-  local best, least = nil, math.max(1, math.floor(#word / 3)) + 1
+  local best, least = nil, math.min(math.max(1, math.floor(#word / 3)) + 1, #word)
   for _, candidate in ipairs(candidates) do
     local distance = C.dml_distance(word, #word, candidate, #candidate)
     if distance < least then
