@@ -27,7 +27,8 @@ const char *load_file(const char *given)
 
 int load_no_file(void)
 {
-    fprintf(stderr, "demilune: no configuration: there is neither %s here nor %s (name one with -c FILE)\n",
+    fprintf(stderr,
+            "demilune: no configuration: there is neither %s here nor %s (name one with -c FILE)\n",
             default_files[0], default_files[1]);
     return CLI_SYSTEM;
 }
