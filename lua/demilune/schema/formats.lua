@@ -145,7 +145,8 @@ function M.make(compiler, _, name, source, where)
     end
     table.sort(names)
     local near = value_of.nearest(tostring(name), names)
-    compiler:refuse(where, 'no such format: "%s"%s', tostring(name), near and (', did you mean "%s"?'):format(near) or "")
+    compiler:refuse(where, 'no such format: "%s"%s', tostring(name),
+      near and (', did you mean "%s"?'):format(near) or "")
   end
   return function(run, frame)
     local text = value_of.is_open(frame.value) and frame.value.text or frame.value

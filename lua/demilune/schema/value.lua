@@ -190,6 +190,10 @@ local ARTICLES = {
   array = "a list", object = "a map", null = "nothing",
 }
 
+function M.is_type(name)
+  return ARTICLES[name] ~= nil
+end
+
 function M.type_words(names)
   local words = {}
   for i, name in ipairs(names) do
