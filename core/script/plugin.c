@@ -20,21 +20,21 @@ struct checker {
 
 /* --- configuration -> Lua ------------------------------------------------------------------------------------------ */
 
-static void push_map(lua_State *L, const struct conf *conf)
+static void push_map(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, 0, (int)conf->n);
     for (size_t i = 0; i < conf->n; i++) {
         lua_pushlstring(L, conf->pairs[i].key.ptr, conf->pairs[i].key.len);
-        plugin_push_conf(L, conf->pairs[i].value);
+        plugin_push_conf(L, conf->pairs[i].value, keep_open);
         lua_rawset(L, -3);
     }
 }
 
-static void push_list(lua_State *L, const struct conf *conf)
+static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        plugin_push_conf(L, conf->items[i]);
+        plugin_push_conf(L, conf->items[i], keep_open);
         lua_rawseti(L, -2, (int)i + 1);
     }
 }
@@ -48,11 +48,14 @@ static void push_open(lua_State *L, const struct conf *conf)
     lua_setmetatable(L, -2);
 }
 
-void plugin_push_conf(lua_State *L, const struct conf *conf)
+void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open)
 {
     luaL_checkstack(L, 6, "the configuration is nested too deeply");
     if (conf->is_open) {
-        push_open(L, conf);
+        if (keep_open)
+            push_open(L, conf);
+        else
+            lua_pushlstring(L, conf->text.ptr, conf->text.len);
         return;
     }
     switch (conf->type) {
@@ -61,8 +64,8 @@ void plugin_push_conf(lua_State *L, const struct conf *conf)
     case CONF_INT:
     case CONF_NUMBER: lua_pushnumber(L, conf->number); break;
     case CONF_STRING: lua_pushlstring(L, conf->text.ptr, conf->text.len); break;
-    case CONF_LIST: push_list(L, conf); break;
-    case CONF_MAP: push_map(L, conf); break;
+    case CONF_LIST: push_list(L, conf, keep_open); break;
+    case CONF_MAP: push_map(L, conf, keep_open); break;
     }
 }
 
@@ -101,7 +104,7 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
             lua_createtable(L, 0, 2);
             lua_pushvalue(L, -2);
             lua_setfield(L, -2, "consumer");
-            plugin_push_conf(L, list->items[k]);
+            plugin_push_conf(L, list->items[k], false);
             lua_setfield(L, -2, "credential");
             lua_rawseti(L, -3, ++n);
         }
@@ -245,7 +248,7 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
     lua_pushnumber(L, use->index);
     push_slice(L, use->name);
     if (use->config)
-        plugin_push_conf(L, use->config);
+        plugin_push_conf(L, use->config, true);
     else
         lua_pushnil(L);
     push_params(L, use, params, nparams);
