@@ -12,7 +12,6 @@
 #include "gate/conf.h"
 #include "gate/snapshot.h"
 #include "script/hooks.h"
-#include "side/store.h"
 
 struct checker {
     struct plugin_host base;
@@ -346,10 +345,6 @@ struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly
     c->base.ops = &checker_ops;
     c->vm = vm;
     c->snapshot = partly;
-    for (uint32_t i = 0; partly && i < partly->nstores; i++) {
-        if (!stores_find(partly->stores[i].name))
-            stores_make(partly->stores[i].name, partly->stores[i].bytes);
-    }
     return &c->base;
 }
 

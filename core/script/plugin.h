@@ -15,7 +15,7 @@ struct snapshot;
 
 /* What a snapshot is checked with (snapshot_source.plugin_host). Borrows the VM, which it loads the plugins into. An
  * instance is made of each place too, so that what a plugin's `new` refuses is a fault. partly: the snapshot that is
- * being built, whose consumers and stores are known already; or NULL. Stores that do not exist yet are made. */
+ * being built, whose consumers are known already; or NULL. */
 struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly);
 void plugin_host_free(struct plugin_host *host);
 

@@ -1,78 +1,73 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- Changes of headers that are made once, with a plugin's instance, and applied to an exchange in
--- one call: what the hot path of a plugin does instead of setting headers one by one.
+-- Lists of changes to header fields, compiled at load and applied in one call:
 --
---   local edits = edit.new(context)                  with { response = true }: see demilune.selector
---   edits:set("x-tenant", "{claim:tenant}")          true, or nil and a message
---   edits:add(...)  edits:default(...)  edits:remove "x-debug"
---   edits:apply(exchange.request)                    or exchange.response
+--   local list = edit.new("response", { set = { ["x-served-by"] = "{upstream}" }, remove = { "server" } }, context)
+--   list:apply(exchange)
 --
--- Values are templates. A header set to a template with nothing in it is removed; an added or
--- default one is left out.
+-- Values are templates. The order is remove, set, add, default, and by name within each.
 
 local ffi = require "ffi"
 local border = require "demilune.ffi"
-local headers = require "demilune.headers"
-local request = require "demilune.request"
 local selector = require "demilune.selector"
 
 local C, gateway = border.C, border.gateway
 
 local M = {}
 
-local Edits = { __name = "edits" }
-Edits.__index = Edits
+local SIDES = { request = tonumber(C.DML_REQUEST), response = tonumber(C.DML_RESPONSE) }
 
-function M.new(context, options)
-  return setmetatable({
-    c = ffi.gc(C.dml_edit_new(), C.dml_edit_free),
-    context = context,
-    flags = options and options.response and C.DML_SCOPE_RESPONSE or 0,
-    count = 0,
-  }, Edits)
-end
+local Edit = { __name = "edit" }
+Edit.__index = Edit
 
-local function add_edit(scope, message, edits, op, name, value)
-  return C.dml_edit_add(edits, op, name, value, scope, message)
-end
-
-local function add(self, op, name, value)
-  local rc, message = selector.with_scope(self.context, self.flags, add_edit, self.c, op, name, value)
-  if not rc then
-    return nil, message
+local function sorted(map)
+  local names = {}
+  for name in pairs(map or {}) do
+    names[#names + 1] = name
   end
-  self.count = self.count + 1
-  return true
+  table.sort(names)
+  return names
 end
 
--- Instead of all that there are of that name.
-function Edits:set(name, template)
-  return add(self, C.DML_EDIT_SET, name, template)
+local function add(filled, message, list, op, name, value)
+  return C.dml_edit_add(list, op, name, value, filled, message)
 end
 
--- One more.
-function Edits:add(name, template)
-  return add(self, C.DML_EDIT_ADD, name, template)
+-- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
+-- change; nil and a message when a change can't be made.
+function M.new(side, changes, context)
+  local list = ffi.gc(C.dml_edit_new(), C.dml_edit_free)
+  local flags = side == "response" and C.DML_SCOPE_RESPONSE or 0
+  local n = 0
+  local function put(op, name, value)
+    n = n + 1
+    local rc, err = selector.with_scope(context, flags, add, list, op, name, tostring(value))
+    return not rc and ('the field "%s": %s'):format(name, err) or nil
+  end
+  for _, name in ipairs(changes.remove or {}) do
+    local err = put(C.DML_EDIT_REMOVE, name, "")
+    if err then
+      return nil, err
+    end
+  end
+  for _, kind in ipairs { "set", "add", "default" } do
+    for _, name in ipairs(sorted(changes[kind])) do
+      local err = put(C["DML_EDIT_" .. kind:upper()], name, changes[kind][name])
+      if err then
+        return nil, err
+      end
+    end
+  end
+  if n == 0 then
+    return nil
+  end
+  return setmetatable({ list = list, side = SIDES[side] }, Edit)
 end
 
--- Only when there is none.
-function Edits:default(name, template)
-  return add(self, C.DML_EDIT_DEFAULT, name, template)
-end
-
-function Edits:remove(name)
-  return add(self, C.DML_EDIT_REMOVE, name, nil)
-end
-
-local Request = request.new
-
--- In the order in which they were made. Raises when the message can't be changed any more.
-function Edits:apply(message)
-  local side = ffi.istype(Request, message) and headers.REQUEST or headers.RESPONSE
-  local rc = C.dml_edit_apply(gateway, message.h, side, self.c)
+function Edit:apply(exchange)
+  local rc = C.dml_edit_apply(gateway, exchange.h, self.side, self.list)
   if rc < 0 then
-    border.misuse(rc, "too late to change the headers: the head has been sent")
+    error("the header fields can't be changed: " .. border.words[rc], 2)
   end
 end
 

@@ -192,12 +192,12 @@ function M.make(index, name, config, params, place, continues)
     consumers = consumers,
     consumer = core.consumer,
   }
-  local instance
-  ok, instance, faults = xpcall(plugin.new or fallback, debug.traceback, value, context)
+  local instance, path
+  ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, value, context)
   if not ok then
     return { { message = "new failed: " .. tostring(instance) } }
-  elseif instance == nil and type(faults) == "string" then
-    return { { message = faults } }
+  elseif instance == nil and type(message) == "string" then -- new found the config at fault
+    return { { message = message, text = path } }
   elseif type(instance) ~= "table" then
     return { { message = "new returned no table" } }
   elseif not plugin.new then

@@ -83,7 +83,7 @@ function Store:get(key)
   return value_out.number
 end
 
-local function put(self, key, value, ttl, only_new)
+local function put(self, key, ttl, only_new)
   local rc = C.dml_store_set(self.store, key, #key, value_in, ttl, only_new)
   if rc < 0 then
     return border.failed(rc)
@@ -95,14 +95,14 @@ end
 function Store:set(key, value, ttl)
   check_key(key)
   fill(value)
-  return put(self, key, value, check_ttl(ttl), 0)
+  return put(self, key, check_ttl(ttl), 0)
 end
 
 -- Only when there is none: nil, "exists".
 function Store:add(key, value, ttl)
   check_key(key)
   fill(value)
-  return put(self, key, value, check_ttl(ttl), 1)
+  return put(self, key, check_ttl(ttl), 1)
 end
 
 -- Adds to a number and gives the sum. One that is not there begins at 0, with this ttl.

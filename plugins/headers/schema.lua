@@ -1,34 +1,36 @@
 -- SPDX-License-Identifier: Apache-2.0
 
-local function changes(template, whose)
-  local function values(description)
-    return {
-      type = "object",
-      description = description,
-      propertyNames = { format = "header" },
-      additionalProperties = { type = "string", format = template },
-    }
-  end
+local function fields(format, description)
   return {
     type = "object",
-    description = ("Changes of %s headers. They are made in the order remove, set, default, add."):format(whose),
+    propertyNames = { format = "header" },
+    additionalProperties = { type = { "string", "number", "boolean" }, format = format },
+    default = {},
+    description = description,
+  }
+end
+
+local function message(format, of)
+  return {
+    type = "object",
     properties = {
+      set = fields(format, "Fields to set, instead of all of that name; one that comes out empty is removed."),
+      add = fields(format, "Fields to add to those of that name."),
+      default = fields(format, "Fields to set where there is none of that name."),
       remove = {
-        type = "array",
-        description = "Names of headers that are taken away.",
-        items = { type = "string", format = "header" },
+        type = "array", items = { type = "string", format = "header" }, default = {},
+        description = "Names of fields to remove.",
       },
-      set = values "Name: template. Takes the place of all headers of that name; with nothing in it, none is left.",
-      default = values "Name: template. Set only when there is no header of that name.",
-      add = values "Name: template. One more header, beside those of that name.",
     },
+    default = {},
+    description = "What to change in the " .. of .. ". Values are templates.",
   }
 end
 
 return {
   type = "object",
   properties = {
-    request = changes("template", "the request's"),
-    response = changes("response-template", "the response's"),
+    request = message("template", "request, before it goes upstream"),
+    response = message("response-template", "response, before it goes to the client"),
   },
 }

@@ -6,8 +6,8 @@
 -- a key stands is told by selectors; hiding it and naming the consumer are one list of edits.
 
 local edit = require "demilune.edit"
+local keyring = require "demilune.keyring"
 local schema = require "demilune.schema"
-local secrets = require "demilune.secrets"
 local selector = require "demilune.selector"
 local hide = require "demilune.plugins.key-auth.hide"
 
@@ -25,15 +25,15 @@ local credential_schema = schema.compile {
 
 -- --- the keys ------------------------------------------------------------------------------------
 
-local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its secrets
+local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
 
 local function fault_of(item, message)
   return ('a credential of the consumer "%s": %s'):format(item.consumer.name, message)
 end
 
--- The secrets of a list of credentials, or nil and what is wrong with one of them.
+-- The keyring of a list of credentials, or nil and what is wrong with one of them.
 local function read_keys(list)
-  local keys = secrets.new()
+  local keys = keyring.new()
   for _, item in ipairs(list) do
     local credential, faults = credential_schema:check(item.credential)
     if not credential then
@@ -62,45 +62,39 @@ end
 local function compile_sources(names, context)
   local sources = {}
   for i, name in ipairs(names) do
-    local source, message = selector.selector(name, context)
-    if not source then
+    local message
+    sources[i], message = selector.selector(name, context)
+    if not sources[i] then
       return nil, message
     end
-    sources[i] = source
   end
   return sources
 end
 
 -- The header that names the consumer, and the headers that had a key, in one go.
 local function compile_edits(config, context)
-  local edits = edit.new(context)
+  local remove = {}
   for _, name in ipairs(config.hide_credentials and config.names or {}) do
-    local header = name:match "^header:(.*)$"
-    if header then
-      edits:remove(header)
-    end
+    remove[#remove + 1] = name:match "^header:(.*)$"
   end
-  local ok, message = edits:set(config.consumer_header, "{consumer}")
-  if not ok then
-    return nil, ("consumer_header: %s: %s"):format(config.consumer_header, message)
-  end
-  return edits
+  return edit.new("request", { remove = remove, set = { [config.consumer_header] = "{consumer}" } }, context)
 end
 
 function KeyAuth.new(config, context)
-  local keys, message = keys_of(context.consumers "key-auth")
+  local keys, sources, edits, message
+  keys, message = keys_of(context.consumers "key-auth")
   if not keys then
     return nil, message
   end
-  local sources, edits
   sources, message = compile_sources(config.names, context)
-  if sources then
-    edits, message = compile_edits(config, context)
+  if not sources then
+    return nil, message, "names"
   end
+  edits, message = compile_edits(config, context)
   if not edits then
-    return nil, message
+    return nil, message, "consumer_header"
   elseif config.anonymous and not context.consumer(config.anonymous) then
-    return nil, ('anonymous: the configuration has no consumer "%s"'):format(config.anonymous)
+    return nil, ('the configuration has no consumer "%s"'):format(config.anonymous), "anonymous"
   end
   return setmetatable({
     keys = keys,
@@ -144,7 +138,7 @@ function KeyAuth:access(exchange)
   elseif not refuse(self, exchange, owner) then
     return
   end
-  self.edits:apply(exchange.request)
+  self.edits:apply(exchange)
   if self.hide then
     self.hide(exchange.request)
   end

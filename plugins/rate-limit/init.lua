@@ -15,32 +15,32 @@ local LONGEST_WAIT = 1e9 -- seconds; what never passes again has no Retry-After
 
 local NOT_YET = { "redis", "store_timeout" }
 
--- What is wrong with a config beyond its schema, or nil.
+-- What is wrong with a config beyond its schema, and where; or nil.
 local function fault_of(config)
   if config.store == "redis" then
-    return "store: redis is not yet supported"
+    return "not yet supported: counts are kept in memory", "store"
   end
   for _, option in ipairs(NOT_YET) do
     if config[option] ~= nil then
-      return option .. ": not yet supported"
+      return "not yet supported: counts are kept in memory", option
     end
   end
   if config.limits and config.limit then
-    return "limit or limits, not both"
+    return "limit or limits, not both", "limits"
   elseif not config.limits and not config.limit then
-    return "limit: it is needed"
+    return '"limit" is missing'
   end
   for i, one in ipairs(config.limits or { config }) do
     if one.algorithm ~= "concurrent" and not one.window then
-      return (config.limits and ("limits[%d]."):format(i - 1) or "") .. "window: it is needed, but for concurrent"
+      return '"window" is missing: the time that the limit is for', config.limits and ("limits[%d]"):format(i - 1)
     end
   end
 end
 
 function RateLimit.new(config, context)
-  local fault = fault_of(config)
+  local fault, path = fault_of(config)
   if fault then
-    return nil, fault
+    return nil, fault, path or nil
   end
   local ok, limiter = pcall(limit.new, {
     limit = config.limit, window = config.window, burst = config.burst, algorithm = config.algorithm,

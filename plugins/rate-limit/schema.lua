@@ -69,7 +69,8 @@ return {
       description = "What tells the client: RateLimit and RateLimit-Policy, the X-RateLimit trio, both, or neither.",
     },
     status = {
-      type = "integer", minimum = 400, maximum = 599, default = 429, description = "The answer to who is over the limit.",
+      type = "integer", minimum = 400, maximum = 599, default = 429,
+      description = "The answer to who is over the limit.",
     },
   },
 }

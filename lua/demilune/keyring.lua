@@ -1,14 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- Whose secret is this? A table of secrets (API keys, tokens) that is asked with what a request
--- brings, and whose time does not tell how much of a guess was right: entries are found by a keyed
--- hash and compared in constant time. What a request brings never becomes a Lua text.
+-- brings. An entry is found by a keyed hash and compared in constant time, so that the time which
+-- an answer takes does not tell how much of a guess was right. What a request brings is looked at
+-- where it lies and never becomes a Lua text.
 --
---   local keys = secrets.new()
---   keys:add("k-123", owner)         false when it is there already
---   keys:find(source, exchange)      its owner; false for a wrong one; nil when there is none
+--   local ring = keyring.new()
+--   ring:add("k-123", owner)         false when it is there already
+--   ring:find(source, exchange)      its owner; false for a wrong one; nil when there is none
 --
--- `source` is a selector (demilune.selector), an owner any table.
+-- `source` is a selector (demilune.selector), an owner any value but nil and false.
 
 local border = require "demilune.ffi"
 
@@ -17,14 +18,14 @@ local NOT_FOUND = border.err.NOT_FOUND
 
 local M = {}
 
-local Secrets = { __name = "secrets" }
-Secrets.__index = Secrets
+local Keyring = { __name = "keyring" }
+Keyring.__index = Keyring
 
 function M.new()
-  return setmetatable({ by_hash = {} }, Secrets)
+  return setmetatable({ by_hash = {} }, Keyring)
 end
 
--- Entries of one hash form a list, which nearly always has one.
+-- Entries of one hash form a list, which nearly always has one: no loop, which would end a trace.
 local function search(entry, ptr, len)
   if C.dml_equal(ptr, len, entry.secret, #entry.secret) == 1 then
     return entry.owner
@@ -34,7 +35,7 @@ local function search(entry, ptr, len)
   return false
 end
 
-function Secrets:add(secret, owner)
+function Keyring:add(secret, owner)
   local hash = C.dml_hash(secret, #secret)
   local first = self.by_hash[hash]
   if first and search(first, secret, #secret) then
@@ -44,11 +45,11 @@ function Secrets:add(secret, owner)
   return true
 end
 
-function Secrets:find(source, exchange)
+function Keyring:find(source, exchange)
   local rc = C.dml_template_eval(gateway, exchange.h, source.template, out)
   if rc < 0 then
     if rc ~= NOT_FOUND then
-      border.misuse(rc, "the secret can't be read")
+      border.misuse(rc, "the request can't be read")
     end
     return nil
   end
