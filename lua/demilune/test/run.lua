@@ -12,7 +12,7 @@ local Exit = {}
 -- must stay: their FFI types can be declared once only.
 local function load_library()
   for name in ([[
-    cache crypto dns http json jwt limit log metrics problem regex schema selector socket store task test time
+    cache crypto dns http json jwt limit log metrics regex schema selector socket store task test time
     trace url uuid]]):gmatch "%S+" do
     local ok, message = pcall(require, "demilune." .. name)
     if not ok and not tostring(message):find("module 'demilune." .. name .. "' not found", 1, true) then
