@@ -110,13 +110,15 @@ static void write_problem(struct admin_answer *answer, int status, const char *d
     REQUIRE(json_writer_end(&w) == 0);
 }
 
-static void write_answer(const struct admin *admin, struct admin_answer *answer, struct headers *headers)
+static void write_answer(const struct admin *admin, struct admin_answer *answer,
+                         struct headers *headers)
 {
     const struct message *request = answer->request;
     const struct page *page = page_find(request->path);
     struct admin_rules rules = {admin->control->snapshot->admin_token, admin->is_loopback};
     const char *why = "";
-    int status = admin_rules_check(&rules, page ? page->reach : ADMIN_REST, request, answer->arena, &why);
+    int status =
+        admin_rules_check(&rules, page ? page->reach : ADMIN_REST, request, answer->arena, &why);
     bool is_post = request->method == METHOD_POST;
     bool is_get = request->method == METHOD_GET || request->method == METHOD_HEAD;
 
@@ -127,7 +129,8 @@ static void write_answer(const struct admin *admin, struct admin_answer *answer,
     } else if (!page) {
         write_problem(answer, 404, "There is no such page.");
     } else if (page->method == PAGE_GET ? !is_get : !is_post) {
-        headers_add_id(headers, HEADER_ALLOW, page->method == PAGE_GET ? SLICE("GET, HEAD") : SLICE("POST"));
+        headers_add_id(headers, HEADER_ALLOW,
+                       page->method == PAGE_GET ? SLICE("GET, HEAD") : SLICE("POST"));
         write_problem(answer, 405, "The page does not support this method.");
     } else if (!page->write) {
         write_problem(answer, 501, "Not yet supported.");
@@ -184,8 +187,8 @@ static void on_head(void *owner, struct wire *w, struct message *request, bool e
     arena_free(arena);
 }
 
-static void on_body(void *owner UNUSED, struct wire *w UNUSED, const struct slice *pieces UNUSED, int n UNUSED,
-                    bool end UNUSED)
+static void on_body(void *owner UNUSED, struct wire *w UNUSED, const struct slice *pieces UNUSED,
+                    int n UNUSED, bool end UNUSED)
 {
 }
 
@@ -205,7 +208,8 @@ static const struct wire_events acceptor = {
     .on_gone = on_gone,
 };
 
-static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer, const struct addr *local)
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
 {
     struct admin *a = owner;
 
@@ -255,8 +259,9 @@ struct admin *admin_start(struct control *c, struct faults *faults)
     int fd;
 
     if (listener_open(&s->admin_addr, false, &fd) < 0) {
-        fault_system(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")), SLICE("admin.address"),
-                     "can't listen on %.*s: %s", SLICE_ARG(s->admin_address), strerror(errno));
+        fault_system(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
+                     SLICE("admin.address"), "can't listen on %.*s: %s",
+                     SLICE_ARG(s->admin_address), strerror(errno));
         return NULL;
     }
     struct admin *a = admin_new(c);
@@ -265,8 +270,10 @@ struct admin *admin_start(struct control *c, struct faults *faults)
     addr_print(&at, a->address, sizeof(a->address));
     a->listener = listener_start(c->loop, fd, &a->quota, on_accept, a);
     if (!a->is_loopback && !s->admin_token.ptr)
-        LOG_WARN("admin.open", "the admin address can be reached from outside and has no token: it serves /health and "
-                               "/metrics only");
+        LOG_WARN(
+            "admin.open",
+            "the admin address can be reached from outside and has no token: it serves /health and "
+            "/metrics only");
     return a;
 }
 

@@ -57,8 +57,8 @@ static bool is_foreign(const struct message *request)
     return !slice_eq_nocase(origin, request->authority);
 }
 
-int admin_rules_check(const struct admin_rules *rules, enum admin_reach reach, const struct message *request,
-                      struct arena *a, const char **why)
+int admin_rules_check(const struct admin_rules *rules, enum admin_reach reach,
+                      const struct message *request, struct arena *a, const char **why)
 {
     bool changes = !method_is_safe(request->method);
 

@@ -21,7 +21,7 @@ struct admin_rules {
 };
 
 /* 0, or the status of the refusal with its reason in *why: 401 no or a wrong token, 403. */
-int admin_rules_check(const struct admin_rules *rules, enum admin_reach reach, const struct message *request,
-                      struct arena *a, const char **why);
+int admin_rules_check(const struct admin_rules *rules, enum admin_reach reach,
+                      const struct message *request, struct arena *a, const char **why);
 
 #endif

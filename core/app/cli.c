@@ -15,7 +15,14 @@
 
 #define WORKERS_MAX 1024
 
-enum option_id { OPTION_CONFIG, OPTION_WORKERS, OPTION_DEV, OPTION_HEADER, OPTION_HELP, OPTION_COUNT };
+enum option_id {
+    OPTION_CONFIG,
+    OPTION_WORKERS,
+    OPTION_DEV,
+    OPTION_HEADER,
+    OPTION_HELP,
+    OPTION_COUNT
+};
 
 static const struct {
     char letter; /* 0: none */
@@ -28,8 +35,7 @@ static const struct {
     [OPTION_DEV] = {0, "dev", NULL,
                     "explain misuse of the plugin interface and take edited\n"
                     "plugins at once (not yet supported)"},
-    [OPTION_HEADER] = {'H', "header", "'NAME: VALUE'",
-                       "a header of the request; may be repeated"},
+    [OPTION_HEADER] = {'H', "header", "'NAME: VALUE'", "a header of the request; may be repeated"},
     [OPTION_HELP] = {'h', "help", NULL, "this text"},
 };
 
@@ -37,7 +43,7 @@ static const struct {
 
 struct command {
     const char *name, *usage, *brief;
-    const char *about;           /* what else its help says, or NULL */
+    const char *about;                /* what else its help says, or NULL */
     int (*fn)(const struct cli *cli); /* NULL: not yet supported */
     unsigned options;
     int min_args, max_args;
@@ -48,15 +54,17 @@ static const struct command commands[] = {
     {.name = "run",
      .usage = "[-c FILE] [--workers N] [--dev]",
      .brief = "run the gateway in the foreground",
-     .about = "Logs go to standard error. Signals: SIGTERM drains and ends (a second one ends at once),\n"
-              "SIGINT ends at once. Not yet supported: SIGHUP, SIGUSR1, SIGUSR2.",
+     .about =
+         "Logs go to standard error. Signals: SIGTERM drains and ends (a second one ends at once),\n"
+         "SIGINT ends at once. Not yet supported: SIGHUP, SIGUSR1, SIGUSR2.",
      .fn = cli_run,
      .options = OPTION(CONFIG) | OPTION(WORKERS) | OPTION(DEV)},
     {.name = "check",
      .usage = "[-c FILE]",
      .brief = "check all that run would load, and print every fault",
-     .about = "A fault is one line, then the place in the file:\n\n"
-              "  demilune.yaml:14:9: routes[2].plugins[0].config.limt: unknown key, did you mean \"limit\"?",
+     .about =
+         "A fault is one line, then the place in the file:\n\n"
+         "  demilune.yaml:14:9: routes[2].plugins[0].config.limt: unknown key, did you mean \"limit\"?",
      .fn = cli_check,
      .options = OPTION(CONFIG)},
     {.name = "routes",
@@ -67,8 +75,9 @@ static const struct command commands[] = {
     {.name = "match",
      .usage = "[-c FILE] METHOD URL [-H 'NAME: VALUE']...",
      .brief = "which route takes this request, why others do not, which plugins run",
-     .about = "URL is http://host/path or only /path?query; the host may also come by -H 'Host: ...'.\n"
-              "Ends with 1 when no route takes the request.",
+     .about =
+         "URL is http://host/path or only /path?query; the host may also come by -H 'Host: ...'.\n"
+         "Ends with 1 when no route takes the request.",
      .fn = cli_match,
      .options = OPTION(CONFIG) | OPTION(HEADER),
      .min_args = 2,
@@ -86,7 +95,10 @@ static const struct command commands[] = {
      .about = "FILE is looked at for its plugin_path; there need not be one.",
      .fn = cli_schema,
      .options = OPTION(CONFIG)},
-    {.name = "new", .usage = "plugin NAME [--dir DIR]", .brief = "a plugin to begin with", .takes_all = true},
+    {.name = "new",
+     .usage = "plugin NAME [--dir DIR]",
+     .brief = "a plugin to begin with",
+     .takes_all = true},
     {.name = "test",
      .usage = "[BUSTED ARGUMENTS]",
      .brief = "run specs by busted inside the runtime",
@@ -102,10 +114,14 @@ static const struct command commands[] = {
     {.name = "health",
      .usage = "[-c FILE]",
      .brief = "ends with 0 when the gateway of this configuration is ready",
-     .about = "Asks the admin address, so the configuration must have one. For health checks of containers.",
+     .about =
+         "Asks the admin address, so the configuration must have one. For health checks of containers.",
      .fn = cli_health,
      .options = OPTION(CONFIG)},
-    {.name = "version", .usage = "", .brief = "the version of this program and of its libraries", .fn = cli_version},
+    {.name = "version",
+     .usage = "",
+     .brief = "the version of this program and of its libraries",
+     .fn = cli_version},
 };
 
 /* --- help ---------------------------------------------------------------------------------------------------------- */
@@ -120,12 +136,15 @@ static const struct command *command_find(const char *name)
 
 static void print_all(FILE *out)
 {
-    fprintf(out, "Demilune, an API gateway with plugins in Lua.\n\nusage: demilune COMMAND ...\n\n");
+    fprintf(out,
+            "Demilune, an API gateway with plugins in Lua.\n\nusage: demilune COMMAND ...\n\n");
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(out, "  %-9s %s%s\n", commands[i].name, commands[i].brief,
                 commands[i].fn ? "" : " (not yet supported)");
-    fprintf(out, "\ndemilune COMMAND --help tells more. Exit status: 0 fine, 1 the configuration or a test is at\n"
-                 "fault, 2 wrong usage, 3 the system refused.\n");
+    fprintf(
+        out,
+        "\ndemilune COMMAND --help tells more. Exit status: 0 fine, 1 the configuration or a test is at\n"
+        "fault, 2 wrong usage, 3 the system refused.\n");
 }
 
 static void print_option(FILE *out, enum option_id id)
@@ -134,15 +153,16 @@ static void print_option(FILE *out, enum option_id id)
     struct slice rest = slice_from(options[id].text), line;
     char letter[] = {'-', options[id].letter, ',', ' ', '\0'};
 
-    snprintf(left, sizeof(left), "%s--%s %s", options[id].letter ? letter : "    ", options[id].name,
-             options[id].value ? options[id].value : "");
+    snprintf(left, sizeof(left), "%s--%s %s", options[id].letter ? letter : "    ",
+             options[id].name, options[id].value ? options[id].value : "");
     for (const char *begin = left; slice_split(&rest, '\n', &line); begin = "")
         fprintf(out, "  %-28s %.*s\n", begin, SLICE_ARG(line));
 }
 
 static void print_command(FILE *out, const struct command *c)
 {
-    fprintf(out, "usage: demilune %s %s\n\n%s%s\n", c->name, c->usage, c->brief, c->fn ? "" : " (not yet supported)");
+    fprintf(out, "usage: demilune %s %s\n\n%s%s\n", c->name, c->usage, c->brief,
+            c->fn ? "" : " (not yet supported)");
     if (c->about)
         fprintf(out, "\n%s\n", c->about);
     if (c->takes_all)
@@ -201,13 +221,15 @@ static int take_workers(const struct command *c, struct cli *cli, const char *va
     uint64_t n;
 
     if (text_to_u64(slice_from(value), WORKERS_MAX, &n) < 0 || n == 0)
-        return cli_misuse(c->name, "--workers wants a number from 1 to %d, not \"%s\"", WORKERS_MAX, value);
+        return cli_misuse(c->name, "--workers wants a number from 1 to %d, not \"%s\"", WORKERS_MAX,
+                          value);
     cli->workers = (int)n;
     return 0;
 }
 
 /* -1: the help was asked for and printed. */
-static int take_option(const struct command *c, struct cli *cli, enum option_id id, const char *value)
+static int take_option(const struct command *c, struct cli *cli, enum option_id id,
+                       const char *value)
 {
     switch (id) {
     case OPTION_CONFIG: cli->config = value; return 0;
@@ -230,7 +252,8 @@ static enum option_id option_of(const char *word, const char **value)
             *value = word[2] ? word + 2 : NULL;
             return id;
         }
-        if (strncmp(word + 2, options[id].name, len) != 0 || (word[2 + len] && word[2 + len] != '='))
+        if (strncmp(word + 2, options[id].name, len) != 0 ||
+            (word[2 + len] && word[2 + len] != '='))
             continue;
         *value = word[2 + len] ? word + 3 + len : NULL;
         return id;
@@ -249,7 +272,8 @@ static int read_option(const struct command *c, struct cli *cli, struct words *w
         return cli_misuse(c->name, "--%s takes no value", options[id].name);
     if (options[id].value && !value) {
         if (words->at == words->end)
-            return cli_misuse(c->name, "--%s wants a value: %s", options[id].name, options[id].value);
+            return cli_misuse(c->name, "--%s wants a value: %s", options[id].name,
+                              options[id].value);
         value = *words->at++;
     }
     return take_option(c, cli, id, value);

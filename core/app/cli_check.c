@@ -16,7 +16,8 @@ int cli_check(const struct cli *cli)
 
     if (status == CLI_FINE) {
         metric_init(2, load.snapshot->metrics_max_series);
-        struct worker *w = worker_new(&(struct worker_setup){.snapshot = load.snapshot}, &load.faults);
+        struct worker *w =
+            worker_new(&(struct worker_setup){.snapshot = load.snapshot}, &load.faults);
         status = w ? CLI_FINE : MAX(load_report(&load.faults), CLI_FAULT);
         if (w)
             worker_free(w);
@@ -24,8 +25,8 @@ int cli_check(const struct cli *cli)
     }
     if (status == CLI_FINE)
         printf("%.*s: fine: %u routes, %u upstreams, %u places where a plugin is enabled\n",
-               SLICE_ARG(load.snapshot->conf->file->name), load.snapshot->nroutes, load.snapshot->nupstreams,
-               load.snapshot->nuses);
+               SLICE_ARG(load.snapshot->conf->file->name), load.snapshot->nroutes,
+               load.snapshot->nupstreams, load.snapshot->nuses);
     load_close(&load);
     return status;
 }

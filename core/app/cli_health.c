@@ -60,12 +60,14 @@ static int read_status(int fd)
 
 static int ask(int fd, const struct addr *at)
 {
-    static const char request[] = "GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    static const char request[] =
+        "GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     struct timeval patience = {.tv_sec = PATIENCE_S};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* of connect, too */
-    if (connect(fd, &at->sa, at->len) < 0 || send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
+    if (connect(fd, &at->sa, at->len) < 0 ||
+        send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
         return complain("the admin address does not answer", strerror(errno));
     int status = read_status(fd);
     if (status == 200)

@@ -53,8 +53,9 @@ static int read_url(struct question *q, const char *text, struct arena *a)
     if (slice_eq(uri.path, SLICE("*")))
         q->path = uri.path;
     else if (uri_normalise_path(uri.path, a, &q->path) < 0)
-        return cli_misuse("match", "the path has an invalid escape, or climbs above /: a request like that is "
-                                   "answered with 400");
+        return cli_misuse(
+            "match", "the path has an invalid escape, or climbs above /: a request like that is "
+                     "answered with 400");
     return 0;
 }
 
@@ -91,8 +92,8 @@ static struct slice params_of(const struct route_match *m, struct arena *a)
     struct slice list = SLICE("");
 
     for (uint32_t i = 0; i < m->nparams; i++)
-        list = arena_printf(a, "%.*s%s%.*s = %.*s", SLICE_ARG(list), i ? ", " : "", SLICE_ARG(m->path->params[i]),
-                            SLICE_ARG(m->params[i]));
+        list = arena_printf(a, "%.*s%s%.*s = %.*s", SLICE_ARG(list), i ? ", " : "",
+                            SLICE_ARG(m->path->params[i]), SLICE_ARG(m->params[i]));
     return list;
 }
 
@@ -101,7 +102,8 @@ static struct slice endpoints_of(const struct upstream *u, struct arena *a)
     struct slice list = SLICE("");
 
     for (uint32_t i = 0; i < u->nendpoints; i++)
-        list = arena_printf(a, "%.*s%s%.*s", SLICE_ARG(list), i ? ", " : "", SLICE_ARG(u->endpoints[i].address));
+        list = arena_printf(a, "%.*s%s%.*s", SLICE_ARG(list), i ? ", " : "",
+                            SLICE_ARG(u->endpoints[i].address));
     return list;
 }
 
@@ -110,7 +112,8 @@ static void print_route(const struct route_match *m, struct arena *a)
     const struct route *r = m->route;
     struct conf *rewrite = conf_get(r->place, SLICE("rewrite"));
 
-    printf("route %.*s (%.*s:%u)\n", SLICE_ARG(r->name), SLICE_ARG(r->place->file->name), r->place->line);
+    printf("route %.*s (%.*s:%u)\n", SLICE_ARG(r->name), SLICE_ARG(r->place->file->name),
+           r->place->line);
     line("hosts", describe_hosts(r, a));
     line("path", m->path ? m->path->text : SLICE("any"));
     line("parameters", params_of(m, a));
@@ -136,7 +139,8 @@ static void print_chain(const struct snapshot *s, const struct chain *chain, str
     for (enum phase p = PHASE_REWRITE; p <= PHASE_LOG; p++) {
         const struct chain *c = p == PHASE_REWRITE ? &s->global : chain;
         bool reverse = p == PHASE_RESPONSE || p == PHASE_BODY;
-        struct slice cells[] = {slice_from(phase_name(p)), describe_chain(c, PHASE_BIT(p), reverse, a)};
+        struct slice cells[] = {slice_from(phase_name(p)),
+                                describe_chain(c, PHASE_BIT(p), reverse, a)};
         if (cells[1].len)
             table_row(&t, cells, COUNT_OF(cells));
     }
@@ -172,8 +176,8 @@ static bool is_near(enum route_miss miss, bool comes_before)
     return comes_before || miss == MISS_METHOD || miss == MISS_HEADER || miss == MISS_PRECEDENCE;
 }
 
-static void print_misses(const struct snapshot *s, const struct question *q, const struct route *taken,
-                         struct arena *a)
+static void print_misses(const struct snapshot *s, const struct question *q,
+                         const struct route *taken, struct arena *a)
 {
     const struct route **routes = calloc(s->nroutes + 1, sizeof(*routes));
     struct table t = {0};

@@ -42,7 +42,8 @@ int cli_schema(const struct cli *cli)
     int status = load_library(&load, cli->config);
 
     buf_init(&plugins, SCHEMA_MAX);
-    if (status == CLI_FINE && tool_ask(load.vm, "demilune.catalog", "schema", NULL, 0, &plugins) < 0) {
+    if (status == CLI_FINE &&
+        tool_ask(load.vm, "demilune.catalog", "schema", NULL, 0, &plugins) < 0) {
         fprintf(stderr, "demilune schema: %.*s\n", SLICE_ARG(buf_slice(&plugins)));
         status = CLI_FAULT;
     }

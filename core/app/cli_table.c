@@ -31,7 +31,8 @@ void table_print(const struct table *t, FILE *out, int indent)
         const char *cell = t->cells.items[i];
         bool is_last = column + 1 == t->ncolumns;
         int pad = is_last ? 0 : (int)(t->widths[column] - width_of(slice_from(cell)) + 2);
-        fprintf(out, "%*s%s%*s%s", column == 0 ? indent : 0, "", cell, pad, "", is_last ? "\n" : "");
+        fprintf(out, "%*s%s%*s%s", column == 0 ? indent : 0, "", cell, pad, "",
+                is_last ? "\n" : "");
     }
 }
 

@@ -17,7 +17,8 @@
 
 static struct snapshot *empty_snapshot(struct faults *faults)
 {
-    struct snapshot_source source = {.text = SLICE("workers: 1\n"), .name = "(none)", .dir = ".", .workers = 1};
+    struct snapshot_source source = {
+        .text = SLICE("workers: 1\n"), .name = "(none)", .dir = ".", .workers = 1};
 
     return snapshot_load(&source, faults);
 }
@@ -28,7 +29,8 @@ static int run_specs(struct worker *w, const struct cli *cli)
     int status = CLI_FAULT;
 
     buf_init(&message, MESSAGE_MAX);
-    if (tool_run(w->vm, w->loop, "demilune.test.run", "main", cli->args.items, cli->args.n, &status, &message) < 0)
+    if (tool_run(w->vm, w->loop, "demilune.test.run", "main", cli->args.items, cli->args.n, &status,
+                 &message) < 0)
         fprintf(stderr, "demilune test: %.*s\n", SLICE_ARG(buf_slice(&message)));
     buf_deinit(&message);
     return status == 0 ? CLI_FINE : CLI_FAULT;

@@ -56,7 +56,8 @@ static void on_drain_timer(struct timer *t)
     struct control *c = container_of(t, struct control, drain_timer);
 
     if (c->is_closed) {
-        LOG_WARN("drain.timeout", "cutting off what is left", LOG_I("timeout_ms", c->snapshot->drain_timeout_ms));
+        LOG_WARN("drain.timeout", "cutting off what is left",
+                 LOG_I("timeout_ms", c->snapshot->drain_timeout_ms));
         control_stop(c);
         return;
     }
@@ -108,8 +109,9 @@ void control_on_worker_ready(struct control *c)
         return;
     c->state = CONTROL_READY;
     LOG_INFO("ready", "the gateway is ready", LOG_C("listeners", c->listening),
-             LOG_C("admin", c->admin ? admin_address(c->admin) : "off"), LOG_I("workers", c->nworkers),
-             LOG_I("routes", c->snapshot->nroutes), LOG_I("pid", getpid()));
+             LOG_C("admin", c->admin ? admin_address(c->admin) : "off"),
+             LOG_I("workers", c->nworkers), LOG_I("routes", c->snapshot->nroutes),
+             LOG_I("pid", getpid()));
 }
 
 /* A connection from a client needs one more to the upstream. */
@@ -127,7 +129,8 @@ static void raise_descriptor_limit(struct control *c)
         return;
     rlim_t spare = MIN((rlim_t)SPARE_DESCRIPTORS, limit.rlim_cur / 2);
     int possible = (int)MAX((limit.rlim_cur - spare) / 2, (rlim_t)1);
-    LOG_WARN("limits.connections", "fewer connections than configured: the descriptor limit is lower",
+    LOG_WARN("limits.connections",
+             "fewer connections than configured: the descriptor limit is lower",
              LOG_I("configured", c->quota.max), LOG_I("possible", possible));
     c->quota.max = possible;
 }
@@ -139,12 +142,13 @@ static void open_fault(struct faults *faults, const struct listener_conf *l, int
                                            : "";
 
     fault_system(faults, conf_get(l->place, SLICE("address")),
-                 arena_printf(faults->arena, "listeners[%u].address", l->index), "can't listen on %.*s: %s%s",
-                 SLICE_ARG(l->text), strerror(error), hint);
+                 arena_printf(faults->arena, "listeners[%u].address", l->index),
+                 "can't listen on %.*s: %s%s", SLICE_ARG(l->text), strerror(error), hint);
 }
 
 /* The first worker's socket finds out whether the address is free: those of the others share it. */
-static int open_one(const struct listener_conf *l, int nworkers, uint32_t stride, int *fds, struct addr *at)
+static int open_one(const struct listener_conf *l, int nworkers, uint32_t stride, int *fds,
+                    struct addr *at)
 {
     *at = l->addr;
     for (int n = 0; n < nworkers; n++) {

@@ -26,11 +26,11 @@ struct control {
     struct snapshot *snapshot; /* the current one */
     struct worker **workers;
     struct listener_quota quota;
-    char *listening;           /* the addresses that were bound, for people */
-    struct admin *admin;       /* NULL: off */
+    char *listening;     /* the addresses that were bound, for people */
+    struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
     struct signals *signals;
-    struct timer drain_timer;  /* drain.delay, then drain.timeout */
+    struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
     /* state */
     int nworkers;

@@ -47,7 +47,8 @@ struct slice describe_headers(const struct route *r, struct arena *a)
 
     for (uint32_t i = 0; i < r->nheaders; i++)
         add(&list,
-            arena_printf(a, "%.*s: %.*s", SLICE_ARG(r->headers[i].name), SLICE_ARG(r->headers[i].value)),
+            arena_printf(a, "%.*s: %.*s", SLICE_ARG(r->headers[i].name),
+                         SLICE_ARG(r->headers[i].value)),
             a);
     return list;
 }
@@ -57,7 +58,8 @@ struct slice describe_action(const struct route *r, struct arena *a)
     switch (r->action) {
     case ROUTE_RESPOND: return arena_printf(a, "responds %d", r->status);
     case ROUTE_REDIRECT:
-        return r->redirect_to ? arena_printf(a, "redirects with %d", r->status) : SLICE("redirects to https");
+        return r->redirect_to ? arena_printf(a, "redirects with %d", r->status)
+                              : SLICE("redirects to https");
     default: return arena_printf(a, "upstream %.*s", SLICE_ARG(r->upstream->name));
     }
 }

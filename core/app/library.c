@@ -44,7 +44,8 @@ static bool take(struct places *p, const char *root, const char *below, const ch
     char fallback[PATH_MAX];
 
     if (snprintf(p->lua, sizeof(p->lua), "%s%s/lua", root, below) >= (int)sizeof(p->lua) ||
-        snprintf(p->plugins, sizeof(p->plugins), "%s%s/plugins", root, below) >= (int)sizeof(p->plugins) ||
+        snprintf(p->plugins, sizeof(p->plugins), "%s%s/plugins", root, below) >=
+            (int)sizeof(p->plugins) ||
         snprintf(fallback, sizeof(fallback), "%s%s/luajit", root, below) >= (int)sizeof(fallback))
         return false;
     snprintf(p->luajit, sizeof(p->luajit), "%s", luajit ? luajit : fallback);
@@ -81,7 +82,8 @@ struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, 
     char *error = NULL;
 
     if (!find(&places)) {
-        LOG_ERROR("library.missing", "the Lua library is not there", LOG_C("expected", DML_DATA_DIR "/lua"));
+        LOG_ERROR("library.missing", "the Lua library is not there",
+                  LOG_C("expected", DML_DATA_DIR "/lua"));
         return NULL;
     }
     char *path = join_path(snapshot);

@@ -27,7 +27,8 @@ const char *load_file(const char *given)
 
 int load_no_file(void)
 {
-    fprintf(stderr, "demilune: no configuration: there is neither %s here nor %s (name one with -c FILE)\n",
+    fprintf(stderr,
+            "demilune: no configuration: there is neither %s here nor %s (name one with -c FILE)\n",
             default_files[0], default_files[1]);
     return CLI_SYSTEM;
 }
@@ -39,7 +40,7 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
 
     l->vm = library_vm(partly, &l->gateway, 0);
     l->vm_failed = l->vm == NULL;
-    l->host = l->vm ? plugin_host_new(l->vm) : NULL;
+    l->host = l->vm ? plugin_host_new(l->vm, partly) : NULL;
     return l->host;
 }
 

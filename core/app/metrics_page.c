@@ -36,7 +36,8 @@ static bool wants_openmetrics(struct slice accept)
 
 int metrics_page(struct admin_answer *answer)
 {
-    bool is_openmetrics = wants_openmetrics(headers_get_id(&answer->request->headers, HEADER_ACCEPT));
+    bool is_openmetrics =
+        wants_openmetrics(headers_get_id(&answer->request->headers, HEADER_ACCEPT));
 
     answer->type = is_openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                   : "text/plain; version=0.0.4; charset=utf-8";

@@ -19,7 +19,9 @@ static double cpu_seconds(void *arg UNUSED)
 {
     struct timespec t;
 
-    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0 ? (double)t.tv_sec + (double)t.tv_nsec / 1e9 : 0;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0
+               ? (double)t.tv_sec + (double)t.tv_nsec / 1e9
+               : 0;
 }
 
 static double resident_bytes(void *arg UNUSED)
@@ -76,7 +78,8 @@ static double is_ready(void *arg)
     return ((const struct control *)arg)->state == CONTROL_READY;
 }
 
-static void add(const char *name, const char *help, enum metric_type type, metric_read_fn fn, void *arg)
+static void add(const char *name, const char *help, enum metric_type type, metric_read_fn fn,
+                void *arg)
 {
     struct metric_family *f = metric_family(name, help, type, NULL, 0, NULL, 0);
 
@@ -89,7 +92,8 @@ static void add_build_info(void)
     static const char *const labels[] = {"version", "commit"};
     struct slice values[] = {slice_from(DML_VERSION), slice_from(DML_COMMIT)};
     struct metric_family *f =
-        metric_family("demilune_build_info", "1, with the version of this program.", METRIC_GAUGE, labels, 2, NULL, 0);
+        metric_family("demilune_build_info", "1, with the version of this program.", METRIC_GAUGE,
+                      labels, 2, NULL, 0);
 
     metric_add(metric_series(f, values), 0, 1);
 }
@@ -102,10 +106,13 @@ void process_register_metrics(struct control *c)
     add_build_info();
     add("demilune_workers", "Threads that carry traffic.", METRIC_GAUGE, workers, c);
     add("demilune_connections", "Open connections of clients.", METRIC_GAUGE, connections, c);
-    add("demilune_ready", "1 while the gateway is ready, 0 while it starts or drains.", METRIC_GAUGE, is_ready, c);
+    add("demilune_ready", "1 while the gateway is ready, 0 while it starts or drains.",
+        METRIC_GAUGE, is_ready, c);
     add("process_cpu_seconds_total", "CPU time used.", METRIC_COUNTER, cpu_seconds, NULL);
     add("process_resident_memory_bytes", "Memory in use.", METRIC_GAUGE, resident_bytes, NULL);
     add("process_open_fds", "Open file descriptors.", METRIC_GAUGE, open_descriptors, NULL);
-    add("process_max_fds", "Most file descriptors that may be open.", METRIC_GAUGE, most_descriptors, NULL);
-    add("process_start_time_seconds", "When the process started, since 1970.", METRIC_GAUGE, start_seconds, &started);
+    add("process_max_fds", "Most file descriptors that may be open.", METRIC_GAUGE,
+        most_descriptors, NULL);
+    add("process_start_time_seconds", "When the process started, since 1970.", METRIC_GAUGE,
+        start_seconds, &started);
 }

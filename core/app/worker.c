@@ -29,7 +29,8 @@
 
 /* --- making ---------------------------------------------------------------------------------------------------------- */
 
-static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer, const struct addr *local)
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
 {
     struct worker *w = owner;
     uint32_t index = 0;
@@ -164,7 +165,8 @@ static void *worker_main(void *arg)
     worker_adopt(w);
     if (w->vm) {
         w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
-        w->lua_waiting = lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
+        w->lua_waiting =
+            lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
         on_beat(&w->beat);
     }
     if (w->gateway.plan->host)

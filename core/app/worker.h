@@ -34,32 +34,32 @@ struct worker {
     struct mailbox *mailbox;
     struct gateway gateway;
     struct listener **listeners; /* one per listener of the snapshot; NULL once draining */
-    struct vm *vm;               /* the plan's host frees it, where there is one; NULL: nothing needs Lua */
+    struct vm *vm; /* the plan's host frees it, where there is one; NULL: nothing needs Lua */
     pthread_t thread;
-    struct timer look;           /* while it ends: is it time for the next step? */
-    struct timer beat;           /* tells the metrics how much Lua there is */
+    struct timer look; /* while it ends: is it time for the next step? */
+    struct timer beat; /* tells the metrics how much Lua there is */
     /* borrowed */
     struct control *control;
-    struct watchdog *watchdog;   /* or NULL */
-    struct vm_watch *watch;      /* what it sees of this thread, while the thread runs */
+    struct watchdog *watchdog; /* or NULL */
+    struct vm_watch *watch;    /* what it sees of this thread, while the thread runs */
     struct metric_series *lua_memory, *lua_waiting;
     /* state */
     enum worker_state state;
-    int number;                  /* 1... */
+    int number; /* 1... */
     uint32_t nlisteners;
-    uint32_t looks;              /* since the order to drain or to end */
+    uint32_t looks; /* since the order to drain or to end */
     double told_memory, told_waiting;
     bool is_started;
 };
 
 struct worker_setup {
-    struct control *control;    /* NULL: it will not be started */
-    struct watchdog *watchdog;  /* or NULL */
+    struct control *control;   /* NULL: it will not be started */
+    struct watchdog *watchdog; /* or NULL */
     struct snapshot *snapshot;
-    const int *fds;             /* one listening descriptor per listener, taken over; NULL: none */
+    const int *fds; /* one listening descriptor per listener, taken over; NULL: none */
     struct listener_quota *quota;
-    int number;                 /* 0 is taken as 1 */
-    bool needs_vm;              /* even without plugins */
+    int number;    /* 0 is taken as 1 */
+    bool needs_vm; /* even without plugins */
 };
 
 /* NULL when its VM or a plugin's instance can't be made: a fault for what the configuration causes, else it is logged.

@@ -11,6 +11,7 @@
 #include "gate/conf_keys.h"
 #include "gate/conf_yaml.h"
 #include "gate/snapshot_build.h"
+#include "side/store.h"
 
 #define NAMES_MAX 1000 /* compared for "did you mean" */
 
@@ -142,6 +143,16 @@ static struct slice id_of(const struct conf *conf, struct arena *a)
     return arena_printf(a, "%016llx", (unsigned long long)hash);
 }
 
+/* Plugins hold on to stores from their first moment, which is when they are checked. A store that exists keeps its size
+ * until the configuration is used. */
+static void make_stores(const struct snapshot *s)
+{
+    for (uint32_t i = 0; i < s->nstores; i++) {
+        if (!stores_find(s->stores[i].name))
+            stores_make(s->stores[i].name, s->stores[i].bytes);
+    }
+}
+
 static void build(struct snapshot *s, const struct snapshot_source *source, struct faults *faults)
 {
     struct build b = {.s = s, .a = s->arena, .faults = faults, .source = source, .root = s->conf};
@@ -150,6 +161,7 @@ static void build(struct snapshot *s, const struct snapshot_source *source, stru
     build_settings(&b);
     build_upstreams(&b);
     build_consumers(&b);
+    make_stores(s);
     if (source->plugin_host)
         b.host = source->plugin_host(source->arg, s);
     build_global_chain(&b);

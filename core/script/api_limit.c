@@ -20,6 +20,7 @@
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "net/addr.h"
+#include "script/api_find.h"
 #include "script/scope.h"
 #include "side/window.h"
 
@@ -374,7 +375,7 @@ static int64_t cost_of(const struct dml_limiter *l, struct exchange *x)
 int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l, double cost,
                      struct dml_verdict *out)
 {
-    struct exchange *x = exchange_table_find(&g->table, handle);
+    struct exchange *x = api_find(g, handle);
     struct key key;
 
     if (!x)

@@ -12,6 +12,7 @@
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"
+#include "script/api_find.h"
 #include "script/scope.h"
 
 #define ERROR_MAX 512
@@ -104,7 +105,7 @@ void dml_template_free(struct dml_template *t)
 
 int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t, struct dml_slice *out)
 {
-    struct exchange *x = exchange_table_find(&g->table, handle);
+    struct exchange *x = api_find(g, handle);
 
     if (!x)
         return ERR_GONE;
@@ -194,7 +195,7 @@ static int edit_one(struct exchange *x, int side, const struct edit *e)
 
 int dml_edit_apply(struct gateway *g, double handle, int side, const struct dml_edit *e)
 {
-    struct exchange *x = exchange_table_find(&g->table, handle);
+    struct exchange *x = api_find(g, handle);
 
     if (!x)
         return ERR_GONE;

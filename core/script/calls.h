@@ -18,6 +18,8 @@ struct call {
     X(body) \
     X(hook) \
     X(json) \
+    X(log) \
+    X(store) \
     X(task) \
     X(time)
 

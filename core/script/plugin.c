@@ -15,7 +15,9 @@
 
 struct checker {
     struct plugin_host base;
+    /* borrowed */
     struct vm *vm;
+    const struct snapshot *snapshot;
 };
 
 /* --- configuration -> Lua ------------------------------------------------------------------------------------------ */
@@ -74,7 +76,7 @@ static void push_slice(lua_State *L, struct slice s)
         lua_pushnil(L);
 }
 
-static void push_consumer(lua_State *L, const struct consumer *c)
+void plugin_push_consumer(lua_State *L, const struct consumer *c)
 {
     lua_createtable(L, 0, 2);
     push_slice(L, c->name);
@@ -96,7 +98,7 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
         const struct conf *list = c->credentials ? conf_get(c->credentials, kind) : NULL;
         if (!list || list->type != CONF_LIST || list->n == 0)
             continue;
-        push_consumer(L, c);
+        plugin_push_consumer(L, c);
         for (size_t k = 0; k < list->n; k++) {
             lua_createtable(L, 0, 2);
             lua_pushvalue(L, -2);
@@ -255,6 +257,17 @@ static struct vm *vm_of_host(struct plugin_host *h)
     return container_of(h, struct checker, base)->vm;
 }
 
+/* Plugins may ask for consumers while they are checked. */
+static int call_check(struct plugin_host *h)
+{
+    struct checker *c = container_of(h, struct checker, base);
+
+    c->vm->snapshot = c->snapshot;
+    int rc = vm_call(c->vm, 5, 2);
+    c->vm->snapshot = NULL;
+    return rc;
+}
+
 static void fault_from_error(lua_State *L, const struct plugin_use *use, struct faults *faults)
 {
     const char *message = lua_tostring(L, -1);
@@ -286,7 +299,7 @@ static bool host_check(struct plugin_host *h, struct plugin_use *use, const void
 
     vm_push_function(vm, "demilune.plugin", "check");
     plugin_push_use(L, use, scope_params, nparams, 0);
-    if (vm_call(vm, 5, 2) < 0)
+    if (call_check(h) < 0)
         fault_from_error(L, use, faults);
     else if (lua_istable(L, top + 1))
         use->hooks = (lua_settop(L, top + 1), read_hooks(L));
@@ -324,13 +337,14 @@ static const struct plugin_host_ops checker_ops = {
     .guards = host_guards,
 };
 
-struct plugin_host *plugin_host_new(struct vm *vm)
+struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly)
 {
     struct checker *c = calloc(1, sizeof(*c));
 
     REQUIRE(c != NULL);
     c->base.ops = &checker_ops;
     c->vm = vm;
+    c->snapshot = partly;
     return &c->base;
 }
 

@@ -41,8 +41,8 @@ static int push_tool(struct vm *vm, const char *module, const char *function)
     return 0;
 }
 
-int tool_ask(struct vm *vm, const char *module, const char *function, const char *const *args, size_t nargs,
-             struct buf *out)
+int tool_ask(struct vm *vm, const char *module, const char *function, const char *const *args,
+             size_t nargs, struct buf *out)
 {
     lua_State *L = vm->L;
     int top = lua_gettop(L);
@@ -81,8 +81,8 @@ static void on_end(struct co *co, lua_State *L, enum co_end end, int nresults)
     add_message(t->out, L);
 }
 
-int tool_run(struct vm *vm, struct loop *loop, const char *module, const char *function, const char *const *args,
-             size_t nargs, int *result, struct buf *out)
+int tool_run(struct vm *vm, struct loop *loop, const char *module, const char *function,
+             const char *const *args, size_t nargs, int *result, struct buf *out)
 {
     struct tool tool = {.loop = loop, .out = out, .result = result};
     int err = push_tool(vm, module, function);

@@ -11,7 +11,8 @@
 static const struct {
     const char *id, *name;
     int cents;
-} products[] = {{"lamp", "Desk lamp", 3900}, {"mug", "Tea mug", 1250}, {"pen", "Fountain pen", 4800}};
+} products[] = {
+    {"lamp", "Desk lamp", 3900}, {"mug", "Tea mug", 1250}, {"pen", "Fountain pen", 4800}};
 
 enum { COUNT = sizeof(products) / sizeof(products[0]) };
 
@@ -19,7 +20,8 @@ static const char *port;
 
 static void add_product(struct response *response, int i)
 {
-    add(response, "{\"id\":\"%s\",\"name\":\"%s\",\"cents\":%d}", products[i].id, products[i].name, products[i].cents);
+    add(response, "{\"id\":\"%s\",\"name\":\"%s\",\"cents\":%d}", products[i].id, products[i].name,
+        products[i].cents);
 }
 
 static void list(const struct request *request, struct response *response)
@@ -42,7 +44,8 @@ static void answer(const struct request *request, struct response *response)
         return;
     }
     for (int i = 0; i < COUNT; i++)
-        if (strncmp(request->path, "/products/", 10) == 0 && strcmp(request->path + 10, products[i].id) == 0) {
+        if (strncmp(request->path, "/products/", 10) == 0 &&
+            strcmp(request->path + 10, products[i].id) == 0) {
             add_product(response, i);
             return;
         }

@@ -62,9 +62,10 @@ static char *read_more(int fd, char *buffer, size_t size, size_t *len, size_t wa
 static int send_response(int fd, const struct response *r)
 {
     char text[sizeof(r->body) + 256];
-    int len = snprintf(text, sizeof(text),
-                       "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s\n", r->status,
-                       r->status < 300 ? "OK" : "Error", strlen(r->body) + 1, r->body);
+    int len = snprintf(
+        text, sizeof(text),
+        "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s\n",
+        r->status, r->status < 300 ? "OK" : "Error", strlen(r->body) + 1, r->body);
 
     return send(fd, text, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -1;
 }
@@ -111,7 +112,8 @@ static int listen_at(const char *port)
     return fd;
 }
 
-int serve(const char *port, void (*answer)(const struct request *request, struct response *response))
+int serve(const char *port,
+          void (*answer)(const struct request *request, struct response *response))
 {
     int listener = listen_at(port), on = 1;
 

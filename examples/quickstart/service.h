@@ -26,6 +26,7 @@ void header(const struct request *r, const char *name, char *out, size_t size);
 void add(struct response *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Serves 127.0.0.1:port until the process is ended. */
-int serve(const char *port, void (*answer)(const struct request *request, struct response *response));
+int serve(const char *port,
+          void (*answer)(const struct request *request, struct response *response));
 
 #endif

@@ -8,6 +8,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local exchange = require "demilune.exchange"
 local schema = require "demilune.schema"
+local selector = require "demilune.selector"
 local strict = require "demilune.strict"
 
 local M = {}
@@ -96,20 +97,24 @@ end
 local NO_CONFIG = { type = "object", properties = {} }
 local compiled = {} -- by plugin
 
+local uses = {}        -- by index in the snapshot: { plugin, instance, context, continues }
+local credentials = {} -- by kind
+
 -- The config as the plugin gets it, or nil and a list of faults { text = path, message }.
-local function convert(plugin, config)
+local function convert(plugin, config, params)
   local check = compiled[plugin]
   if not check then
     check = schema.compile(plugin.schema or NO_CONFIG)
     compiled[plugin] = check
   end
-  return check:check(config == nil and {} or config)
+  return check:check(config == nil and {} or config, { formats = selector.checks(params) })
 end
 
-local function hooks_of(plugin)
+-- An instance whose config leaves nothing to do in a hook has false in its place.
+local function hooks_of(use)
   local list = {}
   for i, hook in ipairs(M.HOOKS) do
-    if plugin[hook] then
+    if use.plugin[hook] and use.instance[hook] ~= false then
       list[#list + 1] = i - 1
     end
   end
@@ -123,7 +128,7 @@ function M.check(index, name, config, params, place)
   if faults then
     return nil, faults
   end
-  return hooks_of(M.load(name))
+  return hooks_of(uses[index])
 end
 
 -- Is `name` told to stand after `other`?
@@ -142,16 +147,21 @@ end
 
 -- --- instances ----------------------------------------------------------------------------------
 
-local uses = {} -- by index in the snapshot: { plugin, instance, context, continues }
-
 -- Another configuration has come into this VM.
 function M.reset()
-  uses = {}
+  uses, credentials = {}, {}
   exchange.reset()
 end
 
+-- The credentials of a kind: { consumer = { name, groups }, credential = table } each. One list for
+-- all places, made when it is first asked for.
 local function consumers(kind)
-  return core.consumers(kind)
+  local list = credentials[kind]
+  if not list then
+    list = core.consumers(kind)
+    credentials[kind] = list
+  end
+  return list
 end
 
 local function fallback(config)
@@ -165,7 +175,7 @@ function M.make(index, name, config, params, place, continues)
   if not plugin then
     return { { message = message, of_name = true } }
   end
-  local ok, value, faults = pcall(convert, plugin, config)
+  local ok, value, faults = pcall(convert, plugin, config, params)
   if not ok then
     return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(value)), of_name = true } }
   elseif value == nil then
@@ -180,11 +190,14 @@ function M.make(index, name, config, params, place, continues)
     worker = core.worker,
     first = core.worker == 1,
     consumers = consumers,
+    consumer = core.consumer,
   }
-  local instance
-  ok, instance = xpcall(plugin.new or fallback, debug.traceback, value, context)
+  local instance, path
+  ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, value, context)
   if not ok then
     return { { message = "new failed: " .. tostring(instance) } }
+  elseif instance == nil and type(message) == "string" then -- new found the config at fault
+    return { { message = message, text = path } }
   elseif type(instance) ~= "table" then
     return { { message = "new returned no table" } }
   elseif not plugin.new then

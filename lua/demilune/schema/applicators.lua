@@ -148,7 +148,7 @@ function make.properties(compiler, _, given, _, where)
     note_names(frame, names)
     for _, name in ipairs(names) do
       local item, node = frame.value[name], nodes[name]
-      if item == nil and node.default ~= nil then
+      if item == nil and node.default ~= nil and not compiler.is_open then
         item = value_of.deep_copy(node.default)
       end
       if item ~= nil then

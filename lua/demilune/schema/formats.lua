@@ -126,26 +126,28 @@ local FORMATS = {
     function(text) return is_date(text) and is_time(text:sub(12)) end),
   selector = of_place("selector", "a selector such as client_ip or header:x-tenant"),
   template = of_place("template", "a template such as orders-{claim:tenant}"),
+  key = of_place("key", "a selector such as client_ip, or a template such as {client_ip}-{path}"),
   ["response-selector"] = of_place("response-selector", "a selector such as status or client_ip"),
   ["response-template"] = of_place("response-template", "a template such as {status}"),
 }
 
--- The schema keyword. In an open schema a format that is not known says nothing, as in the standard.
+-- The schema keyword. In an open schema a format is a note, as in the standard.
 function M.make(compiler, _, name, source, where)
-  if UNITS[name] then
-    return make_unit(UNITS[name], source)
-  elseif compiler.is_open then
+  if compiler.is_open then
     return nil
+  elseif UNITS[name] then
+    return make_unit(UNITS[name], source)
   end
   local format = FORMATS[name]
   if not format then
-    local names = {}
+    local names = { "duration", "size", "ratio" }
     for known in pairs(FORMATS) do
       names[#names + 1] = known
     end
     table.sort(names)
     local near = value_of.nearest(tostring(name), names)
-    compiler:refuse(where, 'no such format: "%s"%s', tostring(name), near and (', did you mean "%s"?'):format(near) or "")
+    compiler:refuse(where, 'no such format: "%s"%s', tostring(name),
+      near and (', did you mean "%s"?'):format(near) or "")
   end
   return function(run, frame)
     local text = value_of.is_open(frame.value) and frame.value.text or frame.value

@@ -46,12 +46,12 @@ function make.type(compiler, node, given, source, where)
   local names = type(given) == "table" and given or { given }
   local types = {}
   for _, name in ipairs(names) do
-    if not pcall(value_of.type_words, { name }) then
+    if not value_of.is_type(name) then
       compiler:refuse(where, 'no such type: "%s"', tostring(name))
     end
     types[name] = true
   end
-  if formats.is_unit(source.format) then
+  if formats.is_unit(source.format) and not compiler.is_open then
     return nil -- the format takes texts and numbers
   end
   node.types = types

@@ -190,6 +190,10 @@ local ARTICLES = {
   array = "a list", object = "a map", null = "nothing",
 }
 
+function M.is_type(name)
+  return ARTICLES[name] ~= nil
+end
+
 function M.type_words(names)
   local words = {}
   for i, name in ipairs(names) do
@@ -223,7 +227,7 @@ end
 -- The candidate that `word` was probably meant to be: within a third of its length.
 function M.nearest(word, candidates)
   word = tostring(word)
-  local best, least = nil, math.max(1, math.floor(#word / 3)) + 1
+  local best, least = nil, math.min(math.max(1, math.floor(#word / 3)) + 1, #word)
   for _, candidate in ipairs(candidates) do
     local distance = C.dml_distance(word, #word, candidate, #candidate)
     if distance < least then

@@ -1,0 +1,74 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Lists of changes to header fields, compiled at load and applied in one call:
+--
+--   local list = edit.new("response", { set = { ["x-served-by"] = "{upstream}" }, remove = { "server" } }, context)
+--   list:apply(exchange)
+--
+-- Values are templates. The order is remove, set, add, default, and by name within each.
+
+local ffi = require "ffi"
+local border = require "demilune.ffi"
+local selector = require "demilune.selector"
+
+local C, gateway = border.C, border.gateway
+
+local M = {}
+
+local SIDES = { request = tonumber(C.DML_REQUEST), response = tonumber(C.DML_RESPONSE) }
+
+local Edit = { __name = "edit" }
+Edit.__index = Edit
+
+local function sorted(map)
+  local names = {}
+  for name in pairs(map or {}) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+local function add(filled, message, list, op, name, value)
+  return C.dml_edit_add(list, op, name, value, filled, message)
+end
+
+-- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
+-- change; nil and a message when a change can't be made.
+function M.new(side, changes, context)
+  local list = ffi.gc(C.dml_edit_new(), C.dml_edit_free)
+  local flags = side == "response" and C.DML_SCOPE_RESPONSE or 0
+  local n = 0
+  local function put(op, name, value)
+    n = n + 1
+    local rc, err = selector.with_scope(context, flags, add, list, op, name, tostring(value))
+    return not rc and ('the field "%s": %s'):format(name, err) or nil
+  end
+  for _, name in ipairs(changes.remove or {}) do
+    local err = put(C.DML_EDIT_REMOVE, name, "")
+    if err then
+      return nil, err
+    end
+  end
+  for _, kind in ipairs { "set", "add", "default" } do
+    for _, name in ipairs(sorted(changes[kind])) do
+      local err = put(C["DML_EDIT_" .. kind:upper()], name, changes[kind][name])
+      if err then
+        return nil, err
+      end
+    end
+  end
+  if n == 0 then
+    return nil
+  end
+  return setmetatable({ list = list, side = SIDES[side] }, Edit)
+end
+
+function Edit:apply(exchange)
+  local rc = C.dml_edit_apply(gateway, exchange.h, self.side, self.list)
+  if rc < 0 then
+    error("the header fields can't be changed: " .. border.words[rc], 2)
+  end
+end
+
+return M

@@ -1,0 +1,107 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Counters, gauges and histograms of plugins, made once at load:
+--
+--   local served = metrics.counter("shop_served_total", "Requests served.", { "kind" })
+--   ... served:add(1, "gold")                       -- or served:inc("gold")
+--   local took = metrics.histogram("shop_seconds", "How long it took.", {}, { 0.1, 1, 10 })
+--   ... took:observe(seconds)
+--
+-- Adding costs a lookup of the label values and a plain addition. The number of series is
+-- capped by metrics.max_series; beyond it values are counted under the label "other".
+
+local ffi = require "ffi"
+local border = require "demilune.ffi"
+
+local C, gateway = border.C, border.gateway
+local LABELS_MAX = 8
+
+local M = {}
+
+local Metric = { __name = "metric" }
+Metric.__index = Metric
+
+local DEFAULT_BOUNDS = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
+
+local function make(kind, name, help, labels, bounds)
+  labels = labels or {}
+  if type(name) ~= "string" or type(help) ~= "string" then
+    error("a metric has a name and a help text", 3)
+  elseif #labels > LABELS_MAX then
+    error("a metric has at most 8 labels", 3)
+  end
+  local numbers = ffi.new("double[?]", math.max(#bounds, 1))
+  for i, bound in ipairs(bounds) do
+    numbers[i - 1] = bound
+  end
+  local names = #labels > 0 and table.concat(labels, "\0") .. "\0\0" or "\0"
+  local family = C.dml_metric_family(name, help, kind, names, numbers, #bounds)
+  if family == nil then
+    error(('"%s" is no name of a metric, or is taken by one with other labels'):format(name), 3)
+  end
+  return setmetatable({ family = family, labels = #labels, name = name, series = {} }, Metric)
+end
+
+function M.counter(name, help, labels)
+  return make(C.DML_COUNTER, name, help, labels, {})
+end
+
+function M.gauge(name, help, labels)
+  return make(C.DML_GAUGE, name, help, labels, {})
+end
+
+-- bounds: upper ends of the buckets, ascending.
+function M.histogram(name, help, labels, bounds)
+  return make(C.DML_HISTOGRAM, name, help, labels, bounds or DEFAULT_BOUNDS)
+end
+
+local function new_series(metric, ...)
+  local values = ffi.new("struct dml_slice[8]")
+  local kept = {}
+  for i = 1, metric.labels do
+    kept[i] = tostring((select(i, ...)))
+    values[i - 1].ptr, values[i - 1].len = kept[i], #kept[i]
+  end
+  return C.dml_metric_series(metric.family, values), kept
+end
+
+-- The series of some label values. Found again by a tree of tables, one level per label.
+local function series_of(metric, ...)
+  if metric.labels == 0 then
+    if not metric.single then
+      metric.single = new_series(metric)
+    end
+    return metric.single
+  end
+  local at = metric.series
+  for i = 1, metric.labels - 1 do
+    local value = tostring((select(i, ...)))
+    local below = at[value]
+    if not below then
+      below = {}
+      at[value] = below
+    end
+    at = below
+  end
+  local last = tostring((select(metric.labels, ...)))
+  local series = at[last]
+  if not series then
+    series = new_series(metric, ...)
+    at[last] = series
+  end
+  return series
+end
+
+function Metric:add(n, ...)
+  C.dml_metric_add(gateway, series_of(self, ...), n)
+end
+
+function Metric:inc(...)
+  C.dml_metric_add(gateway, series_of(self, ...), 1)
+end
+
+function Metric:observe(value, ...)
+  C.dml_metric_observe(gateway, series_of(self, ...), value)
+end
+
+return M

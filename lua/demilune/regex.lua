@@ -1,0 +1,125 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Regular expressions (PCRE2 with its compiler, backtracking bounded). Compile once,
+-- at load; then
+--
+--   re:test(text)          true or false
+--   re:match(text, from)   nil, or { [0] = all, [1] = ..., name = ..., first = 3, last = 9 }
+--   re:each(text)          iterator over the matches
+--   re:replace(text, with) with: a text where $1 or ${name} are groups, or a function of the match
+
+local ffi = require "ffi"
+local border = require "demilune.ffi"
+
+local C = border.C
+local GROUPS_MAX = 32
+
+local M = {}
+local Regex = { __name = "regex" }
+Regex.__index = Regex
+
+local message = ffi.new "char[256]"
+local offset = ffi.new "int[1]"
+local spans = ffi.new("int32_t[?]", 2 * GROUPS_MAX)
+
+-- (?<name>...) and (?P<name>...): the names, for the fields of a match.
+local function names_of(pattern, compiled)
+  local names = {}
+  for name in pattern:gmatch "%(%?P?[<']([%a_][%w_]*)[>']" do
+    local index = C.dml_regex_group(compiled, name)
+    if index > 0 then
+      names[name] = index
+    end
+  end
+  return names
+end
+
+-- flags: "i" without regard to case, "u" the text is UTF-8. nil and a message when it is none.
+function M.compile(pattern, flags)
+  if type(pattern) ~= "string" then
+    error("regex.compile wants a text", 2)
+  end
+  flags = flags or ""
+  local bits = (flags:find("i", 1, true) and C.DML_REGEX_CASELESS or 0)
+    + (flags:find("u", 1, true) and C.DML_REGEX_UTF or 0)
+  local compiled = C.dml_regex_new(pattern, #pattern, bits, message, 256, offset)
+  if compiled == nil then
+    return nil, ("%s at %d"):format(ffi.string(message), offset[0])
+  end
+  compiled = ffi.gc(compiled, C.dml_regex_free)
+  return setmetatable({
+    re = compiled, pattern = pattern, groups = C.dml_regex_groups(compiled), names = names_of(pattern, compiled),
+  }, Regex)
+end
+
+local function run(self, text, from, n)
+  local rc = C.dml_regex_match(self.re, text, #text, from, spans, n)
+  if rc < 0 then
+    return border.failed(rc)
+  end
+  return rc > 0
+end
+
+-- True or false; nil, "limit" for a text on which it would search too long.
+function Regex:test(text)
+  return run(self, text, 0, 0)
+end
+
+local function taken(text, i)
+  local first = spans[2 * i]
+  return first >= 0 and text:sub(first + 1, spans[2 * i + 1]) or nil
+end
+
+-- from: the byte to start at (1).
+function Regex:match(text, from)
+  local found, err = run(self, text, (from or 1) - 1, math.min(self.groups + 1, GROUPS_MAX))
+  if not found then
+    return nil, err
+  end
+  local result = { first = spans[0] + 1, last = spans[1] }
+  for i = 0, math.min(self.groups, GROUPS_MAX - 1) do
+    result[i] = taken(text, i)
+  end
+  for name, index in pairs(self.names) do
+    result[name] = result[index]
+  end
+  return result
+end
+
+function Regex:each(text)
+  local from = 1
+  return function()
+    if from > #text + 1 then
+      return nil
+    end
+    local match = self:match(text, from)
+    if not match then
+      from = #text + 2
+      return nil
+    end
+    from = match.last >= match.first and match.last + 1 or match.first + 1 -- an empty match moves on
+    return match
+  end
+end
+
+local function filled(with, match)
+  return (with:gsub("%$(%$?)({?)([%w_]*)(}?)", function(dollar, open, name, close)
+    if dollar == "$" then
+      return "$" .. open .. name .. close
+    end
+    return (match[tonumber(name) or name] or "") .. (open == "" and close or "")
+  end))
+end
+
+function Regex:replace(text, with)
+  local out, from = {}, 1
+  for match in self:each(text) do
+    out[#out + 1] = text:sub(from, match.first - 1)
+    out[#out + 1] = type(with) == "function" and (with(match) or match[0]) or filled(with, match)
+    from = math.max(from, match.last + 1)
+  end
+  out[#out + 1] = text:sub(from)
+  return table.concat(out)
+end
+
+return M

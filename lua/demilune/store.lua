@@ -1,0 +1,206 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Memory that all workers share, and that survives reloads. Values are texts, numbers and
+-- booleans; keys are texts. Each operation is atomic for its key.
+--
+--   local store = require("demilune.store").use()      -- the store "default"
+--   store:set("k", "v", 60)                            -- for 60 seconds
+--   local value, err = store:get "k"                   -- nil, "not_found"
+--   store:incr("hits", 1, 60)                          -- a counter that ends with its 60 seconds
+--   store:once("key", 60, function() ... end)          -- one runs it, over all workers
+
+local ffi = require "ffi"
+local border = require "demilune.ffi"
+local core = require "demilune.core"
+
+local C = border.C
+local number_out = ffi.new "double[1]"
+local value_in, value_out = ffi.new "struct dml_value", ffi.new "struct dml_value"
+
+local TRIES = 3 -- owners that one caller of once waits for
+
+core.flight_start()
+
+local M = {}
+
+local Store = { __name = "store" }
+Store.__index = Store
+
+local cache = {}
+
+-- The store of this name in the configuration; "default" is always there.
+function M.use(name)
+  name = name or "default"
+  local found = cache[name]
+  if not found then
+    local store = C.dml_store(name, #name)
+    if store == nil then
+      error(('the configuration has no store "%s"'):format(tostring(name)), 2)
+    end
+    found = setmetatable({ store = store, name = name }, Store)
+    cache[name] = found
+  end
+  return found
+end
+
+local function check_key(key)
+  if type(key) ~= "string" or key == "" then
+    error("the key of a store is a text that is not empty", 3)
+  end
+end
+
+local function check_ttl(ttl)
+  if ttl ~= nil and (type(ttl) ~= "number" or ttl ~= ttl or ttl < 0) then
+    error("a ttl is a number of seconds", 3)
+  end
+  return ttl or 0
+end
+
+local function fill(value)
+  local kind = type(value)
+  if kind == "string" then
+    value_in.tag, value_in.text.ptr, value_in.text.len = C.DML_TAG_STRING, value, #value
+  elseif kind == "number" then
+    value_in.tag, value_in.number = C.DML_TAG_NUMBER, value
+  elseif kind == "boolean" then
+    value_in.tag, value_in.number = C.DML_TAG_BOOLEAN, value and 1 or 0
+  else
+    error("a store holds texts, numbers and booleans, not a " .. kind, 3)
+  end
+end
+
+-- The value, or nil, "not_found".
+function Store:get(key)
+  check_key(key)
+  local rc = C.dml_store_get(self.store, key, #key, value_out)
+  if rc < 0 then
+    return border.failed(rc)
+  elseif value_out.tag == C.DML_TAG_STRING then
+    return ffi.string(value_out.text.ptr, value_out.text.len)
+  elseif value_out.tag == C.DML_TAG_BOOLEAN then
+    return value_out.number ~= 0
+  end
+  return value_out.number
+end
+
+local function put(self, key, ttl, only_new)
+  local rc = C.dml_store_set(self.store, key, #key, value_in, ttl, only_new)
+  if rc < 0 then
+    return border.failed(rc)
+  end
+  return true
+end
+
+-- true; nil, "full" for what is too large for this store.
+function Store:set(key, value, ttl)
+  check_key(key)
+  fill(value)
+  return put(self, key, check_ttl(ttl), 0)
+end
+
+-- Only when there is none: nil, "exists".
+function Store:add(key, value, ttl)
+  check_key(key)
+  fill(value)
+  return put(self, key, check_ttl(ttl), 1)
+end
+
+-- Adds to a number and gives the sum. One that is not there begins at 0, with this ttl.
+function Store:incr(key, by, ttl)
+  check_key(key)
+  local rc = C.dml_store_incr(self.store, key, #key, by or 1, check_ttl(ttl), number_out)
+  if rc < 0 then
+    return border.failed(rc)
+  end
+  return number_out[0]
+end
+
+function Store:delete(key)
+  check_key(key)
+  local rc = C.dml_store_delete(self.store, key, #key)
+  if rc < 0 then
+    return border.failed(rc)
+  end
+  return true
+end
+
+-- Seconds left; 0 for one without an end; nil, "not_found".
+function Store:ttl(key)
+  check_key(key)
+  local seconds = C.dml_store_ttl(self.store, key, #key)
+  if seconds < 0 then
+    return border.failed(seconds)
+  end
+  return seconds
+end
+
+-- Values -> bytes that say their type, for those who wait for a value in other workers.
+local function pack(value)
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+    error("the function of store:once gives a text, a number or a boolean, not a " .. kind, 0)
+  end
+  return kind:sub(1, 1) .. (kind == "number" and ("%.17g"):format(value) or tostring(value))
+end
+
+local function unpack_value(bytes)
+  local kind, text = bytes:sub(1, 1), bytes:sub(2)
+  if kind == "n" then
+    return tonumber(text)
+  elseif kind == "b" then
+    return text == "true"
+  end
+  return text
+end
+
+-- Runs f for those who wait on the same key, and tells them what came of it.
+local function fly(self, seat, key, ttl, f)
+  local ok, made, why = pcall(f)
+  if not ok or made == nil then
+    core.flight_drop(seat)
+    if not ok then
+      error(made, 0)
+    end
+    return nil, why
+  end
+  local bytes = pack(made)
+  local kept, err = self:set(key, made, ttl)
+  core.flight_land(seat, bytes)
+  if not kept then
+    return made, err
+  end
+  return made
+end
+
+-- The value of a key; when it is not there, one caller over all workers runs f, keeps its result for
+-- ttl seconds and hands it to the others, who wait. When f returns nil, err or raises, the next one
+-- of them tries. options.lease: seconds that f may take (30).
+function Store:once(key, ttl, f, options)
+  check_key(key)
+  ttl = check_ttl(ttl)
+  local lease = options and options.lease or 30
+  local flight = self.name .. "\0" .. key
+  for _ = 1, TRIES do
+    local value, err = self:get(key)
+    if value ~= nil or err ~= "not_found" then
+      return value, err
+    end
+    local seat, landed = core.flight_join(flight, lease)
+    if seat == false then
+      return unpack_value(landed)
+    elseif seat then
+      value = self:get(key) -- it may have come between the look and the seat
+      if value == nil then
+        return fly(self, seat, key, ttl, f)
+      end
+      core.flight_land(seat, pack(value))
+      return value
+    elseif landed ~= "timeout" then
+      return nil, landed
+    end
+    core.flight_sweep() -- its owner has not come back in time
+  end
+  return nil, "timeout"
+end
+
+return M

@@ -1,0 +1,107 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- URLs and queries.
+--
+--   url.parse "https://example.com:8443/a?b=1"  { scheme, host, port, path, query }
+--   url.build{ scheme, host, port, path, query }
+--   url.encode(text), url.decode(text)          percent coding
+--   url.query{ a = 1, b = { 2, 3 } }            "a=1&b=2&b=3", form coding
+--   url.parse_query "a=1&b=2&b=3"               { a = "1", b = { "2", "3" } }
+
+local ffi = require "ffi"
+local border = require "demilune.ffi"
+
+local C = border.C
+
+local M = {}
+
+local DEFAULT_PORTS = { http = 80, https = 443 }
+
+local function encode(coding, text)
+  text = tostring(text)
+  local out = ffi.new("char[?]", 3 * #text + 1)
+  return ffi.string(out, C.dml_encode(coding, text, #text, out))
+end
+
+local function decode(coding, text)
+  local out = ffi.new("char[?]", #text + 1)
+  local n = tonumber(C.dml_decode(coding, text, #text, out))
+  if n < 0 then
+    return border.failed(n)
+  end
+  return ffi.string(out, n)
+end
+
+function M.encode(text)
+  return encode(C.DML_CODING_PERCENT, text)
+end
+
+-- nil, "encoding" for a bad escape.
+function M.decode(text)
+  return decode(C.DML_CODING_PERCENT, text)
+end
+
+-- An absolute http or https URL, or nil, "syntax".
+function M.parse(text)
+  if type(text) ~= "string" or C.dml_text_is(C.DML_TEXT_IS_URL, text, #text) ~= 1 then
+    return nil, "syntax"
+  end
+  text = text:gsub("#.*$", "")
+  local scheme, authority, rest = text:match "^(%a+)://([^/?]*)(.*)$"
+  local host, port = authority:match "^%[([^%]]+)%]:?(%d*)$"
+  if not host then
+    host, port = authority:match "^([^:]*):?(%d*)$"
+  end
+  scheme = scheme:lower()
+  local path, query = rest:match "^([^?]*)%??(.*)$"
+  return {
+    scheme = scheme,
+    host = host:lower(),
+    port = tonumber(port) or DEFAULT_PORTS[scheme],
+    path = path == "" and "/" or path,
+    query = rest:find("?", 1, true) and query or nil,
+  }
+end
+
+function M.build(parts)
+  local host = parts.host:find(":", 1, true) and "[" .. parts.host .. "]" or parts.host
+  local port = parts.port and parts.port ~= DEFAULT_PORTS[parts.scheme] and ":" .. parts.port or ""
+  return ("%s://%s%s%s%s"):format(parts.scheme, host, port, parts.path or "/", parts.query and "?" .. parts.query or "")
+end
+
+-- Names in order, so that the same table always gives the same text.
+function M.query(values)
+  local names, out = {}, {}
+  for name in pairs(values) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local list = values[name]
+    for _, value in ipairs(type(list) == "table" and list or { list }) do
+      out[#out + 1] = encode(C.DML_CODING_FORM, name) .. "=" .. encode(C.DML_CODING_FORM, value)
+    end
+  end
+  return table.concat(out, "&")
+end
+
+-- What can't be decoded is given as it stands.
+function M.parse_query(text)
+  local values = {}
+  for pair in text:gmatch "[^&]+" do
+    local name, value = pair:match "^([^=]*)=?(.*)$"
+    name = decode(C.DML_CODING_FORM, name) or name
+    value = decode(C.DML_CODING_FORM, value) or value
+    local before = values[name]
+    if before == nil then
+      values[name] = value
+    elseif type(before) == "table" then
+      before[#before + 1] = value
+    else
+      values[name] = { before, value }
+    end
+  end
+  return values
+end
+
+return M

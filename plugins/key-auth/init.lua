@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Lets those pass who bring a consumer's key.
+--
+-- The keys of all consumers are one table, shared by all places where the plugin is enabled. Where
+-- a key stands is told by selectors; hiding it and naming the consumer are one list of edits.
+
+local edit = require "demilune.edit"
+local keyring = require "demilune.keyring"
+local schema = require "demilune.schema"
+local selector = require "demilune.selector"
+local hide = require "demilune.plugins.key-auth.hide"
+
+local KeyAuth = { name = "key-auth", version = "1.0.0", guards = true }
+KeyAuth.__index = KeyAuth
+KeyAuth.schema = require "demilune.plugins.key-auth.schema"
+
+local CHALLENGE = { ["www-authenticate"] = "Key" }
+
+local credential_schema = schema.compile {
+  type = "object",
+  properties = { key = { type = "string", minLength = 1, writeOnly = true } },
+  required = { "key" },
+}
+
+-- --- the keys ------------------------------------------------------------------------------------
+
+local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
+
+local function fault_of(item, message)
+  return ('a credential of the consumer "%s": %s'):format(item.consumer.name, message)
+end
+
+-- The keyring of a list of credentials, or nil and what is wrong with one of them.
+local function read_keys(list)
+  local keys = keyring.new()
+  for _, item in ipairs(list) do
+    local credential, faults = credential_schema:check(item.credential)
+    if not credential then
+      local place = faults[1].text
+      return nil, fault_of(item, (place ~= "" and place .. ": " or "") .. faults[1].message)
+    elseif not keys:add(credential.key, item.consumer) then
+      return nil, fault_of(item, "this key is another credential's already")
+    end
+  end
+  return keys
+end
+
+local function keys_of(list)
+  if not known[list] then
+    local keys, message = read_keys(list)
+    if not keys then
+      return nil, message
+    end
+    known[list] = keys
+  end
+  return known[list]
+end
+
+-- --- instances -----------------------------------------------------------------------------------
+
+local function compile_sources(names, context)
+  local sources = {}
+  for i, name in ipairs(names) do
+    local message
+    sources[i], message = selector.selector(name, context)
+    if not sources[i] then
+      return nil, message
+    end
+  end
+  return sources
+end
+
+-- The header that names the consumer, and the headers that had a key, in one go.
+local function compile_edits(config, context)
+  local remove = {}
+  for _, name in ipairs(config.hide_credentials and config.names or {}) do
+    remove[#remove + 1] = name:match "^header:(.*)$"
+  end
+  return edit.new("request", { remove = remove, set = { [config.consumer_header] = "{consumer}" } }, context)
+end
+
+function KeyAuth.new(config, context)
+  local keys, sources, edits, message
+  keys, message = keys_of(context.consumers "key-auth")
+  if not keys then
+    return nil, message
+  end
+  sources, message = compile_sources(config.names, context)
+  if not sources then
+    return nil, message, "names"
+  end
+  edits, message = compile_edits(config, context)
+  if not edits then
+    return nil, message, "consumer_header"
+  elseif config.anonymous and not context.consumer(config.anonymous) then
+    return nil, ('the configuration has no consumer "%s"'):format(config.anonymous), "anonymous"
+  end
+  return setmetatable({
+    keys = keys,
+    first = sources[1],
+    others = #sources > 1 and sources,
+    edits = edits,
+    hide = config.hide_credentials and hide.compile(config.names),
+    anonymous = config.anonymous,
+  }, KeyAuth)
+end
+
+-- --- requests ------------------------------------------------------------------------------------
+
+-- The places beside the first, where that has no key.
+local function find_elsewhere(self, exchange)
+  for i = 2, #self.others do
+    local owner = self.keys:find(self.others[i], exchange)
+    if owner ~= nil then
+      return owner
+    end
+  end
+end
+
+local function refuse(self, exchange, owner)
+  if self.anonymous then
+    if not exchange.consumer then
+      exchange.consumer = self.anonymous
+    end
+    return true
+  end
+  exchange:problem(401, owner == nil and "An API key is needed." or "This API key is not known.", CHALLENGE)
+end
+
+function KeyAuth:access(exchange)
+  local owner = self.keys:find(self.first, exchange)
+  if owner == nil and self.others then
+    owner = find_elsewhere(self, exchange)
+  end
+  if owner then
+    exchange.consumer = owner
+  elseif not refuse(self, exchange, owner) then
+    return
+  end
+  self.edits:apply(exchange)
+  if self.hide then
+    self.hide(exchange.request)
+  end
+end
+
+return KeyAuth
