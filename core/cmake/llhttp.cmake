@@ -16,3 +16,7 @@ add_library(llhttp STATIC
 target_include_directories(llhttp SYSTEM PUBLIC ${llhttp_prefix}/share/include/llhttp)
 target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 target_compile_options(llhttp PRIVATE -O3 -w)
+# It scans field values sixteen bytes at a time where it may: SSE4.2 is in every x86-64 CPU since 2009.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  target_compile_options(llhttp PRIVATE -msse4.2)
+endif()

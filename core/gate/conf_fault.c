@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/text.h"
 #include "gate/conf.h"
 
 #define MAX_PRINTED 100
@@ -117,9 +118,20 @@ static size_t width_at(struct slice line, size_t at)
     return n;
 }
 
-static char shown_byte(char c)
+/* is_text: the line is UTF-8. */
+static char shown_byte(char c, bool is_text)
 {
-    return (uint8_t)c < ' ' || c == 0x7f ? ' ' : c;
+    if ((uint8_t)c < ' ' || c == 0x7f)
+        return ' ';
+    return (uint8_t)c >= 0x80 && !is_text ? '?' : c;
+}
+
+/* The beginning of the character that i is in. */
+static size_t character_at(struct slice line, size_t i)
+{
+    for (int n = 0; n < 3 && i > 0 && i < line.len && ((uint8_t)line.ptr[i] & 0xc0) == 0x80; n++)
+        i--;
+    return i;
 }
 
 static int print_snippet(const struct fault *f, struct buf *out, const struct style *style)
@@ -130,16 +142,13 @@ static int print_snippet(const struct fault *f, struct buf *out, const struct st
     if (!line.ptr || is_hidden(f, line))
         return 0;
     size_t at = offset_of(line, f->column);
-    size_t from = at > WINDOW / 2 && line.len > WINDOW ? at - WINDOW / 2 : 0;
-    size_t end = MIN(line.len, from + WINDOW);
-    while (from > 0 && ((uint8_t)line.ptr[from] & 0xc0) == 0x80)
-        from--;
-    while (end < line.len && ((uint8_t)line.ptr[end] & 0xc0) == 0x80)
-        end--;
+    bool is_text = text_is_utf8(line);
+    size_t from = at > WINDOW / 2 && line.len > WINDOW ? character_at(line, at - WINDOW / 2) : 0;
+    size_t end = character_at(line, MIN(line.len, from + WINDOW));
 
     int rc = buf_printf(out, "%6u | %s", f->line, from ? "..." : "");
     for (size_t i = from; rc == 0 && i < end; i++) {
-        char c = shown_byte(line.ptr[i]);
+        char c = shown_byte(line.ptr[i], is_text);
         rc = buf_add(out, slice_of(&c, 1));
     }
     int pad = from ? 3 : 0;

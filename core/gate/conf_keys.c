@@ -6,15 +6,11 @@
 
 #include "gate/conf_keys.h"
 
-#include <math.h>
-
 #include "base/text.h"
 #include "gate/conf_keys_table.h"
 #include "gate/conf_scalar.h"
 
-#define MAX_DURATION (30 * 86400000.0) /* 30 days: fits 32 bits of milliseconds */
-#define MAX_SIZE 9007199254740992.0    /* 2^53 */
-#define MAX_KEYS 40                    /* of a section */
+#define MAX_KEYS 40 /* of a section */
 
 #define AT(f, p) conf_path_text(p, (f)->arena)
 
@@ -64,15 +60,9 @@ static const char *unit_of(const struct key *k)
 static void check_range(struct faults *f, const struct key *k, const struct conf *node, double n,
                         const struct conf_path *path)
 {
-    double max = k->max > 0                ? k->max
-                 : k->type == KEY_DURATION ? MAX_DURATION
-                 : k->type == KEY_RATIO    ? 1
-                                           : MAX_SIZE;
-
-    if (n >= k->min && n <= max)
-        return;
-    fault_at(f, node, AT(f, path), "must be between %.0f and %.0f%s", k->min, max,
-             unit_of(k));
+    if (!key_in_range(k, n))
+        fault_at(f, node, AT(f, path), "must be between %.0f and %.0f%s", k->min, key_max(k),
+                 unit_of(k));
 }
 
 static void fault_of_number(struct faults *f, const struct key *k, const struct conf *node,

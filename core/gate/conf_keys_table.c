@@ -8,6 +8,9 @@
 #include "base/check.h"
 #include "base/text.h"
 
+#define MAX_DURATION (30 * 86400000.0) /* 30 days: fits 32 bits of milliseconds */
+#define MAX_NUMBER 9007199254740992.0  /* 2^53 */
+
 #define SECTION(name, ...) static const struct key keys_of_##name[] = {
 #define KEY(key, kind, ...) {.name = key, .type = KEY_##kind, __VA_ARGS__},
 #define END_SECTION };
@@ -104,6 +107,18 @@ bool key_number(const struct key *k, const struct conf *node, double *out)
                text_to_ratio(node->text, out) == 0;
     default: return false;
     }
+}
+
+double key_max(const struct key *k)
+{
+    if (k->max > 0)
+        return k->max;
+    return k->type == KEY_DURATION ? MAX_DURATION : k->type == KEY_RATIO ? 1 : MAX_NUMBER;
+}
+
+bool key_in_range(const struct key *k, double n)
+{
+    return n >= k->min && n <= key_max(k);
 }
 
 double key_fallback(const struct key *k)

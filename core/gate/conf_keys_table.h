@@ -58,6 +58,10 @@ bool key_list_has(const char *list, struct slice word);
 /* One scalar as its key wants it; false when the text is none. */
 bool key_number(const struct key *k, const struct conf *node, double *out);
 
+/* The row's range, or its type's own. */
+double key_max(const struct key *k);
+bool key_in_range(const struct key *k, double n);
+
 /* The default as a number, 0 when there is none. */
 double key_fallback(const struct key *k);
 

@@ -14,7 +14,7 @@ static double number_of(const struct conf *map, const char *section, const char 
     double out;
 
     REQUIRE(key != NULL);
-    return node && key_number(key, node, &out) && out >= 0 ? out : key_fallback(key);
+    return node && key_number(key, node, &out) && key_in_range(key, out) ? out : key_fallback(key);
 }
 
 uint64_t conf_duration_ms(const struct conf *map, const char *section, const char *key)

@@ -17,6 +17,8 @@
 #include "gate/path_pattern.h"
 
 #define INLINE_TEXT 18 /* of a segment, kept in the table itself: most are that short */
+#define ONLY_TEXT 15
+#define IN_TABLE UINT32_MAX
 #define PREFIXES_MAX 16 /* noted on one walk; when there are more, the walk is done again */
 
 struct edge {
@@ -26,11 +28,16 @@ struct edge {
     char text[INLINE_TEXT]; /* a longer one: its pointer */
 };
 
+/* Half a cache line: what a lookup costs among many routes is memory that it has to wait for. Nodes
+ * of one pattern lie side by side, so an only literal child, which is the rule below the first
+ * segments, is kept here and costs no look into the table. */
 struct node {
-    uint32_t param;       /* child of {name}, 0 = none */
-    uint32_t literals;    /* how many */
-    uint32_t full, nfull; /* candidates whose pattern ends here */
-    uint32_t prefix, nprefix; /* whose prefix ends here */
+    uint32_t param;        /* child of {name}, 0 = none */
+    uint32_t only;         /* the literal child, when there is one only and its text fits here;
+                              0 = there is none; else IN_TABLE */
+    uint32_t full, prefix; /* candidates whose pattern or prefix ends here: index + 1, 0 = none */
+    uint8_t only_len;
+    char only_text[ONLY_TEXT];
 };
 
 /* While the tree is built: candidates of a node as a list. */
@@ -131,26 +138,49 @@ static void grow_edges(struct path_tree *t)
     free(old);
 }
 
-static uint32_t add_literal(struct path_tree *t, uint32_t parent, struct slice text)
+static void add_edge(struct path_tree *t, uint32_t parent, struct slice text, uint32_t child)
 {
     uint32_t hash = edge_hash(parent, text);
-    struct edge *e = find_edge(t, parent, text, hash);
 
-    if (e->child)
-        return e->child;
-    if ((t->nedges + 1) * 2 > t->mask) {
+    if ((t->nedges + 1) * 2 > t->mask)
         grow_edges(t);
-        e = find_edge(t, parent, text, hash);
-    }
-    *e = (struct edge){.parent = parent, .child = new_node(t), .hash = hash,
-                       .len = (uint16_t)text.len};
-    if (text.len <= INLINE_TEXT)
-        memcpy(e->text, text.ptr, text.len);
-    else
+    struct edge *e = find_edge(t, parent, text, hash);
+    *e = (struct edge){.parent = parent, .child = child, .hash = hash, .len = (uint16_t)text.len};
+    if (text.len > INLINE_TEXT)
         memcpy(e->text, &text.ptr, sizeof(text.ptr));
+    else if (text.len)
+        memcpy(e->text, text.ptr, text.len);
     t->nedges++;
-    t->nodes.items[parent].literals++;
-    return e->child;
+}
+
+static inline uint32_t find_child(const struct path_tree *t, uint32_t id, const struct node *node,
+                                  struct slice text)
+{
+    if (node->only == IN_TABLE)
+        return find_edge(t, id, text, edge_hash(id, text))->child;
+    bool is_it = node->only_len == text.len && memcmp(node->only_text, text.ptr, text.len) == 0;
+    return is_it ? node->only : 0;
+}
+
+static uint32_t add_literal(struct path_tree *t, uint32_t parent, struct slice text)
+{
+    uint32_t child = find_child(t, parent, &t->nodes.items[parent], text);
+
+    if (child)
+        return child;
+    child = new_node(t);
+    struct node *node = &t->nodes.items[parent];
+    if (node->only == 0 && text.len <= ONLY_TEXT) {
+        node->only = child;
+        node->only_len = (uint8_t)text.len;
+        memcpy(node->only_text, text.ptr, text.len);
+        return child;
+    }
+    if (node->only && node->only != IN_TABLE)
+        add_edge(t, parent, slice_of(node->only_text, node->only_len), node->only);
+    node->only = IN_TABLE;
+    add_edge(t, parent, text, child);
+    return child;
 }
 
 static uint32_t add_param(struct path_tree *t, uint32_t parent)
@@ -225,8 +255,8 @@ void path_tree_finish(struct path_tree *t, void (*look)(void *arg, const struct 
         for (end = from + 1; end < n && items[end].node == items[from].node &&
                              items[end].is_prefix == items[from].is_prefix;)
             end++;
-        *(items[from].is_prefix ? &node->prefix : &node->full) = (uint32_t)from;
-        *(items[from].is_prefix ? &node->nprefix : &node->nfull) = (uint32_t)(end - from);
+        *(items[from].is_prefix ? &node->prefix : &node->full) = (uint32_t)from + 1;
+        t->candidates[end - 1].is_last = true;
         look(arg, &(struct candidates){t->candidates + from, (uint32_t)(end - from)});
     }
     vec_free(&t->entries);
@@ -236,7 +266,7 @@ void path_tree_finish(struct path_tree *t, void (*look)(void *arg, const struct 
 
 /* A prefix that the path begins with. */
 struct noted {
-    uint32_t node;
+    uint32_t first; /* candidate */
     uint16_t depth;
     bool has_more; /* a slash follows: what {name...} wants */
 };
@@ -250,24 +280,24 @@ struct walk {
     struct noted noted[PREFIXES_MAX];
 };
 
-static const struct candidate *ask_full(const struct walk *w, const struct node *node)
+static const struct candidate *ask_full(const struct walk *w, uint32_t first)
 {
-    const struct candidate *c = w->tree->candidates + node->full;
-
-    for (uint32_t i = 0; i < node->nfull; i++)
-        if (w->take(w->arg, &c[i]))
-            return &c[i];
-    return NULL;
+    for (const struct candidate *c = w->tree->candidates + first - 1;; c++) {
+        if (w->take(w->arg, c))
+            return c;
+        if (c->is_last)
+            return NULL;
+    }
 }
 
-static const struct candidate *ask_prefix(const struct walk *w, const struct node *node,
-                                          bool has_more)
+static const struct candidate *ask_prefix(const struct walk *w, uint32_t first, bool has_more)
 {
-    const struct candidate *c = w->tree->candidates + node->prefix;
-
-    for (uint32_t i = 0; i < node->nprefix; i++)
-        if ((has_more || !c[i].is_rest) && w->take(w->arg, &c[i]))
-            return &c[i];
+    for (const struct candidate *c = w->tree->candidates + first - 1; first; c++) {
+        if ((has_more || !c->is_rest) && w->take(w->arg, c))
+            return c;
+        if (c->is_last)
+            break;
+    }
     return NULL;
 }
 
@@ -284,20 +314,19 @@ static const struct candidate *walk_full(struct walk *w, uint32_t id, const char
     const struct node *node = &w->tree->nodes.items[id];
     const struct candidate *found = NULL;
 
-    if (node->nprefix) {
+    if (node->prefix) {
         if (w->nnoted < PREFIXES_MAX)
-            w->noted[w->nnoted] = (struct noted){id, depth, p != NULL};
+            w->noted[w->nnoted] = (struct noted){node->prefix, depth, p != NULL};
         w->nnoted++;
     }
     if (!p)
-        return node->nfull ? ask_full(w, node) : NULL;
-    if (!node->literals && !node->param)
+        return node->full ? ask_full(w, node->full) : NULL;
+    if (!node->only && !node->param)
         return NULL;
 
     const char *end = segment_end(w, p), *next = end < w->end ? end + 1 : NULL;
-    if (node->literals) {
-        struct slice text = slice_of(p, (size_t)(end - p));
-        uint32_t child = find_edge(w->tree, id, text, edge_hash(id, text))->child;
+    if (node->only) {
+        uint32_t child = find_child(w->tree, id, node, slice_of(p, (size_t)(end - p)));
         if (child)
             found = walk_full(w, child, next, (uint16_t)(depth + 1));
     }
@@ -314,12 +343,12 @@ static const struct candidate *walk_depth(const struct walk *w, uint32_t id, con
     const struct candidate *found = NULL;
 
     if (depth == 0)
-        return ask_prefix(w, node, p != NULL);
+        return ask_prefix(w, node->prefix, p != NULL);
     if (!p)
         return NULL;
     const char *end = segment_end(w, p), *next = end < w->end ? end + 1 : NULL;
     struct slice text = slice_of(p, (size_t)(end - p));
-    uint32_t child = node->literals ? find_edge(w->tree, id, text, edge_hash(id, text))->child : 0;
+    uint32_t child = node->only ? find_child(w->tree, id, node, text) : 0;
 
     if (child)
         found = walk_depth(w, child, next, (uint16_t)(depth - 1));
@@ -334,13 +363,12 @@ static const struct candidate *ask_noted(struct walk *w)
     for (uint32_t left = w->nnoted; left > 0; left--) {
         struct noted *best = &w->noted[0];
         for (uint32_t i = 1; i < w->nnoted; i++)
-            if (best->node == 0 || (w->noted[i].node && w->noted[i].depth > best->depth))
+            if (best->first == 0 || (w->noted[i].first && w->noted[i].depth > best->depth))
                 best = &w->noted[i];
-        const struct candidate *c =
-            ask_prefix(w, &w->tree->nodes.items[best->node], best->has_more);
+        const struct candidate *c = ask_prefix(w, best->first, best->has_more);
         if (c)
             return c;
-        best->node = 0;
+        best->first = 0;
     }
     return NULL;
 }

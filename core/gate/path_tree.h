@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The paths of all routes as one tree by segments, with a root per host. A node's literal children
- * lie in one hash table that all nodes share (parent, segment) -> child; its {name} child hangs at
- * the node. Built once, then immutable. */
+/* The paths of all routes as one tree by segments, with a root per host. The literal children of
+ * nodes lie in one hash table that all nodes share, (parent, segment) -> child; an only child and
+ * the {name} child hang at the node. Built once, then immutable. */
 
 #ifndef DML_GATE_PATH_TREE_H
 #define DML_GATE_PATH_TREE_H
@@ -22,6 +22,7 @@ struct candidate {
     uint32_t nheaders;             /* the route's */
     uint16_t depth;                /* segments before {name...} or the star */
     bool is_rest;                  /* {name...} */
+    bool is_last;                  /* of its group */
 };
 
 /* Candidates that one place of the tree has, in the order in which they are asked. */

@@ -18,8 +18,8 @@ static void read_workers(struct build *b)
 
     if (b->source->workers > 0)
         b->s->workers = b->source->workers;
-    else if (node && node->type == CONF_INT && node->number >= 1)
-        b->s->workers = (int)node->number;
+    else if (node && node->type == CONF_INT)
+        b->s->workers = (int)conf_int(b->root, "root", "workers");
     else
         b->s->workers = cpus_available("");
 }

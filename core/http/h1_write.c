@@ -48,15 +48,24 @@ static char *put_fields(char *out, const struct headers *h, unsigned left_out, e
     return out;
 }
 
-/* As many line ends as lines: nothing in between had one of its own. */
+/* As many line ends as lines: nothing in between had one of its own. Counted in blocks whose counts fit a byte each, so
+ * that the compiler makes vector code of it: every byte of every head passes here. */
 static char *checked(const char *start, char *end, size_t lines)
 {
+    enum { BLOCK = 128 };
     size_t lf = 0, cr = 0, nul = 0;
 
-    for (const char *p = start; p < end; p++) {
-        lf += *p == '\n';
-        cr += *p == '\r';
-        nul += *p == '\0';
+    for (const char *p = start; p < end;) {
+        uint8_t block_lf = 0, block_cr = 0, block_nul = 0;
+        const char *stop = (size_t)(end - p) < BLOCK ? end : p + BLOCK;
+        for (; p < stop; p++) {
+            block_lf += *p == '\n';
+            block_cr += *p == '\r';
+            block_nul |= *p == '\0';
+        }
+        lf += block_lf;
+        cr += block_cr;
+        nul |= block_nul;
     }
     return lf == lines && cr == lines && nul == 0 ? end : NULL;
 }

@@ -78,6 +78,7 @@ function methods.query_value(self, name)
   elseif rc == GONE then
     raise "exchange is gone"
   end
+  return nil
 end
 
 local function set(self, name, value)

@@ -48,4 +48,7 @@ const char *lua_gate_faults(struct lua_gate *l);
 /* The first log line that has this text, or NULL. */
 const char *lua_gate_logged(struct lua_gate *l, const char *text);
 
+/* Forgets the lines so far, and moves the clock on, so that nothing of the next second is held back. */
+void lua_gate_forget_log(struct lua_gate *l);
+
 #endif
