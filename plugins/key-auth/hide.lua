@@ -2,6 +2,8 @@
 
 -- Takes a credential out of a request: a header field, a parameter of the query, a cookie.
 
+local url = require "demilune.url"
+
 local M = {}
 
 local function from_header(request, name)
@@ -20,12 +22,8 @@ local function without(text, name, pattern, separator, decode)
   return #kept > 0 and table.concat(kept, separator) or nil
 end
 
-local function decoded(text)
-  return require("demilune.url").parse_query(text .. "=") -- one pair: its only key is the name
-end
-
 local function query_name(text)
-  return (next(decoded(text)))
+  return (next(url.parse_query(text .. "="))) -- one pair: its only key is the name
 end
 
 local function from_query(request, name)
