@@ -59,8 +59,8 @@ static void tell(struct guarded *g, const char *event, const char *text, uint64_
     const char *phase;
 
     hooks_where(vm, &plugin, &phase);
-    LOG_ERROR(event, text, LOG_S("plugin", plugin), LOG_C("hook", phase), LOG_I("worker", vm->worker),
-              LOG_I("cpu_ms", used_us / 1000));
+    LOG_ERROR(event, text, LOG_S("plugin", plugin), LOG_C("hook", phase),
+              LOG_I("worker", vm->worker), LOG_I("cpu_ms", used_us / 1000));
 }
 
 /* Lua still runs the entry that was seen before. */

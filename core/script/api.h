@@ -70,16 +70,17 @@ enum dml_text {
 DML_API int dml_exchange_text(struct gateway *g, double handle, int which, struct dml_slice *out);
 
 /* ERR_ARG: not allowed; ERR_NOT_FOUND: no such consumer or upstream; ERR_LIMIT: too late. ptr NULL: none. */
-DML_API int dml_exchange_set_text(struct gateway *g, double handle, int which, const char *ptr, size_t len);
+DML_API int dml_exchange_set_text(struct gateway *g, double handle, int which, const char *ptr,
+                                  size_t len);
 
 enum dml_number {
     DML_NUMBER_PORT,
     DML_NUMBER_VERSION, /* 10, 11, 20 */
     DML_NUMBER_STATUS,  /* of the response */
     DML_NUMBER_ATTEMPTS,
-    DML_NUMBER_BYTES,   /* body bytes sent to the client */
+    DML_NUMBER_BYTES,    /* body bytes sent to the client */
     DML_NUMBER_BYTES_IN, /* body bytes of the request */
-    DML_NUMBER_TRUSTED, /* the peer is in trusted_proxies: 1 or 0 */
+    DML_NUMBER_TRUSTED,  /* the peer is in trusted_proxies: 1 or 0 */
 };
 
 /* A negative code as above. */
@@ -88,10 +89,10 @@ DML_API int dml_exchange_set_status(struct gateway *g, double handle, int status
 
 /* Seconds; a negative one is not known (yet). */
 struct dml_timings {
-    double start;       /* wall clock, since 1970 */
-    double total;       /* so far, or until the end */
-    double before;      /* until the first attempt began */
-    double upstream;    /* from then to upstream's final head */
+    double start;    /* wall clock, since 1970 */
+    double total;    /* so far, or until the end */
+    double before;   /* until the first attempt began */
+    double upstream; /* from then to upstream's final head */
 };
 DML_API int dml_exchange_timings(struct gateway *g, double handle, struct dml_timings *out);
 
@@ -106,10 +107,12 @@ DML_API int dml_exchange_keep(struct gateway *g, double handle);
 
 /* Path parameters. The name of the index-th (from 0), and the decoded value by name. */
 DML_API int dml_param_name(struct gateway *g, double handle, int index, struct dml_slice *out);
-DML_API int dml_param(struct gateway *g, double handle, const char *name, size_t len, struct dml_slice *out);
+DML_API int dml_param(struct gateway *g, double handle, const char *name, size_t len,
+                      struct dml_slice *out);
 
 /* First value of a query parameter, decoded. */
-DML_API int dml_query_value(struct gateway *g, double handle, const char *name, size_t len, struct dml_slice *out);
+DML_API int dml_query_value(struct gateway *g, double handle, const char *name, size_t len,
+                            struct dml_slice *out);
 
 /* Groups of the consumer, from 0. */
 DML_API int dml_consumer_group(struct gateway *g, double handle, int index, struct dml_slice *out);
@@ -122,7 +125,11 @@ enum dml_side {
     DML_ATTEMPT_RESPONSE, /* what the latest attempt has brought; read only */
     DML_ATTEMPT_REQUEST,  /* what the latest attempt sends in addition; set in balance hooks */
 };
-enum dml_header_op { DML_HEADER_SET = 0, DML_HEADER_ADD = 4, DML_HEADER_REMOVE = 8 }; /* added to the side */
+enum dml_header_op {
+    DML_HEADER_SET = 0,
+    DML_HEADER_ADD = 4,
+    DML_HEADER_REMOVE = 8
+}; /* added to the side */
 
 struct dml_field {
     struct dml_slice name, value;
@@ -134,21 +141,25 @@ DML_API int dml_header_get(struct gateway *g, double handle, int side, const cha
 
 /* The first field at or behind index (0...) that has this name; name NULL: any. Returns the index behind it, or
  * ERR_NOT_FOUND. */
-DML_API int dml_header_next(struct gateway *g, double handle, int side, int index, const char *name, size_t len,
-                            struct dml_field *out);
+DML_API int dml_header_next(struct gateway *g, double handle, int side, int index, const char *name,
+                            size_t len, struct dml_field *out);
 
 /* ERR_ARG: not allowed by RFC 9110, or the core's own. ERR_LIMIT: too late, the head has gone out. */
-DML_API int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name, size_t namelen,
-                              const char *value, size_t valuelen);
+DML_API int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name,
+                              size_t namelen, const char *value, size_t valuelen);
 
 /* 1: framing or hop-by-hop, which hooks can't set. */
 DML_API int dml_header_is_core(const char *name, size_t len);
 
 /* A reply: begin, its headers one by one, send. No wait may come between. ERR_LIMIT: too late. */
 DML_API int dml_reply_begin(struct gateway *g, double handle);
-DML_API int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen, const char *value,
-                             size_t valuelen);
-DML_API int dml_reply_send(struct gateway *g, double handle, int status, const char *body, size_t len);
+DML_API int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen,
+                             const char *value, size_t valuelen);
+DML_API int dml_reply_send(struct gateway *g, double handle, int status, const char *body,
+                           size_t len);
+
+/* The same with a body as the gateway's own errors have it (RFC 9457); detail: a sentence for the client, or NULL. */
+DML_API int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail, size_t len);
 
 /* --- api_body.c: bodies -------------------------------------------------------------------------------------------- */
 
@@ -170,14 +181,17 @@ enum dml_attempt_number {
     DML_ATTEMPT_TIMEOUT,
 };
 
-DML_API int dml_attempt_text(struct gateway *g, double handle, int number, int which, struct dml_slice *out);
+DML_API int dml_attempt_text(struct gateway *g, double handle, int number, int which,
+                             struct dml_slice *out);
 DML_API double dml_attempt_number(struct gateway *g, double handle, int number, int which);
 
 /* Timeouts, in seconds; only while it has no connection (ERR_LIMIT afterwards). */
-DML_API int dml_attempt_set_timeout(struct gateway *g, double handle, int number, int which, double seconds);
+DML_API int dml_attempt_set_timeout(struct gateway *g, double handle, int number, int which,
+                                    double seconds);
 
 /* One of the upstream's endpoints by its address as written; ERR_NOT_FOUND. */
-DML_API int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr, size_t len);
+DML_API int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr,
+                                     size_t len);
 
 DML_API int dml_retry(struct gateway *g, double handle, double delay);
 

@@ -110,7 +110,8 @@ int dml_attempt_set_timeout(struct gateway *g, double handle, int number, int wh
     return 0;
 }
 
-int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr, size_t len)
+int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr,
+                             size_t len)
 {
     struct attempt *a;
     int rc = find_open(g, handle, &a);

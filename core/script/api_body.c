@@ -10,7 +10,8 @@ int dml_body_set(struct gateway *g, double handle, int side, const char *ptr, si
 
     if (!x)
         return ERR_GONE;
-    int rc = exchange_body_set(x, side == DML_REQUEST ? SIDE_REQUEST : SIDE_RESPONSE, slice_of(ptr, len));
+    int rc = exchange_body_set(x, side == DML_REQUEST ? SIDE_REQUEST : SIDE_RESPONSE,
+                               slice_of(ptr, len));
     return rc == ERR_GONE ? ERR_LIMIT : rc;
 }
 

@@ -222,7 +222,8 @@ int dml_param(struct gateway *g, double handle, const char *name, size_t len, st
     return x ? api_give(out, exchange_param(x, slice_of(name, len), false)) : ERR_GONE;
 }
 
-int dml_query_value(struct gateway *g, double handle, const char *name, size_t len, struct dml_slice *out)
+int dml_query_value(struct gateway *g, double handle, const char *name, size_t len,
+                    struct dml_slice *out)
 {
     struct exchange *x = api_find(g, handle);
 

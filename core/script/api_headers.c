@@ -4,6 +4,7 @@
  * the headers of a reply, which are collected before there is a response, the same is checked here. */
 
 #include "base/text.h"
+#include "gate/reply.h"
 #include "script/api_find.h"
 
 #define REPLY_HEADERS 8
@@ -15,14 +16,17 @@ static const struct headers *fields_of(const struct exchange *x, int side)
     switch ((enum dml_side)side) {
     case DML_REQUEST: return &x->request->headers;
     case DML_RESPONSE:
-        return x->response && (x->replied || x->state >= EXCHANGE_RESPONSE) ? &x->response->headers : &x->overlay;
-    case DML_ATTEMPT_RESPONSE: return x->attempt && x->attempt->response ? &x->attempt->response->headers : NULL;
+        return x->response && (x->replied || x->state >= EXCHANGE_RESPONSE) ? &x->response->headers
+                                                                            : &x->overlay;
+    case DML_ATTEMPT_RESPONSE:
+        return x->attempt && x->attempt->response ? &x->attempt->response->headers : NULL;
     case DML_ATTEMPT_REQUEST: return x->attempt ? x->attempt->extra : NULL;
     }
     return NULL;
 }
 
-int dml_header_get(struct gateway *g, double handle, int side, const char *name, size_t len, struct dml_slice *out)
+int dml_header_get(struct gateway *g, double handle, int side, const char *name, size_t len,
+                   struct dml_slice *out)
 {
     const struct exchange *x = api_find(g, handle);
 
@@ -32,8 +36,8 @@ int dml_header_get(struct gateway *g, double handle, int side, const char *name,
     return h && h->n ? api_give(out, headers_get(h, slice_of(name, len))) : ERR_NOT_FOUND;
 }
 
-int dml_header_next(struct gateway *g, double handle, int side, int index, const char *name, size_t len,
-                    struct dml_field *out)
+int dml_header_next(struct gateway *g, double handle, int side, int index, const char *name,
+                    size_t len, struct dml_field *out)
 {
     const struct exchange *x = api_find(g, handle);
     struct slice wanted = slice_of(name, len);
@@ -64,7 +68,8 @@ static bool may_be_set(struct slice name, struct slice value)
            !dml_header_is_core(name.ptr, name.len);
 }
 
-static int change_attempt(struct attempt *a, enum header_op op, struct slice name, struct slice value)
+static int change_attempt(struct attempt *a, enum header_op op, struct slice name,
+                          struct slice value)
 {
     if (!a || a->state != ATTEMPT_PICK)
         return ERR_LIMIT;
@@ -84,8 +89,8 @@ static int change_attempt(struct attempt *a, enum header_op op, struct slice nam
     return 0;
 }
 
-int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name, size_t namelen,
-                      const char *value, size_t valuelen)
+int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name,
+                      size_t namelen, const char *value, size_t valuelen)
 {
     static const enum header_op ops[] = {HEADER_SET, HEADER_ADD, HEADER_REMOVE};
     struct exchange *x = api_find(g, handle);
@@ -124,8 +129,8 @@ int dml_reply_begin(struct gateway *g, double handle)
     return 0;
 }
 
-int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen, const char *value,
-                     size_t valuelen)
+int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen,
+                     const char *value, size_t valuelen)
 {
     struct exchange *x = api_find(g, handle);
     struct slice n = slice_of(name, namelen), v = slice_of(value, valuelen);
@@ -151,4 +156,17 @@ int dml_reply_send(struct gateway *g, double handle, int status, const char *bod
     if (x->phase == PHASE_BODY || x->phase == PHASE_LOG || x->head_is_down)
         return ERR_LIMIT;
     return exchange_reply(x, status, headers, slice_of(body, len));
+}
+
+int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail, size_t len)
+{
+    struct exchange *x = api_find(g, handle);
+
+    if (!x)
+        return ERR_GONE;
+    if (draft.handle != handle || !draft.headers)
+        return ERR_ARG;
+    headers_add_id(draft.headers, HEADER_CONTENT_TYPE, SLICE(REPLY_PROBLEM));
+    struct slice body = reply_problem(x, status, slice_of(detail, len));
+    return dml_reply_send(g, handle, status, body.ptr, body.len);
 }

@@ -214,6 +214,6 @@ DML_API int dml_access_log_field(struct access_log *l, const char *name, const c
 
 /* Lines only for statuses from..to; any of several calls. */
 DML_API int dml_access_log_when(struct access_log *l, int from, int to);
-DML_API int dml_access_log_write(struct gateway *g, double handle, const struct access_log *l);
+DML_API int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
 
 #endif

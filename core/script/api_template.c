@@ -16,7 +16,6 @@
 #include "script/scope.h"
 
 #define ERROR_MAX 512
-#define PARAMS_MAX 64
 
 /* --- parts --------------------------------------------------------------------------------------------------------- */
 
@@ -41,17 +40,22 @@ static size_t split_params(const struct dml_scope *scope, struct slice *out, siz
     return n;
 }
 
-bool part_compile(struct part *p, struct slice text, const struct dml_scope *scope, struct arena *a,
-                  struct dml_slice *error)
+struct selector_scope scope_of(const struct dml_scope *scope, struct slice *params)
 {
-    struct slice params[PARAMS_MAX];
-    struct slice message = SLICE_NONE;
-    struct selector_scope where = {
+    return (struct selector_scope){
         .params = params,
-        .nparams = split_params(scope, params, PARAMS_MAX),
+        .nparams = split_params(scope, params, SCOPE_PARAMS_MAX),
         .any_param = (scope->flags & DML_SCOPE_ANY_PARAM) != 0,
         .in_response = (scope->flags & DML_SCOPE_RESPONSE) != 0,
     };
+}
+
+bool part_compile(struct part *p, struct slice text, const struct dml_scope *scope, struct arena *a,
+                  struct dml_slice *error)
+{
+    struct slice params[SCOPE_PARAMS_MAX];
+    struct slice message = SLICE_NONE;
+    struct selector_scope where = scope_of(scope, params);
 
     *p = (struct part){0};
     text = arena_dup(a, text);

@@ -56,7 +56,8 @@ static void on_ready(void *arg, int err)
     struct body_wait *wait = arg;
     struct co *co = wait->co;
     struct exchange *x = find(co->vm, wait->handle);
-    int n = err || !x ? co_push_error(co->thread, err ? err : ERR_GONE) : push_body(co->thread, x, wait);
+    int n = err || !x ? co_push_error(co->thread, err ? err : ERR_GONE)
+                      : push_body(co->thread, x, wait);
 
     free(wait);
     co_wake_later(co, n);

@@ -26,7 +26,7 @@ struct task {
     struct list waiters; /* struct waiter */
     int ref;             /* keeps the userdata while it runs */
     /* borrowed */
-    struct co *co;       /* NULL when it has ended */
+    struct co *co; /* NULL when it has ended */
     /* state */
     enum task_state state;
     bool is_cancelled;

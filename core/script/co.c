@@ -230,8 +230,10 @@ struct co *co_current(lua_State *L)
     if (UNLIKELY(!co))
         luaL_error(L, "can't wait here: this code is not run by a hook or a task");
     if (UNLIKELY(!lua_isyieldable(L)))
-        luaL_error(L, "can't wait here: between the hook and this place stands a function that can't be left "
-                      "(require, a callback of string.gsub or table.sort)");
+        luaL_error(
+            L,
+            "can't wait here: between the hook and this place stands a function that can't be left "
+            "(require, a callback of string.gsub or table.sort)");
     return co;
 }
 
@@ -271,7 +273,8 @@ static bool may_not_wait(const struct co *co, uint64_t *ms, bool *sleeps, int *e
     return false;
 }
 
-static int wait_for(lua_State *L, struct co *co, co_cancel_fn cancel, void *wait, uint64_t ms, bool sleeps)
+static int wait_for(lua_State *L, struct co *co, co_cancel_fn cancel, void *wait, uint64_t ms,
+                    bool sleeps)
 {
     struct vm *vm = co->vm;
     int err;

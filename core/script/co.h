@@ -39,26 +39,27 @@ typedef void (*co_cancel_fn)(struct co *co, void *wait);
 struct co {
     /* owned */
     lua_State *thread;
-    int ref;                 /* keeps the thread from the collector */
-    struct timer deadline;   /* of the present wait */
-    struct list children;    /* its scope: what it has spawned, when it is a task */
+    int ref;               /* keeps the thread from the collector */
+    struct timer deadline; /* of the present wait */
+    struct list children;  /* its scope: what it has spawned, when it is a task */
     /* borrowed */
     struct vm *vm;
-    struct exchange *exchange; /* whose hook or task this is, or NULL; NULL again when the exchange has ended */
+    struct exchange
+        *exchange; /* whose hook or task this is, or NULL; NULL again when the exchange has ended */
     co_end_fn on_end;
     void *owner;
-    co_cancel_fn cancel;     /* of the present wait; NULL = not waiting */
+    co_cancel_fn cancel; /* of the present wait; NULL = not waiting */
     void *wait;
     /* state */
-    struct list sibling;     /* in the scope that it belongs to */
-    struct list link;        /* vm->idle, vm->waiting or vm->ready */
-    int32_t use, phase;      /* whose code it runs: kept here while it waits (struct dml_cell) */
-    int nready;              /* values pushed for co_wake_later, -1 = it is not ready */
-    int step;                /* the owner's own */
+    struct list sibling; /* in the scope that it belongs to */
+    struct list link;    /* vm->idle, vm->waiting or vm->ready */
+    int32_t use, phase;  /* whose code it runs: kept here while it waits (struct dml_cell) */
+    int nready;          /* values pushed for co_wake_later, -1 = it is not ready */
+    int step;            /* the owner's own */
     bool is_cancelled;
     bool is_running;
-    bool sleeps;             /* the end of the present wait's time is no timeout */
-    uint64_t deadline_ms;    /* of the whole coroutine (log_timeout, task deadlines); 0 = none */
+    bool sleeps;          /* the end of the present wait's time is no timeout */
+    uint64_t deadline_ms; /* of the whole coroutine (log_timeout, task deadlines); 0 = none */
 };
 
 /* Takes a recycled coroutine or makes one. Push the function and its arguments on co->thread, then co_run. */

@@ -37,7 +37,7 @@ struct hooks {
     void (*on_retired)(void *arg, struct vm *vm);
     void *arg;
     /* state */
-    enum phase_result result;  /* of the chain that has run last */
+    enum phase_result result; /* of the chain that has run last */
     uint64_t retire_by_ms;
 };
 
@@ -85,8 +85,9 @@ void hooks_where(struct vm *vm, struct slice *plugin, const char **phase)
 static void count_failure(struct vm *vm, struct slice plugin, const char *hook, struct slice route)
 {
     static const char *const labels[] = {"plugin", "hook", "route"};
-    struct metric_family *f = metric_family("demilune_plugin_errors_total", "Hooks and tasks of plugins that failed.",
-                                            METRIC_COUNTER, labels, COUNT_OF(labels), NULL, 0);
+    struct metric_family *f =
+        metric_family("demilune_plugin_errors_total", "Hooks and tasks of plugins that failed.",
+                      METRIC_COUNTER, labels, COUNT_OF(labels), NULL, 0);
 
     if (!f || !vm->gateway)
         return;
@@ -94,7 +95,8 @@ static void count_failure(struct vm *vm, struct slice plugin, const char *hook, 
     metric_inc(metric_series(f, values), vm->gateway->writer);
 }
 
-static void report(struct vm *vm, struct exchange *x, int use, int phase, bool cancelled, struct slice message)
+static void report(struct vm *vm, struct exchange *x, int use, int phase, bool cancelled,
+                   struct slice message)
 {
     struct slice plugin = plugin_of(vm, use);
     struct slice route = x && x->route ? x->route->name : SLICE("-");
@@ -108,8 +110,9 @@ static void report(struct vm *vm, struct exchange *x, int use, int phase, bool c
         return;
     }
     count_failure(vm, plugin, hook, route);
-    LOG_ERROR("hook.failed", "a plugin's hook failed", LOG_S("plugin", plugin), LOG_S("route", route),
-              LOG_C("hook", hook), LOG_S("error", first), LOG_S("traceback", rest.ptr ? rest : SLICE("")),
+    LOG_ERROR("hook.failed", "a plugin's hook failed", LOG_S("plugin", plugin),
+              LOG_S("route", route), LOG_C("hook", hook), LOG_S("error", first),
+              LOG_S("traceback", rest.ptr ? rest : SLICE("")),
               LOG_S("exchange", x ? exchange_id(x) : SLICE("-")));
 }
 
@@ -133,7 +136,8 @@ static struct hooks *hooks_of(struct phase_host *host)
 }
 
 /* The chain that runs first (step 0) or second, or NULL. */
-static const struct chain *chain_at(const struct hooks *h, const struct exchange *x, enum phase p, int step)
+static const struct chain *chain_at(const struct hooks *h, const struct exchange *x, enum phase p,
+                                    int step)
 {
     const struct chain *main = x->route ? &x->route->chain : &h->snapshot->global;
     bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
@@ -394,7 +398,8 @@ static const struct phase_host_ops host_ops = {
 
 /* Names that templates of a use may mention: those of the route's first path. That the others have them too was
  * checked when the snapshot was built. */
-static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use, size_t *n)
+static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use,
+                                     size_t *n)
 {
     *n = 0;
     for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
@@ -440,7 +445,8 @@ static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
     }
 }
 
-static bool make_function(struct hooks *h, const struct chain *chain, enum phase p, struct faults *faults)
+static bool make_function(struct hooks *h, const struct chain *chain, enum phase p,
+                          struct faults *faults)
 {
     lua_State *L = h->vm->L;
 

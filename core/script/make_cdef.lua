@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- Turns core/script/api.h, api_lib.h and core/base/err.def into lua/demilune/cdef.lua:
 --
 --   luajit core/script/make_cdef.lua            writes it

@@ -15,7 +15,9 @@
 
 struct checker {
     struct plugin_host base;
+    /* borrowed */
     struct vm *vm;
+    const struct snapshot *snapshot;
 };
 
 /* --- configuration -> Lua ------------------------------------------------------------------------------------------ */
@@ -77,7 +79,7 @@ static void push_slice(lua_State *L, struct slice s)
         lua_pushnil(L);
 }
 
-static void push_consumer(lua_State *L, const struct consumer *c)
+void plugin_push_consumer(lua_State *L, const struct consumer *c)
 {
     lua_createtable(L, 0, 2);
     push_slice(L, c->name);
@@ -99,7 +101,7 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
         const struct conf *list = c->credentials ? conf_get(c->credentials, kind) : NULL;
         if (!list || list->type != CONF_LIST || list->n == 0)
             continue;
-        push_consumer(L, c);
+        plugin_push_consumer(L, c);
         for (size_t k = 0; k < list->n; k++) {
             lua_createtable(L, 0, 2);
             lua_pushvalue(L, -2);
@@ -115,7 +117,8 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
 /* --- faults -------------------------------------------------------------------------------------------------------- */
 
 /* Follows "a.b[1]" (indices from 0) as far as the tree goes. *map and *key: the pair that it led through last. */
-static const struct conf *follow(const struct conf *at, struct slice path, const struct conf **map, struct slice *key)
+static const struct conf *follow(const struct conf *at, struct slice path, const struct conf **map,
+                                 struct slice *key)
 {
     *map = NULL;
     while (at && path.len) {
@@ -160,8 +163,8 @@ static struct slice join_path(struct faults *faults, struct slice place, struct 
 {
     if (!path.len)
         return place;
-    return arena_printf(faults->arena, "%.*s.config%s%.*s", SLICE_ARG(place), path.ptr[0] == '[' ? "" : ".",
-                        SLICE_ARG(path));
+    return arena_printf(faults->arena, "%.*s.config%s%.*s", SLICE_ARG(place),
+                        path.ptr[0] == '[' ? "" : ".", SLICE_ARG(path));
 }
 
 /* One { text = path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
@@ -214,7 +217,8 @@ static bool is_of_route(const struct plugin_use *use)
 }
 
 /* Which path parameters templates may name: nil, any, for what belongs to no route. */
-static void push_params(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams)
+static void push_params(lua_State *L, const struct plugin_use *use, const struct slice *params,
+                        size_t nparams)
 {
     if (!is_of_route(use)) {
         lua_pushnil(L);
@@ -240,8 +244,8 @@ static void push_place(lua_State *L, const struct plugin_use *use, double versio
     lua_setfield(L, -2, "version");
 }
 
-void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
-                     double version)
+void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
+                     size_t nparams, double version)
 {
     lua_pushnumber(L, use->index);
     push_slice(L, use->name);
@@ -256,6 +260,17 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
 static struct vm *vm_of_host(struct plugin_host *h)
 {
     return container_of(h, struct checker, base)->vm;
+}
+
+/* Plugins may ask for consumers while they are checked. */
+static int call_check(struct plugin_host *h)
+{
+    struct checker *c = container_of(h, struct checker, base);
+
+    c->vm->snapshot = c->snapshot;
+    int rc = vm_call(c->vm, 5, 2);
+    c->vm->snapshot = NULL;
+    return rc;
 }
 
 static void fault_from_error(lua_State *L, const struct plugin_use *use, struct faults *faults)
@@ -279,8 +294,8 @@ static uint32_t read_hooks(lua_State *L)
     return hooks;
 }
 
-static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params, size_t nparams,
-                       struct faults *faults)
+static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
+                       size_t nparams, struct faults *faults)
 {
     struct vm *vm = vm_of_host(h);
     lua_State *L = vm->L;
@@ -289,7 +304,7 @@ static bool host_check(struct plugin_host *h, struct plugin_use *use, const void
 
     vm_push_function(vm, "demilune.plugin", "check");
     plugin_push_use(L, use, scope_params, nparams, 0);
-    if (vm_call(vm, 5, 2) < 0)
+    if (call_check(h) < 0)
         fault_from_error(L, use, faults);
     else if (lua_istable(L, top + 1))
         use->hooks = (lua_settop(L, top + 1), read_hooks(L));
@@ -311,7 +326,8 @@ static bool ask(struct vm *vm, const char *question, struct slice name, struct s
     return yes;
 }
 
-static bool host_stands_after(struct plugin_host *h, const struct plugin_use *plugin, const struct plugin_use *other)
+static bool host_stands_after(struct plugin_host *h, const struct plugin_use *plugin,
+                              const struct plugin_use *other)
 {
     return ask(vm_of_host(h), "stands_after", plugin->name, other->name);
 }
@@ -327,13 +343,14 @@ static const struct plugin_host_ops checker_ops = {
     .guards = host_guards,
 };
 
-struct plugin_host *plugin_host_new(struct vm *vm)
+struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly)
 {
     struct checker *c = calloc(1, sizeof(*c));
 
     REQUIRE(c != NULL);
     c->base.ops = &checker_ops;
     c->vm = vm;
+    c->snapshot = partly;
     return &c->base;
 }
 

@@ -10,11 +10,13 @@
 #include "script/vm.h"
 
 struct conf;
+struct consumer;
 struct snapshot;
 
 /* What a snapshot is checked with (snapshot_source.plugin_host). Borrows the VM, which it loads the plugins into. An
- * instance is made of each place too, so that what a plugin's `new` refuses is a fault. */
-struct plugin_host *plugin_host_new(struct vm *vm);
+ * instance is made of each place too, so that what a plugin's `new` refuses is a fault. partly: the snapshot that is
+ * being built, whose consumers are known already; or NULL. */
+struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly);
 void plugin_host_free(struct plugin_host *host);
 
 /* --- inside the script floor --------------------------------------------------------------------------------------- */
@@ -25,13 +27,16 @@ void plugin_host_free(struct plugin_host *host);
 #define PLUGIN_OPEN "demilune.open"
 void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open);
 
+/* Pushes { name, groups }. */
+void plugin_push_consumer(lua_State *L, const struct consumer *c);
+
 /* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top. */
 void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
 
 /* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
  * parameters of its route. */
-void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params, size_t nparams,
-                     double version);
+void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
+                     size_t nparams, double version);
 
 /* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);

@@ -7,11 +7,15 @@
 #define DML_SCRIPT_SCOPE_H
 
 #include "base/arena.h"
+#include "gate/selector.h"
 #include "script/api_lib.h"
 
 struct exchange;
-struct selector;
-struct template;
+
+#define SCOPE_PARAMS_MAX 64
+
+/* As the gate wants it; params has SCOPE_PARAMS_MAX slices and lives as long as the result. */
+struct selector_scope scope_of(const struct dml_scope *scope, struct slice *params);
 
 /* One text of either kind, in somebody's arena. */
 struct part {

@@ -10,8 +10,8 @@
 #include "script/vm.h"
 
 #include <lauxlib.h>
-#include <lualib.h>
 #include <luajit.h>
+#include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,8 +73,8 @@ void vm_collect(struct vm *vm)
     if (lua_cpcall(vm->L, collect_protected, NULL) != 0)
         lua_pop(vm->L, 1);
     if (vm->hit_cap)
-        LOG_WARN("lua.memory", "a worker's Lua has reached script.memory", LOG_I("worker", vm->worker),
-                 LOG_I("bytes", vm->memory));
+        LOG_WARN("lua.memory", "a worker's Lua has reached script.memory",
+                 LOG_I("worker", vm->worker), LOG_I("bytes", vm->memory));
     vm->hit_cap = false;
     vm->collect_at = SIZE_MAX;
     if (vm->memory_cap) {

@@ -32,8 +32,9 @@ struct vm;
 struct vm_watch {
     atomic_ullong entry;
     atomic_ullong stop;
-    _Atomic(struct vm *) vm; /* which one was entered last: alive as long as entry stays the same odd number */
-    atomic_uint budget_us;   /* CPU time of one entry; set by the control thread */
+    _Atomic(struct vm *)
+        vm; /* which one was entered last: alive as long as entry stays the same odd number */
+    atomic_uint budget_us; /* CPU time of one entry; set by the control thread */
     pthread_t thread;
     clockid_t cpu_clock;
 };
@@ -51,25 +52,27 @@ struct vm {
     struct gateway *gateway;   /* NULL while it is being built */
     struct vm_watch *watch;    /* NULL on threads without a watchdog */
     struct co *current;        /* running now */
-    struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
+    const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
     size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */
-    size_t collect_at;         /* above so many bytes all garbage is collected when Lua has returned */
-    size_t swept;              /* memory after the last step in a quiet moment */
+    size_t collect_at; /* above so many bytes all garbage is collected when Lua has returned */
+    size_t swept;      /* memory after the last step in a quiet moment */
     size_t nwaiting, nidle;
-    int depth;                 /* entries from C */
-    int worker;                /* 1..n; 0 = control, tools */
-    bool was_stopped;          /* the last entry ran into its budget */
+    int depth;        /* entries from C */
+    int worker;       /* 1..n; 0 = control, tools */
+    bool was_stopped; /* the last entry ran into its budget */
     bool hit_cap;
 };
 
 struct vm_options {
     const char *lua_dir;     /* folder of demilune/... */
     const char *plugin_dirs; /* ';'-joined folders of plugin_path, in order; "" = none */
-    const char *shipped_dir; /* folder of the shipped plugins: searched last, after the LuaRocks trees; or NULL */
-    const char *luajit_dir;  /* folder of LuaJIT's own jit/..., or NULL */
-    struct gateway *gateway; /* of the worker it is for. Only its address is used before vm_use_on_this_thread */
+    const char *
+        shipped_dir; /* folder of the shipped plugins: searched last, after the LuaRocks trees; or NULL */
+    const char *luajit_dir; /* folder of LuaJIT's own jit/..., or NULL */
+    struct gateway *
+        gateway; /* of the worker it is for. Only its address is used before vm_use_on_this_thread */
     size_t memory_cap;
     int worker;
 };

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- One try against one endpoint: the argument of balance and attempt hooks, and the entries of
 -- exchange.attempts.
 

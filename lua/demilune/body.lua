@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- A message's body as a plugin sees it. What has not come yet is waited for.
 --
 --   body:read()      all of it as a text; or nil and a word ("body_too_large", "cancelled"...)

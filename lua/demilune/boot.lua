@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- What every VM runs first, before any other module: the compiler's limits, what is taken away
 -- because it would hit all workers, where plugins are found, and the wrappers that let waits pass
 -- through a plugin's own coroutines. vm.c has set package.path and demilune.core before.

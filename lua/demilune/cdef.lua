@@ -112,7 +112,8 @@ enum dml_text {
     DML_TEXT_ERROR,
 };
 int dml_exchange_text(struct gateway *g, double handle, int which, struct dml_slice *out);
-int dml_exchange_set_text(struct gateway *g, double handle, int which, const char *ptr, size_t len);
+int dml_exchange_set_text(struct gateway *g, double handle, int which, const char *ptr,
+                                  size_t len);
 enum dml_number {
     DML_NUMBER_PORT,
     DML_NUMBER_VERSION,
@@ -135,8 +136,10 @@ int dml_exchange_replied(struct gateway *g, double handle);
 int dml_exchange_lives(struct gateway *g, double handle);
 int dml_exchange_keep(struct gateway *g, double handle);
 int dml_param_name(struct gateway *g, double handle, int index, struct dml_slice *out);
-int dml_param(struct gateway *g, double handle, const char *name, size_t len, struct dml_slice *out);
-int dml_query_value(struct gateway *g, double handle, const char *name, size_t len, struct dml_slice *out);
+int dml_param(struct gateway *g, double handle, const char *name, size_t len,
+                      struct dml_slice *out);
+int dml_query_value(struct gateway *g, double handle, const char *name, size_t len,
+                            struct dml_slice *out);
 int dml_consumer_group(struct gateway *g, double handle, int index, struct dml_slice *out);
 enum dml_side {
     DML_REQUEST,
@@ -144,21 +147,27 @@ enum dml_side {
     DML_ATTEMPT_RESPONSE,
     DML_ATTEMPT_REQUEST,
 };
-enum dml_header_op { DML_HEADER_SET = 0, DML_HEADER_ADD = 4, DML_HEADER_REMOVE = 8 };
+enum dml_header_op {
+    DML_HEADER_SET = 0,
+    DML_HEADER_ADD = 4,
+    DML_HEADER_REMOVE = 8
+};
 struct dml_field {
     struct dml_slice name, value;
 };
 int dml_header_get(struct gateway *g, double handle, int side, const char *name, size_t len,
                            struct dml_slice *out);
-int dml_header_next(struct gateway *g, double handle, int side, int index, const char *name, size_t len,
-                            struct dml_field *out);
-int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name, size_t namelen,
-                              const char *value, size_t valuelen);
+int dml_header_next(struct gateway *g, double handle, int side, int index, const char *name,
+                            size_t len, struct dml_field *out);
+int dml_header_change(struct gateway *g, double handle, int side_and_op, const char *name,
+                              size_t namelen, const char *value, size_t valuelen);
 int dml_header_is_core(const char *name, size_t len);
 int dml_reply_begin(struct gateway *g, double handle);
-int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen, const char *value,
-                             size_t valuelen);
-int dml_reply_send(struct gateway *g, double handle, int status, const char *body, size_t len);
+int dml_reply_header(struct gateway *g, double handle, const char *name, size_t namelen,
+                             const char *value, size_t valuelen);
+int dml_reply_send(struct gateway *g, double handle, int status, const char *body,
+                           size_t len);
+int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail, size_t len);
 int dml_body_set(struct gateway *g, double handle, int side, const char *ptr, size_t len);
 int dml_chunk(struct gateway *g, double handle, struct dml_slice *out);
 int dml_chunk_replace(struct gateway *g, double handle, const char *ptr, size_t len);
@@ -169,10 +178,13 @@ enum dml_attempt_number {
     DML_ATTEMPT_CONNECT_TIMEOUT,
     DML_ATTEMPT_TIMEOUT,
 };
-int dml_attempt_text(struct gateway *g, double handle, int number, int which, struct dml_slice *out);
+int dml_attempt_text(struct gateway *g, double handle, int number, int which,
+                             struct dml_slice *out);
 double dml_attempt_number(struct gateway *g, double handle, int number, int which);
-int dml_attempt_set_timeout(struct gateway *g, double handle, int number, int which, double seconds);
-int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr, size_t len);
+int dml_attempt_set_timeout(struct gateway *g, double handle, int number, int which,
+                                    double seconds);
+int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const char *ptr,
+                                     size_t len);
 int dml_retry(struct gateway *g, double handle, double delay);
 struct dml_regex;
 struct dml_template;
@@ -297,6 +309,6 @@ void dml_access_log_free(struct access_log *l);
 int dml_access_log_field(struct access_log *l, const char *name, const char *value,
                                  const struct dml_scope *scope, struct dml_slice *error);
 int dml_access_log_when(struct access_log *l, int from, int to);
-int dml_access_log_write(struct gateway *g, double handle, const struct access_log *l);
+int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
 ]],
 }

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- A plugin may use coroutines of its own, and wait inside of them: what C yields for a wait is
 -- passed on outwards to the scheduler, and the wait's results come back in. Only resume and wrap
 -- have to know. The loop is written without closures, so that it costs next to nothing.
@@ -20,7 +22,7 @@ function pass(thread, ...)
   return resumed(thread, resume(thread, ...))
 end
 
-function coroutine.resume(thread, ...)
+function coroutine.resume(thread, ...) -- luacheck: ignore 122
   return resumed(thread, resume(thread, ...))
 end
 
@@ -31,7 +33,7 @@ local function unwrap(ok, ...)
   return ...
 end
 
-function coroutine.wrap(f)
+function coroutine.wrap(f) -- luacheck: ignore 122
   local thread = create(f)
   return function(...)
     return unwrap(resumed(thread, resume(thread, ...)))

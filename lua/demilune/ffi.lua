@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- The border to C, from Lua's side: the declarations, the gateway, and the buffers that results
 -- come back in. Every module that calls C takes what it needs from here:
 --
@@ -44,14 +46,19 @@ local function source_of(level)
 end
 
 -- "@.../lua/demilune/": what stands in front of the names of our own files.
-local ours = source_of(1):match "^(.*)ffi%.lua$"
+local folder = source_of(1):match "^(.*)ffi%.lua$"
+
+-- "=(access hooks)" is what plugin.lua makes.
+local function is_ours(source)
+  return source == "" or source:sub(1, #folder) == folder or source:sub(1, 2) == "=("
+end
 
 -- For misuse: raises at the line of the first caller that does not belong to this library, which is
 -- the plugin's, however many of our functions lie between.
 function M.raise(message)
   local level = 2
   local source = source_of(level)
-  while source and (source == "" or source:sub(1, #ours) == ours) do
+  while source and is_ours(source) do
     level = level + 1
     source = source_of(level)
   end

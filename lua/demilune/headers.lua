@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- Header fields as a plugin sees them. A field is looked up in C when it is asked for; there is no
 -- table of them.
 --

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- require "demilune" gives all public modules as fields, loaded when they are first used. Nothing
 -- is global: a plugin requires the ones it needs by their own names.
 

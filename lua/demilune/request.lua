@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- exchange.request: the request as it came, and as hooks have changed it.
 
 local ffi = require "ffi"

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- exchange.response: before there is a response it has no status, and headers that are set are laid
 -- over whatever response comes, replies and errors included.
 

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+
 -- Doing several things at once, and waiting.
 --
 --   task.sleep(0.5)                       true, or nil and a word

@@ -63,7 +63,8 @@ static void a_wait_is_not_counted(void **state)
 
     (void)state;
     begin(30, 60000);
-    assert_string_equal("true", lua_vm_run(&l, "return require('demilune.task').sleep(0.1)", &failed));
+    assert_string_equal("true",
+                        lua_vm_run(&l, "return require('demilune.task').sleep(0.1)", &failed));
     assert_false(failed);
     finish();
 }

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/err.h"
+
 #define HOST CLIENT_HOST
 #define GET CLIENT_GET
 #define POST CLIENT_POST
@@ -222,7 +224,10 @@ static void test_what_is_no_websocket(void **state)
     for (size_t i = 0; i < COUNT_OF(requests); i++) {
         put(c->fd, requests[i]);
         CLIENT_UNTIL(c, c->ear.heads == (int)i + 1);
+        struct message m = {.status = 101, .body = BODY_TUNNEL};
+        headers_init(&m.headers, c->ear.arena, 0);
         assert_false(c->ear.m->wants_websocket);
+        assert_int_equal(wire_head(c->ear.w, &m, false), ERR_ARG);
         assert_null(ear_header(&c->ear, "upgrade").ptr);
         ear_answer(&c->ear, 200, "ordinary");
     }

@@ -39,7 +39,8 @@ static void note_end(struct co *co, lua_State *L, enum co_end end, int nresults)
 
     (void)co;
     (void)nresults;
-    snprintf(log_text, sizeof(log_text), "%s: %s", names[end], lua_isstring(L, -1) ? lua_tostring(L, -1) : "-");
+    snprintf(log_text, sizeof(log_text), "%s: %s", names[end],
+             lua_isstring(L, -1) ? lua_tostring(L, -1) : "-");
     ends++;
 }
 
@@ -123,13 +124,17 @@ static void coroutines_of_plugins_are_what_they_were(void **state)
     (void)state;
     assert_string_equal(
         "1 2 3 end dead false",
-        lua_vm_run(&l,
-                   "local co = coroutine.create(function(a) local b = coroutine.yield(a) local c = coroutine.yield(b) return c, 'end' end)"
-                   "local _, a = coroutine.resume(co, 1) local _, b = coroutine.resume(co, 2) local _, c, e = coroutine.resume(co, 3)"
-                   "return table.concat({ a, b, c, e, coroutine.status(co), tostring((coroutine.resume(co))) }, ' ')",
-                   &failed));
+        lua_vm_run(
+            &l,
+            "local co = coroutine.create(function(a) local b = coroutine.yield(a) local c = coroutine.yield(b) return c, 'end' end)"
+            "local _, a = coroutine.resume(co, 1) local _, b = coroutine.resume(co, 2) local _, c, e = coroutine.resume(co, 3)"
+            "return table.concat({ a, b, c, e, coroutine.status(co), tostring((coroutine.resume(co))) }, ' ')",
+            &failed));
     assert_string_equal(
-        "oops", lua_vm_run(&l, "local _, e = pcall(coroutine.wrap(function() error('oops', 0) end)) return e", &failed));
+        "oops",
+        lua_vm_run(&l,
+                   "local _, e = pcall(coroutine.wrap(function() error('oops', 0) end)) return e",
+                   &failed));
 }
 
 static void where_nothing_can_wait_it_is_said(void **state)
@@ -147,14 +152,16 @@ static void where_nothing_can_wait_it_is_said(void **state)
     }
     assert_true(lua_vm_do(&l, "return wait_for_test()") < 0);
     assert_non_null(strstr(lua_tostring(l.vm->L, -1), "not run by a hook or a task"));
-    assert_non_null(strstr(lua_vm_run(&l, "coroutine.yield(1)", &failed), "outside of a coroutine of your own"));
+    assert_non_null(strstr(lua_vm_run(&l, "coroutine.yield(1)", &failed),
+                           "outside of a coroutine of your own"));
 }
 
 static void a_cancelled_wait_and_all_later_ones_end(void **state)
 {
     (void)state;
-    struct co *co = begin("local a, b = wait_for_test() local c, d = wait_for_test() local e, f = require('demilune.task').sleep(5)"
-                          "return table.concat({ tostring(a), b, tostring(c), d, tostring(e), f }, ' ')");
+    struct co *co = begin(
+        "local a, b = wait_for_test() local c, d = wait_for_test() local e, f = require('demilune.task').sleep(5)"
+        "return table.concat({ tostring(a), b, tostring(c), d, tostring(e), f }, ' ')");
     assert_true(co_run(co, 0));
     co_cancel(co);
     assert_string_equal("returned: nil cancelled nil cancelled nil cancelled", log_text);
@@ -180,8 +187,9 @@ static void a_wait_has_a_deadline(void **state)
 static void the_coroutines_own_deadline_comes_first(void **state)
 {
     (void)state;
-    struct co *co = begin("local task = require 'demilune.task' local a, b = task.sleep(10) local c, d = wait_for_test()"
-                          "return table.concat({ tostring(a), tostring(b), tostring(c), d }, ' ')");
+    struct co *co = begin(
+        "local task = require 'demilune.task' local a, b = task.sleep(10) local c, d = wait_for_test()"
+        "return table.concat({ tostring(a), tostring(b), tostring(c), d }, ' ')");
     co->deadline_ms = clock_ms() + 1000;
     assert_true(co_run(co, 0));
     clock_advance_ms(1010);
@@ -218,9 +226,11 @@ static void one_that_raised_is_not(void **state)
 
 static void an_error_need_not_be_a_text(void **state)
 {
-    static const char *const chunks[] = {"error({ message = 'mine' })", "error({})", "error(nil)",
-                                         "error(setmetatable({}, { __tostring = function() error 'again' end }))"};
-    static const char *const expected[] = {"mine", "(the error is a table)", "(the error is a nil)", "(the error is a table)"};
+    static const char *const chunks[] = {
+        "error({ message = 'mine' })", "error({})", "error(nil)",
+        "error(setmetatable({}, { __tostring = function() error 'again' end }))"};
+    static const char *const expected[] = {"mine", "(the error is a table)", "(the error is a nil)",
+                                           "(the error is a table)"};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(chunks); i++) {
@@ -248,20 +258,32 @@ static void tasks_do_what_their_names_say(void **state)
 {
     static const struct sample samples[] = {
         {"local t = task.spawn(function(a, b) return a + b end, 3, 4) return t:join()", "7"},
-        {"local t = task.spawn(function() task.sleep(0) return nil, 'no_luck' end) return t:join()", "nil, no_luck"},
-        {"local a, b = task.join(task.spawn(function() task.sleep(0.001) return 'a' end), task.spawn(function() return 'b' end)) return a .. b", "ab"},
-        {"local r, e = task.all { x = function() task.sleep(0.001) return 1 end, y = function() return nil, 'gone' end } return r.x .. e.y", "1gone"},
-        {"local v, k = task.any { slow = function() task.sleep(60) return 1 end, fast = function() return 2 end } return k .. v", "fast2"},
+        {"local t = task.spawn(function() task.sleep(0) return nil, 'no_luck' end) return t:join()",
+         "nil, no_luck"},
+        {"local a, b = task.join(task.spawn(function() task.sleep(0.001) return 'a' end), task.spawn(function() return 'b' end)) return a .. b",
+         "ab"},
+        {"local r, e = task.all { x = function() task.sleep(0.001) return 1 end, y = function() return nil, 'gone' end } return r.x .. e.y",
+         "1gone"},
+        {"local v, k = task.any { slow = function() task.sleep(60) return 1 end, fast = function() return 2 end } return k .. v",
+         "fast2"},
         {"return task.any { function() return nil, 'first' end }", "nil, first"},
-        {"local t = task.spawn(function() return task.sleep(60) end) t:cancel() return t:join()", "nil, cancelled"},
-        {"local seen local t = task.spawn(function() local _, word = task.sleep(60) seen = word end) task.sleep(0) t:cancel() task.sleep(0.001) return seen", "cancelled"},
-        {"local n = 0 local t = task.every(0.001, function() n = n + 1 if n == 2 then error 'passes' end end) while n < 4 do task.sleep(0.001) end t:cancel() return n", "4"},
+        {"local t = task.spawn(function() return task.sleep(60) end) t:cancel() return t:join()",
+         "nil, cancelled"},
+        {"local seen local t = task.spawn(function() local _, word = task.sleep(60) seen = word end) task.sleep(0) t:cancel() task.sleep(0.001) return seen",
+         "cancelled"},
+        {"local n = 0 local t = task.every(0.001, function() n = n + 1 if n == 2 then error 'passes' end end) while n < 4 do task.sleep(0.001) end t:cancel() return n",
+         "4"},
         {"return task.deadline(0.001, function() return task.sleep(60) end)", "nil, timeout"},
-        {"task.deadline(0.001, function() return task.sleep(60) end) return task.sleep(0.001)", "true"},
-        {"local ok, e = pcall(task.deadline, 1, function() error('inside', 0) end) return e .. tostring(task.time_left())", "insidenil"},
-        {"local child local t = task.spawn(function() child = task.spawn(function() return task.sleep(60) end) end) t:join() return child:join()", "nil, cancelled"},
-        {"local t = task.spawn(function() task.sleep(0.001) return 'kept' end) task.sleep(0.01) return t:join()", "kept"},
-        {"local n = 0 local function again() n = n + 1 if n < 500 then task.spawn(again):join() end end again() return n", "500"},
+        {"task.deadline(0.001, function() return task.sleep(60) end) return task.sleep(0.001)",
+         "true"},
+        {"local ok, e = pcall(task.deadline, 1, function() error('inside', 0) end) return e .. tostring(task.time_left())",
+         "insidenil"},
+        {"local child local t = task.spawn(function() child = task.spawn(function() return task.sleep(60) end) end) t:join() return child:join()",
+         "nil, cancelled"},
+        {"local t = task.spawn(function() task.sleep(0.001) return 'kept' end) task.sleep(0.01) return t:join()",
+         "kept"},
+        {"local n = 0 local function again() n = n + 1 if n < 500 then task.spawn(again):join() end end again() return n",
+         "500"},
     };
     bool failed;
 
@@ -280,10 +302,16 @@ static void what_a_task_raises_is_raised_where_it_is_joined(void **state)
     bool failed;
 
     (void)state;
-    const char *got = lua_vm_run(&l, "local task = require 'demilune.task' task.spawn(function() error 'in the task' end):join()", &failed);
+    const char *got = lua_vm_run(
+        &l,
+        "local task = require 'demilune.task' task.spawn(function() error 'in the task' end):join()",
+        &failed);
     assert_true(failed);
     assert_non_null(strstr(got, "in the task"));
-    got = lua_vm_run(&l, "local task = require 'demilune.task' task.all { function() error 'one of all' end, function() task.sleep(60) end }", &failed);
+    got = lua_vm_run(
+        &l,
+        "local task = require 'demilune.task' task.all { function() error 'one of all' end, function() task.sleep(60) end }",
+        &failed);
     assert_true(failed);
     assert_non_null(strstr(got, "one of all"));
 }
@@ -291,7 +319,8 @@ static void what_a_task_raises_is_raised_where_it_is_joined(void **state)
 static void tasks_that_make_tasks_leave_the_loop_its_turns(void **state)
 {
     (void)state;
-    struct co *co = begin("local task = require 'demilune.task' local function f() task.detach(f) end f()");
+    struct co *co =
+        begin("local task = require 'demilune.task' local function f() task.detach(f) end f()");
     assert_false(co_run(co, 0));
     for (int i = 0; i < 10; i++)
         loop_turn(l.gateway.loop, 0); /* each comes back */
@@ -301,7 +330,10 @@ static void tasks_that_make_tasks_leave_the_loop_its_turns(void **state)
 static void a_scope_is_cancelled_as_one(void **state)
 {
     (void)state;
-    assert_false(co_run(begin("local task = require 'demilune.task' for i = 1, 3 do task.spawn(function() task.sleep(60) end) end"), 0));
+    assert_false(co_run(
+        begin(
+            "local task = require 'demilune.task' for i = 1, 3 do task.spawn(function() task.sleep(60) end) end"),
+        0));
     loop_turn(l.gateway.loop, 0);
     assert_int_equal(3, (int)l.vm->nwaiting);
     co_cancel_scope(&l.vm->tasks);

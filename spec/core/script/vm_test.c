@@ -115,7 +115,8 @@ static void a_runaway_in_a_coroutine_ends_too(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(runaways); i++) {
         bool failed;
-        assert_non_null(strstr(lua_vm_run(&l, runaways[i], &failed), "time budget of 200ms exceeded"));
+        assert_non_null(
+            strstr(lua_vm_run(&l, runaways[i], &failed), "time budget of 200ms exceeded"));
         assert_true(failed);
         assert_lives();
     }
@@ -158,7 +159,8 @@ static void a_hog_in_a_coroutine_ends_too(void **state)
     bool failed;
 
     (void)state;
-    assert_non_null(strstr(lua_vm_run(&l, "local t = {} while true do t[#t + 1] = {} end", &failed), "not enough memory"));
+    assert_non_null(strstr(lua_vm_run(&l, "local t = {} while true do t[#t + 1] = {} end", &failed),
+                           "not enough memory"));
     assert_true(failed);
     assert_lives();
     assert_true(l.vm->memory < 8 * MIB);
@@ -167,16 +169,19 @@ static void a_hog_in_a_coroutine_ends_too(void **state)
 static void garbage_does_not_fill_the_cap(void **state)
 {
     (void)state;
-    assert_int_equal(0, lua_vm_do(&l, "KEPT = {} for i = 1, 150 do KEPT[i] = ('x'):rep(100000) .. i end"));
+    assert_int_equal(
+        0, lua_vm_do(&l, "KEPT = {} for i = 1, 150 do KEPT[i] = ('x'):rep(100000) .. i end"));
     for (int i = 0; i < 200; i++)
-        assert_int_equal(0, lua_vm_do(&l, "local t = {} for i = 1, 8 do t[i] = ('y'):rep(100000) .. i end"));
+        assert_int_equal(
+            0, lua_vm_do(&l, "local t = {} for i = 1, 8 do t[i] = ('y'):rep(100000) .. i end"));
 }
 
 /* --- what the library takes away ----------------------------------------------------------------------------------- */
 
 static void functions_that_hit_all_workers_raise(void **state)
 {
-    static const char *const calls[] = {"os.exit()", "os.execute('true')", "io.popen('true')", "os.setlocale('C')"};
+    static const char *const calls[] = {"os.exit()", "os.execute('true')", "io.popen('true')",
+                                        "os.setlocale('C')"};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
@@ -195,7 +200,8 @@ static void modules_of_debian_are_found(void **state)
 static void errors_have_a_traceback(void **state)
 {
     (void)state;
-    assert_int_equal(ERR_HOOK, lua_vm_do(&l, "local function inner() error 'oops' end inner() return 1"));
+    assert_int_equal(ERR_HOOK,
+                     lua_vm_do(&l, "local function inner() error 'oops' end inner() return 1"));
     assert_message_has("oops");
     assert_message_has("in function 'inner'");
 }
@@ -214,9 +220,12 @@ static void a_missing_library_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_runaway_ends_when_its_budget_is_spent, with_watchdog, without_watchdog),
-        cmocka_unit_test_setup_teardown(a_runaway_in_a_coroutine_ends_too, with_watchdog, without_watchdog),
-        cmocka_unit_test_setup_teardown(the_stop_of_an_earlier_entry_does_nothing, with_vm, without_vm),
+        cmocka_unit_test_setup_teardown(a_runaway_ends_when_its_budget_is_spent, with_watchdog,
+                                        without_watchdog),
+        cmocka_unit_test_setup_teardown(a_runaway_in_a_coroutine_ends_too, with_watchdog,
+                                        without_watchdog),
+        cmocka_unit_test_setup_teardown(the_stop_of_an_earlier_entry_does_nothing, with_vm,
+                                        without_vm),
         cmocka_unit_test_setup_teardown(memory_without_end_is_an_error, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(a_hog_in_a_coroutine_ends_too, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(garbage_does_not_fill_the_cap, with_vm, without_vm),

@@ -58,11 +58,14 @@ void lua_gate_plugin(struct lua_gate *l, const char *name, const char *source)
     char path[128];
 
     snprintf(path, sizeof(path), "%s/init.lua", name);
-    snprintf(text, sizeof(text), "local P = { name = \"%s\", version = \"1.0.0\" }\nP.__index = P\n%s\nreturn P\n", name, source);
+    snprintf(text, sizeof(text),
+             "local P = { name = \"%s\", version = \"1.0.0\" }\nP.__index = P\n%s\nreturn P\n",
+             name, source);
     lua_gate_file(l, path, text);
 }
 
-static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer, const struct addr *local)
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
 {
     struct lua_gate *l = owner;
 
@@ -72,7 +75,11 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
 static struct vm *new_vm(struct lua_gate *l, int worker)
 {
     char *error = NULL;
-    struct vm_options o = {.lua_dir = "lua", .plugin_dirs = l->folder, .shipped_dir = "plugins", .gateway = &l->gateway, .worker = worker};
+    struct vm_options o = {.lua_dir = "lua",
+                           .plugin_dirs = l->folder,
+                           .shipped_dir = "plugins",
+                           .gateway = &l->gateway,
+                           .worker = worker};
     struct vm *vm = vm_new(&o, &error);
 
     if (!vm)
@@ -86,12 +93,12 @@ struct checking {
     struct plugin_host *host;
 };
 
-static struct plugin_host *give_host(void *arg, const struct snapshot *partly UNUSED)
+static struct plugin_host *give_host(void *arg, const struct snapshot *partly)
 {
     struct checking *c = arg;
 
     c->vm = new_vm(c->l, 0);
-    c->host = plugin_host_new(c->vm);
+    c->host = plugin_host_new(c->vm, partly);
     return c->host;
 }
 
@@ -104,10 +111,16 @@ static bool load(struct lua_gate *l, const char *yaml, int port)
     snprintf(number, sizeof(number), "%d", port);
     while (*yaml) {
         bool is_port = strncmp(yaml, "PORT", 4) == 0;
-        n += (size_t)snprintf(text + n, sizeof(text) - n, "%.*s", is_port ? 8 : 1, is_port ? number : yaml);
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%.*s", is_port ? 8 : 1,
+                              is_port ? number : yaml);
         yaml += is_port ? 4 : 1;
     }
-    struct snapshot_source source = {.text = slice_of(text, n), .name = "test.yaml", .dir = ".", .workers = 1, .plugin_host = give_host, .arg = &c};
+    struct snapshot_source source = {.text = slice_of(text, n),
+                                     .name = "test.yaml",
+                                     .dir = ".",
+                                     .workers = 1,
+                                     .plugin_host = give_host,
+                                     .arg = &c};
     l->snapshot = snapshot_load(&source, &l->faults);
     if (c.host)
         plugin_host_free(c.host);
@@ -189,7 +202,8 @@ const char *lua_gate_ask(struct lua_gate *l, const char *request)
     uint64_t give_up = clock_us_now() + 10000000;
 
     if (!strstr(request, "\r\n\r\n")) {
-        snprintf(made, sizeof(made), "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", request);
+        snprintf(made, sizeof(made), "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+                 request);
         request = made;
     }
     assert_int_equal(strlen(request), send(fd, request, strlen(request), 0));

@@ -79,7 +79,8 @@ static void on_end(struct co *co, lua_State *L, enum co_end end, int nresults)
     else if (lua_isnil(L, first) && nresults > 1)
         snprintf(result, sizeof(result), "nil, %s", lua_tostring(L, first + 1));
     else
-        snprintf(result, sizeof(result), "%s", lua_isstring(L, first) ? lua_tostring(L, first) : luaL_typename(L, first));
+        snprintf(result, sizeof(result), "%s",
+                 lua_isstring(L, first) ? lua_tostring(L, first) : luaL_typename(L, first));
 }
 
 const char *lua_vm_run(struct lua_vm *l, const char *chunk, bool *failed)

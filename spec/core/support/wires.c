@@ -172,8 +172,10 @@ bool inbox_read(struct inbox *in, int fd)
     size_t room = sizeof(in->text) - 1 - in->len;
     ssize_t n = room > 0 ? recv(fd, in->text + in->len, room, MSG_DONTWAIT) : -1;
 
-    if (n > 0)
+    if (n > 0) {
         in->len += (size_t)n;
+        in->total += (uint64_t)n;
+    }
     in->eof |= n == 0;
     in->reset |= n < 0 && errno == ECONNRESET;
     in->text[in->len] = '\0';

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The access log's writer: one JSON object per line and exchange. The fields are compiled once; a line is appended to
+ * a buffer, which leaves with one write at the end of the loop's turn, or when it holds ACCESS_LOG_FULL bytes.
+ *
+ * One writer per worker and place; writers of one file or of standard output share it line by line: each write is whole
+ * lines, and no two of this process overlap. A line that can't be written is lost, and that is logged. */
+
+#ifndef DML_GATE_ACCESS_LOG_H
+#define DML_GATE_ACCESS_LOG_H
+
+#include "base/base.h"
+#include "base/slice.h"
+#include "gate/selector.h"
+
+#define ACCESS_LOG_FULL (64 * KIB)
+#define ACCESS_LOG_FIELDS 64
+#define ACCESS_LOG_RANGES 16
+
+struct access_log;
+struct exchange;
+
+/* path NULL: standard output. The file is made when it isn't there, and appended to. ERR_SYSTEM with errno set. */
+MUST_CHECK int access_log_open(const char *path, struct access_log **out);
+
+/* Writes what is left. On the thread that wrote with it, or when that has ended. */
+void access_log_close(struct access_log *l);
+
+/* The next field of each line: a template, or one of the words that only a log knows: {time} {bytes_sent}
+ * {bytes_received} {attempts} {error} {query} {version}. {status}, {duration} and the counts become numbers; what is
+ * absent is left out. ERR_LIMIT; ERR_SYNTAX with *error. */
+MUST_CHECK int access_log_field(struct access_log *l, struct slice name, struct slice value,
+                                const struct selector_scope *scope, struct slice *error);
+
+/* Only exchanges with a status from..to; any of several. */
+MUST_CHECK int access_log_when(struct access_log *l, int from, int to);
+
+/* One line. Its status is 0 where nothing was sent to the client. */
+void access_log_write(struct access_log *l, struct exchange *x);
+
+#endif
