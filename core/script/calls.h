@@ -19,8 +19,10 @@ struct call {
     X(hook) \
     X(json) \
     X(log) \
+    X(net) \
     X(store) \
     X(task) \
+    X(test) \
     X(time)
 
 #define CALL_DECLARE(file) extern const struct call call_##file[];
