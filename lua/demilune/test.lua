@@ -91,8 +91,21 @@ local function text_of(options)
   return text
 end
 
+-- A plugin's specs lie beside it: the folder above the spec that calls is searched for plugins.
+local function folder_of_plugins()
+  local level = 2
+  repeat
+    local info = debug.getinfo(level, "S")
+    local file = info and info.source:match "^@(.*_spec%.lua)$"
+    if file then
+      return (file:match "^(.*)/[^/]*$" or ".") .. "/.."
+    end
+    level = level + 1
+  until not info
+end
+
 local function start(options)
-  local folders = { "..", "." }
+  local folders = { folder_of_plugins() or "..", "..", "." }
   for _, folder in ipairs(options.plugin_path or {}) do
     table.insert(folders, 1, folder)
   end
