@@ -15,19 +15,24 @@
 
 enum { NAME_MAX_LEN = 32, SLOTS = 512 };
 
-struct known {
-    char lower[NAME_MAX_LEN];
-    char fold[NAME_MAX_LEN]; /* 0x20 where lower has a letter */
-    uint8_t len;
-    uint8_t flags;
-    const char *name;
-};
-
-static struct known known[HEADER_COUNT] = {
-#define HEADER(id, text, bits) [HEADER_##id] = {.name = text, .flags = (bits)},
+static const struct slice names[HEADER_COUNT] = {
+#define HEADER(id, text, bits) [HEADER_##id] = {text, sizeof(text) - 1},
 #include "http/header.def"
 #undef HEADER
 };
+
+static const uint8_t flags[HEADER_COUNT] = {
+#define HEADER(id, text, bits) [HEADER_##id] = (bits),
+#include "http/header.def"
+#undef HEADER
+};
+
+struct known {
+    char lower[NAME_MAX_LEN];
+    char fold[NAME_MAX_LEN]; /* 0x20 where lower has a letter */
+};
+
+static struct known known[HEADER_COUNT];
 
 static uint8_t slots[SLOTS]; /* ids, 0 = free */
 
@@ -47,16 +52,16 @@ __attribute__((constructor)) static void make_slots(void)
 {
     for (unsigned id = 1; id < HEADER_COUNT; id++) {
         struct known *k = &known[id];
-        size_t len = strlen(k->name);
+        struct slice name = names[id];
 
-        REQUIRE(len <= NAME_MAX_LEN);
-        k->len = (uint8_t)len;
-        for (size_t i = 0; i < len; i++) {
-            bool letter = (k->name[i] | 0x20) >= 'a' && (k->name[i] | 0x20) <= 'z';
-            k->lower[i] = (char)(letter ? k->name[i] | 0x20 : k->name[i]);
+        REQUIRE(name.len <= NAME_MAX_LEN);
+        for (size_t i = 0; i < name.len; i++) {
+            char small = name.ptr[i] | 0x20;
+            bool letter = small >= 'a' && small <= 'z';
+            k->lower[i] = letter ? small : name.ptr[i];
             k->fold[i] = letter ? 0x20 : 0;
         }
-        unsigned slot = slot_of(k->name, len);
+        unsigned slot = slot_of(name.ptr, name.len);
         while (slots[slot] != 0)
             slot = (slot + 1) & (SLOTS - 1);
         slots[slot] = (uint8_t)id;
@@ -70,20 +75,30 @@ static uint64_t load8(const char *p)
     return v;
 }
 
-/* s.len == k->len. */
+/* All of 1 to 7 bytes. */
+static uint64_t load_short(const char *p, size_t len)
+{
+    uint32_t first, last;
+
+    if (len < 4)
+        return (uint8_t)p[0] | (uint64_t)(uint8_t)p[len / 2] << 8 |
+               (uint64_t)(uint8_t)p[len - 1] << 16;
+    memcpy(&first, p, sizeof(first));
+    memcpy(&last, p + len - 4, sizeof(last));
+    return first | (uint64_t)last << 32;
+}
+
+/* The lengths are the same. */
 static bool is_name(const struct known *k, struct slice s)
 {
-    uint64_t diff = 0;
+    if (s.len < 8)
+        return ((load_short(s.ptr, s.len) ^ load_short(k->lower, s.len)) &
+                ~load_short(k->fold, s.len)) == 0;
 
-    if (s.len < 8) {
-        for (size_t i = 0; i < s.len; i++)
-            diff |= (uint64_t)((s.ptr[i] ^ k->lower[i]) & ~k->fold[i]);
-        return diff == 0;
-    }
-    for (size_t i = 0; i + 8 <= s.len; i += 8)
-        diff |= (load8(s.ptr + i) ^ load8(k->lower + i)) & ~load8(k->fold + i);
     size_t tail = s.len - 8;
-    diff |= (load8(s.ptr + tail) ^ load8(k->lower + tail)) & ~load8(k->fold + tail);
+    uint64_t diff = (load8(s.ptr + tail) ^ load8(k->lower + tail)) & ~load8(k->fold + tail);
+    for (size_t i = 0; i < tail; i += 8)
+        diff |= (load8(s.ptr + i) ^ load8(k->lower + i)) & ~load8(k->fold + i);
     return diff == 0;
 }
 
@@ -93,26 +108,21 @@ enum header_id header_id(struct slice name)
         return HEADER_OTHER;
     for (unsigned slot = slot_of(name.ptr, name.len); slots[slot] != 0;
          slot = (slot + 1) & (SLOTS - 1)) {
-        const struct known *k = &known[slots[slot]];
-        if (k->len == name.len && is_name(k, name))
-            return (enum header_id)slots[slot];
+        enum header_id id = slots[slot];
+        if (names[id].len == name.len && is_name(&known[id], name))
+            return id;
     }
     return HEADER_OTHER;
 }
 
 const char *header_name(enum header_id id)
 {
-    return id > HEADER_OTHER && id < HEADER_COUNT ? known[id].name : "";
+    return id > HEADER_OTHER && id < HEADER_COUNT ? names[id].ptr : "";
 }
 
 unsigned header_flags(enum header_id id)
 {
-    return known[id].flags;
-}
-
-static struct slice name_of(enum header_id id)
-{
-    return slice_of(known[id].name, known[id].len);
+    return flags[id];
 }
 
 void headers_init(struct headers *h, struct arena *a, uint32_t cap)
@@ -150,7 +160,7 @@ struct field *headers_add(struct headers *h, struct slice name, struct slice val
 
 struct field *headers_add_id(struct headers *h, enum header_id id, struct slice value)
 {
-    return append(h, id, name_of(id), value);
+    return append(h, id, names[id], value);
 }
 
 /* A name to look for: by id when it is a known one. */
@@ -173,7 +183,7 @@ static struct field *find_from(const struct headers *h, uint32_t from, enum head
 
 struct field *headers_find(const struct headers *h, enum header_id id)
 {
-    return find_from(h, 0, id, name_of(id));
+    return find_from(h, 0, id, names[id]);
 }
 
 struct field *headers_find_name(const struct headers *h, struct slice name)
@@ -192,7 +202,7 @@ static struct slice get(const struct headers *h, enum header_id id, struct slice
 
     if (first == NULL)
         return SLICE_NONE;
-    if (known[id].flags & HEADER_SINGLE)
+    if (flags[id] & HEADER_SINGLE)
         return first->value;
 
     size_t len = first->value.len;
@@ -218,7 +228,7 @@ struct slice headers_get(const struct headers *h, struct slice name)
 
 struct slice headers_get_id(const struct headers *h, enum header_id id)
 {
-    return get(h, id, name_of(id));
+    return get(h, id, names[id]);
 }
 
 static int remove_from(struct headers *h, uint32_t from, enum header_id id, struct slice name)
@@ -255,7 +265,7 @@ void headers_set(struct headers *h, struct slice name, struct slice value)
 
 void headers_set_id(struct headers *h, enum header_id id, struct slice value)
 {
-    set(h, id, name_of(id), value);
+    set(h, id, names[id], value);
 }
 
 int headers_remove(struct headers *h, struct slice name)
@@ -265,7 +275,7 @@ int headers_remove(struct headers *h, struct slice name)
 
 int headers_remove_id(struct headers *h, enum header_id id)
 {
-    return remove_from(h, 0, id, name_of(id));
+    return remove_from(h, 0, id, names[id]);
 }
 
 static char fold_lookalike(char c)

@@ -30,6 +30,11 @@ const char *method_text(enum method m)
     return methods[m].text.ptr;
 }
 
+struct slice method_name(enum method m)
+{
+    return methods[m].text;
+}
+
 bool method_is_safe(enum method m)
 {
     return methods[m].is_safe;

@@ -24,6 +24,7 @@ enum method {
 
 enum method method_parse(struct slice s);
 const char *method_text(enum method m);
+struct slice method_name(enum method m); /* the same text */
 bool method_is_safe(enum method m);
 bool method_is_idempotent(enum method m);
 
