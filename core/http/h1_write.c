@@ -46,6 +46,14 @@ static char *put_fields(char *out, const struct headers *h, unsigned left_out, e
     return out;
 }
 
+/* Sum of a word's bytes. */
+static size_t sum_bytes(uint64_t w)
+{
+    uint64_t pairs = (w & 0x00ff00ff00ff00ffu) + (w >> 8 & 0x00ff00ff00ff00ffu);
+
+    return (pairs * 0x0001000100010001u) >> 48;
+}
+
 /* Bytes from p to end that are CR, LF or NUL; blanks fill the last lanes up. */
 static size_t count_breaks(const char *p, char *end)
 {
@@ -60,8 +68,9 @@ static size_t count_breaks(const char *p, char *end)
             memcpy(&v, p, LANES);
             counts -= (lanes)((v == '\n') | (v == '\r') | (v == '\0'));
         }
-        for (int i = 0; i < LANES; i++)
-            n += counts[i];
+        uint64_t words[LANES / 8];
+        memcpy(words, &counts, LANES);
+        n += sum_bytes(words[0]) + sum_bytes(words[1]);
     }
     return n;
 }

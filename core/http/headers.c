@@ -3,9 +3,10 @@
 /* The list is a plain array in order of arrival: a request has some ten fields, and walking them
  * beats any index.
  *
- * header_id hashes the length and three letters into a small table, then compares eight bytes at
- * a time: against the lower-case name, ignoring at its letters (and only there) the bit that
- * makes a letter a capital. The table is made from header.def before main runs. */
+ * header_id looks at a name as two words, its first and its last eight bytes (which overlap in
+ * most names, and are the same in short ones). They are hashed into a small table, and compared
+ * with the lower-case name, ignoring at its letters (and only there) the bit that makes a letter a
+ * capital. The table is made from header.def before main runs. */
 
 #include "http/headers.h"
 
@@ -27,9 +28,13 @@ static const uint8_t flags[HEADER_COUNT] = {
 #undef HEADER
 };
 
+struct words {
+    uint64_t first, last;
+};
+
 struct known {
-    char lower[NAME_MAX_LEN];
-    char fold[NAME_MAX_LEN]; /* 0x20 where lower has a letter */
+    struct words lower;
+    struct words fold; /* 0x20 where lower has a letter */
 };
 
 static struct known known[HEADER_COUNT];
@@ -37,36 +42,6 @@ static struct known known[HEADER_COUNT];
 static uint8_t slots[SLOTS]; /* ids, 0 = free */
 
 _Static_assert(HEADER_COUNT <= 256, "ids fit a byte");
-
-static unsigned slot_of(const char *p, size_t len)
-{
-    /* Or-ing 0x20 makes letters small; what it does to other bytes only costs a miss. */
-    unsigned first = (uint8_t)p[0] | 0x20u;
-    unsigned middle = (uint8_t)p[len / 2] | 0x20u;
-    unsigned last = (uint8_t)p[len - 1] | 0x20u;
-
-    return ((unsigned)len * 37 + first * 5 + middle * 23 + last * 83) & (SLOTS - 1);
-}
-
-__attribute__((constructor)) static void make_slots(void)
-{
-    for (unsigned id = 1; id < HEADER_COUNT; id++) {
-        struct known *k = &known[id];
-        struct slice name = names[id];
-
-        REQUIRE(name.len <= NAME_MAX_LEN);
-        for (size_t i = 0; i < name.len; i++) {
-            char small = name.ptr[i] | 0x20;
-            bool letter = small >= 'a' && small <= 'z';
-            k->lower[i] = letter ? small : name.ptr[i];
-            k->fold[i] = letter ? 0x20 : 0;
-        }
-        unsigned slot = slot_of(name.ptr, name.len);
-        while (slots[slot] != 0)
-            slot = (slot + 1) & (SLOTS - 1);
-        slots[slot] = (uint8_t)id;
-    }
-}
 
 static uint64_t load8(const char *p)
 {
@@ -88,29 +63,61 @@ static uint64_t load_short(const char *p, size_t len)
     return first | (uint64_t)last << 32;
 }
 
-/* The lengths are the same. */
-static bool is_name(const struct known *k, struct slice s)
+static struct words words_of(const char *p, size_t len)
 {
-    if (s.len < 8)
-        return ((load_short(s.ptr, s.len) ^ load_short(k->lower, s.len)) &
-                ~load_short(k->fold, s.len)) == 0;
+    if (len >= 8)
+        return (struct words){load8(p), load8(p + len - 8)};
+    uint64_t all = load_short(p, len);
+    return (struct words){all, all};
+}
 
-    size_t tail = s.len - 8;
-    uint64_t diff = (load8(s.ptr + tail) ^ load8(k->lower + tail)) & ~load8(k->fold + tail);
-    for (size_t i = 0; i < tail; i += 8)
-        diff |= (load8(s.ptr + i) ^ load8(k->lower + i)) & ~load8(k->fold + i);
-    return diff == 0;
+static unsigned slot_of(struct words w, size_t len)
+{
+    /* Or-ing 0x20 makes letters small; what it does to other bytes only costs a miss. */
+    uint64_t small = 0x2020202020202020u;
+    uint64_t sum = (w.first | small) + (w.last | small) * 3 + len;
+
+    return (unsigned)((sum * 0xc2b2ae3d27d4eb4fu) >> 48) & (SLOTS - 1);
+}
+
+__attribute__((constructor)) static void make_slots(void)
+{
+    for (unsigned id = 1; id < HEADER_COUNT; id++) {
+        struct slice name = names[id];
+        char lower[NAME_MAX_LEN], fold[NAME_MAX_LEN];
+
+        REQUIRE(name.len <= NAME_MAX_LEN);
+        for (size_t i = 0; i < name.len; i++) {
+            char small = name.ptr[i] | 0x20;
+            bool letter = small >= 'a' && small <= 'z';
+            lower[i] = letter ? small : name.ptr[i];
+            fold[i] = letter ? 0x20 : 0;
+        }
+        known[id] = (struct known){words_of(lower, name.len), words_of(fold, name.len)};
+        unsigned slot = slot_of(known[id].lower, name.len);
+        while (slots[slot] != 0)
+            slot = (slot + 1) & (SLOTS - 1);
+        slots[slot] = (uint8_t)id;
+    }
+}
+
+static bool is_name(enum header_id id, struct slice s, struct words w)
+{
+    const struct known *k = &known[id];
+    uint64_t diff = ((w.first ^ k->lower.first) & ~k->fold.first) |
+                    ((w.last ^ k->lower.last) & ~k->fold.last);
+
+    return names[id].len == s.len && diff == 0 && (s.len <= 16 || slice_eq_nocase(s, names[id]));
 }
 
 enum header_id header_id(struct slice name)
 {
     if (name.len == 0 || name.len > NAME_MAX_LEN)
         return HEADER_OTHER;
-    for (unsigned slot = slot_of(name.ptr, name.len); slots[slot] != 0;
-         slot = (slot + 1) & (SLOTS - 1)) {
-        enum header_id id = slots[slot];
-        if (names[id].len == name.len && is_name(&known[id], name))
-            return id;
+    struct words w = words_of(name.ptr, name.len);
+    for (unsigned slot = slot_of(w, name.len); slots[slot] != 0; slot = (slot + 1) & (SLOTS - 1)) {
+        if (is_name(slots[slot], name, w))
+            return slots[slot];
     }
     return HEADER_OTHER;
 }
@@ -146,7 +153,7 @@ static void grow(struct headers *h)
 static struct field *append(struct headers *h, enum header_id id, struct slice name,
                             struct slice value)
 {
-    if (h->n == h->cap)
+    if (UNLIKELY(h->n == h->cap))
         grow(h);
     struct field *f = &h->items[h->n++];
     *f = (struct field){.name = name, .value = value, .id = (uint16_t)id};
