@@ -121,8 +121,6 @@ struct exchange {
         overlay; /* response headers set before there is a response; a removal has value.ptr NULL */
 
     struct slice id;   /* request id: set by the request-id plugin or made on first use */
-    struct slice host; /* lower case, no port */
-    uint16_t port;
     struct slice path; /* normalised */
     struct slice scheme;
     struct slice client_ip;
