@@ -78,8 +78,9 @@ uint32_t exchange_hooks(const struct exchange *x)
 static struct exchange *exchange_new(struct gateway *g, struct arena *arena,
                                      struct message *request)
 {
-    struct exchange *x = arena_zero(arena, sizeof(*x));
+    struct exchange *x = arena_alloc(arena, sizeof(*x));
 
+    memset(x, 0, offsetof(struct exchange, match.params));
     x->arena = arena;
     x->slot = exchange_table_take(&g->table, x);
     if (!x->slot)

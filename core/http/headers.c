@@ -190,7 +190,12 @@ static struct field *find_from(const struct headers *h, uint32_t from, enum head
 
 struct field *headers_find(const struct headers *h, enum header_id id)
 {
-    return find_from(h, 0, id, names[id]);
+    HEADERS_EACH(f, h)
+    {
+        if (f->id == id)
+            return f;
+    }
+    return NULL;
 }
 
 struct field *headers_find_name(const struct headers *h, struct slice name)
@@ -203,13 +208,12 @@ struct field *headers_next(const struct headers *h, const struct field *after)
     return find_from(h, (uint32_t)(after - h->items) + 1, (enum header_id)after->id, after->name);
 }
 
-static struct slice get(const struct headers *h, enum header_id id, struct slice name)
+/* The value, with those of the lines of the same name behind it. */
+static struct slice joined(const struct headers *h, const struct field *first)
 {
-    const struct field *first = find_from(h, 0, id, name);
-
     if (first == NULL)
         return SLICE_NONE;
-    if (flags[id] & HEADER_SINGLE)
+    if (flags[first->id] & HEADER_SINGLE)
         return first->value;
 
     size_t len = first->value.len;
@@ -230,12 +234,12 @@ static struct slice get(const struct headers *h, enum header_id id, struct slice
 
 struct slice headers_get(const struct headers *h, struct slice name)
 {
-    return get(h, header_id(name), name);
+    return joined(h, find_from(h, 0, header_id(name), name));
 }
 
 struct slice headers_get_id(const struct headers *h, enum header_id id)
 {
-    return get(h, id, names[id]);
+    return joined(h, headers_find(h, id));
 }
 
 static int remove_from(struct headers *h, uint32_t from, enum header_id id, struct slice name)
