@@ -150,8 +150,8 @@ static void grow(struct headers *h)
     h->cap = cap;
 }
 
-struct field *headers_add_as(struct headers *h, enum header_id id, struct slice name,
-                             struct slice value)
+static struct field *append(struct headers *h, enum header_id id, struct slice name,
+                            struct slice value)
 {
     if (UNLIKELY(h->n == h->cap))
         grow(h);
@@ -162,12 +162,12 @@ struct field *headers_add_as(struct headers *h, enum header_id id, struct slice 
 
 struct field *headers_add(struct headers *h, struct slice name, struct slice value)
 {
-    return headers_add_as(h, header_id(name), name, value);
+    return append(h, header_id(name), name, value);
 }
 
 struct field *headers_add_id(struct headers *h, enum header_id id, struct slice value)
 {
-    return headers_add_as(h, id, names[id], value);
+    return append(h, id, names[id], value);
 }
 
 /* A name to look for: by id when it is a known one. */
@@ -261,7 +261,7 @@ static void set(struct headers *h, enum header_id id, struct slice name, struct 
     struct field *f = find_from(h, 0, id, name);
 
     if (f == NULL) {
-        headers_add_as(h, id, name, value);
+        append(h, id, name, value);
         return;
     }
     remove_from(h, (uint32_t)(f - h->items) + 1, id, name);
