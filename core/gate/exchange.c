@@ -277,10 +277,20 @@ static void exchange_route(struct exchange *x)
         exchange_step(x, PHASE_ACCESS);
 }
 
+static void exchange_proxy(struct exchange *x)
+{
+    int err = forward_path(x);
+
+    if (err < 0)
+        exchange_fail(x, err);
+    else
+        attempt_start(x);
+}
+
 static void exchange_act(struct exchange *x)
 {
     switch (x->route->action) {
-    case ROUTE_PROXY: attempt_start(x); break;
+    case ROUTE_PROXY: exchange_proxy(x); break;
     case ROUTE_RESPOND: reply_respond(x); break;
     case ROUTE_REDIRECT: reply_redirect(x); break;
     }
