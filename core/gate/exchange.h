@@ -178,7 +178,7 @@ enum header_op { HEADER_SET, HEADER_ADD, HEADER_REMOVE };
 MUST_CHECK int exchange_header(struct exchange *x, enum side side, enum header_op op,
                                struct slice name, struct slice value);
 
-/* In the overlay a field's id is the operation: OVERLAY_ADD or OVERLAY_SET. */
+/* In the overlay a field's note is the operation: OVERLAY_ADD or OVERLAY_SET. */
 enum { OVERLAY_SET, OVERLAY_ADD };
 
 /* Changes of the request before it goes upstream (rewrite: before routing too). ERR_ARG for what RFC 9110/3986 does not

@@ -177,10 +177,10 @@ void reply_lay_over(struct exchange *x)
     for (uint32_t i = 0; i < over->n; i++) {
         struct field *f = &over->items[i];
         if (f->value.ptr == NULL)
-            headers_remove(&x->response->headers, f->name);
-        else if (f->id == OVERLAY_ADD)
-            headers_add(&x->response->headers, f->name, f->value);
+            headers_remove_as(&x->response->headers, (enum header_id)f->id, f->name);
+        else if (f->note == OVERLAY_ADD)
+            headers_add_as(&x->response->headers, (enum header_id)f->id, f->name, f->value);
         else
-            headers_set(&x->response->headers, f->name, f->value);
+            headers_set_as(&x->response->headers, (enum header_id)f->id, f->name, f->value);
     }
 }

@@ -570,6 +570,9 @@ static enum phase_result sets_headers(struct rig *r UNUSED, struct exchange *x)
                      0);
     assert_int_equal(
         exchange_header(x, SIDE_RESPONSE, HEADER_REMOVE, SLICE("X-Secret"), SLICE_NONE), 0);
+    assert_int_equal(exchange_header(x, SIDE_RESPONSE, HEADER_ADD, SLICE("Vary"), SLICE("Origin")),
+                     0);
+    assert_true(slice_eq(headers_get(&x->overlay, SLICE("vary")), SLICE("Origin")));
     assert_int_equal(
         exchange_header(x, SIDE_REQUEST, HEADER_SET, SLICE("Transfer-Encoding"), SLICE("x")),
         ERR_ARG);
@@ -592,10 +595,13 @@ static void hooks_change_headers(void **state)
     rig_expect(&rig, &rig.server, origin, "\r\n\r\n");
     assert_non_null(strstr(rig.server.text, "X-User: me\r\n"));
     assert_null(strstr(rig.server.text, "root"));
-    put(origin, "HTTP/1.1 200 OK\r\nX-Secret: 1\r\nX-Frame: allow\r\nContent-Length: 0\r\n\r\n");
+    put(origin,
+        "HTTP/1.1 200 OK\r\nX-Secret: 1\r\nX-Frame: allow\r\nVary: Accept\r\nContent-Length: 0\r\n\r\n");
     rig_expect(&rig, &rig.client, client, "\r\n\r\n");
     assert_non_null(strstr(rig.client.text, "X-Frame: deny\r\n"));
     assert_null(strstr(rig.client.text, "allow"));
+    assert_non_null(strstr(rig.client.text, "Vary: Accept\r\n"));
+    assert_non_null(strstr(rig.client.text, "Vary: Origin\r\n"));
     assert_null(strstr(rig.client.text, "X-Secret"));
     close(client);
     close(origin);
