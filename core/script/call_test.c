@@ -127,12 +127,21 @@ static void begin_gateway(struct test_gateway *t)
     t->has_gateway = true;
 }
 
+/* The VM outlives its gateway by some turns, and looks at it until then. */
+static void on_retired(void *arg, struct vm *vm)
+{
+    struct test_gateway *t = arg;
+
+    vm_free(vm);
+    free(t);
+}
+
 static bool begin_plan(struct test_gateway *t, struct faults *faults)
 {
     struct phase_host *host = NULL;
 
     if (t->snapshot->nuses > 0) {
-        host = hooks_new(t->vm, t->snapshot, faults, NULL, NULL);
+        host = hooks_new(t->vm, t->snapshot, faults, on_retired, t);
         if (!host)
             return false;
         vm_use_on_this_thread(t->vm, &t->gateway, NULL);
@@ -144,6 +153,16 @@ static bool begin_plan(struct test_gateway *t, struct faults *faults)
     return true;
 }
 
+static void free_rest(void *arg)
+{
+    struct test_gateway *t = arg;
+
+    if (t->has_gateway)
+        mailbox_free(t->gateway.mailbox);
+    free(t);
+}
+
+/* The VM of the plan ends at the end of the turn, and uses loop and mailbox until then. */
 static void free_gateway(struct test_gateway *t)
 {
     struct loop *loop = t->around->loop;
@@ -156,7 +175,6 @@ static void free_gateway(struct test_gateway *t)
         plugin_host_free(t->checker);
     if (t->has_gateway) {
         gateway_deinit(&t->gateway);
-        mailbox_free(t->gateway.mailbox);
         loop_on_idle(loop, NULL, NULL); /* it was for this VM's collector */
     }
     if (t->vm && !vm_is_hosts)
@@ -164,7 +182,7 @@ static void free_gateway(struct test_gateway *t)
     if (t->snapshot)
         snapshot_unref(t->snapshot);
     free(t->vm_error);
-    free(t);
+    loop_free_later(loop, t, free_rest);
 }
 
 static int push_faults(lua_State *L, const struct test_gateway *t, struct faults *faults, int rc)

@@ -16,7 +16,9 @@ struct call {
 
 #define CALL_FILES(X) \
     X(body) \
+    X(dns) \
     X(hook) \
+    X(http) \
     X(json) \
     X(log) \
     X(net) \
