@@ -153,11 +153,12 @@ void reply_respond(struct exchange *x)
 
 static struct slice https_url(struct exchange *x)
 {
-    bool v6 = slice_find_char(x->host, ':') >= 0;
+    const struct message *m = x->request;
+    bool v6 = slice_find_char(m->host, ':') >= 0;
 
-    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(x->host),
-                        v6 ? "]" : "", SLICE_ARG(x->path), x->request->query.ptr ? "?" : "",
-                        SLICE_ARG(x->request->query));
+    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(m->host),
+                        v6 ? "]" : "", SLICE_ARG(x->path), m->query.ptr ? "?" : "",
+                        SLICE_ARG(m->query));
 }
 
 void reply_redirect(struct exchange *x)

@@ -8,11 +8,12 @@
 --   assert.equal(200, response.status)
 --
 -- All of it is real: sockets on free loopback ports, the core's own gateway, plugins in a VM of
--- their own. What a spec file has started and not closed is closed when the file is done.
+-- their own. What a spec or a describe has started and not closed is closed when it is done.
 
 local core = require "demilune.core"
 local client = require "demilune.test.client"
 local json = require "demilune.json"
+local scope = require "demilune.test.scope"
 local task = require "demilune.task"
 local upstream = require "demilune.test.upstream"
 
@@ -20,10 +21,9 @@ core.test_start()
 
 local M = {}
 
-local open = {} -- what is to be closed
-
+-- It is closed with the spec or describe that has made it (test/scope.lua).
 local function remember(object)
-  open[#open + 1] = object
+  scope.add(function() object:close() end)
   return object
 end
 
@@ -241,14 +241,6 @@ function Detached:close()
   if self.handle then
     core.test_drop(self.handle)
     self.handle = nil
-  end
-end
-
--- Ends what is open, the latest first. `demilune test` calls it after each file.
-function M.close_all()
-  for i = #open, 1, -1 do
-    open[i]:close()
-    open[i] = nil
   end
 end
 
