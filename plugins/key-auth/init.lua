@@ -42,18 +42,26 @@ function KeyAuth.new(config, context)
     if not hider then
       return nil, ('"%s" is no place for a key: header:NAME, query:NAME or cookie:NAME are'):format(name), "names"
     end
-    self.hiders[i] = config.hide_credentials and hider or false
+    self.hiders[i] = hider
   end
+  self.selector, self.further = self.selectors[1], #self.selectors > 1
+  self.hider = config.hide_credentials and self.hiders[1] or nil
   return setmetatable(self, KeyAuth)
 end
 
+-- The usual configuration names one place: it is handled without a loop, which LuaJIT could not make part of the
+-- hook's trace.
+
 -- The consumer's name; nil and whether there was a key at all. The first place that has one decides.
 local function find(self, exchange)
-  local ring, selectors = self.ring, self.selectors
-  for i = 1, #selectors do
-    local name, is_there = ring:find(selectors[i], exchange)
+  local name, is_there = self.ring:find(self.selector, exchange)
+  if name or is_there or not self.further then
+    return name, is_there
+  end
+  for i = 2, #self.selectors do
+    name, is_there = self.ring:find(self.selectors[i], exchange)
     if name or is_there then
-      return name, true
+      return name, is_there
     end
   end
   return nil, false
@@ -61,11 +69,13 @@ end
 
 -- Out of all places, so that a key in a second one does not slip through.
 local function hide_all(self, request)
-  local hiders = self.hiders
-  for i = 1, #hiders do
-    local hider = hiders[i]
-    if hider then
-      hider.from(request, hider.name)
+  local hider = self.hider
+  if hider then
+    hider.from(request, hider.name)
+    if self.further then
+      for i = 2, #self.hiders do
+        self.hiders[i].from(request, self.hiders[i].name)
+      end
     end
   end
 end
