@@ -64,7 +64,7 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
     };
 
     t->vm = vm_new(&options, &t->vm_error);
-    t->checker = t->vm ? plugin_host_new(t->vm) : NULL;
+    t->checker = t->vm ? plugin_host_new(t->vm, partly) : NULL;
     return t->checker;
 }
 

@@ -169,6 +169,7 @@ int dml_reply_header(struct gateway *g, double handle, const char *name, size_t 
                              const char *value, size_t valuelen);
 int dml_reply_send(struct gateway *g, double handle, int status, const char *body,
                            size_t len);
+int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail, size_t len);
 int dml_body_set(struct gateway *g, double handle, int side, const char *ptr, size_t len);
 int dml_chunk(struct gateway *g, double handle, struct dml_slice *out);
 int dml_chunk_replace(struct gateway *g, double handle, const char *ptr, size_t len);

@@ -8,11 +8,12 @@
 --   assert.equal(200, response.status)
 --
 -- All of it is real: sockets on free loopback ports, the core's own gateway, plugins in a VM of
--- their own. What a spec file has started and not closed is closed when the file is done.
+-- their own. What a spec or a describe has started and not closed is closed when it is done.
 
 local core = require "demilune.core"
 local client = require "demilune.test.client"
 local json = require "demilune.json"
+local scope = require "demilune.test.scope"
 local task = require "demilune.task"
 local upstream = require "demilune.test.upstream"
 
@@ -20,10 +21,9 @@ core.test_start()
 
 local M = {}
 
-local open = {} -- what is to be closed
-
+-- It is closed with the spec or describe that has made it (test/scope.lua).
 local function remember(object)
-  open[#open + 1] = object
+  scope.add(function() object:close() end)
   return object
 end
 
@@ -91,8 +91,21 @@ local function text_of(options)
   return text
 end
 
+-- A plugin's specs lie beside it: the folder above the spec that calls is searched for plugins.
+local function folder_of_plugins()
+  local level = 2
+  repeat
+    local info = debug.getinfo(level, "S")
+    local file = info and info.source:match "^@(.*_spec%.lua)$"
+    if file then
+      return (file:match "^(.*)/[^/]*$" or ".") .. "/.."
+    end
+    level = level + 1
+  until not info
+end
+
 local function start(options)
-  local folders = { "..", "." }
+  local folders = { folder_of_plugins() or "..", "..", "." }
   for _, folder in ipairs(options.plugin_path or {}) do
     table.insert(folders, 1, folder)
   end
@@ -228,14 +241,6 @@ function Detached:close()
   if self.handle then
     core.test_drop(self.handle)
     self.handle = nil
-  end
-end
-
--- Ends what is open, the latest first. `demilune test` calls it after each file.
-function M.close_all()
-  for i = #open, 1, -1 do
-    open[i]:close()
-    open[i] = nil
   end
 end
 

@@ -93,13 +93,13 @@ describe("key-auth", function()
     local function faults(config, consumers)
       return test.faults { consumers = consumers or CONSUMERS, plugins = { { name = "key-auth", config = config } } }
     end
-    assert.truthy(faults({ names = { "path" } }):find("no place for a key", 1, true))
+    assert.truthy(faults({ names = { "path" } }):find("expected a text that fits", 1, true))
     assert.truthy(faults({ names = { "headers:x" } }):find("did you mean", 1, true))
     assert.truthy(faults(nil, {
       { name = "a", credentials = { ["key-auth"] = { { key = "same" } } } },
       { name = "b", credentials = { ["key-auth"] = { { key = "same" } } } },
-    }):find("another one has too", 1, true))
+    }):find("another credential's already", 1, true))
     assert.truthy(faults(nil, { { name = "a", credentials = { ["key-auth"] = { { kee = "x" } } } } })
-      :find("without a key", 1, true))
+      :find("missing", 1, true))
   end)
 end)

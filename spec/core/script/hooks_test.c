@@ -197,6 +197,25 @@ static void many_exchanges_wait_at_once(void **state)
     }
 }
 
+static void a_failure_after_a_wait_is_still_its_own_plugins(void **state)
+{
+    (void)state;
+    lua_gate_plugin(
+        &l, "first",
+        "local task = require 'demilune.task'\n"
+        "function P:access(x) if x.request.query == 'slow' then task.sleep(0.02) error 'late' end end");
+    lua_gate_plugin(&l, "second", "function P:access(x) x:reply(200, {}, 'quick') end");
+    start(LISTENERS HELLO "[{ name: first }, { name: second }]" END);
+    int fd = loopback_connect(&l.at);
+    const char *request = "GET /hello?slow HTTP/1.1\r\nHost: t\r\n\r\n";
+    assert_int_equal(strlen(request), send(fd, request, strlen(request), 0));
+    TURN_UNTIL(l.loop, l.vm->nwaiting == 1);
+    assert_has(lua_gate_ask(&l, "/hello"), "quick"); /* the latest plugin that ran is another */
+    TURN_UNTIL(l.loop, lua_gate_logged(&l, "late") != NULL);
+    assert_has(lua_gate_logged(&l, "late"), "\"plugin\":\"first\"");
+    close(fd);
+}
+
 static void a_client_that_leaves_cancels_the_wait(void **state)
 {
     (void)state;
@@ -357,6 +376,7 @@ int main(void)
         TEST(log_hooks_do_not_take_each_other_away),
         TEST(every_hook_may_wait),
         TEST(many_exchanges_wait_at_once),
+        TEST(a_failure_after_a_wait_is_still_its_own_plugins),
         TEST(a_client_that_leaves_cancels_the_wait),
         TEST(body_hooks_see_and_change_every_chunk),
         TEST(a_body_hook_that_returns_nonsense_fails),

@@ -133,6 +133,15 @@ static void what_is_no_plugin(void **state)
     free((char *)faults);
 }
 
+static void each_place_hears_why_its_plugin_is_no_good(void **state)
+{
+    (void)state;
+    lua_gate_plugin(&l, "p", "error 'at load'");
+    assert_refused("{ name: p }, { name: p }",
+                   "routes[0].plugins[1]: the plugin \"p\" can't be used: ");
+    assert_has(strstr(lua_gate_faults(&l), "plugins[1]"), "at load");
+}
+
 static void a_guard_can_not_be_told_to_continue(void **state)
 {
     (void)state;
@@ -228,6 +237,7 @@ int main(void)
         TEST(an_unknown_key_of_the_config),
         TEST(a_wrong_value_in_the_config),
         TEST(what_is_no_plugin),
+        TEST(each_place_hears_why_its_plugin_is_no_good),
         TEST(a_guard_can_not_be_told_to_continue),
         TEST(a_chain_that_breaks_after_is_refused),
         TEST(a_config_comes_checked_and_converted),
