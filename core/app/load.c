@@ -40,7 +40,7 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
 
     l->vm = library_vm(partly, &l->gateway, 0);
     l->vm_failed = l->vm == NULL;
-    l->host = l->vm ? plugin_host_new(l->vm) : NULL;
+    l->host = l->vm ? plugin_host_new(l->vm, partly) : NULL;
     return l->host;
 }
 

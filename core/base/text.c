@@ -203,25 +203,62 @@ const char *text_nearest(struct slice word, const char *const *candidates, size_
     return nearest;
 }
 
-static bool is_tchar(char c)
+/* RFC 9110, 5.6.2. */
+static const bool tchars[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true, ['#'] = true,
+    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
+    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true, ['_'] = true,
+    ['`'] = true,         ['|'] = true,         ['~'] = true,
+};
+
+size_t text_token_len(struct slice s)
 {
-    return is_alnum(c) || is_one_of(c, "!#$%&'*+-.^_`|~");
+    size_t i = 0;
+
+    while (i < s.len && tchars[(uint8_t)s.ptr[i]])
+        i++;
+    return i;
 }
 
 bool text_is_token(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_tchar(s.ptr[i]))
-            return false;
-    return s.len > 0;
+    return s.len > 0 && text_token_len(s) == s.len;
 }
 
-bool text_is_field_value(struct slice s)
+static bool are_value_bytes(const char *p, size_t n)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = (uint8_t)s.ptr[i];
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)p[i];
         if ((c < ' ' && c != '\t') || c == 0x7f)
             return false;
     }
     return true;
+}
+
+/* Is one of eight bytes below a blank, or DEL? Taking the limit off each byte borrows from its
+ * highest bit exactly where it was below; what a borrow does to the byte above is of no matter,
+ * since the answer is yes by then. */
+static bool has_control(const char *p)
+{
+    const uint64_t each = 0x0101010101010101u;
+    uint64_t w, del;
+
+    memcpy(&w, p, sizeof(w));
+    del = w ^ each * 0x7f;
+    return (((w - each * ' ') & ~w) | ((del - each) & ~del)) & each * 0x80;
+}
+
+static bool are_eight_value_bytes(const char *p)
+{
+    return LIKELY(!has_control(p)) || are_value_bytes(p, 8); /* a tab is one that may be there */
+}
+
+bool text_is_field_value(struct slice s)
+{
+    if (s.len < 8)
+        return are_value_bytes(s.ptr, s.len);
+    for (size_t i = 0; i + 8 <= s.len; i += 8)
+        if (!are_eight_value_bytes(s.ptr + i))
+            return false;
+    return are_eight_value_bytes(s.ptr + s.len - 8);
 }

@@ -76,6 +76,7 @@ int text_distance(struct slice a, struct slice b);
 const char *text_nearest(struct slice word, const char *const *candidates, size_t n);
 
 /* RFC 9110 tchar; field value without CR, LF, NUL and other controls but HTAB. */
+size_t text_token_len(struct slice s); /* of the token that s begins with */
 bool text_is_token(struct slice s);
 bool text_is_field_value(struct slice s);
 

@@ -45,7 +45,7 @@ const char *attempt_error_word(const struct attempt *a)
 
 static struct attempt *attempt_new(struct exchange *x)
 {
-    struct attempt *a = x->attempts == 0 ? &x->first_attempt : arena_zero(x->arena, sizeof(*a));
+    struct attempt *a = arena_zero(x->arena, sizeof(*a));
 
     a->exchange = x;
     a->previous = x->attempt;

@@ -78,8 +78,9 @@ uint32_t exchange_hooks(const struct exchange *x)
 static struct exchange *exchange_new(struct gateway *g, struct arena *arena,
                                      struct message *request)
 {
-    struct exchange *x = arena_zero(arena, sizeof(*x));
+    struct exchange *x = arena_alloc(arena, sizeof(*x));
 
+    memset(x, 0, offsetof(struct exchange, match.params));
     x->arena = arena;
     x->slot = exchange_table_take(&g->table, x);
     if (!x->slot)
@@ -216,10 +217,7 @@ void exchange_phase_done(struct exchange *x, enum phase_result result)
 static int exchange_read_head(struct exchange *x)
 {
     struct message *m = x->request;
-    int err = 0;
 
-    if (m->authority.len && (err = uri_parse_host(m->authority, x->arena, &x->host, &x->port)) < 0)
-        return ERR_BAD_REQUEST;
     if (slice_eq(m->path, SLICE("*")))
         x->path = m->path;
     else if (uri_normalise_path(m->path, x->arena, &x->path) < 0)
@@ -263,7 +261,7 @@ static int exchange_apply_limits(struct exchange *x)
 
 static void exchange_route(struct exchange *x)
 {
-    router_match(x->plan->snapshot->router, x->host, x->path, x->request, &x->match);
+    router_match(x->plan->snapshot->router, x->request->host, x->path, x->request, &x->match);
     x->route = x->match.route;
     if (!x->route) {
         exchange_fail(x, x->match.allowed ? ERR_METHOD : ERR_NO_ROUTE);
@@ -464,12 +462,14 @@ struct exchange *exchange_new_detached(struct gateway *g, const struct message *
     headers_add(&m->headers, arena_dup(arena, f->name), arena_dup(arena, f->value));
     m->path = arena_dup(arena, request->path);
     m->authority = arena_dup(arena, request->authority);
+    if (m->authority.len)
+        (void)!message_set_authority(m, m->authority);
     if (request->query.ptr)
         m->query = arena_dup(arena, request->query);
     struct exchange *x = exchange_new(g, arena, m);
     REQUIRE(x != NULL);
     (void)exchange_read_head(x);
-    router_match(x->plan->snapshot->router, x->host, x->path, m, &x->match);
+    router_match(x->plan->snapshot->router, m->host, x->path, m, &x->match);
     x->route = x->match.route;
     if (x->route)
         x->upstream = x->route->upstream;

@@ -121,14 +121,11 @@ struct exchange {
         overlay; /* response headers set before there is a response; a removal has value.ptr NULL */
 
     struct slice id;   /* request id: set by the request-id plugin or made on first use */
-    struct slice host; /* lower case, no port */
-    uint16_t port;
     struct slice path; /* normalised */
     struct slice scheme;
     struct slice client_ip;
     bool client_is_trusted; /* the peer is in trusted_proxies */
     struct slice claims; /* verified claims as JSON, set by an authenticating plugin; or absent */
-    struct route_match match; /* params; allowed methods */
     struct slice rewritten;   /* upstream path set by a hook; or absent */
 
     /* the body hooks' chunk: in and out */
@@ -138,8 +135,7 @@ struct exchange {
     bool chunk_replaced;    /* chunk_out stands for it */
     struct slice chunk_out; /* lives in the script floor until the next run */
 
-    struct attempt first_attempt; /* storage of the usual one */
-    int attempts;                 /* begun so far */
+    int attempts; /* begun so far */
 
     uint64_t start_us; /* head read */
     uint64_t start_wall_ms;
@@ -147,6 +143,8 @@ struct exchange {
     uint64_t head_us;     /* upstream's final head */
     uint64_t end_us;
     uint64_t bytes_down; /* body bytes sent to the client */
+
+    struct route_match match; /* the last one: its params are never zeroed as a whole */
 };
 
 /* The acceptor of all server wires of a gateway (inbound_set_new; owner = struct gateway). */

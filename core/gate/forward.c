@@ -5,8 +5,6 @@
 
 #include "gate/forward.h"
 
-#include <string.h>
-
 #include "base/err.h"
 #include "gate/flow.h"
 #include "gate/gateway.h"
@@ -153,50 +151,42 @@ static struct slice chained(struct exchange *x, enum header_id id, struct slice 
                       : own;
 }
 
-/* A small writer into arena memory of known size: printf is too slow here. */
-struct pen {
-    char *at;
-};
-
-static void pen_put(struct pen *p, struct slice s)
-{
-    memcpy(p->at, s.ptr, s.len);
-    p->at += s.len;
-}
-
 static struct slice forwarded_element(struct exchange *x, struct slice ip)
 {
     struct slice host = x->request->authority;
     bool v6 = slice_find_char(ip, ':') >= 0;
-    char *start = arena_alloc(x->arena, ip.len + host.len + 48);
-    struct pen p = {start};
+    char *start = arena_alloc(x->arena, ip.len + host.len + 48), *p = start;
 
-    pen_put(&p, v6 ? SLICE("for=\"[") : SLICE("for="));
-    pen_put(&p, ip);
+    p = slice_put(p, v6 ? SLICE("for=\"[") : SLICE("for="));
+    p = slice_put(p, ip);
     if (v6)
-        pen_put(&p, SLICE("]\""));
+        p = slice_put(p, SLICE("]\""));
     if (host.len) {
-        pen_put(&p, SLICE(";host=\""));
-        pen_put(&p, host);
-        pen_put(&p, SLICE("\""));
+        p = slice_put(p, SLICE(";host=\""));
+        p = slice_put(p, host);
+        p = slice_put(p, SLICE("\""));
     }
-    pen_put(&p, SLICE(";proto="));
-    pen_put(&p, x->down->peer->is_tls ? SLICE("https") : SLICE("http"));
-    return slice_of(start, (size_t)(p.at - start));
+    p = slice_put(p, SLICE(";proto="));
+    p = slice_put(p, x->down->peer->is_tls ? SLICE("https") : SLICE("http"));
+    return slice_of(start, (size_t)(p - start));
 }
 
-static bool is_replaced(enum header_id id)
-{
-    return id == HEADER_HOST || id == HEADER_X_FORWARDED_FOR || id == HEADER_FORWARDED ||
-           id == HEADER_X_FORWARDED_PROTO || id == HEADER_X_FORWARDED_HOST || id == HEADER_VIA ||
-           id == HEADER_X_FORWARDED_PORT;
-}
+/* What add_forwarded writes anew, and Host, which the codec takes from authority. */
+static const bool is_replaced[HEADER_COUNT] = {
+    [HEADER_HOST] = true,
+    [HEADER_X_FORWARDED_FOR] = true,
+    [HEADER_FORWARDED] = true,
+    [HEADER_X_FORWARDED_PROTO] = true,
+    [HEADER_X_FORWARDED_HOST] = true,
+    [HEADER_X_FORWARDED_PORT] = true,
+    [HEADER_VIA] = true,
+};
 
 static void add_forwarded(struct exchange *x, struct headers *h)
 {
     const struct wire_peer *peer = x->down->peer;
     const struct headers *in = &x->request->headers;
-    struct slice ip = arena_dup(x->arena, peer->ip);
+    struct slice ip = peer->ip;
     struct slice via = headers_get_id(in, HEADER_VIA);
     struct slice host =
         x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;
@@ -223,11 +213,9 @@ struct message *forward_request(struct exchange *x, struct attempt *a)
 
     *m = *x->request;
     headers_init(&m->headers, x->arena, in->n + FORWARD_EXTRA_FIELDS);
-    if (host.len)
-        headers_add_id(&m->headers, HEADER_HOST, host);
-    for (uint32_t i = 0; i < in->n; i++) {
-        struct field *f = &in->items[i];
-        if (f->name.ptr && !is_replaced(f->id))
+    HEADERS_EACH(f, in)
+    {
+        if (!is_replaced[f->id])
             m->headers.items[m->headers.n++] = *f;
     }
     if (x->down)

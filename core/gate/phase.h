@@ -70,8 +70,9 @@ struct plugin_host {
 
 struct plugin_host_ops {
     /* Loads the plugin `use->name`, checks use->config against its schema and compiles its templates; sets use->hooks.
-     * scope_params: the route's path parameters (NULL, 0 for global and consumer ones). Faults are added; returns false
-     * when there were any. */
+     * scope_params: struct slice[nparams], the parameters that all paths of the route have; it lives for this call
+     * (NULL, 0 for global and consumer ones; never NULL for a route). Faults are added; returns false when there were
+     * any. */
     bool (*check)(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
                   size_t nparams, struct faults *faults);
 

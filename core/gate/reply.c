@@ -85,13 +85,12 @@ static const char *reply_detail(int err)
     }
 }
 
-static struct slice problem_body(struct exchange *x, int err, int status)
+struct slice reply_problem(struct exchange *x, int status, struct slice detail)
 {
     struct buf out;
     struct json_writer w;
-    const char *detail = reply_detail(err);
 
-    buf_init(&out, 4 * KIB);
+    buf_init(&out, 16 * KIB);
     json_writer_init(&w, &out, 0);
     json_object(&w);
     json_key(&w, SLICE("type"));
@@ -100,9 +99,9 @@ static struct slice problem_body(struct exchange *x, int err, int status)
     json_string(&w, slice_from(status_text(status)));
     json_key(&w, SLICE("status"));
     json_int(&w, status);
-    if (detail) {
+    if (detail.ptr) {
         json_key(&w, SLICE("detail"));
-        json_string(&w, slice_from(detail));
+        json_string_lossy(&w, detail);
     }
     json_key(&w, SLICE("request_id"));
     json_string_lossy(&w, exchange_id(x));
@@ -131,8 +130,8 @@ void reply_error(struct exchange *x, int err)
 {
     int status = err_status(err);
 
-    reply_new(x, status, problem_body(x, err, status));
-    headers_add_id(&x->response->headers, HEADER_CONTENT_TYPE, SLICE("application/problem+json"));
+    reply_new(x, status, reply_problem(x, status, slice_from(reply_detail(err))));
+    headers_add_id(&x->response->headers, HEADER_CONTENT_TYPE, SLICE(REPLY_PROBLEM));
     if (err == ERR_METHOD)
         headers_add_id(&x->response->headers, HEADER_ALLOW, allowed_methods(x));
     exchange_answer(x);
@@ -154,11 +153,12 @@ void reply_respond(struct exchange *x)
 
 static struct slice https_url(struct exchange *x)
 {
-    bool v6 = slice_find_char(x->host, ':') >= 0;
+    const struct message *m = x->request;
+    bool v6 = slice_find_char(m->host, ':') >= 0;
 
-    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(x->host),
-                        v6 ? "]" : "", SLICE_ARG(x->path), x->request->query.ptr ? "?" : "",
-                        SLICE_ARG(x->request->query));
+    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(m->host),
+                        v6 ? "]" : "", SLICE_ARG(x->path), m->query.ptr ? "?" : "",
+                        SLICE_ARG(m->query));
 }
 
 void reply_redirect(struct exchange *x)

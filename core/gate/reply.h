@@ -13,6 +13,10 @@ void reply_send(struct exchange *x);
 /* RFC 9457. The text says what the client may know: no address, no stack. */
 void reply_error(struct exchange *x, int err);
 
+/* The body of such an answer, in the exchange's arena; detail may be absent. */
+#define REPLY_PROBLEM "application/problem+json"
+struct slice reply_problem(struct exchange *x, int status, struct slice detail);
+
 void reply_respond(struct exchange *x);
 void reply_redirect(struct exchange *x);
 

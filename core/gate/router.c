@@ -165,8 +165,9 @@ static void tell_tie(struct ties *t, const struct candidate *a, const struct can
 static void find_ties(void *arg, const struct candidates *group)
 {
     const struct candidate *c = group->items;
+    const struct ties *t = arg;
 
-    for (uint32_t i = 0; i < group->n; i++) {
+    for (uint32_t i = 0; i < group->n && t->told.n < CONFLICTS_MAX; i++) {
         for (uint32_t j = i + 1; j < group->n; j++) {
             if (!c[i].methods != !c[j].methods || c[i].nheaders != c[j].nheaders)
                 break;

@@ -99,13 +99,15 @@ struct snapshot_source {
     struct slice text;          /* text, with name and dir */
     const char *name, *dir;
     int workers;                /* overrides the file when > 0 */
-    /* Called once the settings that plugins need (plugin_path) are read; NULL or returning NULL = no plugins known. */
+    /* Called once settings, named upstreams and consumers (without chains) are read, before the first plugin is
+     * checked; NULL or returning NULL = no plugins known. It lives until snapshot_load returns. */
     struct plugin_host *(*plugin_host)(void *arg, const struct snapshot *partly);
     void *arg;
 };
 
-/* Loads, checks, builds: everything that `run` would. On faults NULL, and all of them are in *faults (whose arena must
- * outlive its use). Takes references on targets and upstream_lives. */
+/* Loads, checks, builds: everything that `run` would. On faults NULL, and all of them are in *faults, whose arena then
+ * keeps what they point at. Warnings of a good one point into the snapshot: print them before it is given up. Takes
+ * references on targets and upstream_lives. */
 struct snapshot *snapshot_load(const struct snapshot_source *source, struct faults *faults);
 
 struct snapshot *snapshot_ref(struct snapshot *s);

@@ -2,7 +2,7 @@
 
 /* HTTP/1.x (RFC 9112): heads between bytes and struct message, and the two ends of a connection.
  *
- *   h1.c         reading heads: llhttp parses, a second layer refuses what it lets pass
+ *   h1.c         reading heads, and refusing what could be read in two ways
  *   h1_write.c   writing heads
  *   h1_body.c    framing of bodies: lengths, chunks, trailers
  *   h1_conn.c    what both ends share: reading into memory that an idle connection does not hold,
@@ -36,6 +36,10 @@ struct h1_bounds {
  * (a LF without CR, a line that begins with a blank, a first byte that no method has),
  * ERR_URI_TOO_LONG, ERR_HEAD_TOO_LARGE, with *why. */
 ssize_t h1_scan(struct h1_scan *s, struct slice bytes, const struct h1_bounds *b, const char **why);
+
+/* A line without its CRLF -> name, id, and value without blanks around it (RFC 9112, 5). False when
+ * it is no field. */
+bool h1_cut_field(struct slice line, struct field *f);
 
 /* What a head says about its connection. */
 struct h1_facts {

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "http/h1.h"
 
 enum {
     CHUNK_LINE_MAX = 256,
@@ -223,19 +224,15 @@ bool h1_body_is_here(const struct h1_body *b, struct slice rest)
 
 static int add_trailer(struct headers *h, struct slice line)
 {
-    ssize_t colon = slice_find_char(line, ':');
+    struct field f;
 
-    if (colon <= 0)
+    if (!h1_cut_field(line, &f))
         return ERR_BAD_REQUEST;
-    struct slice name = slice_sub(line, 0, (size_t)colon);
-    struct slice value = slice_trim(slice_from_index(line, (size_t)colon + 1));
-    if (!text_is_token(name) || !text_is_field_value(value))
-        return ERR_BAD_REQUEST;
-    if (header_flags(header_id(name)) & (HEADER_HOP | HEADER_FRAMING | HEADER_NO_TRAILER))
+    if (header_flags(f.id) & (HEADER_HOP | HEADER_FRAMING | HEADER_NO_TRAILER))
         return 0;
     if (h->n == TRAILER_FIELDS_MAX)
         return ERR_BAD_REQUEST;
-    headers_add(h, name, value);
+    headers_add_as(h, f.id, f.name, f.value);
     return 0;
 }
 

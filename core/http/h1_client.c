@@ -326,7 +326,7 @@ static void client_release(struct wire *w)
     struct h1_conn *c = conn_of(w);
     struct h1_client *cl = client_of(c);
     bool complete = c->in == H1_IN_DONE && c->out == H1_OUT_DONE;
-    bool clean = h1_conn_is_empty(c) && c->eof == 0 && c->out_err == 0 && !c->gone;
+    bool clean = h1_conn_is_empty(c) && c->eof == 0 && !c->gone;
 
     c->owned = false;
     if (c->stream == NULL || !complete || !clean || !cl->keep_alive || c->kind == BODY_TUNNEL) {

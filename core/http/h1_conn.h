@@ -46,7 +46,8 @@ enum h1_out {
     H1_OUT_DONE,
 };
 
-/* A block of bytes that wait. Its own numbers lie in it, so that an idle connection pays a pointer. */
+/* A block of bytes that wait. Its own numbers lie in it, so that an idle connection pays a
+ * pointer. */
 struct h1_block {
     uint32_t start, end; /* what is in it: bytes[start..end) */
     uint32_t size;       /* of all of it */
@@ -165,7 +166,8 @@ void h1_conn_end_tunnel(struct h1_conn *c);
 struct h1_block *h1_block_take(struct h1_conn *c, size_t size);
 void h1_block_give(struct h1_conn *c, struct h1_block *b);
 
-/* Memory for a head of `size` bytes and what h1_conn_write puts behind it; then how many there are. */
+/* Memory for a head of `size` bytes and what h1_conn_write puts behind it; then how many there
+ * are. */
 char *h1_conn_head_room(struct h1_conn *c, size_t size);
 void h1_conn_head_ready(struct h1_conn *c, const char *end);
 void h1_conn_drop_head(struct h1_conn *c);

@@ -61,6 +61,10 @@ unsigned header_flags(enum header_id id);
 struct field *headers_add(struct headers *h, struct slice name, struct slice value);
 struct field *headers_add_id(struct headers *h, enum header_id id, struct slice value);
 
+/* The same where the name's id is known already. */
+struct field *headers_add_as(struct headers *h, enum header_id id, struct slice name,
+                             struct slice value);
+
 /* First one, or NULL. */
 struct field *headers_find(const struct headers *h, enum header_id id);
 struct field *headers_find_name(const struct headers *h, struct slice name);

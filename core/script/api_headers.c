@@ -4,6 +4,7 @@
  * the headers of a reply, which are collected before there is a response, the same is checked here. */
 
 #include "base/text.h"
+#include "gate/reply.h"
 #include "script/api_find.h"
 
 #define REPLY_HEADERS 8
@@ -155,4 +156,17 @@ int dml_reply_send(struct gateway *g, double handle, int status, const char *bod
     if (x->phase == PHASE_BODY || x->phase == PHASE_LOG || x->head_is_down)
         return ERR_LIMIT;
     return exchange_reply(x, status, headers, slice_of(body, len));
+}
+
+int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail, size_t len)
+{
+    struct exchange *x = api_find(g, handle);
+
+    if (!x)
+        return ERR_GONE;
+    if (draft.handle != handle || !draft.headers)
+        return ERR_ARG;
+    headers_add_id(draft.headers, HEADER_CONTENT_TYPE, SLICE(REPLY_PROBLEM));
+    struct slice body = reply_problem(x, status, slice_of(detail, len));
+    return dml_reply_send(g, handle, status, body.ptr, body.len);
 }

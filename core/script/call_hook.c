@@ -49,6 +49,21 @@ static int hook_consumers(lua_State *L)
     return 1;
 }
 
+/* consumer(name): { name, groups }, or nil when there is none of that name. */
+static int hook_consumer(lua_State *L)
+{
+    struct vm *vm = vm_of(L);
+    struct slice name;
+
+    name.ptr = luaL_checklstring(L, 1, &name.len);
+    const struct consumer *c = vm->snapshot ? snapshot_consumer(vm->snapshot, name) : NULL;
+    if (c)
+        plugin_push_consumer(L, c);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
 /* subfolders(folder): their names. */
 static int hook_subfolders(lua_State *L)
 {
@@ -84,5 +99,6 @@ const struct call call_hook[] = {
     {"subfolders", hook_subfolders},
     {"open_metatable", hook_open_metatable},
     {"consumers", hook_consumers},
+    {"consumer", hook_consumer},
     {NULL, NULL},
 };

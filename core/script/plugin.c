@@ -15,26 +15,28 @@
 
 struct checker {
     struct plugin_host base;
+    /* borrowed */
     struct vm *vm;
+    const struct snapshot *snapshot;
 };
 
 /* --- configuration -> Lua ------------------------------------------------------------------------------------------ */
 
-static void push_map(lua_State *L, const struct conf *conf)
+static void push_map(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, 0, (int)conf->n);
     for (size_t i = 0; i < conf->n; i++) {
         lua_pushlstring(L, conf->pairs[i].key.ptr, conf->pairs[i].key.len);
-        plugin_push_conf(L, conf->pairs[i].value);
+        plugin_push_conf(L, conf->pairs[i].value, keep_open);
         lua_rawset(L, -3);
     }
 }
 
-static void push_list(lua_State *L, const struct conf *conf)
+static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        plugin_push_conf(L, conf->items[i]);
+        plugin_push_conf(L, conf->items[i], keep_open);
         lua_rawseti(L, -2, (int)i + 1);
     }
 }
@@ -48,11 +50,14 @@ static void push_open(lua_State *L, const struct conf *conf)
     lua_setmetatable(L, -2);
 }
 
-void plugin_push_conf(lua_State *L, const struct conf *conf)
+void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open)
 {
     luaL_checkstack(L, 6, "the configuration is nested too deeply");
     if (conf->is_open) {
-        push_open(L, conf);
+        if (keep_open)
+            push_open(L, conf);
+        else
+            lua_pushlstring(L, conf->text.ptr, conf->text.len);
         return;
     }
     switch (conf->type) {
@@ -61,8 +66,8 @@ void plugin_push_conf(lua_State *L, const struct conf *conf)
     case CONF_INT:
     case CONF_NUMBER: lua_pushnumber(L, conf->number); break;
     case CONF_STRING: lua_pushlstring(L, conf->text.ptr, conf->text.len); break;
-    case CONF_LIST: push_list(L, conf); break;
-    case CONF_MAP: push_map(L, conf); break;
+    case CONF_LIST: push_list(L, conf, keep_open); break;
+    case CONF_MAP: push_map(L, conf, keep_open); break;
     }
 }
 
@@ -74,7 +79,7 @@ static void push_slice(lua_State *L, struct slice s)
         lua_pushnil(L);
 }
 
-static void push_consumer(lua_State *L, const struct consumer *c)
+void plugin_push_consumer(lua_State *L, const struct consumer *c)
 {
     lua_createtable(L, 0, 2);
     push_slice(L, c->name);
@@ -96,12 +101,12 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
         const struct conf *list = c->credentials ? conf_get(c->credentials, kind) : NULL;
         if (!list || list->type != CONF_LIST || list->n == 0)
             continue;
-        push_consumer(L, c);
+        plugin_push_consumer(L, c);
         for (size_t k = 0; k < list->n; k++) {
             lua_createtable(L, 0, 2);
             lua_pushvalue(L, -2);
             lua_setfield(L, -2, "consumer");
-            plugin_push_conf(L, list->items[k]);
+            plugin_push_conf(L, list->items[k], false);
             lua_setfield(L, -2, "credential");
             lua_rawseti(L, -3, ++n);
         }
@@ -245,7 +250,7 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
     lua_pushnumber(L, use->index);
     push_slice(L, use->name);
     if (use->config)
-        plugin_push_conf(L, use->config);
+        plugin_push_conf(L, use->config, true);
     else
         lua_pushnil(L);
     push_params(L, use, params, nparams);
@@ -255,6 +260,17 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
 static struct vm *vm_of_host(struct plugin_host *h)
 {
     return container_of(h, struct checker, base)->vm;
+}
+
+/* Plugins may ask for consumers while they are checked. */
+static int call_check(struct plugin_host *h)
+{
+    struct checker *c = container_of(h, struct checker, base);
+
+    c->vm->snapshot = c->snapshot;
+    int rc = vm_call(c->vm, 5, 2);
+    c->vm->snapshot = NULL;
+    return rc;
 }
 
 static void fault_from_error(lua_State *L, const struct plugin_use *use, struct faults *faults)
@@ -288,7 +304,7 @@ static bool host_check(struct plugin_host *h, struct plugin_use *use, const void
 
     vm_push_function(vm, "demilune.plugin", "check");
     plugin_push_use(L, use, scope_params, nparams, 0);
-    if (vm_call(vm, 5, 2) < 0)
+    if (call_check(h) < 0)
         fault_from_error(L, use, faults);
     else if (lua_istable(L, top + 1))
         use->hooks = (lua_settop(L, top + 1), read_hooks(L));
@@ -327,13 +343,14 @@ static const struct plugin_host_ops checker_ops = {
     .guards = host_guards,
 };
 
-struct plugin_host *plugin_host_new(struct vm *vm)
+struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly)
 {
     struct checker *c = calloc(1, sizeof(*c));
 
     REQUIRE(c != NULL);
     c->base.ops = &checker_ops;
     c->vm = vm;
+    c->snapshot = partly;
     return &c->base;
 }
 

@@ -10,20 +10,25 @@
 #include "script/vm.h"
 
 struct conf;
+struct consumer;
 struct snapshot;
 
 /* What a snapshot is checked with (snapshot_source.plugin_host). Borrows the VM, which it loads the plugins into. An
- * instance is made of each place too, so that what a plugin's `new` refuses is a fault. */
-struct plugin_host *plugin_host_new(struct vm *vm);
+ * instance is made of each place too, so that what a plugin's `new` refuses is a fault. partly: the snapshot that is
+ * being built, whose consumers are known already; or NULL. */
+struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly);
 void plugin_host_free(struct plugin_host *host);
 
 /* --- inside the script floor --------------------------------------------------------------------------------------- */
 
-/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. A
- * value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the registry:
- * its type is the schema's to decide. */
+/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. With
+ * keep_open a value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the
+ * registry: its type is the schema's to decide. Where there is no schema (credentials) it is a text. */
 #define PLUGIN_OPEN "demilune.open"
-void plugin_push_conf(lua_State *L, const struct conf *conf);
+void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open);
+
+/* Pushes { name, groups }. */
+void plugin_push_consumer(lua_State *L, const struct consumer *c);
 
 /* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top. */
 void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);

@@ -52,7 +52,7 @@ struct vm {
     struct gateway *gateway;   /* NULL while it is being built */
     struct vm_watch *watch;    /* NULL on threads without a watchdog */
     struct co *current;        /* running now */
-    struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
+    const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
     size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */

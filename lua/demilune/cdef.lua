@@ -42,6 +42,7 @@ return {
     BUDGET = -37,
     CLIENT_GONE = -38,
     STOPPING = -39,
+    DENIED = -40,
   },
   words = {
     [-1] = "again",
@@ -83,6 +84,7 @@ return {
     [-37] = "budget",
     [-38] = "client_gone",
     [-39] = "stopping",
+    [-40] = "denied",
   },
   cdef = [[
 struct gateway;
@@ -167,6 +169,7 @@ int dml_reply_header(struct gateway *g, double handle, const char *name, size_t 
                              const char *value, size_t valuelen);
 int dml_reply_send(struct gateway *g, double handle, int status, const char *body,
                            size_t len);
+int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail, size_t len);
 int dml_body_set(struct gateway *g, double handle, int side, const char *ptr, size_t len);
 int dml_chunk(struct gateway *g, double handle, struct dml_slice *out);
 int dml_chunk_replace(struct gateway *g, double handle, const char *ptr, size_t len);

@@ -221,12 +221,7 @@ local function reply_headers(handle, headers)
   return has_type
 end
 
-local methods = {}
-
--- Ends the exchange with this answer; the later hooks of the phase don't run. A table as body
--- becomes JSON. A header with several values is given as a list.
-function methods.reply(self, status, headers, body)
-  local handle = self.h
+local function begin_reply(handle, status)
   if type(status) ~= "number" or status ~= math.floor(status) or status < 200 or status > 599 then
     raise("reply: a status is a number from 200 to 599, not " .. tostring(status))
   end
@@ -234,6 +229,21 @@ function methods.reply(self, status, headers, body)
   if rc < 0 then
     border.misuse(rc, "reply")
   end
+end
+
+local function sent(rc)
+  if rc < 0 then
+    border.misuse(rc, "too late to reply: the answer is on its way")
+  end
+end
+
+local methods = {}
+
+-- Ends the exchange with this answer; the later hooks of the phase don't run. A table as body
+-- becomes JSON. A header with several values is given as a list.
+function methods.reply(self, status, headers, body)
+  local handle = self.h
+  begin_reply(handle, status)
   local has_type = reply_headers(handle, headers)
   if type(body) == "table" then
     body = json.encode(body)
@@ -243,10 +253,16 @@ function methods.reply(self, status, headers, body)
   elseif body ~= nil then
     body = as_text(body, "reply: the body")
   end
-  rc = C.dml_reply_send(gateway, handle, status, body, body and #body or 0)
-  if rc < 0 then
-    border.misuse(rc, "too late to reply: the answer is on its way")
-  end
+  sent(C.dml_reply_send(gateway, handle, status, body, body and #body or 0))
+end
+
+-- The same for a refusal: an answer as the gateway's own errors are (application/problem+json, RFC
+-- 9457). detail: a sentence for the client.
+function methods.problem(self, status, detail, headers)
+  begin_reply(self.h, status)
+  reply_headers(self.h, headers)
+  detail = detail and as_text(detail, "problem: the detail")
+  sent(C.dml_reply_problem(gateway, self.h, status, detail, detail and #detail or 0))
 end
 
 M.new = ffi.metatype("struct { double h; }", {

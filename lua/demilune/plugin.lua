@@ -100,6 +100,9 @@ end
 local NO_CONFIG = { type = "object", properties = {} }
 local compiled = {} -- by plugin
 
+local uses = {}        -- by index in the snapshot: { plugin, instance, context, continues }
+local credentials = {} -- by kind
+
 -- The config as the plugin gets it, or nil and a list of faults { text = path, message }.
 local function convert(plugin, config, params)
   local check = compiled[plugin]
@@ -110,10 +113,11 @@ local function convert(plugin, config, params)
   return check:check(config == nil and {} or config, { formats = selector.checks(params) })
 end
 
-local function hooks_of(plugin)
+-- An instance whose config leaves nothing to do in a hook has false in its place.
+local function hooks_of(use)
   local list = {}
   for i, hook in ipairs(M.HOOKS) do
-    if plugin[hook] then
+    if use.plugin[hook] and use.instance[hook] ~= false then
       list[#list + 1] = i - 1
     end
   end
@@ -127,7 +131,7 @@ function M.check(index, name, config, params, place)
   if faults then
     return nil, faults
   end
-  return hooks_of(M.load(name))
+  return hooks_of(uses[index])
 end
 
 -- Is `name` told to stand after `other`?
@@ -146,16 +150,21 @@ end
 
 -- --- instances ----------------------------------------------------------------------------------
 
-local uses = {} -- by index in the snapshot: { plugin, instance, context, continues }
-
 -- Another configuration has come into this VM.
 function M.reset()
-  uses = {}
+  uses, credentials = {}, {}
   exchange.reset()
 end
 
+-- The credentials of a kind: { consumer = { name, groups }, credential = table } each. One list for
+-- all places, made when it is first asked for.
 local function consumers(kind)
-  return core.consumers(kind)
+  local list = credentials[kind]
+  if not list then
+    list = core.consumers(kind)
+    credentials[kind] = list
+  end
+  return list
 end
 
 local function fallback(config)
@@ -184,6 +193,7 @@ function M.make(index, name, config, params, place, continues)
     worker = core.worker,
     first = core.worker == 1,
     consumers = consumers,
+    consumer = core.consumer,
   }
   local instance, path
   ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, value, context)

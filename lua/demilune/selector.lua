@@ -87,6 +87,11 @@ function M.template(text, context, options)
   return compile(text, context, flags_of(options))
 end
 
+-- The one of the two that it is: what has a brace in it is a template.
+function M.either(text, context, options)
+  return M[text:find("{", 1, true) and "template" or "selector"](text, context, options)
+end
+
 -- The checks of the formats of demilune.schema, for a place with these path parameters (nil: any).
 function M.checks(params)
   local context = { params = params }
@@ -99,6 +104,10 @@ function M.checks(params)
   return {
     selector = check(C.DML_SCOPE_SELECTOR),
     template = check(0),
+    key = function(text)
+      local part, err = M.either(text, context)
+      return part ~= nil, err
+    end,
     ["response-selector"] = check(C.DML_SCOPE_SELECTOR + C.DML_SCOPE_RESPONSE),
     ["response-template"] = check(C.DML_SCOPE_RESPONSE),
   }

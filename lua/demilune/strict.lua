@@ -32,7 +32,23 @@ local function templates(folders)
   return table.concat(list, ";")
 end
 
+local folders = {} -- of plugin_path
+for folder in core.plugin_dirs:gmatch "[^;]+" do
+  folders[#folders + 1] = folder
+end
+
 local before, shipped = templates(core.plugin_dirs), templates(core.shipped_dir)
+
+-- One more folder of plugins, searched after those before it (tests).
+function M.add_folder(folder)
+  folders[#folders + 1] = folder
+  before = templates(table.concat(folders, ";"))
+end
+
+-- The folders of plugin_path.
+function M.plugin_path()
+  return folders
+end
 
 -- The file of a plugin's module, or nil and the places that were looked at.
 function M.find(name)
@@ -52,10 +68,7 @@ end
 
 -- Folders whose subfolders may be plugins, in the order in which they are searched.
 function M.folders()
-  local list = {}
-  for folder in core.plugin_dirs:gmatch "[^;]+" do
-    list[#list + 1] = folder
-  end
+  local list = { unpack(folders) }
   for template in package.path:gmatch "[^;]+" do
     list[#list + 1] = template:match "^(.*)/%?%.lua$" and template:gsub("%?%.lua$", "demilune/plugins")
   end

@@ -20,21 +20,22 @@ function Headers.new(config, context)
   if err then
     return nil, err, "response"
   end
+  -- A side without changes needs no hook.
+  if not self.request_edit then
+    self.access = false
+  end
+  if not self.response_edit then
+    self.response = false
+  end
   return setmetatable(self, Headers)
 end
 
 function Headers:access(exchange)
-  local list = self.request_edit
-  if list then
-    list:apply(exchange)
-  end
+  self.request_edit:apply(exchange)
 end
 
 function Headers:response(exchange)
-  local list = self.response_edit
-  if list then
-    list:apply(exchange)
-  end
+  self.response_edit:apply(exchange)
 end
 
 return Headers

@@ -1,60 +1,68 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- Takes a credential out of a request: a header field, a parameter of the query, a cookie.
+-- Takes keys out of query strings and cookies: one part of a header or URL that has others, which
+-- stay as they are.
+
+local url = require "demilune.url"
 
 local M = {}
 
-local function from_header(request, name)
-  request.headers[name] = nil
-end
-
--- The text without the parts (between separators) that are named so, or nil when none is left.
-local function without(text, name, pattern, separator, decode)
+local function without_parameter(query, names)
   local kept = {}
-  for part in text:gmatch(pattern) do
-    local own = part:match "^%s*([^=]*)"
-    if (decode and decode(own) or own) ~= name then
-      kept[#kept + 1] = part
+  for pair in (query .. "&"):gmatch "([^&]*)&" do
+    local name = pair:match "^[^=]*":gsub("%+", " ")
+    if not names[url.decode(name) or name] then
+      kept[#kept + 1] = pair
     end
   end
-  return #kept > 0 and table.concat(kept, separator) or nil
+  return #kept > 0 and table.concat(kept, "&") or nil
 end
 
-local function decoded(text)
-  return require("demilune.url").parse_query(text .. "=") -- one pair: its only key is the name
-end
-
-local function query_name(text)
-  return (next(decoded(text)))
-end
-
-local function from_query(request, name)
-  local query = request.query
-  if query then
-    local rest = without(query, name, "[^&]+", "&", query_name)
-    if rest ~= query then
-      request.query = rest
+local function without_cookie(cookies, names)
+  local kept = {}
+  for pair in (cookies .. ";"):gmatch "%s*([^;]*);" do
+    if pair ~= "" and not names[pair:match "^[^=]*":match "^%s*(.-)%s*$"] then
+      kept[#kept + 1] = pair
     end
   end
+  return #kept > 0 and table.concat(kept, "; ") or nil
 end
 
-local function from_cookie(request, name)
-  local cookie = request.headers["cookie"]
-  if cookie then
-    local rest = without(cookie, name, "[^;]+", ";")
-    if rest ~= cookie then
-      request.headers["cookie"] = rest and rest:gsub("^%s+", "") or nil
+local function names_of(selectors, kind)
+  local names, any = {}, false
+  for _, text in ipairs(selectors) do
+    local name = text:match("^" .. kind .. ":(.*)$")
+    if name then
+      names[name], any = true, true
     end
   end
+  return any and names
 end
 
-local FROM = { header = from_header, query = from_query, cookie = from_cookie }
+local function hide_cookies(request, names)
+  local lines = request.headers:all "cookie"
+  if #lines == 0 then
+    return
+  end
+  request.headers["cookie"] = without_cookie(table.concat(lines, "; "), names)
+end
 
--- { from = function(request, name), name } for a selector, or nil when nothing can be hidden there.
-function M.of(text)
-  local kind, name = text:match "^(%a+):(.+)$"
-  local from = FROM[kind]
-  return from and { from = from, name = name } or nil
+-- A function of the request that hides what these selectors name, or false when they name only whole
+-- headers.
+function M.compile(selectors)
+  local parameters, cookies = names_of(selectors, "query"), names_of(selectors, "cookie")
+  if not parameters and not cookies then
+    return false
+  end
+  return function(request)
+    local query = parameters and request.query
+    if query then
+      request.query = without_parameter(query, parameters)
+    end
+    if cookies then
+      hide_cookies(request, cookies)
+    end
+  end
 end
 
 return M

@@ -1,89 +1,147 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- Lets requests pass that bring the key of a consumer. Keys are found by a keyed digest and compared
--- in constant time. The upstream sees the consumer's name and, unless told otherwise, not the key.
+-- Lets those pass who bring a consumer's key.
+--
+-- The keys of all consumers are one table, shared by all places where the plugin is enabled. Where
+-- a key stands is told by selectors; hiding it and naming the consumer are one list of edits.
 
-local hide = require "demilune.plugins.key-auth.hide"
+local edit = require "demilune.edit"
 local keyring = require "demilune.keyring"
-local problem = require "demilune.problem"
+local schema = require "demilune.schema"
 local selector = require "demilune.selector"
+local hide = require "demilune.plugins.key-auth.hide"
 
 local KeyAuth = { name = "key-auth", version = "1.0.0", guards = true }
 KeyAuth.__index = KeyAuth
 KeyAuth.schema = require "demilune.plugins.key-auth.schema"
 
-local function ring_of(list)
-  local ring = keyring.new()
-  for _, entry in ipairs(list) do
-    local key = entry.credential.key
-    if type(key) ~= "string" or key == "" then
-      return nil, ('the consumer "%s" has a key-auth credential without a key'):format(entry.consumer.name)
-    elseif not ring:add(key, entry.consumer.name) then
-      return nil, ('the consumer "%s" has a key that another one has too'):format(entry.consumer.name)
+local CHALLENGE = { ["www-authenticate"] = "Key" }
+
+local credential_schema = schema.compile {
+  type = "object",
+  properties = { key = { type = "string", minLength = 1, writeOnly = true } },
+  required = { "key" },
+}
+
+-- --- the keys ------------------------------------------------------------------------------------
+
+local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
+
+local function fault_of(item, message)
+  return ('a credential of the consumer "%s": %s'):format(item.consumer.name, message)
+end
+
+-- The keyring of a list of credentials, or nil and what is wrong with one of them.
+local function read_keys(list)
+  local keys = keyring.new()
+  for _, item in ipairs(list) do
+    local credential, faults = credential_schema:check(item.credential)
+    if not credential then
+      local place = faults[1].text
+      return nil, fault_of(item, (place ~= "" and place .. ": " or "") .. faults[1].message)
+    elseif not keys:add(credential.key, item.consumer) then
+      return nil, fault_of(item, "this key is another credential's already")
     end
   end
-  return ring
+  return keys
+end
+
+local function keys_of(list)
+  if not known[list] then
+    local keys, message = read_keys(list)
+    if not keys then
+      return nil, message
+    end
+    known[list] = keys
+  end
+  return known[list]
+end
+
+-- --- instances -----------------------------------------------------------------------------------
+
+local function compile_sources(names, context)
+  local sources = {}
+  for i, name in ipairs(names) do
+    local message
+    sources[i], message = selector.selector(name, context)
+    if not sources[i] then
+      return nil, message
+    end
+  end
+  return sources
+end
+
+-- The header that names the consumer, and the headers that had a key, in one go.
+local function compile_edits(config, context)
+  local remove = {}
+  for _, name in ipairs(config.hide_credentials and config.names or {}) do
+    remove[#remove + 1] = name:match "^header:(.*)$"
+  end
+  return edit.new("request", { remove = remove, set = { [config.consumer_header] = "{consumer}" } }, context)
 end
 
 function KeyAuth.new(config, context)
-  local ring, err = ring_of(context.consumers "key-auth")
-  if not ring then
-    return nil, err
+  local keys, sources, edits, message
+  keys, message = keys_of(context.consumers "key-auth")
+  if not keys then
+    return nil, message
   end
-  local self = {
-    ring = ring, selectors = {}, hiders = {}, anonymous = config.anonymous, header = config.consumer_header,
-  }
-  for i, name in ipairs(config.names) do
-    self.selectors[i], err = selector.selector(name, context)
-    if not self.selectors[i] then
-      return nil, err, "names"
-    end
-    local hider = hide.of(name)
-    if not hider then
-      return nil, ('"%s" is no place for a key: header:NAME, query:NAME or cookie:NAME are'):format(name), "names"
-    end
-    self.hiders[i] = config.hide_credentials and hider or false
+  sources, message = compile_sources(config.names, context)
+  if not sources then
+    return nil, message, "names"
   end
-  return setmetatable(self, KeyAuth)
+  edits, message = compile_edits(config, context)
+  if not edits then
+    return nil, message, "consumer_header"
+  elseif config.anonymous and not context.consumer(config.anonymous) then
+    return nil, ('the configuration has no consumer "%s"'):format(config.anonymous), "anonymous"
+  end
+  return setmetatable({
+    keys = keys,
+    first = sources[1],
+    others = #sources > 1 and sources,
+    edits = edits,
+    hide = config.hide_credentials and hide.compile(config.names),
+    anonymous = config.anonymous,
+  }, KeyAuth)
 end
 
--- The consumer's name; nil and whether there was a key at all. The first place that has one decides.
-local function find(self, exchange)
-  local ring, selectors = self.ring, self.selectors
-  for i = 1, #selectors do
-    local name, is_there = ring:find(selectors[i], exchange)
-    if name or is_there then
-      return name, true
+-- --- requests ------------------------------------------------------------------------------------
+
+-- The places beside the first, where that has no key.
+local function find_elsewhere(self, exchange)
+  for i = 2, #self.others do
+    local owner = self.keys:find(self.others[i], exchange)
+    if owner ~= nil then
+      return owner
     end
   end
-  return nil, false
 end
 
--- Out of all places, so that a key in a second one does not slip through.
-local function hide_all(self, request)
-  local hiders = self.hiders
-  for i = 1, #hiders do
-    local hider = hiders[i]
-    if hider then
-      hider.from(request, hider.name)
+local function refuse(self, exchange, owner)
+  if self.anonymous then
+    if not exchange.consumer then
+      exchange.consumer = self.anonymous
     end
+    return true
   end
+  exchange:problem(401, owner == nil and "An API key is needed." or "This API key is not known.", CHALLENGE)
 end
 
 function KeyAuth:access(exchange)
-  local request = exchange.request
-  local consumer, brought = find(self, exchange)
-  hide_all(self, request)
-  if not consumer then
-    consumer = self.anonymous
-    if not consumer then
-      request.headers[self.header] = nil
-      return problem.reply(exchange, 401, brought and "The API key is not valid." or "An API key is needed.",
-        { ["www-authenticate"] = "Key" })
-    end
+  local owner = self.keys:find(self.first, exchange)
+  if owner == nil and self.others then
+    owner = find_elsewhere(self, exchange)
   end
-  exchange.consumer = consumer
-  request.headers[self.header] = consumer
+  if owner then
+    exchange.consumer = owner
+  elseif not refuse(self, exchange, owner) then
+    return
+  end
+  self.edits:apply(exchange)
+  if self.hide then
+    self.hide(exchange.request)
+  end
 end
 
 return KeyAuth

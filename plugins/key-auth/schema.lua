@@ -4,21 +4,26 @@ return {
   type = "object",
   properties = {
     names = {
-      type = "array", minItems = 1, maxItems = 8, default = { "header:x-api-key" },
-      items = { type = "string", format = "selector" },
-      description = "Where the key is looked for (selectors: header, query, cookie), in this order.",
+      type = "array",
+      description = "Where a key may stand: selectors, tried in this order.",
+      items = { type = "string", format = "selector", pattern = "^(header|query|cookie):" },
+      minItems = 1,
+      default = { "header:x-api-key" },
     },
     hide_credentials = {
-      type = "boolean", default = true,
-      description = "Take the key out of the request before it goes upstream.",
+      type = "boolean",
+      description = "Takes the key away from the request, so that the upstream does not see it.",
+      default = true,
     },
     anonymous = {
-      type = "string", minLength = 1,
-      description = "Name of the consumer that a request without a valid key counts as; absent = it is refused.",
+      type = "string",
+      description = "The consumer that a request without a valid key is taken for, instead of being refused.",
     },
     consumer_header = {
-      type = "string", format = "header", default = "X-Consumer",
-      description = "The field that tells the upstream the consumer's name. The client's own is always removed.",
+      type = "string",
+      format = "header",
+      description = "The request header that tells the upstream the consumer's name. The client's own is removed.",
+      default = "X-Consumer",
     },
   },
 }

@@ -1,83 +1,76 @@
 -- SPDX-License-Identifier: Apache-2.0
 
-local WHOLE = 2 ^ 53
+local MAX = 1e12
 
-local function limit() -- a copy for each place
-  return { type = "integer", minimum = 1, maximum = WHOLE, description = "How many are allowed per window." }
-end
-
-local function window()
-  return {
-    type = "string", format = "duration", minimum = 0.001, maximum = 366 * 86400,
-    description = "The time that `limit` is for; with `concurrent` the longest time one may stay inside.",
-  }
-end
-
-local function burst()
-  return {
-    type = "integer", minimum = 1, maximum = WHOLE,
-    description = "How many may come at once (gcra); absent = limit.",
-  }
-end
-
-local function algorithm(default)
-  return {
-    enum = { "gcra", "sliding_window", "fixed_window", "concurrent" }, default = default,
-    description = "How is counted.",
-  }
-end
+local limit = {
+  type = "integer", minimum = 1, maximum = MAX,
+  description = "How many requests (or how much cost) in a window; with concurrent, how many at a time.",
+}
+local window = {
+  type = "string", format = "duration", description = "The time that the limit is for. Needed but for concurrent.",
+}
+local burst = {
+  type = "integer", minimum = 1, maximum = MAX,
+  description = "How many may come at once after a quiet time, with gcra; the limit unless given.",
+}
+local algorithm = {
+  enum = { "gcra", "sliding_window", "fixed_window", "concurrent" },
+  default = "gcra",
+  description = "How it is counted: spread evenly (gcra), over the last window, by the clock, or how many at a time.",
+}
 
 return {
   type = "object",
   properties = {
-    limit = limit(),
-    window = window(),
-    burst = burst(),
-    algorithm = algorithm "gcra",
+    limit = limit,
+    window = window,
+    burst = burst,
+    algorithm = algorithm,
     limits = {
       type = "array", minItems = 1, maxItems = 4,
+      description = "Several limits instead of one: a request must keep all of them.",
       items = {
         type = "object",
-        properties = { limit = limit(), window = window(), burst = burst(), algorithm = algorithm() },
+        properties = { limit = limit, window = window, burst = burst, algorithm = algorithm },
         required = { "limit" },
       },
-      description = "Several limits at once, instead of `limit`: all must allow the request.",
     },
     by = {
-      anyOf = {
-        { type = "string", minLength = 1 },
-        { type = "array", items = { type = "string", minLength = 1 }, minItems = 1, maxItems = 8 },
-      },
+      description = "What is counted: a selector, a template, or a list of them that count together. What is empty "
+        .. "falls back to client_ip.",
+      type = { "string", "array" },
+      format = "key",
+      items = { type = "string", format = "key" },
+      minItems = 1, maxItems = 8,
       default = "client_ip",
-      description = "Whose requests are counted together: a selector, a template, or a list; empty = client_ip.",
     },
     ipv6_prefix = {
-      type = "integer", minimum = 1, maximum = 128, default = 64,
-      description = "An IPv6 client is its network of so many bits.",
+      type = "integer", minimum = 16, maximum = 128, default = 64,
+      description = "IPv6 clients of one network of this size count as one.",
     },
     cost = {
-      anyOf = { { type = "integer", minimum = 0, maximum = WHOLE }, { type = "string", format = "selector" } },
-      default = 1,
-      description = "What one request counts: a number, or a selector whose number counts.",
+      description = "What a request takes from the limit: a number, or a selector whose value is one.",
+      type = { "number", "string" }, minimum = 0, format = "key", default = 1,
     },
-    store = { enum = { "memory", "redis" }, default = "memory", description = "Where the counts are." },
-    redis = { type = "string", description = "Name of a redis of the configuration, with store: redis." },
+    store = {
+      enum = { "memory", "redis" }, default = "memory",
+      description = "Where the counts are: memory of the process, exact over all workers. redis is not yet supported.",
+    },
+    redis = { type = "string", description = "The name of a redis. Not yet supported." },
+    store_timeout = {
+      type = "string", format = "duration", description = "What asking redis may take. Not yet supported.",
+    },
     on_store_failure = {
       enum = { "allow", "deny", "local" }, default = "allow",
-      description = "What happens when the store can't tell: the request passes, is refused, or counts here alone.",
-    },
-    store_timeout = {
-      type = "string", format = "duration", default = "100ms",
-      description = "How long an answer of the store is waited for, with store: redis.",
+      description = "When the store can't count: let pass, answer 503, or count in the process's memory.",
     },
     headers = {
       enum = { "ietf", "x", "both", "none" }, default = "ietf",
-      description = "Which fields tell the client its quota: RateLimit, X-RateLimit-*, both, none.",
+      description = "What tells the client: RateLimit and RateLimit-Policy, the X-RateLimit trio, both, or neither.",
     },
-    status = { type = "integer", minimum = 400, maximum = 599, default = 429, description = "Status of a refusal." },
-  },
-  oneOf = {
-    { required = { "limit" }, description = "limit" },
-    { required = { "limits" }, description = "limits" },
+    status = {
+      type = "integer", minimum = 400, maximum = 599, default = 429,
+      description = "The answer to who is over the limit.",
+    },
   },
 }

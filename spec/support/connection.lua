@@ -27,6 +27,16 @@ function Connection:try(...)
   return posix.send(self.fd, table.concat { ... }, posix.PATIENCE)
 end
 
+-- Would the kernel take bytes within so long?
+function Connection:has_room(seconds)
+  return posix.writable(self.fd, seconds)
+end
+
+-- Sends what it takes at once; bytes taken.
+function Connection:send_some(bytes)
+  return posix.send_some(self.fd, bytes)
+end
+
 -- Reads more into `rest`; nil and "closed", "reset" or "timeout" when there is no more.
 function Connection:more(seconds)
   local bytes, word = posix.recv(self.fd, seconds or posix.PATIENCE)

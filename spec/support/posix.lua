@@ -90,7 +90,7 @@ function M.readable(fd, seconds)
   return C.poll(p, 1, math.floor(seconds * 1000)) > 0
 end
 
-local function writable(fd, seconds)
+function M.writable(fd, seconds)
   local p = ffi.new("struct spec_pollfd", fd, OUT, 0)
   return C.poll(p, 1, math.floor(seconds * 1000)) > 0
 end
@@ -124,7 +124,7 @@ end
 function M.send(fd, bytes, seconds)
   local sent = 0
   while sent < #bytes do
-    if not writable(fd, seconds) then
+    if not M.writable(fd, seconds) then
       return nil, "timeout"
     end
     local n = tonumber(C.send(fd, ffi.cast("const char *", bytes) + sent, #bytes - sent, MSG_NOSIGNAL))
@@ -134,6 +134,11 @@ function M.send(fd, bytes, seconds)
     sent = sent + n
   end
   return true
+end
+
+-- Sends what the kernel takes now; bytes taken.
+function M.send_some(fd, bytes)
+  return math.max(0, tonumber(C.send(fd, bytes, #bytes, MSG_NOSIGNAL + 0x40)))
 end
 
 local chunk = ffi.new "char[65536]"

@@ -126,6 +126,7 @@ local FORMATS = {
     function(text) return is_date(text) and is_time(text:sub(12)) end),
   selector = of_place("selector", "a selector such as client_ip or header:x-tenant"),
   template = of_place("template", "a template such as orders-{claim:tenant}"),
+  key = of_place("key", "a selector such as client_ip, or a template such as {client_ip}-{path}"),
   ["response-selector"] = of_place("response-selector", "a selector such as status or client_ip"),
   ["response-template"] = of_place("response-template", "a template such as {status}"),
 }

@@ -1,57 +1,114 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- `demilune test`: busted inside the runtime. It runs in one coroutine of the loop, so a
--- spec may call whatever waits, in tests and in what stands before and after them. busted
--- ends its process when it is done; here that becomes a value on the way out.
+-- `demilune test`: busted inside the runtime. It runs in one coroutine of the scheduler, so specs
+-- and their before_each, after_each and finally may wait as hooks do, while the loop goes on.
+--
+-- busted is made to fit in three places: where it would end the process, where it forgets the
+-- modules that a file has loaded (ours stay: C knows some of their tables), and around each spec
+-- and describe, so that what they have started is stopped with them (test/scope.lua).
+
+local scope = require "demilune.test.scope"
+local strict = require "demilune.strict"
 
 local M = {}
 
-local Exit = {}
+local EXIT = {} -- raised where busted would end the process
 
--- busted forgets the modules that a file has loaded when the file is done. The library's own
--- must stay: their FFI types can be declared once only.
-local function load_library()
-  for name in ([[
-    cache crypto dns http json jwt limit log metrics problem regex schema selector socket store task test time
-    trace url uuid]]):gmatch "%S+" do
-    local ok, message = pcall(require, "demilune." .. name)
-    if not ok and not tostring(message):find("module 'demilune." .. name .. "' not found", 1, true) then
-      error(message, 0)
+-- --- modules ------------------------------------------------------------------------------------
+
+local function is_ours(name)
+  return name:sub(1, 9) == "demilune." and name:sub(1, 17) ~= "demilune.plugins."
+end
+
+-- A file's own modules are loaded anew for each file; those of the runtime are not.
+local function keep_modules()
+  local kept, load_module = {}, require
+  table.insert(package.loaders, 1, function(name)
+    local module = kept[name]
+    return module ~= nil and function() return module end or nil
+  end)
+  rawset(_G, "require", function(name)
+    local module = load_module(name)
+    if type(name) == "string" and is_ours(name) then
+      kept[name] = module
+    end
+    return module
+  end)
+end
+
+-- --- busted -------------------------------------------------------------------------------------
+
+local function scoped(executor)
+  return function(...)
+    scope.enter()
+    executor(...)
+    scope.leave()
+  end
+end
+
+local SCOPES = { it = true, describe = true, file = true }
+
+-- A busted whose specs and describes are scopes.
+local function make_busted(new)
+  local busted = new()
+  local register = busted.register
+  function busted.register(descriptor, executor, attributes)
+    if SCOPES[descriptor] and type(executor) == "function" then
+      executor = scoped(executor)
+    end
+    return register(descriptor, executor, attributes)
+  end
+  return busted
+end
+
+local function load_busted()
+  local compatibility = require "busted.compatibility"
+  function compatibility.exit(code)
+    error({ [EXIT] = true, code = code }, 0)
+  end
+  local new = require "busted.core"
+  package.loaded["busted.core"] = function() return make_busted(new) end
+  return require "busted.runner"
+end
+
+-- --- plugins ------------------------------------------------------------------------------------
+
+-- A plugin is found from within its own folder, and in a folder of plugins.
+local function find_plugins(args)
+  local path = require "pl.path"
+  for i = 1, #args do
+    local place = args[i]
+    if path.exists(place) then
+      local folder = path.abspath(path.isdir(place) and place or path.dirname(place))
+      strict.add_folder(path.dirname(folder))
+      strict.add_folder(folder)
     end
   end
 end
 
-local function replace_exit()
-  local compatibility = require "busted.compatibility"
-  compatibility.exit = function(code)
-    error(setmetatable({ code = code }, Exit), 0)
-  end
-end
+-- busted names itself after the chunk that calls it.
+local call_runner = assert(loadstring("local run, options = ...\nrun(options)\n", "@demilune test"))
 
-local function traceback(message)
-  if getmetatable(message) == Exit then
-    return message
-  end
-  return debug.traceback(tostring(message), 2)
-end
-
--- Gives the exit status. args: busted's own arguments.
+-- Called with busted's arguments; gives the exit status.
 function M.main(args)
-  load_library()
-  replace_exit()
-  _G.arg = { [0] = "demilune test", unpack(args) }
-  local run = require "busted.runner"
-  local ok, message = xpcall(function()
-    run { standalone = false }
-  end, traceback)
+  keep_modules()
+  find_plugins(args)
+  package.path = package.path .. ";./?.lua;./?/init.lua"
+  local list = { [0] = "demilune test", "--ignore-lua" }
+  for i = 1, #args do
+    list[i + 1] = args[i]
+  end
+  rawset(_G, "arg", list)
+  local ok, message = xpcall(call_runner, function(message)
+    return type(message) == "string" and debug.traceback(message, 2) or message
+  end, load_busted(), { standalone = false })
   io.stdout:flush()
   if ok then
     return 0
-  elseif getmetatable(message) == Exit then
-    return message.code == 0 and 0 or 1
+  elseif type(message) == "table" and message[EXIT] then
+    return message.code
   end
-  io.stderr:write(message, "\n")
-  return 1
+  error(message, 0)
 end
 
 return M

@@ -162,7 +162,7 @@ static void test_secrets_are_not_shown(void **state UNUSED)
         "plugins: [{name: p, config: {password: hidden}, x: 1}]",
         /* no tree: the words of the line decide */
         "admin: {token: \"hidden",
-        "a: [ {key: hidden}\nb: 1",
+        "a: {key: hidden ]",
         "a: [ redis://:hidden@x\nb: ]\n",
     };
 
@@ -182,6 +182,42 @@ static void test_secrets_are_not_shown(void **state UNUSED)
         expect_no_text(config_faults(&c), "[hidden");
         config_deinit(&c);
     }
+}
+
+/* Is the line shown when something is wrong in it? */
+static bool is_line_shown(const char *text, uint32_t line)
+{
+    struct config c;
+    struct conf *root = parse(&c, text);
+
+    assert_non_null(root);
+    conf_check(root, &c.faults);
+    faults_deinit(&c.faults);
+    faults_init(&c.faults, c.arena);
+    fault_at_place(&c.faults, root->file, line, 1, "here");
+    bool is_shown = strstr(config_faults(&c), " | ") != NULL;
+    config_deinit(&c);
+    return is_shown;
+}
+
+/* Lines in which no word tells, but the key above them, or the value. */
+static void test_lines_of_secrets_are_hidden_by_their_keys(void **state UNUSED)
+{
+    static const char credentials[] = "consumers:\n- name: a\n  credentials:\n    key-auth:\n"
+                                      "    - key: hidden\n      more: |\n        x\n  groups: []\n";
+    static const char options[] = "kafka:\n- options:\n    ssl.pem: hidden\n  name: x\n";
+
+    assert_true(is_line_shown(credentials, 2));
+    assert_false(is_line_shown(credentials, 5));
+    assert_false(is_line_shown(credentials, 7));
+    assert_true(is_line_shown(credentials, 8));
+    assert_false(is_line_shown(options, 3));
+    assert_true(is_line_shown(options, 4));
+    assert_false(is_line_shown("admin:\n  token:\n    - hidden\n", 3));
+    assert_false(is_line_shown("a: |\n  one\n  ${DML_HIDDEN}\nb: 1\n", 2));
+    assert_true(is_line_shown("a: |\n  one\n  ${DML_HIDDEN}\nb: 1\n", 4));
+    assert_false(is_line_shown("{\"a\": \"http:\\/\\/u:hidden@h\"}", 1));
+    assert_true(is_line_shown("a: {key: x}\n", 1));
 }
 
 static void test_other_lines_are_shown(void **state UNUSED)
@@ -218,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_a_long_line_is_cut_around_the_place),
         cmocka_unit_test(test_a_message_is_one_plain_line),
         cmocka_unit_test(test_secrets_are_not_shown),
+        cmocka_unit_test(test_lines_of_secrets_are_hidden_by_their_keys),
         cmocka_unit_test(test_other_lines_are_shown),
         cmocka_unit_test(test_paths),
     };

@@ -284,6 +284,20 @@ static void test_aliases_are_bounded(void **state UNUSED)
     config_deinit(&c);
 }
 
+static void test_aliases_do_not_nest_deeper(void **state UNUSED)
+{
+    struct config c;
+    char text[4096], *p = text;
+
+    p += sprintf(p, "l0: &l0 [x]\n");
+    for (int i = 1; i < 70; i++)
+        p += sprintf(p, "l%d: &l%d [*l%d]\n", i, i, i - 1);
+    config_init(&c);
+    parse(&c, text);
+    expect_text(config_faults(&c), "aliases make the tree too large");
+    config_deinit(&c);
+}
+
 /* --- ${} -------------------------------------------------------------------------------------- */
 
 static void test_environment(void **state UNUSED)
@@ -526,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_aliases_are_copies),
         cmocka_unit_test(test_a_copy_is_not_shared),
         cmocka_unit_test(test_aliases_are_bounded),
+        cmocka_unit_test(test_aliases_do_not_nest_deeper),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_secrets_of_files),
         cmocka_unit_test(test_a_secret_that_cannot_be_read_is_the_systems_fault),

@@ -5,6 +5,7 @@
 
 #include "http/h1_body.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -128,6 +129,31 @@ static void test_framing_is_bounded(void **state)
     in = slice_of(text, sizeof(text));
     assert_int_equal(h1_body_read(&b, &in, 100, spans, &n), ERR_BAD_REQUEST);
     h1_body_deinit(&b);
+    h1_body_begin(&b, H1_CHUNKED, 0);
+    size_t len = (size_t)sprintf(text, "0\r\n");
+    for (int i = 0; i < 65; i++)
+        len += (size_t)sprintf(text + len, "X: y\r\n");
+    in = slice_of(text, len + (size_t)sprintf(text + len, "\r\n"));
+    assert_int_equal(h1_body_read(&b, &in, 100, spans, &n), H1_END);
+    struct arena *a = arena_new_heap(1024);
+    const struct headers *trailers;
+    assert_int_equal(h1_body_trailers(&b, a, &trailers), ERR_BAD_REQUEST);
+    arena_free(a);
+}
+
+static void test_a_body_may_have_many_chunks(void **state)
+{
+    struct h1_body b;
+    struct slice spans[1];
+
+    (void)state;
+    h1_body_begin(&b, H1_CHUNKED, 0);
+    for (int i = 0; i < 1000; i++) {
+        struct slice in = SLICE("1;ext=long\r\nx\r\n");
+        int n = 1;
+        assert_int_equal(h1_body_read(&b, &in, 100, spans, &n), 0);
+        assert_int_equal(in.len, 0);
+    }
 }
 
 int main(void)
@@ -139,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_lengths_and_streams),
         cmocka_unit_test(test_whether_the_rest_is_here),
         cmocka_unit_test(test_framing_is_bounded),
+        cmocka_unit_test(test_a_body_may_have_many_chunks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

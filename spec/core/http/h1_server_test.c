@@ -130,6 +130,32 @@ static const struct {
     {"GET / HTTP/1.1\r\nHost: [::1]:80\r\nX: \xe4\xf6\r\nEmpty:\r\n\r\n", "", ""},
 };
 
+static void answer_large(struct ear *e)
+{
+    static char body[64 * KIB];
+
+    memset(body, 'b', sizeof(body) - 1);
+    ear_answer(e, 200, body);
+}
+
+static void test_a_client_that_only_asks_is_not_answered_for_ever(void **state)
+{
+    struct client *c = *state;
+    int asked = 0;
+
+    c->ear.on_end = answer_large;
+    while (asked < 4000 && send(c->fd, GET "\r\n", strlen(GET "\r\n"), MSG_DONTWAIT) > 0) {
+        asked++;
+        loop_turn(c->ws.env.loop, 0);
+    }
+    assert_true(c->ear.heads < 300); /* what the kernel and one stream's queue take */
+    assert_true(asked > 600);
+    while (c->ear.heads < 600) { /* but it is, as it takes them */
+        client_turn(c);
+        client_forget(c);
+    }
+}
+
 static void test_bodies_are_heard_however_they_are_cut(void **state)
 {
     struct client *c = *state;
@@ -323,6 +349,27 @@ static void test_a_body_that_is_whole_gets_a_length(void **state)
     assert_true(client_got(c, "\r\nDate: "));
 }
 
+static void test_many_pieces_keep_their_order(void **state)
+{
+    struct client *c = *state;
+    struct message m = {.status = 200, .body = BODY_LENGTH, .content_length = 1000};
+    struct slice pieces[500];
+    char text[1001];
+
+    for (int i = 0; i < 1000; i++)
+        text[i] = (char)('a' + i * 7 % 26);
+    text[1000] = '\0';
+    for (int i = 0; i < 500; i++)
+        pieces[i] = slice_of(text + 2 * i, 2);
+    put(c->fd, GET "\r\n");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    headers_init(&m.headers, c->ear.arena, 0);
+    assert_int_equal(wire_head(c->ear.w, &m, false), 0);
+    assert_int_equal(wire_body(c->ear.w, pieces, 500, true), 0);
+    ear_done(&c->ear);
+    CLIENT_UNTIL(c, client_got(c, text));
+}
+
 static void test_trailers_leave_behind_the_last_chunk(void **state)
 {
     struct client *c = *state;
@@ -359,6 +406,30 @@ static void test_a_line_break_never_splits_an_answer(void **state)
 }
 
 /* --- continuing and not ----------------------------------------------------------------------- */
+
+static void test_old_clients_hear_nothing_interim(void **state)
+{
+    struct client *c = *state;
+    struct message m = {.status = 103};
+
+    put(c->fd, "POST / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    assert_false(c->ear.m->expects_continue);
+    headers_init(&m.headers, c->ear.arena, 0);
+    assert_int_equal(wire_head(c->ear.w, &m, false), 0);
+    ear_answer(&c->ear, 403, "no");
+    CLIENT_UNTIL(c, client_got(c, "no"));
+    assert_memory_equal(c->inbox.text, "HTTP/1.1 403 ", 13);
+}
+
+static void test_nothing_to_continue(void **state)
+{
+    struct client *c = *state;
+
+    put(c->fd, GET "Expect: 100-continue\r\n\r\n");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    assert_false(c->ear.m->expects_continue);
+}
 
 static void test_continue_is_the_owners_word(void **state)
 {
@@ -599,6 +670,7 @@ static void test_a_client_that_takes_nothing_is_given_up(void **state)
     loop_turn(c->ws.env.loop, 0);
     client_pass(c, 50000);
     assert_int_equal(c->ear.gone, 0);
+    assert_int_equal(wire_body(c->ear.w, &piece, 1, false), WIRE_FULL); /* buys no time */
     client_pass(c, 11000);
     client_pass(c, 61000);
     assert_int_equal(c->ear.gone, ERR_TIMEOUT);
@@ -680,12 +752,16 @@ int main(void)
         CLIENT_TEST(test_pipelined_requests_are_answered_in_order),
         CLIENT_TEST(test_a_pipelined_request_waits_for_the_one_before),
         CLIENT_TEST(test_reading_pauses_when_too_much_is_pipelined),
+        CLIENT_TEST(test_a_client_that_only_asks_is_not_answered_for_ever),
         CLIENT_TEST(test_bodies_are_heard_however_they_are_cut),
         CLIENT_TEST(test_bad_chunks_break_the_request_off),
         CLIENT_TEST(test_answers_are_framed_for_the_client),
         CLIENT_TEST(test_a_body_that_is_whole_gets_a_length),
+        CLIENT_TEST(test_many_pieces_keep_their_order),
         CLIENT_TEST(test_trailers_leave_behind_the_last_chunk),
         CLIENT_TEST(test_a_line_break_never_splits_an_answer),
+        CLIENT_TEST(test_old_clients_hear_nothing_interim),
+        CLIENT_TEST(test_nothing_to_continue),
         CLIENT_TEST(test_continue_is_the_owners_word),
         CLIENT_TEST(test_an_answer_instead_of_continue_closes),
         CLIENT_TEST(test_a_small_rest_of_a_request_is_dropped),

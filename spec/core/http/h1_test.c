@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/err.h"
+
 #define HOST CLIENT_HOST
 #define GET CLIENT_GET
 #define POST CLIENT_POST
@@ -207,6 +209,30 @@ static void test_fields_of_the_connection_are_taken_out(void **state)
     assert_false(c->ear.m->wants_websocket);
 }
 
+static void test_what_is_no_websocket(void **state)
+{
+    struct client *c = *state;
+    static const char *const requests[] = {
+        GET "Upgrade: websocket\r\n\r\n",
+        GET "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        GET "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n",
+        GET "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx",
+        POST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "GET / HTTP/1.0\r\nConnection: Upgrade, keep-alive\r\nUpgrade: websocket\r\n\r\n",
+    };
+
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        put(c->fd, requests[i]);
+        CLIENT_UNTIL(c, c->ear.heads == (int)i + 1);
+        struct message m = {.status = 101, .body = BODY_TUNNEL};
+        headers_init(&m.headers, c->ear.arena, 0);
+        assert_false(c->ear.m->wants_websocket);
+        assert_int_equal(wire_head(c->ear.w, &m, false), ERR_ARG);
+        assert_null(ear_header(&c->ear, "upgrade").ptr);
+        ear_answer(&c->ear, 200, "ordinary");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +240,7 @@ int main(void)
         CLIENT_TEST(test_a_nul_is_refused),
         CLIENT_TEST(test_sizes_are_bounded),
         CLIENT_TEST(test_fields_of_the_connection_are_taken_out),
+        CLIENT_TEST(test_what_is_no_websocket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

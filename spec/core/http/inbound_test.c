@@ -121,6 +121,55 @@ static void test_the_set_may_go_before_an_owner(void **state)
     c->set = inbound_set_new(&c->ws.env, &ear_acceptor, &c->ear);
 }
 
+static void test_an_answer_that_is_still_leaving_is_not_idle(void **state)
+{
+    struct client *c = *state;
+    struct message m = {.status = 200, .body = BODY_UNKNOWN};
+    static char block[64 * KIB];
+    struct slice piece = slice_of(block, sizeof(block));
+    int rc = 0;
+
+    memset(block, 'b', sizeof(block));
+    put(c->fd, CLIENT_GET "\r\n");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    headers_init(&m.headers, c->ear.arena, 0);
+    assert_int_equal(wire_head(c->ear.w, &m, false), 0);
+    for (int i = 0; i < 400; i++) /* 25 MiB */
+        rc = wire_body(c->ear.w, &piece, 1, false);
+    assert_int_equal(rc, WIRE_FULL);
+    assert_int_equal(wire_finish(c->ear.w, NULL), WIRE_FULL);
+    ear_done(&c->ear);
+    for (int i = 0; i < 3; i++) { /* slow, but it takes some all the time */
+        uint64_t before = c->inbox.total;
+        while (c->inbox.total < before + 3 * MIB) {
+            client_turn(c);
+            client_forget(c);
+        }
+        client_pass(c, 40000);
+        assert_int_equal(inbound_count(c->set), 1);
+    }
+    client_pass(c, 61000);
+    client_pass(c, 61000);
+    assert_int_equal(inbound_count(c->set), 0);
+}
+
+static void test_a_client_may_leave_when_all_is_said(void **state)
+{
+    struct client *c = *state;
+    struct message m = {.status = 200};
+
+    put(c->fd, CLIENT_GET "\r\n");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    headers_init(&m.headers, c->ear.arena, 0);
+    assert_int_equal(wire_head(c->ear.w, &m, true), 0);
+    shutdown(c->fd, SHUT_WR);
+    client_turn(c);
+    assert_int_equal(c->ear.gone, 0);
+    ear_done(&c->ear);
+    CLIENT_UNTIL(c, c->inbox.eof);
+    assert_int_equal(inbound_count(c->set), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +180,8 @@ int main(void)
         CLIENT_TEST(test_the_peer_is_described),
         CLIENT_TEST(test_a_request_that_has_arrived_is_served_though_draining),
         CLIENT_TEST(test_the_set_may_go_before_an_owner),
+        CLIENT_TEST(test_an_answer_that_is_still_leaving_is_not_idle),
+        CLIENT_TEST(test_a_client_may_leave_when_all_is_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,12 +94,12 @@ struct checking {
     struct plugin_host *host;
 };
 
-static struct plugin_host *give_host(void *arg, const struct snapshot *partly UNUSED)
+static struct plugin_host *give_host(void *arg, const struct snapshot *partly)
 {
     struct checking *c = arg;
 
     c->vm = new_vm(c->l, 0);
-    c->host = plugin_host_new(c->vm);
+    c->host = plugin_host_new(c->vm, partly);
     return c->host;
 }
 

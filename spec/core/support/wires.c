@@ -158,7 +158,7 @@ void ear_answer(struct ear *e, int status, const char *body)
     headers_add(&m.headers, SLICE("Date"), SLICE("now"));
     assert_int_equal(wire_head(e->w, &m, piece.len == 0), 0);
     if (piece.len > 0)
-        assert_int_equal(wire_body(e->w, &piece, 1, true), 0);
+        assert_true(wire_body(e->w, &piece, 1, true) >= 0);
     ear_done(e);
 }
 
@@ -169,10 +169,13 @@ struct slice ear_header(struct ear *e, const char *name)
 
 bool inbox_read(struct inbox *in, int fd)
 {
-    ssize_t n = recv(fd, in->text + in->len, sizeof(in->text) - 1 - in->len, MSG_DONTWAIT);
+    size_t room = sizeof(in->text) - 1 - in->len;
+    ssize_t n = room > 0 ? recv(fd, in->text + in->len, room, MSG_DONTWAIT) : -1;
 
-    if (n > 0)
+    if (n > 0) {
         in->len += (size_t)n;
+        in->total += (uint64_t)n;
+    }
     in->eof |= n == 0;
     in->reset |= n < 0 && errno == ECONNRESET;
     in->text[in->len] = '\0';

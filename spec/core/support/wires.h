@@ -59,6 +59,7 @@ struct inbox {
     char text[512 * KIB];
     size_t len;
     bool eof, reset;
+    uint64_t total; /* never forgotten */
 };
 
 bool inbox_read(struct inbox *in, int fd);
