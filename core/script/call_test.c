@@ -127,21 +127,12 @@ static void begin_gateway(struct test_gateway *t)
     t->has_gateway = true;
 }
 
-/* The VM outlives its gateway by some turns, and looks at it until then. */
-static void on_retired(void *arg, struct vm *vm)
-{
-    struct test_gateway *t = arg;
-
-    vm_free(vm);
-    free(t);
-}
-
 static bool begin_plan(struct test_gateway *t, struct faults *faults)
 {
     struct phase_host *host = NULL;
 
     if (t->snapshot->nuses > 0) {
-        host = hooks_new(t->vm, t->snapshot, faults, on_retired, t);
+        host = hooks_new(t->vm, t->snapshot, faults, NULL, NULL);
         if (!host)
             return false;
         vm_use_on_this_thread(t->vm, &t->gateway, NULL);
