@@ -214,7 +214,8 @@ static void read_headers(struct reading *r)
                          PATH(r->b, "routes[%u].headers.%.*s", route->index, SLICE_ARG(name)), "%s",
                          wrong);
         else
-            route->headers[route->nheaders++] = (struct route_header){name, value};
+            route->headers[route->nheaders++] =
+                (struct route_header){name, value, map->pairs[i].value->is_secret};
     }
 }
 

@@ -20,6 +20,7 @@ static const struct fake_plugin plugins[] = {
     {"acl", BIT(ACCESS), "oauth2", true},
     {"normalise", BIT(REWRITE) | BIT(START), NULL, false},
     {"headers", BIT(ACCESS) | BIT(RESPONSE) | BIT(BODY), NULL, false},
+    {"key-auth", BIT(ACCESS), NULL, true},
 };
 
 struct loaded {
@@ -583,6 +584,8 @@ static void test_faults_of_routes(void **state UNUSED)
         {"consumers: [{name: a}, {name: a}]", "consumers[1].name: the name \"a\" is taken already"},
         {"consumers: [{name: a, credentials: {key-auth: {}}}]",
          "consumers[0].credentials.key-auth: expected a list of credentials, got a map"},
+        {"consumers: [{name: a, credentials: {key-auht: []}}]",
+         "t:2:38: consumers[0].credentials.key-auht: not installed"},
     };
 
     expect_faults(rows, COUNT_OF(rows));
