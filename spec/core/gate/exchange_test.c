@@ -530,6 +530,35 @@ static void a_body_that_comes_between_two_attempts_is_whole(void **state)
     rig_stop(&rig);
 }
 
+static void an_empty_body_may_end_while_an_attempt_hook_waits(void **state)
+{
+    static const char *const answers[] = {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                                          "0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", ""};
+    (void)state;
+    rig.mask = ALL_PHASES;
+    rig.hooks[PHASE_ATTEMPT] = waits;
+    rig_start(&rig, PROXY);
+    for (size_t i = 0; i < COUNT_OF(answers); i += 2) {
+        int client = rig_connect(&rig);
+        put(client, GET);
+        int origin = rig_accept(&rig);
+        rig_expect(&rig, &rig.server, origin, "\r\n\r\n");
+        put(origin, answers[i]);
+        TURN_UNTIL(rig.gateway.loop, rig.waiting != NULL);
+        put(origin, answers[i + 1]);
+        close(origin);
+        for (int turns = 0; turns < 20; turns++)
+            loop_turn(rig.gateway.loop, 1);
+        exchange_phase_done(rig.waiting, PHASE_DONE);
+        rig_expect(&rig, &rig.client, client, "Content-Length: 0\r\n\r\n");
+        inbox_clear(&rig.client);
+        inbox_clear(&rig.server);
+        rig.waiting = NULL;
+        close(client);
+    }
+    rig_stop(&rig);
+}
+
 static void body_is_here(void *arg, int err)
 {
     struct exchange *x = arg;
@@ -689,6 +718,7 @@ int main(void)
         cmocka_unit_test_setup(a_reply_ends_the_way, setup),
         cmocka_unit_test_setup(attempt_hooks_may_try_again_elsewhere, setup),
         cmocka_unit_test_setup(a_body_that_comes_between_two_attempts_is_whole, setup),
+        cmocka_unit_test_setup(an_empty_body_may_end_while_an_attempt_hook_waits, setup),
         cmocka_unit_test_setup(hooks_may_hold_whole_bodies, setup),
         cmocka_unit_test_setup(body_hooks_see_each_chunk, setup),
         cmocka_unit_test_setup(hooks_change_headers, setup),
