@@ -594,7 +594,7 @@ static const struct row route_faults[] = {
     {"consumers: [{name: a, credentials: {key-auth: {}}}]",
      "consumers[0].credentials.key-auth: expected a list of credentials, got a map"},
     {"consumers: [{name: a, credentials: {key-auht: []}}]",
-     "t:2:38: consumers[0].credentials.key-auht: not installed"},
+     "t:2:37: consumers[0].credentials.key-auht: not installed"},
 };
 
 static void test_faults_of_routes(void **state UNUSED)
