@@ -36,7 +36,7 @@ for _, folder in ipairs(dir.getdirectories "plugins") do
     it("describes each option, in the schema and in the README", function()
       local readme = read(folder .. "/README.md")
       assert.truthy(readme:find("^# " .. name:gsub("%-", "%%-") .. "\n"))
-      assert.truthy(readme:find("```yaml\nplugins:", 1, true) or readme:find("plugins:\n      - name: " .. name, 1, true))
+      assert.truthy(readme:find("```yaml\n.-%- name: " .. name:gsub("%-", "%%-") .. "\n.-```"), "no example")
       for option, source in pairs(assert(plugin.load(name)).schema.properties) do
         assert.equal("string", type(source.description), option .. " has no description")
         assert.truthy(readme:find(option, 1, true), option .. " is not in the README")
