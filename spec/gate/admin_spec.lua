@@ -70,7 +70,8 @@ describe("the admin endpoint", function()
       end)
       assert.matches("^text/plain; version=0.0.4", plain.headers["content-type"])
       for _, line in ipairs { "demilune_workers 2", "demilune_ready 1", "demilune_build_info{version=",
-        "process_cpu_seconds_total ", "process_open_fds ", "process_resident_memory_bytes ", "demilune_connections " } do
+        "process_cpu_seconds_total ", "process_open_fds ", "process_resident_memory_bytes ",
+        "demilune_connections " } do
         assert.matches("\n" .. line, plain.body, 1, true)
       end
       local open = get("/metrics", { Accept = "application/openmetrics-text; version=1.0.0, text/plain;q=0.5" })
