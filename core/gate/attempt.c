@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "gate/exchange.h"
+#include "gate/exchange_steps.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
@@ -45,7 +45,7 @@ const char *attempt_error_word(const struct attempt *a)
 
 static struct attempt *attempt_new(struct exchange *x)
 {
-    struct attempt *a = x->attempts == 0 ? &x->first_attempt : arena_zero(x->arena, sizeof(*a));
+    struct attempt *a = arena_zero(x->arena, sizeof(*a));
 
     a->exchange = x;
     a->previous = x->attempt;
@@ -212,8 +212,11 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     a->wire->head_ms = a->timeout_ms;
     a->wire->idle_ms = a->upstream->idle_timeout_ms;
     struct message *m = forward_request(x, a);
-    /* A broken connection is told by on_gone, as any later break. */
-    (void)!wire_head(a->wire, m, end);
+    /* A broken connection is told by on_gone, as any later break; a head that can't be written, here only. */
+    if (wire_head(a->wire, m, end) == ERR_ARG) {
+        attempt_failed(a, ERR_ARG);
+        return;
+    }
     a->head_sent = true;
     attempt_to(a, ATTEMPT_WAIT);
     if (!end)
@@ -256,7 +259,8 @@ static void attempt_connect(struct attempt *a)
 /* Full limits and a missing endpoint say nothing about the endpoint's health. */
 static bool is_targets_fault(int err)
 {
-    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED && err != ERR_SYSTEM;
+    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED &&
+           err != ERR_SYSTEM && err != ERR_ARG;
 }
 
 static void attempt_failed(struct attempt *a, int err)

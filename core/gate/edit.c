@@ -121,16 +121,10 @@ int exchange_set_method(struct exchange *x, struct slice method)
 
 int exchange_set_host(struct exchange *x, struct slice host)
 {
-    struct slice name;
-    uint16_t port;
-
     host = arena_dup(x->arena, host);
-    if (uri_parse_host(host, x->arena, &name, &port) < 0)
+    if (message_set_authority(x->request, host) < 0)
         return ERR_ARG;
-    x->request->authority = host;
     headers_set_id(&x->request->headers, HEADER_HOST, host);
-    x->host = name;
-    x->port = port;
     return 0;
 }
 

@@ -99,6 +99,8 @@ struct plan *plan_new(struct gateway *g, struct snapshot *snapshot, struct phase
     p->snapshot = snapshot;
     p->host = host;
     p->gateway = g;
+    p->upstream_stats = arena_zero(a, snapshot->nupstreams * sizeof(p->upstream_stats[0]) + 1);
+    p->route_stats = arena_zero(a, snapshot->nroutes * sizeof(p->route_stats[0]) + 1);
     p->balancers = arena_zero(a, snapshot->nupstreams * sizeof(p->balancers[0]) + 1);
     for (uint32_t i = 0; i < snapshot->nupstreams; i++)
         p->balancers[i] = balancer_new(a, snapshot->upstreams[i], (uint32_t)g->writer);
