@@ -116,6 +116,11 @@ describe("the admin endpoint", function()
       assert.equal(0, up.endpoints[1].failures)
       assert.is_true(up.endpoints[1].usable)
       assert.is_false(up.endpoints[1].ejected)
+      local metrics = get("/metrics").body
+      for name, value in pairs { connections = 1, connections_opened_total = 1, pending = 0, endpoints = 1,
+        usable_endpoints = 1, shelved_connections = 0 } do
+        assert.matches(('\ndemilune_upstream_%s{upstream="up"} %d\n'):format(name, value), metrics, 1, true)
+      end
       u:close()
       c:close()
     end)
