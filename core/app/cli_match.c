@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "http/uri.h"
 
-/* Routes that come before the one that fits, or that fit but for one thing, are shown up to this number. */
+/* Most routes that are shown with the reason why they were not taken. */
 #define MISSES_SHOWN 20
 
 struct question {
@@ -123,7 +123,8 @@ static void print_route(const struct route_match *m, struct arena *a)
     if (r->action == ROUTE_PROXY)
         line("endpoints", endpoints_of(r->upstream, a));
     if (rewrite)
-        line("rewrite", rewrite->text);
+        line("rewrite",
+             rewrite->is_secret || rewrite->is_from_env ? SLICE("(hidden)") : rewrite->text);
     line("without", r->strip_prefix);
 }
 
@@ -169,11 +170,36 @@ static struct slice why_not(enum route_miss miss, const struct route *r, struct 
     return arena_printf(a, "%s %.*s", reasons[miss], SLICE_ARG(list));
 }
 
-/* What is worth telling of a route that was not taken: the nearer ones, which come first, and those that fit but for
- * method or headers. */
-static bool is_near(enum route_miss miss, bool comes_before)
+/* Two kinds are worth telling: first those that fit but for one thing, then the more exact ones, which were asked
+ * before. */
+enum nearness { NEAR, ASKED_BEFORE, FAR };
+
+static enum nearness nearness_of(enum route_miss miss, bool comes_before)
 {
-    return comes_before || miss == MISS_METHOD || miss == MISS_HEADER || miss == MISS_PRECEDENCE;
+    if (miss == MISS_METHOD || miss == MISS_HEADER || miss == MISS_PRECEDENCE)
+        return NEAR;
+    return comes_before ? ASKED_BEFORE : FAR;
+}
+
+/* Adds those of one kind to the table; returns how many there are. */
+static size_t add_misses(struct table *t, const struct route **routes, size_t n, enum nearness kind,
+                         const struct question *q, const struct route *taken,
+                         const struct snapshot *s, struct arena *a)
+{
+    bool before = true;
+    size_t found = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        before = before && routes[i] != taken;
+        enum route_miss miss = router_explain(s->router, routes[i], q->host, q->path, &q->request);
+        if (routes[i] == taken || nearness_of(miss, before) != kind)
+            continue;
+        struct slice cells[] = {routes[i]->name, why_not(miss, routes[i], a)};
+        if (t->cells.n < MISSES_SHOWN * COUNT_OF(cells))
+            table_row(t, cells, COUNT_OF(cells));
+        found++;
+    }
+    return found;
 }
 
 static void print_misses(const struct snapshot *s, const struct question *q,
@@ -181,27 +207,16 @@ static void print_misses(const struct snapshot *s, const struct question *q,
 {
     const struct route **routes = calloc(s->nroutes + 1, sizeof(*routes));
     struct table t = {0};
-    size_t shown = 0, more = 0;
-    bool before = true;
 
     REQUIRE(routes != NULL);
     size_t n = router_order(s->router, routes, s->nroutes);
-    for (size_t i = 0; i < n; i++) {
-        before = before && routes[i] != taken;
-        enum route_miss miss = router_explain(s->router, routes[i], q->host, q->path, &q->request);
-        if (routes[i] == taken || !is_near(miss, before))
-            continue;
-        struct slice cells[] = {routes[i]->name, why_not(miss, routes[i], a)};
-        if (shown < MISSES_SHOWN)
-            table_row(&t, cells, COUNT_OF(cells));
-        shown++;
-    }
-    more = shown > MISSES_SHOWN ? shown - MISSES_SHOWN : 0;
-    if (shown > 0) {
+    size_t found = add_misses(&t, routes, n, NEAR, q, taken, s, a);
+    found += add_misses(&t, routes, n, ASKED_BEFORE, q, taken, s, a);
+    if (found > 0) {
         printf("\nnot taken\n");
         table_print(&t, stdout, 2);
-        if (more)
-            printf("  and %zu more\n", more);
+        if (found > MISSES_SHOWN)
+            printf("  and %zu more\n", found - MISSES_SHOWN);
     }
     table_deinit(&t);
     free(routes);

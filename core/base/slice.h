@@ -36,6 +36,32 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Copies s to `out`, where there is room for it, and returns the end of the copy. Inline, because
+ * the texts that heads are made of are shorter than what a call of memcpy is worth: two copies of
+ * a fixed size, which may overlap, do for all lengths between it and its double. */
+static inline char *slice_put(char *out, struct slice s)
+{
+    char *end = out + s.len;
+
+    if (s.len > 32) {
+        memcpy(out, s.ptr, s.len);
+    } else if (s.len >= 16) {
+        memcpy(out, s.ptr, 16);
+        memcpy(end - 16, s.ptr + s.len - 16, 16);
+    } else if (s.len >= 8) {
+        memcpy(out, s.ptr, 8);
+        memcpy(end - 8, s.ptr + s.len - 8, 8);
+    } else if (s.len >= 4) {
+        memcpy(out, s.ptr, 4);
+        memcpy(end - 4, s.ptr + s.len - 4, 4);
+    } else if (s.len > 0) {
+        out[0] = s.ptr[0];
+        out[s.len / 2] = s.ptr[s.len / 2];
+        end[-1] = s.ptr[s.len - 1];
+    }
+    return end;
+}
+
 /* ASCII letters only (RFC 9110, 5.1: field names). */
 bool slice_eq_nocase(struct slice a, struct slice b);
 

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "gate/exchange.h"
+#include "gate/exchange_steps.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
@@ -37,6 +37,7 @@ const char *attempt_error_word(const struct attempt *a)
     case ERR_CLOSED:
     case ERR_RESET: return "reset";
     case ERR_PROTOCOL: return "protocol";
+    case ERR_CANCELLED: return "cancelled";
     default: return "connect";
     }
 }
@@ -45,7 +46,7 @@ const char *attempt_error_word(const struct attempt *a)
 
 static struct attempt *attempt_new(struct exchange *x)
 {
-    struct attempt *a = x->attempts == 0 ? &x->first_attempt : arena_zero(x->arena, sizeof(*a));
+    struct attempt *a = arena_zero(x->arena, sizeof(*a));
 
     a->exchange = x;
     a->previous = x->attempt;
@@ -137,6 +138,10 @@ static void up_on_body(void *owner, struct wire *w, const struct slice *pieces, 
 {
     struct attempt *a = owner;
 
+    if (a->state == ATTEMPT_VERDICT) {
+        a->ends_on_head = end; /* nobody has asked for bytes yet, so it is empty */
+        return;
+    }
     exchange_on_response_body(a->exchange, pieces, n, end, w->trailers);
 }
 
@@ -208,8 +213,11 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     a->wire->head_ms = a->timeout_ms;
     a->wire->idle_ms = a->upstream->idle_timeout_ms;
     struct message *m = forward_request(x, a);
-    /* A broken connection is told by on_gone, as any later break. */
-    (void)!wire_head(a->wire, m, end);
+    /* A broken connection is told by on_gone, as any later break; a head that can't be written, here only. */
+    if (wire_head(a->wire, m, end) == ERR_ARG) {
+        attempt_failed(a, ERR_ARG);
+        return;
+    }
     a->head_sent = true;
     attempt_to(a, ATTEMPT_WAIT);
     if (!end)
@@ -252,7 +260,8 @@ static void attempt_connect(struct attempt *a)
 /* Full limits and a missing endpoint say nothing about the endpoint's health. */
 static bool is_targets_fault(int err)
 {
-    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED && err != ERR_SYSTEM;
+    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED &&
+           err != ERR_SYSTEM && err != ERR_ARG;
 }
 
 static void attempt_failed(struct attempt *a, int err)
@@ -327,10 +336,21 @@ void attempt_judged(struct attempt *a)
 
 /* --- end --------------------------------------------------------------------------------------------------------- */
 
+/* Nobody waits any longer for the response: the route's time is over, or the client has left. */
+static void attempt_given_up(struct attempt *a, int why)
+{
+    a->err = why == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_CANCELLED;
+    stats_attempt(a);
+    if (is_targets_fault(a->err))
+        upstream_report(a->upstream, a->target, OUTCOME_ERROR);
+}
+
 void attempt_abort(struct attempt *a, int why)
 {
     struct wire *w = a->wire;
 
+    if (a->state == ATTEMPT_WAIT)
+        attempt_given_up(a, why);
     if (a->claimed) {
         a->claimed = false;
         pool_cancel(&a->claim);

@@ -144,16 +144,10 @@ int exchange_set_method(struct exchange *x, struct slice method)
 
 int exchange_set_host(struct exchange *x, struct slice host)
 {
-    struct slice name;
-    uint16_t port;
-
     host = arena_dup(x->arena, host);
-    if (uri_parse_host(host, x->arena, &name, &port) < 0)
+    if (message_set_authority(x->request, host) < 0)
         return ERR_ARG;
-    x->request->authority = host;
     headers_set_id(&x->request->headers, HEADER_HOST, host);
-    x->host = name;
-    x->port = port;
     return 0;
 }
 
@@ -172,13 +166,10 @@ struct slice exchange_id(struct exchange *x)
 {
     if (!x->id.ptr) {
         uint8_t raw[16];
-        char hex[32];
+        char *id = arena_alloc(x->arena, TEXT_UUID);
         rand_secure(raw, sizeof(raw));
-        raw[6] = (raw[6] & 0x0f) | 0x40; /* RFC 9562, 5.4 */
-        raw[8] = (raw[8] & 0x3f) | 0x80;
-        text_hex(raw, sizeof(raw), hex);
-        x->id = arena_printf(x->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-                             hex + 16, hex + 20);
+        text_uuid(raw, 4, id);
+        x->id = slice_of(id, TEXT_UUID);
     }
     return x->id;
 }

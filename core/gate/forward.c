@@ -5,8 +5,6 @@
 
 #include "gate/forward.h"
 
-#include <string.h>
-
 #include "base/err.h"
 #include "gate/flow.h"
 #include "gate/gateway.h"
@@ -87,6 +85,36 @@ static void read_chain(struct exchange *x)
     }
 }
 
+/* X-Forwarded-Prefix and whatever else begins so, X_Forwarded_For too: many servers can't tell the two apart. */
+static bool is_forwarded_name(struct slice name)
+{
+    static const char begin[] = "x-forwarded-";
+    size_t len = sizeof(begin) - 1;
+
+    if (name.len <= len)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = name.ptr[i];
+        if ((c == '_' ? '-' : c == '-' ? c : c | 0x20) != begin[i])
+            return false;
+    }
+    return true;
+}
+
+/* What the client says of its own way here. Fields that the core writes anew are left to forward_request; those of
+ * hooks come later and stay. */
+static void drop_claims(struct exchange *x)
+{
+    HEADERS_EACH(f, &x->request->headers)
+    {
+        if (f->id == HEADER_X_REAL_IP ? x->client_is_trusted
+                                      : f->id != HEADER_OTHER || !is_forwarded_name(f->name))
+            continue;
+        if (!x->client_is_trusted || slice_find_char(f->name, '_') >= 0)
+            f->name = SLICE_NONE;
+    }
+}
+
 int forward_client(struct exchange *x)
 {
     const struct wire_peer *peer = x->down ? x->down->peer : NULL;
@@ -94,6 +122,7 @@ int forward_client(struct exchange *x)
     x->scheme = peer && peer->is_tls ? SLICE("https") : SLICE("http");
     x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
     x->client_is_trusted = peer && peer->is_trusted;
+    drop_claims(x);
     if (!x->client_is_trusted)
         return 0;
     /* The peer's own slice dies with the connection; the exchange may outlive it. */
@@ -108,22 +137,31 @@ int forward_client(struct exchange *x)
 
 /* --- the request that goes upstream ------------------------------------------------------------------------------ */
 
-static struct slice upstream_path(struct exchange *x)
+static struct slice without_prefix(const struct exchange *x)
 {
-    const struct route *r = x->route;
+    struct slice prefix = x->route->strip_prefix;
 
-    if (x->rewritten.ptr)
-        return x->rewritten;
-    if (r->rewrite)
-        return template_text(r->rewrite, x, true);
-    if (r->strip_prefix.len && slice_starts(x->path, r->strip_prefix)) {
-        struct slice rest = slice_from_index(x->path, r->strip_prefix.len);
+    if (prefix.len && slice_starts(x->path, prefix)) {
+        struct slice rest = slice_from_index(x->path, prefix.len);
         if (rest.len == 0)
             return SLICE("/");
         if (rest.ptr[0] == '/')
             return rest;
     }
     return x->path;
+}
+
+int forward_path(struct exchange *x)
+{
+    if (!x->route->rewrite) {
+        x->upstream_path = without_prefix(x);
+        return 0;
+    }
+    if (x->rewritten.ptr)
+        return 0;
+    /* What a client's query or header brings into the template may be dots. */
+    struct slice path = template_text(x->route->rewrite, x, true);
+    return uri_normalise_path(path, x->arena, &x->upstream_path) < 0 ? ERR_BAD_REQUEST : 0;
 }
 
 static struct slice target_authority(struct exchange *x, const struct target *t)
@@ -153,50 +191,42 @@ static struct slice chained(struct exchange *x, enum header_id id, struct slice 
                       : own;
 }
 
-/* A small writer into arena memory of known size: printf is too slow here. */
-struct pen {
-    char *at;
-};
-
-static void pen_put(struct pen *p, struct slice s)
-{
-    memcpy(p->at, s.ptr, s.len);
-    p->at += s.len;
-}
-
 static struct slice forwarded_element(struct exchange *x, struct slice ip)
 {
     struct slice host = x->request->authority;
     bool v6 = slice_find_char(ip, ':') >= 0;
-    char *start = arena_alloc(x->arena, ip.len + host.len + 48);
-    struct pen p = {start};
+    char *start = arena_alloc(x->arena, ip.len + host.len + 48), *p = start;
 
-    pen_put(&p, v6 ? SLICE("for=\"[") : SLICE("for="));
-    pen_put(&p, ip);
+    p = slice_put(p, v6 ? SLICE("for=\"[") : SLICE("for="));
+    p = slice_put(p, ip);
     if (v6)
-        pen_put(&p, SLICE("]\""));
+        p = slice_put(p, SLICE("]\""));
     if (host.len) {
-        pen_put(&p, SLICE(";host=\""));
-        pen_put(&p, host);
-        pen_put(&p, SLICE("\""));
+        p = slice_put(p, SLICE(";host=\""));
+        p = slice_put(p, host);
+        p = slice_put(p, SLICE("\""));
     }
-    pen_put(&p, SLICE(";proto="));
-    pen_put(&p, x->down->peer->is_tls ? SLICE("https") : SLICE("http"));
-    return slice_of(start, (size_t)(p.at - start));
+    p = slice_put(p, SLICE(";proto="));
+    p = slice_put(p, x->down->peer->is_tls ? SLICE("https") : SLICE("http"));
+    return slice_of(start, (size_t)(p - start));
 }
 
-static bool is_replaced(enum header_id id)
-{
-    return id == HEADER_HOST || id == HEADER_X_FORWARDED_FOR || id == HEADER_FORWARDED ||
-           id == HEADER_X_FORWARDED_PROTO || id == HEADER_X_FORWARDED_HOST || id == HEADER_VIA ||
-           id == HEADER_X_FORWARDED_PORT;
-}
+/* What add_forwarded writes anew, and Host, which the codec takes from authority. */
+static const bool is_replaced[HEADER_COUNT] = {
+    [HEADER_HOST] = true,
+    [HEADER_X_FORWARDED_FOR] = true,
+    [HEADER_FORWARDED] = true,
+    [HEADER_X_FORWARDED_PROTO] = true,
+    [HEADER_X_FORWARDED_HOST] = true,
+    [HEADER_X_FORWARDED_PORT] = true,
+    [HEADER_VIA] = true,
+};
 
 static void add_forwarded(struct exchange *x, struct headers *h)
 {
     const struct wire_peer *peer = x->down->peer;
     const struct headers *in = &x->request->headers;
-    struct slice ip = arena_dup(x->arena, peer->ip);
+    struct slice ip = peer->ip;
     struct slice via = headers_get_id(in, HEADER_VIA);
     struct slice host =
         x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;
@@ -223,11 +253,9 @@ struct message *forward_request(struct exchange *x, struct attempt *a)
 
     *m = *x->request;
     headers_init(&m->headers, x->arena, in->n + FORWARD_EXTRA_FIELDS);
-    if (host.len)
-        headers_add_id(&m->headers, HEADER_HOST, host);
-    for (uint32_t i = 0; i < in->n; i++) {
-        struct field *f = &in->items[i];
-        if (f->name.ptr && !is_replaced(f->id))
+    HEADERS_EACH(f, in)
+    {
+        if (!is_replaced[f->id])
             m->headers.items[m->headers.n++] = *f;
     }
     if (x->down)
@@ -237,7 +265,7 @@ struct message *forward_request(struct exchange *x, struct attempt *a)
         headers_set(&m->headers, f->name, f->value);
     }
     m->authority = host;
-    m->path = upstream_path(x);
+    m->path = x->rewritten.ptr ? x->rewritten : x->upstream_path;
     flow_describe_request(x, m);
     return m;
 }

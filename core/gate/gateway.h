@@ -14,6 +14,7 @@
 #include "gate/phase.h"
 #include "gate/pool.h"
 #include "gate/snapshot.h"
+#include "gate/stats.h"
 #include "http/inbound.h"
 #include "http/wire.h"
 
@@ -46,6 +47,9 @@ struct plan {
     struct snapshot *snapshot;   /* one reference */
     struct phase_host *host;     /* or NULL: no hooks */
     struct balancer **balancers; /* by upstream index */
+    struct stats_memo *upstream_stats; /* the same */
+    struct stats_memo *route_stats;    /* by route index */
+    struct stats_memo no_route_stats;
     /* borrowed */
     struct gateway *gateway;
     /* state */

@@ -117,10 +117,29 @@ static struct pool_lane *lane_new(struct pool *p, struct upstream_live *live, st
     return lane;
 }
 
+static struct pool_lane **recent_of(struct pool *p, const void *live, const void *target)
+{
+    uintptr_t both = (uintptr_t)live ^ (uintptr_t)target;
+
+    return &p->recent[(both >> 4 ^ both >> 9) % POOL_RECENT];
+}
+
+static struct pool_lane *lane_find(struct pool *p, const void *live, const void *target)
+{
+    const void *key[2] = {live, target};
+    struct pool_lane **recent = recent_of(p, live, target);
+
+    if (LIKELY(*recent && (*recent)->key[0] == live && (*recent)->key[1] == target))
+        return *recent;
+    struct pool_lane *lane = map_find(&p->lanes, slice_of((const char *)key, sizeof(key)));
+    if (lane)
+        *recent = lane;
+    return lane;
+}
+
 struct pool_lane *lane_get(struct pool *p, const struct upstream *u, struct target *t)
 {
-    const void *key[2] = {u->live, t};
-    struct pool_lane *lane = map_find(&p->lanes, slice_of((const char *)key, sizeof(key)));
+    struct pool_lane *lane = lane_find(p, u->live, t);
 
     if (UNLIKELY(!lane))
         lane = lane_new(p, u->live, t);
@@ -139,7 +158,12 @@ static bool is_unused(const struct pool_lane *lane)
 
 static void lane_free(struct pool_lane *lane)
 {
-    map_remove(&lane->group->pool->lanes, key_slice(lane));
+    struct pool *p = lane->group->pool;
+    struct pool_lane **recent = recent_of(p, lane->key[0], lane->key[1]);
+
+    if (*recent == lane)
+        *recent = NULL;
+    map_remove(&p->lanes, key_slice(lane));
     list_remove(&lane->link);
     target_unref(lane->target);
     free(lane);

@@ -51,9 +51,12 @@ struct pool_lane {
     uint32_t turn;      /* for opening_start */
 };
 
+#define POOL_RECENT 16
+
 struct pool {
     /* owned */
     struct map lanes;
+    struct pool_lane *recent[POOL_RECENT]; /* some of them, where lane_get looks first; or NULL */
     struct list groups, waiters;
     struct timer sweeper;
     /* borrowed */

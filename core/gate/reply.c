@@ -10,7 +10,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "gate/attempt.h"
+#include "gate/exchange_steps.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"
@@ -144,8 +146,8 @@ void reply_respond(struct exchange *x)
 
     reply_new(x, r->status, body);
     for (uint32_t i = 0; i < r->nrespond_headers; i++) {
-        struct slice value = template_text(r->respond_headers[i].value, x, false);
-        if (value.len)
+        struct slice value = slice_trim(template_text(r->respond_headers[i].value, x, false));
+        if (value.len && text_is_field_value(value)) /* a query's %0A is none */
             headers_set(&x->response->headers, r->respond_headers[i].name, value);
     }
     exchange_answer(x);
@@ -153,11 +155,12 @@ void reply_respond(struct exchange *x)
 
 static struct slice https_url(struct exchange *x)
 {
-    bool v6 = slice_find_char(x->host, ':') >= 0;
+    const struct message *m = x->request;
+    bool v6 = slice_find_char(m->host, ':') >= 0;
 
-    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(x->host),
-                        v6 ? "]" : "", SLICE_ARG(x->path), x->request->query.ptr ? "?" : "",
-                        SLICE_ARG(x->request->query));
+    return arena_printf(x->arena, "https://%s%.*s%s%.*s%s%.*s", v6 ? "[" : "", SLICE_ARG(m->host),
+                        v6 ? "]" : "", SLICE_ARG(x->path), m->query.ptr ? "?" : "",
+                        SLICE_ARG(m->query));
 }
 
 void reply_redirect(struct exchange *x)

@@ -21,10 +21,10 @@ struct router;
 struct route_match {
     const struct route *route;     /* NULL: none */
     const struct route_path *path; /* the pattern that fit, or NULL */
-    struct slice params[ROUTE_PARAMS_MAX]; /* in the pattern's order, as they stood in the path */
-    uint32_t nparams;
     uint64_t allowed; /* when none fits but for the method: methods of the routes whose host and
                          path fit, bit per method */
+    uint32_t nparams;
+    struct slice params[ROUTE_PARAMS_MAX]; /* in the pattern's order, as they stood in the path */
 };
 
 /* Adds a fault for two routes that match the same requests with equal precedence, at the later one,

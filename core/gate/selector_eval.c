@@ -127,7 +127,7 @@ struct slice selector_value(const struct selector *s, struct exchange *x)
 {
     switch (s->kind) {
     case SELECTOR_CLIENT_IP: return x->client_ip;
-    case SELECTOR_HOST: return x->host;
+    case SELECTOR_HOST: return x->request->host;
     case SELECTOR_METHOD: return slice_from(method_text(x->request->method));
     case SELECTOR_PATH: return x->path;
     case SELECTOR_SCHEME: return x->scheme;

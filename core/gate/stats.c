@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Series are found by name, so that they survive reloads; a worker remembers them by (name, code) in a map of its own,
- * and the last one of each kind in front of it, since requests in a row tend to be alike. */
+/* Series are found by name, so that they survive reloads; a worker remembers them by (name, code) in a map of its own.
+ * In front of it a plan has the last ones of each route and upstream, whose requests tend to be answered alike. */
 
 #include "gate/stats.h"
 
@@ -65,15 +65,12 @@ static const struct {
 
 struct seen {
     struct metric_series *series;
-    struct slice name;
-    int code;
     char key[];
 };
 
 struct gate_stats {
     struct metric_family *families[STAT_COUNT];
     struct map seen[STAT_COUNT];
-    struct seen *last[STAT_COUNT];
     int writer;
 };
 
@@ -109,12 +106,8 @@ void stats_free(struct gate_stats *s)
 static struct metric_series *series_of(struct gate_stats *s, enum stats_kind stat,
                                        struct slice name, int code, const char *word)
 {
-    struct seen *last = s->last[stat];
     char digits[24];
     struct slice values[2] = {name, SLICE("")};
-
-    if (LIKELY(last && last->code == code && slice_eq(last->name, name)))
-        return last->series;
     char *key = NULL;
     int len = asprintf(&key, "%d %.*s", code, SLICE_ARG(name));
     REQUIRE(len >= 0);
@@ -123,40 +116,54 @@ static struct metric_series *series_of(struct gate_stats *s, enum stats_kind sta
         e = calloc(1, sizeof(*e) + (size_t)len + 1);
         REQUIRE(e != NULL);
         memcpy(e->key, key, (size_t)len + 1);
-        e->code = code;
-        e->name = slice_of(e->key + (size_t)len - name.len, name.len);
         values[1] = word ? slice_from(word)
                          : slice_of(digits, text_from_u64((uint64_t)MAX(code, 0), digits));
         e->series = metric_series(s->families[stat], values);
         map_set(&s->seen[stat], slice_of(e->key, (size_t)len), e);
     }
     free(key);
-    s->last[stat] = e;
     return e->series;
+}
+
+static void count(struct gate_stats *s, struct stats_memo *memo, enum stats_kind stat,
+                  struct slice name, int code, const char *word)
+{
+    if (UNLIKELY(!memo->result || memo->code != code)) {
+        memo->result = series_of(s, stat, name, code, word);
+        memo->code = code;
+    }
+    metric_inc(memo->result, s->writer);
+}
+
+static void observe(struct gate_stats *s, struct stats_memo *memo, enum stats_kind stat,
+                    struct slice name, uint64_t us)
+{
+    if (UNLIKELY(!memo->duration))
+        memo->duration = series_of(s, stat, name, 0, NULL);
+    metric_observe(memo->duration, s->writer, (double)us / 1e6);
 }
 
 void stats_exchange(const struct exchange *x)
 {
     struct gate_stats *s = x->gateway->stats;
-    struct slice route = x->route ? x->route->name : SLICE("none");
-    int status = x->head_is_down ? x->response->status : 499;
+    const struct route *r = x->route;
+    struct stats_memo *memo = r ? &x->plan->route_stats[r->index] : &x->plan->no_route_stats;
+    struct slice name = r ? r->name : SLICE("none");
 
-    metric_inc(series_of(s, STAT_REQUESTS, route, status, NULL), s->writer);
-    metric_observe(series_of(s, STAT_DURATION, route, 0, NULL), s->writer,
-                   (double)(x->end_us - x->start_us) / 1e6);
+    count(s, memo, STAT_REQUESTS, name, x->head_is_down ? x->response->status : 499, NULL);
+    observe(s, memo, STAT_DURATION, name, x->end_us - x->start_us);
 }
 
 void stats_attempt(const struct attempt *a)
 {
+    const struct upstream *u = a->upstream;
     struct gate_stats *s = a->exchange->gateway->stats;
-    struct slice name = a->upstream->name;
+    struct stats_memo *memo = &a->exchange->plan->upstream_stats[u->index];
 
-    metric_inc(series_of(s, STAT_ATTEMPTS, name, a->err ? a->err : a->response->status,
-                         attempt_error_word(a)),
-               s->writer);
+    count(s, memo, STAT_ATTEMPTS, u->name, a->err ? a->err : a->response->status,
+          attempt_error_word(a));
     if (!a->err)
-        metric_observe(series_of(s, STAT_UPSTREAM, name, 0, NULL), s->writer,
-                       (double)(a->head_us - a->start_us) / 1e6);
+        observe(s, memo, STAT_UPSTREAM, u->name, a->head_us - a->start_us);
 }
 
 void stats_bad_head(struct gateway *g, int err)

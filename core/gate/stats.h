@@ -12,6 +12,14 @@ struct attempt;
 struct exchange;
 struct gateway;
 struct gate_stats;
+struct metric_series;
+
+/* What a plan keeps for each route and each upstream: the series that were used last. */
+struct stats_memo {
+    struct metric_series *duration;
+    struct metric_series *result; /* NULL, or that of `code` */
+    int code;
+};
 
 struct gate_stats *stats_new(int writer);
 void stats_free(struct gate_stats *s);

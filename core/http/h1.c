@@ -333,20 +333,14 @@ static int parse_request_line(struct slice line, struct message *m, struct slice
 static int check_host(struct message *m, const struct sums *sums, struct slice authority,
                       const char **why)
 {
-    struct slice host;
-    uint16_t port;
-
     if (sums->hosts > 1 || (sums->hosts == 0 && m->version == HTTP_11))
         return fault(why, ERR_BAD_REQUEST, "There must be one Host field.");
-    if (sums->hosts == 0) {
-        m->authority = authority;
+    if (sums->hosts == 0 && authority.ptr == NULL)
         return 0;
-    }
-    if (uri_parse_host(sums->host, m->headers.arena, &host, &port) < 0)
-        return fault(why, ERR_BAD_REQUEST, "The Host field is not valid.");
-    if (authority.ptr != NULL && !slice_eq_nocase(authority, sums->host))
+    if (message_set_authority(m, sums->hosts > 0 ? sums->host : authority) < 0)
+        return fault(why, ERR_BAD_REQUEST, "The host is not valid.");
+    if (sums->hosts > 0 && authority.ptr != NULL && !slice_eq_nocase(authority, sums->host))
         return fault(why, ERR_BAD_REQUEST, "The Host field is not the target's.");
-    m->authority = sums->host;
     return 0;
 }
 

@@ -39,7 +39,7 @@ void h1_conn_drop_head(struct h1_conn *c)
 /* Behind the head that waits. */
 static void put_tail(struct h1_conn *c, struct slice s)
 {
-    memcpy(c->head->bytes + c->head->end, s.ptr, s.len);
+    slice_put(c->head->bytes + c->head->end, s);
     c->head->end += (uint32_t)s.len;
 }
 

@@ -3,9 +3,10 @@
 /* The list is a plain array in order of arrival: a request has some ten fields, and walking them
  * beats any index.
  *
- * header_id hashes the length and three letters into a small table, then compares eight bytes at
- * a time: against the lower-case name, ignoring at its letters (and only there) the bit that
- * makes a letter a capital. The table is made from header.def before main runs. */
+ * header_id looks at a name as two words, its first and its last eight bytes (which overlap in
+ * most names, and are the same in short ones). They are hashed into a small table, and compared
+ * with the lower-case name, ignoring at its letters (and only there) the bit that makes a letter a
+ * capital. The table is made from header.def before main runs. */
 
 #include "http/headers.h"
 
@@ -15,53 +16,32 @@
 
 enum { NAME_MAX_LEN = 32, SLOTS = 512 };
 
-struct known {
-    char lower[NAME_MAX_LEN];
-    char fold[NAME_MAX_LEN]; /* 0x20 where lower has a letter */
-    uint8_t len;
-    uint8_t flags;
-    const char *name;
-};
-
-static struct known known[HEADER_COUNT] = {
-#define HEADER(id, text, bits) [HEADER_##id] = {.name = text, .flags = (bits)},
+static const struct slice names[HEADER_COUNT] = {
+#define HEADER(id, text, bits) [HEADER_##id] = {text, sizeof(text) - 1},
 #include "http/header.def"
 #undef HEADER
 };
 
+static const uint8_t flags[HEADER_COUNT] = {
+#define HEADER(id, text, bits) [HEADER_##id] = (bits),
+#include "http/header.def"
+#undef HEADER
+};
+
+struct words {
+    uint64_t first, last;
+};
+
+struct known {
+    struct words lower;
+    struct words fold; /* 0x20 where lower has a letter */
+};
+
+static struct known known[HEADER_COUNT];
+
 static uint8_t slots[SLOTS]; /* ids, 0 = free */
 
 _Static_assert(HEADER_COUNT <= 256, "ids fit a byte");
-
-static unsigned slot_of(const char *p, size_t len)
-{
-    /* Or-ing 0x20 makes letters small; what it does to other bytes only costs a miss. */
-    unsigned first = (uint8_t)p[0] | 0x20u;
-    unsigned middle = (uint8_t)p[len / 2] | 0x20u;
-    unsigned last = (uint8_t)p[len - 1] | 0x20u;
-
-    return ((unsigned)len * 37 + first * 5 + middle * 23 + last * 83) & (SLOTS - 1);
-}
-
-__attribute__((constructor)) static void make_slots(void)
-{
-    for (unsigned id = 1; id < HEADER_COUNT; id++) {
-        struct known *k = &known[id];
-        size_t len = strlen(k->name);
-
-        REQUIRE(len <= NAME_MAX_LEN);
-        k->len = (uint8_t)len;
-        for (size_t i = 0; i < len; i++) {
-            bool letter = (k->name[i] | 0x20) >= 'a' && (k->name[i] | 0x20) <= 'z';
-            k->lower[i] = (char)(letter ? k->name[i] | 0x20 : k->name[i]);
-            k->fold[i] = letter ? 0x20 : 0;
-        }
-        unsigned slot = slot_of(k->name, len);
-        while (slots[slot] != 0)
-            slot = (slot + 1) & (SLOTS - 1);
-        slots[slot] = (uint8_t)id;
-    }
-}
 
 static uint64_t load8(const char *p)
 {
@@ -70,49 +50,86 @@ static uint64_t load8(const char *p)
     return v;
 }
 
-/* s.len == k->len. */
-static bool is_name(const struct known *k, struct slice s)
+/* All of 1 to 7 bytes. */
+static uint64_t load_short(const char *p, size_t len)
 {
-    uint64_t diff = 0;
+    uint32_t first, last;
 
-    if (s.len < 8) {
-        for (size_t i = 0; i < s.len; i++)
-            diff |= (uint64_t)((s.ptr[i] ^ k->lower[i]) & ~k->fold[i]);
-        return diff == 0;
+    if (len < 4)
+        return (uint8_t)p[0] | (uint64_t)(uint8_t)p[len / 2] << 8 |
+               (uint64_t)(uint8_t)p[len - 1] << 16;
+    memcpy(&first, p, sizeof(first));
+    memcpy(&last, p + len - 4, sizeof(last));
+    return first | (uint64_t)last << 32;
+}
+
+static struct words words_of(const char *p, size_t len)
+{
+    if (len >= 8)
+        return (struct words){load8(p), load8(p + len - 8)};
+    uint64_t all = load_short(p, len);
+    return (struct words){all, all};
+}
+
+static unsigned slot_of(struct words w, size_t len)
+{
+    /* Or-ing 0x20 makes letters small; what it does to other bytes only costs a miss. */
+    uint64_t small = 0x2020202020202020u;
+    uint64_t sum = (w.first | small) + (w.last | small) * 3 + len;
+
+    return (unsigned)((sum * 0xc2b2ae3d27d4eb4fu) >> 48) & (SLOTS - 1);
+}
+
+__attribute__((constructor)) static void make_slots(void)
+{
+    for (unsigned id = 1; id < HEADER_COUNT; id++) {
+        struct slice name = names[id];
+        char lower[NAME_MAX_LEN], fold[NAME_MAX_LEN];
+
+        REQUIRE(name.len <= NAME_MAX_LEN);
+        for (size_t i = 0; i < name.len; i++) {
+            char small = name.ptr[i] | 0x20;
+            bool letter = small >= 'a' && small <= 'z';
+            lower[i] = letter ? small : name.ptr[i];
+            fold[i] = letter ? 0x20 : 0;
+        }
+        known[id] = (struct known){words_of(lower, name.len), words_of(fold, name.len)};
+        unsigned slot = slot_of(known[id].lower, name.len);
+        while (slots[slot] != 0)
+            slot = (slot + 1) & (SLOTS - 1);
+        slots[slot] = (uint8_t)id;
     }
-    for (size_t i = 0; i + 8 <= s.len; i += 8)
-        diff |= (load8(s.ptr + i) ^ load8(k->lower + i)) & ~load8(k->fold + i);
-    size_t tail = s.len - 8;
-    diff |= (load8(s.ptr + tail) ^ load8(k->lower + tail)) & ~load8(k->fold + tail);
-    return diff == 0;
+}
+
+static bool is_name(enum header_id id, struct slice s, struct words w)
+{
+    const struct known *k = &known[id];
+    uint64_t diff = ((w.first ^ k->lower.first) & ~k->fold.first) |
+                    ((w.last ^ k->lower.last) & ~k->fold.last);
+
+    return names[id].len == s.len && diff == 0 && (s.len <= 16 || slice_eq_nocase(s, names[id]));
 }
 
 enum header_id header_id(struct slice name)
 {
     if (name.len == 0 || name.len > NAME_MAX_LEN)
         return HEADER_OTHER;
-    for (unsigned slot = slot_of(name.ptr, name.len); slots[slot] != 0;
-         slot = (slot + 1) & (SLOTS - 1)) {
-        const struct known *k = &known[slots[slot]];
-        if (k->len == name.len && is_name(k, name))
-            return (enum header_id)slots[slot];
+    struct words w = words_of(name.ptr, name.len);
+    for (unsigned slot = slot_of(w, name.len); slots[slot] != 0; slot = (slot + 1) & (SLOTS - 1)) {
+        if (is_name(slots[slot], name, w))
+            return slots[slot];
     }
     return HEADER_OTHER;
 }
 
 const char *header_name(enum header_id id)
 {
-    return id > HEADER_OTHER && id < HEADER_COUNT ? known[id].name : "";
+    return id > HEADER_OTHER && id < HEADER_COUNT ? names[id].ptr : "";
 }
 
 unsigned header_flags(enum header_id id)
 {
-    return known[id].flags;
-}
-
-static struct slice name_of(enum header_id id)
-{
-    return slice_of(known[id].name, known[id].len);
+    return flags[id];
 }
 
 void headers_init(struct headers *h, struct arena *a, uint32_t cap)
@@ -136,7 +153,7 @@ static void grow(struct headers *h)
 struct field *headers_add_as(struct headers *h, enum header_id id, struct slice name,
                              struct slice value)
 {
-    if (h->n == h->cap)
+    if (UNLIKELY(h->n == h->cap))
         grow(h);
     struct field *f = &h->items[h->n++];
     *f = (struct field){.name = name, .value = value, .id = (uint16_t)id};
@@ -150,7 +167,7 @@ struct field *headers_add(struct headers *h, struct slice name, struct slice val
 
 struct field *headers_add_id(struct headers *h, enum header_id id, struct slice value)
 {
-    return headers_add_as(h, id, name_of(id), value);
+    return headers_add_as(h, id, names[id], value);
 }
 
 /* A name to look for: by id when it is a known one. */
@@ -173,7 +190,12 @@ static struct field *find_from(const struct headers *h, uint32_t from, enum head
 
 struct field *headers_find(const struct headers *h, enum header_id id)
 {
-    return find_from(h, 0, id, name_of(id));
+    HEADERS_EACH(f, h)
+    {
+        if (f->id == id)
+            return f;
+    }
+    return NULL;
 }
 
 struct field *headers_find_name(const struct headers *h, struct slice name)
@@ -186,13 +208,12 @@ struct field *headers_next(const struct headers *h, const struct field *after)
     return find_from(h, (uint32_t)(after - h->items) + 1, (enum header_id)after->id, after->name);
 }
 
-static struct slice get(const struct headers *h, enum header_id id, struct slice name)
+/* The value, with those of the lines of the same name behind it. */
+static struct slice joined(const struct headers *h, const struct field *first)
 {
-    const struct field *first = find_from(h, 0, id, name);
-
     if (first == NULL)
         return SLICE_NONE;
-    if (known[id].flags & HEADER_SINGLE)
+    if (flags[first->id] & HEADER_SINGLE)
         return first->value;
 
     size_t len = first->value.len;
@@ -213,12 +234,12 @@ static struct slice get(const struct headers *h, enum header_id id, struct slice
 
 struct slice headers_get(const struct headers *h, struct slice name)
 {
-    return get(h, header_id(name), name);
+    return joined(h, find_from(h, 0, header_id(name), name));
 }
 
 struct slice headers_get_id(const struct headers *h, enum header_id id)
 {
-    return get(h, id, name_of(id));
+    return joined(h, headers_find(h, id));
 }
 
 static int remove_from(struct headers *h, uint32_t from, enum header_id id, struct slice name)
@@ -255,7 +276,7 @@ void headers_set(struct headers *h, struct slice name, struct slice value)
 
 void headers_set_id(struct headers *h, enum header_id id, struct slice value)
 {
-    headers_set_as(h, id, name_of(id), value);
+    headers_set_as(h, id, names[id], value);
 }
 
 int headers_remove_as(struct headers *h, enum header_id id, struct slice name)
@@ -270,7 +291,7 @@ int headers_remove(struct headers *h, struct slice name)
 
 int headers_remove_id(struct headers *h, enum header_id id)
 {
-    return remove_from(h, 0, id, name_of(id));
+    return remove_from(h, 0, id, names[id]);
 }
 
 static char fold_lookalike(char c)

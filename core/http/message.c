@@ -4,6 +4,8 @@
 
 #include "http/message.h"
 
+#include "http/uri.h"
+
 static const struct {
     struct slice text;
     bool is_safe, is_idempotent;
@@ -30,6 +32,11 @@ const char *method_text(enum method m)
     return methods[m].text.ptr;
 }
 
+struct slice method_name(enum method m)
+{
+    return methods[m].text;
+}
+
 bool method_is_safe(enum method m)
 {
     return methods[m].is_safe;
@@ -50,4 +57,18 @@ const char *status_text(int status)
 #undef STATUS
     default: return "";
     }
+}
+
+int message_set_authority(struct message *m, struct slice authority)
+{
+    struct slice host;
+    uint16_t port;
+    int rc = uri_parse_host(authority, m->headers.arena, &host, &port);
+
+    if (rc < 0)
+        return rc;
+    m->authority = authority;
+    m->host = host;
+    m->port = port;
+    return 0;
 }

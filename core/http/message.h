@@ -24,6 +24,7 @@ enum method {
 
 enum method method_parse(struct slice s);
 const char *method_text(enum method m);
+struct slice method_name(enum method m); /* the same text */
 bool method_is_safe(enum method m);
 bool method_is_idempotent(enum method m);
 
@@ -45,6 +46,8 @@ struct message {
     /* request */
     struct slice scheme;    /* "http" or "https" */
     struct slice authority; /* Host or :authority as sent (with port); HTTP/1.0 may lack it */
+    struct slice host;      /* of authority: lower case, no port, no trailing dot */
+    uint16_t port;          /* of authority; 0 = none given */
     struct slice path;      /* as sent, from '/' to '?'; "*" for OPTIONS */
     struct slice query;     /* behind '?', absent when there is no '?' */
     enum method method;
@@ -63,6 +66,10 @@ struct message {
     bool wants_websocket;  /* request: Upgrade: websocket by the rules; response: 101 to it */
     bool te_trailers;      /* request: TE: trailers */
 };
+
+/* Sets authority, host and port; what it keeps lives as long as `authority` and the headers' arena.
+ * ERR_SYNTAX when RFC 3986 does not allow it: nothing is set. */
+MUST_CHECK int message_set_authority(struct message *m, struct slice authority);
 
 /* Limits that a server codec keeps (contract: limits). Read at each use: a reload may replace
  * the struct. */

@@ -110,13 +110,11 @@ static bool is_ipv6(struct slice s)
 static bool is_reg_name(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '%') {
-            if (escape_at(s, i) < 0)
-                return false;
-            i += 2;
-        } else if (!is_class(s.ptr[i], UNRESERVED | SUB_DELIM)) {
+        if (LIKELY(is_class(s.ptr[i], UNRESERVED | SUB_DELIM)))
+            continue;
+        if (s.ptr[i] != '%' || escape_at(s, i) < 0)
             return false;
-        }
+        i += 2;
     }
     return s.len > 0;
 }

@@ -109,8 +109,11 @@ struct wire {
     const char *why; /* after on_gone(ERR_PROTOCOL, ERR_BAD_REQUEST): a sentence for the log */
     /* client: longest wait for the response head, from the request's last byte; 0 = none */
     uint32_t head_ms;
-    /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
+    /* client: longest silence: between body bytes either way; in a tunnel; 0 = the default */
     uint32_t idle_ms;
+    /* server: longest silence between bytes of the request's body; 0 = the default. (While the
+     * client takes nothing of the response, and in a tunnel, idle_timeout holds.) */
+    uint32_t body_ms;
     bool untouched; /* client: not a byte of the response has come */
     bool unsent;    /* client: not a byte of the request was written */
     bool reused;    /* client: the connection had carried a request before */
@@ -136,10 +139,10 @@ struct wire_env {
     char *scratch; /* WIRE_SCRATCH bytes: all is read here and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
     bool draining;                    /* server wires: close after the next answer */
-    /* A head that can't be parsed has been answered by the wire itself: log it and count it. May
-     * be NULL. */
+    /* A head that can't be parsed has been answered by the wire itself, and the client was told
+     * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
-                        int status);
+                        struct slice id);
     void *owner;              /* of on_bad_head */
     struct slice server_name; /* value of Server in answers of the wire's own */
 };

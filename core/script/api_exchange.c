@@ -33,7 +33,7 @@ static struct slice exchange_part(struct exchange *x, int which)
     switch ((enum dml_text)which) {
     case DML_TEXT_METHOD: return method_slice(x);
     case DML_TEXT_SCHEME: return x->scheme;
-    case DML_TEXT_HOST: return x->host;
+    case DML_TEXT_HOST: return x->request->host;
     case DML_TEXT_PATH: return path_slice(x);
     case DML_TEXT_QUERY: return x->request->query;
     case DML_TEXT_CLIENT_IP: return x->client_ip;
@@ -138,8 +138,8 @@ int dml_exchange_set_status(struct gateway *g, double handle, int status)
 
 static double port_of(const struct exchange *x)
 {
-    if (x->port)
-        return x->port;
+    if (x->request->port)
+        return x->request->port;
     return slice_eq(x->scheme, SLICE("https")) ? 443 : 80;
 }
 

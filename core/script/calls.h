@@ -16,11 +16,15 @@ struct call {
 
 #define CALL_FILES(X) \
     X(body) \
+    X(dns) \
     X(hook) \
+    X(http) \
     X(json) \
     X(log) \
+    X(net) \
     X(store) \
     X(task) \
+    X(test) \
     X(time)
 
 #define CALL_DECLARE(file) extern const struct call call_##file[];

@@ -42,6 +42,7 @@ return {
     BUDGET = -37,
     CLIENT_GONE = -38,
     STOPPING = -39,
+    DENIED = -40,
   },
   words = {
     [-1] = "again",
@@ -83,6 +84,7 @@ return {
     [-37] = "budget",
     [-38] = "client_gone",
     [-39] = "stopping",
+    [-40] = "denied",
   },
   cdef = [[
 struct gateway;

@@ -75,7 +75,8 @@ describe("a proxied request", function()
 
     it("with the client's address in place of what the client says", function()
       local _, seen = exchange(client.bytes("GET", "/", { headers = {
-        Host = "shop.example", ["X-Forwarded-For"] = "1.2.3.4", ["X-Forwarded-Proto"] = "https", Forwarded = "for=1.2.3.4",
+        Host = "shop.example", ["X-Forwarded-For"] = "1.2.3.4", ["X-Forwarded-Proto"] = "https",
+        Forwarded = "for=1.2.3.4",
       } }), OK)
       assert.equal("127.0.0.1", seen.headers["x-forwarded-for"])
       assert.equal("http", seen.headers["x-forwarded-proto"])
@@ -282,6 +283,14 @@ describe("a proxied request", function()
       assert.is_nil(response.body:find("127.0.0.1", 1, true))
     end
 
+    it("with 400 when its head can't be parsed, under an id that stands in the log", function()
+      start()
+      c:send "GET / HTTP/1.1\r\n\r\n"
+      local response = c:response()
+      is_problem(400, response)
+      assert.matches(json.decode(response.body).request_id, gateway:event "request.bad_head", 1, true)
+    end)
+
     it("with 502 when nobody listens", function()
       start()
       upstream:close()
@@ -292,7 +301,8 @@ describe("a proxied request", function()
 
     it("with 502 when the upstream breaks off or talks nonsense", function()
       start()
-      for _, answer in ipairs { "", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+      for _, answer in ipairs { "", "nonsense\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n" } do
         c:send(client.bytes("POST", "/", { body = "x" }))
         u = upstream:accept()

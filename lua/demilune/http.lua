@@ -1,0 +1,228 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- The HTTP client of plugins, on the worker's own connections.
+--
+--   local response, err = http.get("http://127.0.0.1:9001/x", { timeout = 2 })
+--   local response, err = http.request{ method = "POST", upstream = "orders", path = "/x", body = { a = 1 } }
+--   if response then response.status, response.headers["content-type"], response.body end
+--
+-- options: headers (a map; a value may be a list), query (a table), body (a table becomes JSON), timeout
+-- (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is nil,
+-- "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of that
+-- upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and never
+-- gone to where outbound.deny forbids it: nil, "denied". https is not yet supported: nil, "not_implemented".
+--
+-- Several calls side by side: task.all { function() return http.get(a) end, function() return http.get(b) end }
+
+local core = require "demilune.core"
+local json = require "demilune.json"
+local url = require "demilune.url"
+
+local M = {}
+
+local TIMEOUT = 10
+
+-- response.headers: by name in any case; several fields joined by ", ". :all(name) gives a list.
+local Headers = {}
+
+local headers_methods = {}
+
+function headers_methods.all(self, name)
+  local list, flat = {}, rawget(self, 1)
+  name = name:lower()
+  for i = 1, #flat, 2 do
+    if flat[i]:lower() == name then
+      list[#list + 1] = flat[i + 1]
+    end
+  end
+  return list
+end
+
+function Headers.__index(self, name)
+  if headers_methods[name] then
+    return headers_methods[name]
+  elseif type(name) ~= "string" then
+    return nil
+  end
+  local list = headers_methods.all(self, name)
+  if #list == 0 then
+    return nil
+  end
+  return name:lower() == "set-cookie" and list[1] or table.concat(list, ", ")
+end
+
+function Headers.__pairs(self)
+  local flat, i = rawget(self, 1), -1
+  return function()
+    i = i + 2
+    if flat[i] then
+      return flat[i]:lower(), flat[i + 1]
+    end
+  end
+end
+
+local Response = { __name = "http response" }
+Response.__index = Response
+
+-- The body as JSON, or nil and a word.
+function Response:json()
+  return json.decode(self.body)
+end
+
+local function flat_headers(headers)
+  local flat, has = {}, {}
+  for name, value in pairs(headers or {}) do
+    has[name:lower()] = true
+    for _, one in ipairs(type(value) == "table" and value or { value }) do
+      flat[#flat + 1] = name
+      flat[#flat + 1] = tostring(one)
+    end
+  end
+  return flat, has
+end
+
+local function take_host(flat)
+  for i = 1, #flat, 2 do
+    if flat[i]:lower() == "host" then
+      table.remove(flat, i)
+      return table.remove(flat, i)
+    end
+  end
+end
+
+local function with_query(query, more)
+  if not more then
+    return query
+  end
+  local text = type(more) == "table" and url.query(more) or more
+  return query and query ~= "" and query .. "&" .. text or text
+end
+
+-- Where to, for core.http_request: nil and a word for what is no URL that can be gone to.
+local function place_of(options, call)
+  if options.upstream then
+    call.upstream = options.upstream
+    call.path, call.query = (options.path or "/"):match "^([^?]*)%??(.*)$"
+    call.query = call.query ~= "" and call.query or nil
+  else
+    local parts, err = url.parse(options.url)
+    if not parts then
+      return nil, err
+    elseif parts.scheme ~= "http" then
+      return nil, "not_implemented"
+    end
+    call.host, call.port, call.path, call.query = parts.host, parts.port, parts.path, parts.query
+    local host = parts.host:find(":", 1, true) and "[" .. parts.host .. "]" or parts.host
+    call.authority = parts.port ~= 80 and host .. ":" .. parts.port or host
+  end
+  call.query = with_query(call.query, options.query)
+  return true
+end
+
+local function once(options)
+  local call = {
+    method = options.method or "GET", timeout = options.timeout or TIMEOUT,
+    connect_timeout = options.connect_timeout, max_body = options.max_body,
+  }
+  local ok, err = place_of(options, call)
+  if not ok then
+    return nil, err
+  end
+  local has
+  call.headers, has = flat_headers(options.headers)
+  call.authority = take_host(call.headers) or call.authority
+  call.body = options.body
+  if type(call.body) == "table" then
+    call.body, err = json.encode(call.body)
+    if not call.body then
+      return nil, err
+    elseif not has["content-type"] then
+      table.insert(call.headers, "content-type")
+      table.insert(call.headers, "application/json")
+    end
+  end
+  local status, flat, body = core.http_request(call)
+  if not status then
+    return nil, flat
+  end
+  return setmetatable({ status = status, headers = setmetatable({ flat }, Headers), body = body }, Response)
+end
+
+local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
+
+-- A Location's reference -> a URL (RFC 3986, 5.3, without dot segments).
+local function resolve(base, location)
+  if location:find "^%a[%w+.-]*://" then
+    return location
+  end
+  local parts = assert(url.parse(base))
+  local root = url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = "" }
+  if location:find "^//" then
+    return parts.scheme .. ":" .. location
+  elseif location:find "^/" then
+    return root .. location
+  end
+  return root .. parts.path:gsub("[^/]*$", "") .. location
+end
+
+-- RFC 9110, 15.4: after 303 (and 301, 302 to a POST) the next request is a GET. Credentials stay with their host.
+local function redirected(options, response)
+  local location = response.headers["location"]
+  if not REDIRECTS[response.status] or not location or not options.url then
+    return nil
+  end
+  local next_options = {}
+  for key, value in pairs(options) do
+    next_options[key] = value
+  end
+  next_options.url, next_options.query = resolve(options.url, location), nil
+  if response.status == 303 or (response.status < 303 and options.method == "POST") then
+    next_options.method, next_options.body = "GET", nil
+  end
+  local before, after = url.parse(options.url), url.parse(next_options.url)
+  if after and (before.host ~= after.host or before.port ~= after.port) then
+    next_options.headers = {}
+    for name, value in pairs(options.headers or {}) do
+      local lower = name:lower()
+      if lower ~= "authorization" and lower ~= "cookie" and lower ~= "host" then
+        next_options.headers[name] = value
+      end
+    end
+  end
+  return next_options
+end
+
+-- options: method, url (or upstream and path), and those above. The response { status, headers, body },
+-- or nil and a word ("timeout", "refused", "dns", "denied", "body_too_large", ...).
+function M.request(options)
+  if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
+    error("http.request wants either url or upstream", 2)
+  end
+  local left = options.redirects or 0
+  while true do
+    local response, err = once(options)
+    if not response or left == 0 then
+      return response, err
+    end
+    local following = redirected(options, response)
+    if not following then
+      return response
+    end
+    options, left = following, left - 1
+  end
+end
+
+local function of_method(method)
+  return function(address, options)
+    local request = { method = method, url = address }
+    for key, value in pairs(options or {}) do
+      request[key] = value
+    end
+    return M.request(request)
+  end
+end
+
+M.get, M.head, M.delete = of_method "GET", of_method "HEAD", of_method "DELETE"
+M.post, M.put, M.patch = of_method "POST", of_method "PUT", of_method "PATCH"
+
+return M

@@ -1,0 +1,247 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- The test kit: gateways, upstreams and time for specs that `demilune test` runs.
+--
+--   local upstream = test.upstream(function(request) return 200, {}, request.headers["x-a"] end)
+--   local gateway = test.gateway{ upstream = upstream, plugins = { { name = "mine", config = {} } } }
+--   local response = gateway:get("/path", { headers = { ["x-a"] = "1" } })
+--   assert.equal(200, response.status)
+--
+-- All of it is real: sockets on free loopback ports, the core's own gateway, plugins in a VM of
+-- their own. What a spec or a describe has started and not closed is closed when it is done.
+
+local core = require "demilune.core"
+local client = require "demilune.test.client"
+local json = require "demilune.json"
+local scope = require "demilune.test.scope"
+local task = require "demilune.task"
+local upstream = require "demilune.test.upstream"
+
+core.test_start()
+
+local M = {}
+
+-- It is closed with the spec or describe that has made it (test/scope.lua).
+local function remember(object)
+  scope.add(function() object:close() end)
+  return object
+end
+
+-- Gateways ----------------------------------------------------------------------------------
+
+local Gateway = { __name = "test gateway" }
+Gateway.__index = Gateway
+
+-- The folder of this library: .../lua, and that of the shipped plugins.
+local function library_folder()
+  return debug.getinfo(1, "S").source:match "^@(.*)/demilune/test%.lua$"
+end
+
+local function list(value)
+  return value and json.array(value) or nil
+end
+
+local function url_of(value)
+  return type(value) == "table" and value.url or value
+end
+
+-- The plugins' maps may be empty; a map that JSON would take for a list is one all the same.
+local function uses(plugins)
+  if not plugins then
+    return nil
+  end
+  local out = json.array {}
+  for i, use in ipairs(plugins) do
+    out[i] = type(use) == "string" and { name = use } or use
+  end
+  return out
+end
+
+local function default_route(options)
+  local route = { name = "test", paths = json.array { "/*" }, plugins = uses(options.plugins) }
+  if options.upstream then
+    route.upstream = url_of(options.upstream)
+  else
+    route.respond = { status = 200, body = "" }
+  end
+  return route
+end
+
+-- The configuration of test.gateway's options, as a table.
+local function config_of(options)
+  local config = {}
+  for key, value in pairs(options.config or {}) do
+    config[key] = value
+  end
+  config.listeners = config.listeners or json.array { { address = "127.0.0.1:0" } }
+  config.plugins = config.plugins or uses(options.global)
+  config.consumers = config.consumers or list(options.consumers)
+  config.routes = config.routes or list(options.routes) or json.array { default_route(options) }
+  return config
+end
+
+local function text_of(options)
+  if options.text then
+    return options.text
+  end
+  local text, err, what = json.encode(config_of(options))
+  if not text then
+    error(("test.gateway: the configuration can't be written: %s (%s)"):format(err, what or ""), 3)
+  end
+  return text
+end
+
+-- A plugin's specs lie beside it: the folder above the spec that calls is searched for plugins.
+local function folder_of_plugins()
+  local level = 2
+  repeat
+    local info = debug.getinfo(level, "S")
+    local file = info and info.source:match "^@(.*_spec%.lua)$"
+    if file then
+      return (file:match "^(.*)/[^/]*$" or ".") .. "/.."
+    end
+    level = level + 1
+  until not info
+end
+
+local function start(options)
+  local folders = { folder_of_plugins() or "..", "..", "." }
+  for _, folder in ipairs(options.plugin_path or {}) do
+    table.insert(folders, 1, folder)
+  end
+  return core.test_gateway(text_of(options), library_folder(), table.concat(folders, ";"), core.shipped_dir,
+    options.keep_stores)
+end
+
+-- options: upstream (of test.upstream, or a URL; absent = 200 and an empty body), plugins (of the one
+-- route: names, or { name, config, on_error }), global (plugins for every request), consumers, routes
+-- (instead of the one), config (further keys of a configuration), text (all of it as YAML),
+-- plugin_path, keep_stores. Raises when the configuration is at fault.
+function M.gateway(options)
+  local gateway, addresses = start(options or {})
+  if not gateway then
+    error("test.gateway: the configuration is at fault:\n" .. tostring(addresses), 2)
+  end
+  return remember(setmetatable({ gateway = gateway, addresses = addresses, address = addresses[1] }, Gateway))
+end
+
+-- The faults of a configuration that must not start, as `demilune check` prints them; nil when it does.
+function M.faults(options)
+  local gateway, faults = start(options or {})
+  if not gateway then
+    return faults
+  end
+  setmetatable({ gateway = gateway }, Gateway):close()
+  return nil
+end
+
+-- request: { method, path, headers, body (a table becomes JSON), chunks, host, timeout }. The response is
+-- { status, reason, version, headers (by lower-case name), list (in order), body, trailers }; nil, a word
+-- and what there is of it when it broke off.
+function Gateway:request(request)
+  return client.request(self.address, request)
+end
+
+for _, method in ipairs { "get", "head", "post", "put", "patch", "delete", "options" } do
+  Gateway[method] = function(self, path, options)
+    local request = { method = method:upper(), path = path }
+    for key, value in pairs(options or {}) do
+      request[key] = value
+    end
+    return client.request(self.address, request)
+  end
+end
+
+-- A raw connection: send(text), receive(max), response(method), close(reset).
+function Gateway:connect()
+  return client.connect(self.address)
+end
+
+-- Cuts off what is open, runs the stop hooks, and gives everything back.
+function Gateway:close()
+  local gateway = self.gateway
+  if not gateway then
+    return
+  end
+  self.gateway = nil
+  core.test_end(gateway)
+  for _ = 1, 1000 do
+    if not core.test_is_busy(gateway) then
+      break
+    end
+    task.sleep(0.001)
+  end
+  core.test_unload(gateway)
+  task.sleep(0.001)
+  core.test_free(gateway)
+end
+
+-- Upstreams, time ---------------------------------------------------------------------------
+
+function M.upstream(script)
+  return remember(upstream.new(script))
+end
+
+M.clock = {}
+
+-- Moves all clocks of the process, and lets the timers run that are due then.
+function M.clock.advance(seconds)
+  core.test_advance(seconds)
+  task.sleep(0.001)
+  task.sleep(0.001)
+end
+
+-- Waits until f gives something true, and gives that; raises with the message after `seconds` (2).
+function M.eventually(f, message, seconds)
+  local rounds = (seconds or 2) / 0.002
+  for _ = 1, rounds do
+    local value = f()
+    if value then
+      return value
+    end
+    task.sleep(0.002)
+  end
+  error(message or "it did not happen", 2)
+end
+
+-- One hook without sockets --------------------------------------------------------------------
+
+local Detached = {}
+Detached.__index = Detached
+
+-- request: { method, path, query, host, headers, client_ip }. `exchange` is what hooks get.
+function M.exchange(request)
+  local handle = core.test_exchange(request or {})
+  local object = { handle = handle, exchange = require("demilune.exchange").new(handle) }
+  return remember(setmetatable(object, Detached))
+end
+
+-- Runs one hook of a plugin (its name, or its table) with a config; gives the hook's results.
+function Detached:run(plugin, hook, config, context)
+  if type(plugin) == "string" then
+    plugin = assert(require("demilune.plugin").load(plugin))
+  end
+  local value, faults = require("demilune.schema").compile(plugin.schema or { type = "object" }):check(config or {})
+  if not value then
+    error(faults[1].text .. ": " .. faults[1].message, 2)
+  end
+  context = context or {}
+  context.plugin, context.scope = plugin.name, context.scope or "test"
+  context.consumers = context.consumers or function() return {} end
+  local instance = assert(plugin.new(value, context))
+  return instance[hook](instance, self.exchange)
+end
+
+-- status and body of what a hook has replied, or nil.
+function Detached:reply()
+  return core.test_reply(self.handle)
+end
+
+function Detached:close()
+  if self.handle then
+    core.test_drop(self.handle)
+    self.handle = nil
+  end
+end
+
+return M

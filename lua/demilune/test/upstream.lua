@@ -1,0 +1,161 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- An upstream for tests: a real HTTP/1.1 server on a free loopback port, scripted.
+--
+--   test.upstream(function(request) return 200, { ["x-a"] = "1" }, "body" end)
+--   test.upstream{ status = 503 }                     always this answer
+--   test.upstream{ delay = 0.1, handler = f }         waits before it answers
+--   test.upstream{ stall = "head" | "body" }          stops before the head, or in the middle of the body
+--   test.upstream{ reset = "head" | "body" }          breaks the connection off there
+--   test.upstream{ truncate = 3 }                     sends 3 bytes of the body, then closes
+--   test.upstream{ garbage = "..." }                  answers with these bytes
+--
+-- A request is { method, path, query, headers, list, body, version }. What came is in `requests`; a
+-- handler that raises answers 500 with the message, so that the test shows it.
+
+local core = require "demilune.core"
+local http1 = require "demilune.test.http1"
+local task = require "demilune.task"
+
+local M = {}
+
+local Upstream = {}
+Upstream.__index = Upstream
+
+local STALLED = 600 -- longer than any test
+
+local function read_request(reader)
+  local line, err = reader:line()
+  if not line then
+    return nil, err
+  end
+  local method, target, version = line:match "^(%S+) (%S+) HTTP/(%d%.%d)$"
+  if not method then
+    return nil, "not a request line"
+  end
+  local request = { method = method, version = version, target = target }
+  request.path, request.query = target:match "^([^?]*)%??(.*)$"
+  request.headers, request.list = reader:fields()
+  if not request.headers then
+    return nil, request.list
+  end
+  local body, trailers
+  body, err, trailers = reader:body(request.headers, false)
+  request.body, request.trailers = body, type(trailers) == "table" and trailers or nil
+  return body and request, err
+end
+
+local function answer_of(options, request)
+  if options.handler then
+    local ok, status, headers, body = pcall(options.handler, request)
+    if not ok then
+      return 500, {}, tostring(status)
+    end
+    return status or 200, headers or {}, body or ""
+  end
+  return options.status or 200, options.headers or {}, options.body or ""
+end
+
+local function head_text(status, headers, body, method)
+  local framing = ""
+  if not http1.has(headers, "content-length") and not http1.has(headers, "transfer-encoding")
+    and status ~= 204 and status ~= 304 and (method ~= "HEAD" or body ~= "") then
+    framing = ("Content-Length: %d\r\n"):format(#body)
+  end
+  return ("HTTP/1.1 %d Test\r\n%s%s\r\n"):format(status, http1.fields_text(headers), framing)
+end
+
+-- False: the connection is not to be used again.
+local function send_answer(socket, options, request)
+  if options.delay then
+    task.sleep(options.delay)
+  end
+  if options.garbage then
+    core.net_write(socket, options.garbage)
+    return false
+  elseif options.stall == "head" then
+    task.sleep(STALLED)
+    return false
+  elseif options.reset == "head" then
+    core.net_close(socket, true)
+    return false
+  end
+  local status, headers, body = answer_of(options, request)
+  local head = head_text(status, headers, body, request.method)
+  if request.method == "HEAD" then
+    return core.net_write(socket, head)
+  end
+  local cut = options.truncate or (options.stall == "body" or options.reset == "body") and math.floor(#body / 2) or nil
+  if not cut then
+    return core.net_write(socket, head .. body) and (request.headers["connection"] or ""):lower() ~= "close"
+  end
+  core.net_write(socket, head .. body:sub(1, cut))
+  if options.stall == "body" then
+    task.sleep(STALLED)
+  elseif options.reset == "body" then
+    task.sleep(0.02) -- so that the head has been read when the reset comes
+    core.net_close(socket, true)
+  end
+  return false
+end
+
+local function serve(upstream, socket)
+  local reader = http1.reader(socket, STALLED)
+  upstream.sockets[socket] = true
+  while true do
+    local request = read_request(reader)
+    if not request then
+      break
+    end
+    upstream.requests[#upstream.requests + 1] = request
+    if not send_answer(socket, upstream.options, request) or upstream.options.close then
+      break
+    end
+  end
+  upstream.sockets[socket] = nil
+  core.net_close(socket)
+end
+
+local function accept_all(upstream)
+  while true do
+    local socket = core.net_accept(upstream.listener)
+    if not socket then
+      return
+    end
+    upstream.connections = upstream.connections + 1
+    task.detach(serve, upstream, socket)
+  end
+end
+
+function M.new(script)
+  local options = type(script) == "function" and { handler = script } or script or {}
+  local listener, address = core.net_listen(options.address or "127.0.0.1:0")
+  assert(listener, address)
+  local upstream = setmetatable({
+    listener = listener, address = address, url = "http://" .. address, options = options,
+    requests = {}, connections = 0, sockets = {},
+  }, Upstream)
+  task.detach(accept_all, upstream)
+  return upstream
+end
+
+-- Another script from the next request on.
+function Upstream:script(script)
+  self.options = type(script) == "function" and { handler = script } or script
+end
+
+-- The latest request.
+function Upstream:last()
+  return self.requests[#self.requests]
+end
+
+-- No connection is taken any more, and the open ones are closed.
+function Upstream:close()
+  core.net_unlisten(self.listener)
+  for socket in pairs(self.sockets) do
+    core.net_close(socket, true)
+  end
+  self.sockets = {}
+end
+
+return M

@@ -1,0 +1,100 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+local test = require "demilune.test"
+
+describe("cors", function()
+  local upstream
+
+  setup(function()
+    upstream = test.upstream(function()
+      return 200, { ["Access-Control-Allow-Origin"] = "https://upstream.example", Vary = "Accept" }, "data"
+    end)
+  end)
+
+  local function gateway(config)
+    return test.gateway { upstream = upstream, plugins = { { name = "cors", config = config } } }
+  end
+
+  local function preflight(g, origin, method, headers)
+    return g:options("/", { headers = {
+      Origin = origin, ["Access-Control-Request-Method"] = method, ["Access-Control-Request-Headers"] = headers } })
+  end
+
+  local ONE = { origins = { "https://app.example" } }
+
+  it("answers a preflight itself", function()
+    local g = gateway { origins = { "https://app.example" }, methods = { "GET", "PUT" }, max_age = "10m" }
+    local before = #upstream.requests
+    local response = preflight(g, "https://app.example", "PUT", "x-a, authorization")
+    assert.equal(204, response.status)
+    assert.equal("https://app.example", response.headers["access-control-allow-origin"])
+    assert.equal("GET, PUT", response.headers["access-control-allow-methods"])
+    assert.equal("x-a, authorization", response.headers["access-control-allow-headers"])
+    assert.equal("600", response.headers["access-control-max-age"])
+    assert.truthy(response.headers.vary:find("Origin", 1, true))
+    assert.equal(before, #upstream.requests)
+  end)
+
+  it("tells a stranger's preflight nothing", function()
+    local response = preflight(gateway(ONE), "https://evil.example", "PUT")
+    assert.equal(204, response.status)
+    for name in pairs(response.headers) do
+      assert.is_nil(name:find("access-control", 1, true))
+    end
+  end)
+
+  it("hands an OPTIONS that is no preflight to the upstream", function()
+    assert.equal("data", gateway(ONE):options("/", { headers = { Origin = "https://app.example" } }).body)
+  end)
+
+  it("says who may read an answer, in place of the upstream", function()
+    local g = gateway { origins = { "https://app.example" }, expose = { "X-Id" } }
+    local response = g:get("/", { headers = { Origin = "https://app.example" } })
+    assert.equal("https://app.example", response.headers["access-control-allow-origin"])
+    assert.equal("X-Id", response.headers["access-control-expose-headers"])
+    assert.equal("Accept, Origin", response.headers.vary)
+    local other = g:get("/", { headers = { Origin = "https://evil.example" } })
+    assert.is_nil(other.headers["access-control-allow-origin"])
+    assert.equal("Accept, Origin", other.headers.vary)
+    assert.is_nil(g:get("/").headers["access-control-allow-origin"])
+  end)
+
+  it("knows subdomains, and takes no lookalike for one", function()
+    local g = gateway { origins = { "https://*.shop.example" } }
+    local function allowed(origin)
+      return g:get("/", { headers = { Origin = origin } }).headers["access-control-allow-origin"] == origin
+    end
+    assert.is_true(allowed "https://a.shop.example")
+    assert.is_true(allowed "https://a.b.shop.example")
+    assert.is_false(allowed "https://shop.example")
+    assert.is_false(allowed "https://.shop.example")
+    assert.is_false(allowed "https://evilshop.example")
+    assert.is_false(allowed "http://a.shop.example")
+    assert.is_false(allowed "https://a.shop.example.evil.example")
+  end)
+
+  it("allows everyone without naming anyone", function()
+    local response = gateway({ origins = { "*" } }):get("/", { headers = { Origin = "https://x.example" } })
+    assert.equal("*", response.headers["access-control-allow-origin"])
+    assert.equal("Accept", response.headers.vary)
+    assert.is_nil(response.headers["access-control-allow-credentials"])
+  end)
+
+  it("allows credentials to those who are named", function()
+    local g = gateway { origins = { "https://app.example" }, credentials = true }
+    local response = g:get("/", { headers = { Origin = "https://app.example" } })
+    assert.equal("true", response.headers["access-control-allow-credentials"])
+    local other = g:get("/", { headers = { Origin = "https://b.example" } })
+    assert.is_nil(other.headers["access-control-allow-credentials"])
+  end)
+
+  it("refuses credentials for everyone, and what is no origin", function()
+    local function faults(config)
+      return test.faults { plugins = { { name = "cors", config = config } } }
+    end
+    assert.truthy(faults({ origins = { "*" }, credentials = true }):find("name the origins", 1, true))
+    assert.truthy(faults({ origins = { "app.example" } }))
+    assert.truthy(faults({ origins = { "https://app.example/path" } }))
+    assert.truthy(faults({}):find('"origins" is missing', 1, true))
+  end)
+end)

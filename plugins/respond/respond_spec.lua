@@ -1,0 +1,42 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+local test = require "demilune.test"
+
+describe("respond", function()
+  local upstream
+
+  setup(function()
+    upstream = test.upstream { body = "upstream" }
+  end)
+
+  it("answers with status, fields and body of templates, and asks no upstream", function()
+    local g = test.gateway { upstream = upstream, plugins = { { name = "respond", config = {
+      status = 503, headers = { ["Retry-After"] = 600, ["X-Empty"] = "{header:x-none}" },
+      body = "no {path}, {{client_ip}",
+    } } } }
+    local response = g:get "/shop"
+    assert.equal(503, response.status)
+    assert.equal("600", response.headers["retry-after"])
+    assert.is_nil(response.headers["x-empty"])
+    assert.equal("no /shop, {client_ip}", response.body)
+    assert.equal(0, #upstream.requests)
+  end)
+
+  it("answers only requests that have a part", function()
+    local g = test.gateway { upstream = upstream, plugins = { { name = "respond", config = {
+      body = "stub", when = "header:x-stub" } } } }
+    assert.equal("upstream", g:get("/").body)
+    assert.equal("stub", g:get("/", { headers = { ["X-Stub"] = "1" } }).body)
+  end)
+
+  it("ends the chain", function()
+    local g = test.gateway { upstream = upstream, plugins = {
+      { name = "respond", config = { body = "first" } }, { name = "respond", config = { body = "second" } } } }
+    assert.equal("first", g:get("/").body)
+  end)
+
+  it("finds faults in its templates", function()
+    assert.truthy(test.faults { plugins = { { name = "respond", config = { body = "{nothing}" } } } }:find "nothing")
+    assert.truthy(test.faults { plugins = { { name = "respond", config = { status = 101 } } } }:find "at least 200")
+  end)
+end)
