@@ -20,6 +20,7 @@ struct call {
     X(hook) \
     X(http) \
     X(json) \
+    X(listen) \
     X(log) \
     X(net) \
     X(store) \
