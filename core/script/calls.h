@@ -26,6 +26,7 @@ struct call {
     X(store) \
     X(task) \
     X(test) \
+    X(test_exchange) \
     X(time)
 
 #define CALL_DECLARE(file) extern const struct call call_##file[];

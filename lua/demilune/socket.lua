@@ -12,6 +12,8 @@
 -- A socket that is forgotten is closed in the end; closing it is better.
 
 local core = require "demilune.core"
+local dns = require "demilune.dns"
+local task = require "demilune.task"
 
 local TIMEOUT, CONNECT_TIMEOUT = 60, 5
 local CHUNK, LONGEST = 65536, 1048576
@@ -86,23 +88,26 @@ local function address_of(host, port)
   return (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
 end
 
--- host: an address or a name, or "unix:/path" with no port.
-function M.connect(host, port, timeout)
-  local s, word = core.net_connect(address_of(host, port), timeout or CONNECT_TIMEOUT)
-  if s or word ~= "syntax" or port == nil then
-    return s, word
-  end
-  local addresses, err = require("demilune.dns").resolve(host, timeout or CONNECT_TIMEOUT)
-  if not addresses then
-    return nil, err
-  end
-  for _, address in ipairs(addresses) do
-    s, word = core.net_connect(address_of(address, port), timeout or CONNECT_TIMEOUT)
+local function connect_by_name(host, port, timeout)
+  local addresses, word = dns.resolve(host)
+  local s
+  for _, address in ipairs(addresses or {}) do
+    s, word = core.net_connect(address_of(address, port), timeout)
     if s or word == "cancelled" then
       break
     end
   end
-  return s, word
+  return s, not s and word or nil
+end
+
+-- host: an address or a name, or "unix:/path" with no port.
+function M.connect(host, port, timeout)
+  timeout = timeout or CONNECT_TIMEOUT
+  local s, word = core.net_connect(address_of(host, port), timeout)
+  if s or word ~= "syntax" or port == nil then
+    return s, word
+  end
+  return task.deadline(timeout, connect_by_name, host, port, timeout)
 end
 
 -- --- listening ----------------------------------------------------------------------------------
