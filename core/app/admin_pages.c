@@ -7,6 +7,7 @@
 
 #include "app/admin.h"
 #include "app/control.h"
+#include "app/describe.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -138,7 +139,7 @@ static void put_conditions(struct json_writer *w, const struct route *r)
     json_object(w);
     for (uint32_t i = 0; i < r->nheaders; i++) {
         json_key_lossy(w, r->headers[i].name);
-        json_string_lossy(w, r->headers[i].value);
+        json_string_lossy(w, describe_value(&r->headers[i]));
     }
     json_object_end(w);
 }

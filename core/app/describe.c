@@ -41,6 +41,11 @@ struct slice describe_methods(uint64_t methods, struct arena *a)
     return list;
 }
 
+struct slice describe_value(const struct route_header *h)
+{
+    return h->is_secret ? SLICE("(hidden)") : h->value;
+}
+
 struct slice describe_headers(const struct route *r, struct arena *a)
 {
     struct slice list = SLICE("");
@@ -48,7 +53,7 @@ struct slice describe_headers(const struct route *r, struct arena *a)
     for (uint32_t i = 0; i < r->nheaders; i++)
         add(&list,
             arena_printf(a, "%.*s: %.*s", SLICE_ARG(r->headers[i].name),
-                         SLICE_ARG(r->headers[i].value)),
+                         SLICE_ARG(describe_value(&r->headers[i]))),
             a);
     return list;
 }

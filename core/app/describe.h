@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Parts of a snapshot in words, for the command line. All texts are made in the arena. */
+/* Parts of a snapshot in words, for the command line and the admin endpoint. All texts are made in the arena. */
 
 #ifndef DML_APP_DESCRIBE_H
 #define DML_APP_DESCRIBE_H
@@ -13,6 +13,9 @@ struct slice describe_hosts(const struct route *r, struct arena *a);
 struct slice describe_paths(const struct route *r, struct arena *a);
 struct slice describe_methods(uint64_t methods, struct arena *a);
 struct slice describe_headers(const struct route *r, struct arena *a);
+
+/* The value that a route wants, "(hidden)" for a secret. */
+struct slice describe_value(const struct route_header *h);
 
 /* "upstream orders", "responds 200", "redirects to https". */
 struct slice describe_action(const struct route *r, struct arena *a);

@@ -137,6 +137,10 @@ static void up_on_body(void *owner, struct wire *w, const struct slice *pieces, 
 {
     struct attempt *a = owner;
 
+    if (a->state == ATTEMPT_VERDICT) {
+        a->ends_on_head = end; /* nobody has asked for bytes yet, so it is empty */
+        return;
+    }
     exchange_on_response_body(a->exchange, pieces, n, end, w->trailers);
 }
 
@@ -208,8 +212,11 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     a->wire->head_ms = a->timeout_ms;
     a->wire->idle_ms = a->upstream->idle_timeout_ms;
     struct message *m = forward_request(x, a);
-    /* A broken connection is told by on_gone, as any later break. */
-    (void)!wire_head(a->wire, m, end);
+    /* A broken connection is told by on_gone, as any later break; a head that can't be written, here only. */
+    if (wire_head(a->wire, m, end) == ERR_ARG) {
+        attempt_failed(a, ERR_ARG);
+        return;
+    }
     a->head_sent = true;
     attempt_to(a, ATTEMPT_WAIT);
     if (!end)
@@ -252,7 +259,8 @@ static void attempt_connect(struct attempt *a)
 /* Full limits and a missing endpoint say nothing about the endpoint's health. */
 static bool is_targets_fault(int err)
 {
-    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED && err != ERR_SYSTEM;
+    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED &&
+           err != ERR_SYSTEM && err != ERR_ARG;
 }
 
 static void attempt_failed(struct attempt *a, int err)

@@ -187,12 +187,13 @@ static void check_maps(struct faults *f, const struct key *k, struct conf *node,
     }
 }
 
-/* A key set to its off value or default says nothing that is not so. */
+/* A key set to its off value or default says nothing that is not so. An empty map is none: `tls: {}` is TLS
+ * with its defaults. */
 static bool is_off(const struct key *k, const struct conf *node)
 {
     double n;
 
-    if (node->type == CONF_LIST || node->type == CONF_MAP)
+    if (node->type == CONF_LIST)
         return node->n == 0;
     return k->fallback && key_number(k, node, &n) && n == key_fallback(k);
 }

@@ -217,12 +217,12 @@ void exchange_phase_done(struct exchange *x, enum phase_result result)
 static int exchange_read_head(struct exchange *x)
 {
     struct message *m = x->request;
+    int err = forward_client(x);
 
-    if (slice_eq(m->path, SLICE("*")))
-        x->path = m->path;
-    else if (uri_normalise_path(m->path, x->arena, &x->path) < 0)
-        return ERR_BAD_REQUEST;
-    return forward_client(x);
+    x->path = m->path; /* for hooks and logs, where it can't be normalised */
+    if (err < 0 || slice_eq(m->path, SLICE("*")))
+        return err;
+    return uri_normalise_path(m->path, x->arena, &x->path) < 0 ? ERR_BAD_REQUEST : 0;
 }
 
 static void exchange_begin(struct exchange *x)
@@ -231,16 +231,15 @@ static void exchange_begin(struct exchange *x)
 
     body->limit = x->plan->snapshot->request_body;
     int err = exchange_read_head(x);
-    if (err < 0) {
-        exchange_fail(x, err);
-        return;
-    }
     if (x->plan->snapshot->global.hooks & PHASE_BIT(PHASE_REWRITE)) {
+        x->pending_err = err; /* the hooks run for every head that could be parsed */
         exchange_to(x, EXCHANGE_REWRITE);
         exchange_step(x, PHASE_REWRITE);
-        return;
+    } else if (err < 0) {
+        exchange_fail(x, err);
+    } else {
+        exchange_route(x);
     }
-    exchange_route(x);
 }
 
 static int exchange_apply_limits(struct exchange *x)
@@ -251,7 +250,7 @@ static int exchange_apply_limits(struct exchange *x)
     body->limit = r->request_body;
     body->held.cap = x->flows[SIDE_RESPONSE].held.cap = r->buffered_body;
     if (x->down && r->body_timeout_ms)
-        x->down->idle_ms = r->body_timeout_ms;
+        x->down->body_ms = r->body_timeout_ms;
     if (body->state == FLOW_NONE)
         return 0;
     if (body->limit && x->request->body == BODY_LENGTH && x->request->content_length > body->limit)
@@ -277,10 +276,20 @@ static void exchange_route(struct exchange *x)
         exchange_step(x, PHASE_ACCESS);
 }
 
+static void exchange_proxy(struct exchange *x)
+{
+    int err = forward_path(x);
+
+    if (err < 0)
+        exchange_fail(x, err);
+    else
+        attempt_start(x);
+}
+
 static void exchange_act(struct exchange *x)
 {
     switch (x->route->action) {
-    case ROUTE_PROXY: attempt_start(x); break;
+    case ROUTE_PROXY: exchange_proxy(x); break;
     case ROUTE_RESPOND: reply_respond(x); break;
     case ROUTE_REDIRECT: reply_redirect(x); break;
     }
@@ -341,8 +350,6 @@ void exchange_fail(struct exchange *x, int err)
         attempt_abort(x->attempt, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
     if (!x->head_is_down && !x->client_is_gone && x->down) {
-        if (err == ERR_HOOK && x->response_hooked)
-            x->overlay.n = 0;
         reply_error(x, err);
         return;
     }

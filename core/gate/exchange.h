@@ -127,6 +127,7 @@ struct exchange {
     bool client_is_trusted; /* the peer is in trusted_proxies */
     struct slice claims; /* verified claims as JSON, set by an authenticating plugin; or absent */
     struct slice rewritten;   /* upstream path set by a hook; or absent */
+    struct slice upstream_path; /* what the route makes of the path */
 
     /* the body hooks' chunk: in and out */
     struct slice chunk;

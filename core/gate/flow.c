@@ -109,9 +109,12 @@ void flow_describe_request(const struct exchange *x, struct message *m)
     }
 }
 
-/* Keeps a copy for another attempt while it fits. */
-static void flow_keep(struct flow *f, const struct slice *pieces, int n)
+/* Keeps a copy for another attempt while it fits. Between two attempts it must: what comes then, no more than a
+ * window, is nowhere else. */
+static void flow_keep(struct flow *f, const struct slice *pieces, int n, bool is_only_copy)
 {
+    if (f->keeps && is_only_copy)
+        f->held.cap = MAX(f->held.cap, buf_len(&f->held) + pieces_size(pieces, n));
     if (f->keeps && flow_gather(f, pieces, n) < 0) {
         f->keeps = false;
         buf_release(&f->held);
@@ -122,14 +125,17 @@ static void flow_relay_request(struct exchange *x, const struct slice *pieces, i
 {
     struct flow *f = &x->flows[SIDE_REQUEST];
     size_t total = pieces_size(pieces, n);
+    bool is_taken = x->attempt && attempt_takes_body(x->attempt);
 
-    flow_keep(f, pieces, n);
+    flow_keep(f, pieces, n, !is_taken);
     if (end) {
         f->state = FLOW_ENDED;
         f->is_whole = f->keeps;
     }
-    if (!x->attempt || !attempt_takes_body(x->attempt))
-        return; /* between two attempts: what was kept is sent by the next */
+    if (!is_taken) { /* between two attempts: what was kept is sent by the next, which asks for more, too */
+        f->owed += total;
+        return;
+    }
     int rc = wire_body(x->attempt->wire, pieces, n, end);
     if (rc < 0) {
         /* It takes no more of the body, but may have answered already: what it says, or its end, comes as an event. */

@@ -85,6 +85,36 @@ static void read_chain(struct exchange *x)
     }
 }
 
+/* X-Forwarded-Prefix and whatever else begins so, X_Forwarded_For too: many servers can't tell the two apart. */
+static bool is_forwarded_name(struct slice name)
+{
+    static const char begin[] = "x-forwarded-";
+    size_t len = sizeof(begin) - 1;
+
+    if (name.len <= len)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = name.ptr[i];
+        if ((c == '_' ? '-' : c == '-' ? c : c | 0x20) != begin[i])
+            return false;
+    }
+    return true;
+}
+
+/* What the client says of its own way here. Fields that the core writes anew are left to forward_request; those of
+ * hooks come later and stay. */
+static void drop_claims(struct exchange *x)
+{
+    HEADERS_EACH(f, &x->request->headers)
+    {
+        if (f->id == HEADER_X_REAL_IP ? x->client_is_trusted
+                                      : f->id != HEADER_OTHER || !is_forwarded_name(f->name))
+            continue;
+        if (!x->client_is_trusted || slice_find_char(f->name, '_') >= 0)
+            f->name = SLICE_NONE;
+    }
+}
+
 int forward_client(struct exchange *x)
 {
     const struct wire_peer *peer = x->down ? x->down->peer : NULL;
@@ -92,6 +122,7 @@ int forward_client(struct exchange *x)
     x->scheme = peer && peer->is_tls ? SLICE("https") : SLICE("http");
     x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
     x->client_is_trusted = peer && peer->is_trusted;
+    drop_claims(x);
     if (!x->client_is_trusted)
         return 0;
     /* The peer's own slice dies with the connection; the exchange may outlive it. */
@@ -106,22 +137,31 @@ int forward_client(struct exchange *x)
 
 /* --- the request that goes upstream ------------------------------------------------------------------------------ */
 
-static struct slice upstream_path(struct exchange *x)
+static struct slice without_prefix(const struct exchange *x)
 {
-    const struct route *r = x->route;
+    struct slice prefix = x->route->strip_prefix;
 
-    if (x->rewritten.ptr)
-        return x->rewritten;
-    if (r->rewrite)
-        return template_text(r->rewrite, x, true);
-    if (r->strip_prefix.len && slice_starts(x->path, r->strip_prefix)) {
-        struct slice rest = slice_from_index(x->path, r->strip_prefix.len);
+    if (prefix.len && slice_starts(x->path, prefix)) {
+        struct slice rest = slice_from_index(x->path, prefix.len);
         if (rest.len == 0)
             return SLICE("/");
         if (rest.ptr[0] == '/')
             return rest;
     }
     return x->path;
+}
+
+int forward_path(struct exchange *x)
+{
+    if (!x->route->rewrite) {
+        x->upstream_path = without_prefix(x);
+        return 0;
+    }
+    if (x->rewritten.ptr)
+        return 0;
+    /* What a client's query or header brings into the template may be dots. */
+    struct slice path = template_text(x->route->rewrite, x, true);
+    return uri_normalise_path(path, x->arena, &x->upstream_path) < 0 ? ERR_BAD_REQUEST : 0;
 }
 
 static struct slice target_authority(struct exchange *x, const struct target *t)
@@ -225,7 +265,7 @@ struct message *forward_request(struct exchange *x, struct attempt *a)
         headers_set(&m->headers, f->name, f->value);
     }
     m->authority = host;
-    m->path = upstream_path(x);
+    m->path = x->rewritten.ptr ? x->rewritten : x->upstream_path;
     flow_describe_request(x, m);
     return m;
 }

@@ -14,6 +14,10 @@
 /* Who the client is, and its scheme: from the connection, or, when the peer is trusted, from what it says. */
 MUST_CHECK int forward_client(struct exchange *x);
 
+/* The path that goes upstream, by the route's rewrite or strip_prefix; once, before the first attempt.
+ * ERR_BAD_REQUEST: what the client put into it makes no path. */
+MUST_CHECK int forward_path(struct exchange *x);
+
 /* The request head of an attempt, in the arena. */
 struct message *forward_request(struct exchange *x, struct attempt *a);
 

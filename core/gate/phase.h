@@ -68,6 +68,8 @@ struct plugin_host {
     const struct plugin_host_ops *ops;
 };
 
+struct arena;
+
 struct plugin_host_ops {
     /* Loads the plugin `use->name`, checks use->config against its schema and compiles its templates; sets use->hooks.
      * scope_params: struct slice[nparams], the parameters that all paths of the route have; it lives for this call
@@ -82,6 +84,10 @@ struct plugin_host_ops {
 
     /* Does it guard (`guards = true`)? */
     bool (*guards)(struct plugin_host *h, const struct plugin_use *plugin);
+
+    /* What to say where something stands for a plugin of this name that can't be used ("not installed ..."); absent
+     * when it can. In the arena. NULL: all can. */
+    struct slice (*missing)(struct plugin_host *h, struct slice name, struct arena *a);
 };
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "gate/attempt.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
@@ -144,8 +145,8 @@ void reply_respond(struct exchange *x)
 
     reply_new(x, r->status, body);
     for (uint32_t i = 0; i < r->nrespond_headers; i++) {
-        struct slice value = template_text(r->respond_headers[i].value, x, false);
-        if (value.len)
+        struct slice value = slice_trim(template_text(r->respond_headers[i].value, x, false));
+        if (value.len && text_is_field_value(value)) /* a query's %0A is none */
             headers_set(&x->response->headers, r->respond_headers[i].name, value);
     }
     exchange_answer(x);

@@ -48,6 +48,7 @@ struct route_path {
 
 struct route_header {
     struct slice name, value;
+    bool is_secret; /* the value is never shown */
 };
 
 enum route_action { ROUTE_PROXY, ROUTE_RESPOND, ROUTE_REDIRECT };

@@ -214,7 +214,8 @@ static void read_headers(struct reading *r)
                          PATH(r->b, "routes[%u].headers.%.*s", route->index, SLICE_ARG(name)), "%s",
                          wrong);
         else
-            route->headers[route->nheaders++] = (struct route_header){name, value};
+            route->headers[route->nheaders++] =
+                (struct route_header){name, value, map->pairs[i].value->is_secret};
     }
 }
 
@@ -237,13 +238,34 @@ static const struct template *read_template(struct reading *r, const struct conf
     return t;
 }
 
+/* What may never stand in a URL (RFC 3986, 2), but for the braces of a template. */
+static bool has_foreign_byte(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c <= ' ' || c >= 0x7f || strchr("\"<>\\^`|", c))
+            return true;
+    }
+    return false;
+}
+
+static const char *wrong_rewrite(struct slice text)
+{
+    if (!slice_starts(text, SLICE("/")))
+        return "a path begins with a slash";
+    if (slice_find_char(text, '?') >= 0 || slice_find_char(text, '#') >= 0)
+        return "is a path alone: the query goes upstream as it came";
+    return has_foreign_byte(text) ? "what may not stand in a path is written as %XX" : NULL;
+}
+
 static void read_rewrite(struct reading *r)
 {
     const struct conf *node = build_get(r->place, "rewrite");
 
     r->route->rewrite = read_template(r, node, "rewrite");
-    if (r->route->rewrite && !slice_starts(node->text, SLICE("/")))
-        fault_at(r->b->faults, node, HERE(r, "rewrite"), "a path begins with a slash");
+    const char *wrong = r->route->rewrite ? wrong_rewrite(node->text) : NULL;
+    if (wrong)
+        fault_at(r->b->faults, node, HERE(r, "rewrite"), "%s", wrong);
 }
 
 static const char *wrong_prefix(struct reading *r, struct slice text, struct slice *out)
@@ -341,6 +363,9 @@ static void read_redirect(struct reading *r, const struct conf *node)
                  "must be 301, 302, 303, 307 or 308");
     if (route->redirect_to && slice_eq(build_text(build_get(node, "to")), SLICE("")))
         fault_at(r->b->faults, node, HERE(r, "redirect.to"), "an empty target");
+    else if (route->redirect_to && has_foreign_byte(build_get(node, "to")->text))
+        fault_at(r->b->faults, build_get(node, "to"), HERE(r, "redirect.to"),
+                 "what may not stand in a URL is written as %%XX");
 }
 
 /* It stands there, even where its value could not be had. */

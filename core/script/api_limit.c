@@ -157,15 +157,19 @@ static void key_add(struct key *k, struct slice s)
 /* Lengths keep ("ab", "c") and ("a", "bc") apart. */
 static void key_add_value(struct key *k, struct slice value)
 {
-    char note[32];
+    char note[40];
+    size_t n = text_from_u64(value.len, note);
 
     if (value.len <= VALUE_MAX) {
-        key_add(k, slice_of(note, (size_t)snprintf(note, sizeof(note), "%zu:", value.len)));
+        note[n++] = ':';
+        key_add(k, slice_of(note, n));
         key_add(k, value);
         return;
     }
-    key_add(k, slice_of(note, (size_t)snprintf(note, sizeof(note), "%zu#%016llx:", value.len,
-                                               (unsigned long long)hash_keyed(value))));
+    uint64_t hash = hash_keyed(value);
+    note[n++] = '#';
+    n += text_hex(&hash, sizeof(hash), note + n);
+    key_add(k, slice_of(note, n));
     key_add(k, slice_sub(value, 0, VALUE_MAX / 2));
 }
 

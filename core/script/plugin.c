@@ -337,10 +337,26 @@ static bool host_guards(struct plugin_host *h, const struct plugin_use *plugin)
     return ask(vm_of_host(h), "guards", plugin->name, SLICE_NONE);
 }
 
+static struct slice host_missing(struct plugin_host *h, struct slice name, struct arena *a)
+{
+    struct vm *vm = vm_of_host(h);
+    lua_State *L = vm->L;
+    struct slice message;
+
+    vm_push_function(vm, "demilune.plugin", "missing");
+    push_slice(L, name);
+    (void)!vm_call(vm, 1, 1);
+    message.ptr = lua_tolstring(L, -1, &message.len);
+    message = message.ptr ? arena_dup(a, message) : SLICE_NONE;
+    lua_pop(L, 1);
+    return message;
+}
+
 static const struct plugin_host_ops checker_ops = {
     .check = host_check,
     .stands_after = host_stands_after,
     .guards = host_guards,
+    .missing = host_missing,
 };
 
 struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly)

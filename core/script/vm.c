@@ -114,12 +114,16 @@ static int on_panic(lua_State *L)
 
 /* --- the time budget ----------------------------------------------------------------------------------------------- */
 
-/* Runs before every instruction once it is set, so no pcall can hold it up. */
-static void over_budget(lua_State *L, lua_Debug *ar UNUSED)
+/* Runs before every instruction once it is set, so no pcall can hold it up. An empty loop has no line of its own. */
+static void over_budget(lua_State *L, lua_Debug *ar)
 {
     struct vm *vm = vm_of(L);
 
-    luaL_error(L, "time budget of %dms exceeded", (int)(atomic_load(&vm->watch->budget_us) / 1000));
+    lua_getinfo(L, "Sl", ar);
+    lua_pushfstring(L, "%s:%d: time budget of %dms exceeded", ar->short_src,
+                    ar->currentline > 0 ? ar->currentline : ar->linedefined,
+                    (int)(atomic_load(&vm->watch->budget_us) / 1000));
+    lua_error(L);
 }
 
 /* Twice, because the first may have interrupted the very function that it calls. */

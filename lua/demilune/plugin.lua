@@ -95,6 +95,11 @@ function M.load(name)
   return plugin
 end
 
+-- Why no plugin of this name can be used, or nil.
+function M.missing(name)
+  return (select(2, M.load(name)))
+end
+
 -- --- checking -----------------------------------------------------------------------------------
 
 local NO_CONFIG = { type = "object", properties = {} }

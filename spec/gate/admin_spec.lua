@@ -185,6 +185,7 @@ admin: { address: "127.0.0.1:0", token: "${file:secret}" }
 routes:
   - name: env
     paths: [/env]
+    headers: { x-word: "${file:secret}" }
     respond: { body: "${SPEC_WORD}" }
 consumers:
   - name: acme
@@ -236,6 +237,9 @@ consumers:
       end
       assert.equal("(hidden)", json.decode(config).config.admin.token)
       assert.matches("acme", config, 1, true)
+      local routes = get("/routes", AUTHORIZED).body
+      assert.is_nil(routes:find("s3cret", 1, true))
+      assert.equal("(hidden)", json.decode(routes).routes[1].headers["x-word"])
     end)
   end)
 

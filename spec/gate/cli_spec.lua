@@ -264,6 +264,19 @@ routes:
     end)
   end)
 
+  it("shows no secret of a route", function()
+    folder:write("word", "s3cret\n")
+    folder:write("demilune.yaml", [[
+upstreams: [{ name: up, endpoints: [{ address: 127.0.0.1:9001 }] }]
+routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewrite: "/${file:word}" }]
+]])
+    for _, result in ipairs { run "routes", run("match", "GET", "/"), run("match", "GET", "/", "-H", "x-word: s3cret"),
+      run "check" } do
+      assert.is_nil((result.out .. result.err):find("s3cret", 1, true))
+    end
+    assert.matches("x-word: (hidden)", run("routes").out, 1, true)
+  end)
+
   describe("schema", function()
     it("is one JSON Schema with the plugins' in it", function()
       local result = run "schema"

@@ -43,7 +43,7 @@ static void read_headers(struct arena *a, struct slice list, struct route *r)
     r->headers = arena_alloc(a, 4 * sizeof(r->headers[0]));
     while (list.ptr && slice_split(&list, ',', &one)) {
         assert_true(slice_split(&one, '=', &name));
-        r->headers[r->nheaders++] = (struct route_header){name, one};
+        r->headers[r->nheaders++] = (struct route_header){.name = name, .value = one};
     }
 }
 

@@ -147,6 +147,7 @@ static void world_init(struct world *w)
     headers_init(&w->response.headers, w->arena, 2);
     headers_add(&w->response.headers, SLICE("ETag"), SLICE("\"v1\""));
     w->response.status = 418;
+    w->request.host = SLICE("example.com");
     w->route.name = SLICE("r");
     w->path = (struct route_path){.params = (struct slice *)(uintptr_t)params, .nparams = 2};
     w->consumer.name = SLICE("acme");
@@ -155,7 +156,6 @@ static void world_init(struct world *w)
         .arena = w->arena,
         .request = &w->request,
         .route = &w->route,
-        .host = SLICE("example.com"),
         .path = SLICE("/a%20b"),
         .scheme = SLICE("https"),
         .client_ip = SLICE("10.0.0.1"),

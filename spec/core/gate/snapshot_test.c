@@ -20,6 +20,7 @@ static const struct fake_plugin plugins[] = {
     {"acl", BIT(ACCESS), "oauth2", true},
     {"normalise", BIT(REWRITE) | BIT(START), NULL, false},
     {"headers", BIT(ACCESS) | BIT(RESPONSE) | BIT(BODY), NULL, false},
+    {"key-auth", BIT(ACCESS), NULL, true},
 };
 
 struct loaded {
@@ -551,6 +552,10 @@ static void test_faults_of_routes(void **state UNUSED)
         {ROUTE("upstream: up, headers: {A: b, a: c}"), "routes[0].headers.a: stands here twice"},
         {ROUTE("upstream: up, headers: {a: \" b\"}"), "no value of a header"},
         {ROUTE("upstream: up, rewrite: x"), "routes[0].rewrite: a path begins with a slash"},
+        {ROUTE("upstream: up, rewrite: \"/x?a=1\""), "rewrite: is a path alone"},
+        {ROUTE("upstream: up, rewrite: \"/a b\""), "rewrite: what may not stand in a path"},
+        {ROUTE("redirect: { to: \"https://x/a b\" }"), "redirect.to: what may not stand in a URL"},
+        {ROUTE("redirect: { to: \"/x\\r\\ny: 1\" }"), "redirect.to: what may not stand in a URL"},
         {ROUTE("upstream: up, rewrite: \"/{item}\""), "rewrite: unknown selector \"item\""},
         {ROUTE("upstream: up, paths: [\"/{id}\"], rewrite: \"/{di}\""), "did you mean \"id\"?"},
         {ROUTE("upstream: up, paths: [\"/{id}\", /x], rewrite: \"/{param:id}\""),
@@ -579,6 +584,8 @@ static void test_faults_of_routes(void **state UNUSED)
         {"consumers: [{name: a}, {name: a}]", "consumers[1].name: the name \"a\" is taken already"},
         {"consumers: [{name: a, credentials: {key-auth: {}}}]",
          "consumers[0].credentials.key-auth: expected a list of credentials, got a map"},
+        {"consumers: [{name: a, credentials: {key-auht: []}}]",
+         "t:2:38: consumers[0].credentials.key-auht: not installed"},
     };
 
     expect_faults(rows, COUNT_OF(rows));

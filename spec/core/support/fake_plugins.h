@@ -72,11 +72,17 @@ static inline bool fake_plugin_guards(struct plugin_host *h, const struct plugin
     return fake_plugin_find(h, plugin->name)->guards;
 }
 
+static inline struct slice fake_plugin_missing(struct plugin_host *h, struct slice name,
+                                               struct arena *a UNUSED)
+{
+    return fake_plugin_find(h, name) ? SLICE_NONE : SLICE("not installed");
+}
+
 static inline void fake_plugins_init(struct fake_plugins *f, const struct fake_plugin *list,
                                      size_t n)
 {
     static const struct plugin_host_ops ops = {fake_plugin_check, fake_plugin_after,
-                                               fake_plugin_guards};
+                                               fake_plugin_guards, fake_plugin_missing};
 
     *f = (struct fake_plugins){.base.ops = &ops, .list = list, .n = n};
 }

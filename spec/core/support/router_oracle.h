@@ -67,8 +67,9 @@ static inline struct slice random_host(struct numbers *n)
 
 static inline const struct route *random_route(struct numbers *n, struct arena *a, uint32_t index)
 {
-    static struct route_header both[][2] = {{{{"h", 1}, {"1", 1}}, {{"i", 1}, {"1", 1}}},
-                                            {{{"h", 1}, {"2", 1}}, {{"i", 1}, {"2", 1}}}};
+    static struct route_header both[][2] = {
+        {{{"h", 1}, {"1", 1}, false}, {{"i", 1}, {"1", 1}, false}},
+        {{{"h", 1}, {"2", 1}, false}, {{"i", 1}, {"2", 1}, false}}};
     struct route *r = arena_zero(a, sizeof(*r));
     struct slice error;
 
