@@ -10,6 +10,7 @@
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/reply.h"
+#include "gate/upstream.h"
 #include "script/calls.h"
 
 #define FAULTS_MAX MIB
@@ -197,6 +198,9 @@ static void begin_attempt(lua_State *L, struct exchange *x, enum phase p)
     a->number = ++x->attempts;
     a->previous = x->attempt;
     a->state = p == PHASE_BALANCE ? ATTEMPT_PICK : ATTEMPT_VERDICT;
+    a->target = p == PHASE_ATTEMPT ? x->upstream->endpoints[0].target : NULL;
+    a->connect_timeout_ms = x->upstream->connect_timeout_ms;
+    a->timeout_ms = x->upstream->timeout_ms;
     a->start_us = x->start_us;
     x->attempt = a;
     if (p == PHASE_BALANCE || !lua_istable(L, 3))
@@ -236,6 +240,8 @@ static int test_exchange_phase(lua_State *L)
     x->phase = p;
     if (p == PHASE_NONE)
         return 0;
+    if ((p == PHASE_BALANCE || p == PHASE_ATTEMPT) && !x->upstream)
+        return luaL_error(L, "there are no attempts without an upstream: test.exchange { upstream = ... }");
     x->state = state_in(p); /* steps over what leads there */
     x->head_is_down = x->state > EXCHANGE_RESPONSE;
     x->reply_fresh = false;

@@ -4,56 +4,70 @@
 -- are called with an exchange that nobody has sent.
 --
 --   local x = test.exchange {
---     method = "POST", path = "/orders/7?a=1", headers = { ["x-a"] = "1" }, body = "...",
---     client_ip = "192.0.2.1", scheme = "https", trusted = true,
---     plugin = "cors", config = { origins = { "*" } },   -- or plugin = the table of a plugin
---     route = "/orders/{id}",                            -- else no route fits but "/*"
---     response = { status = 200, headers = {}, body = "" },
---     consumer = "acme", gateway = { config = {}, ... }, -- a configuration as for test.gateway, no plugins
+--     method = "POST", path = "/orders/7?a=1", host = "api.example.com", headers = { ["x-a"] = "1" },
+--     body = "...", client_ip = "192.0.2.1", scheme = "https", trusted = true,
+--     plugin = "mine", config = {},        -- its name, or the table that it returns
+--     route = "/orders/{id}",              -- the path of the only route; "/*" unless given
+--     upstream = "http://127.0.0.1:9001",  -- where that goes; else it answers 200
+--     consumers = {}, consumer = "acme",   -- those of the configuration; who was recognised
+--     settings = { limits = {} },          -- further keys of the configuration, without plugins
+--     response = { status = 200, headers = {}, body = "" },  -- what the upstream has answered
 --   }
---   x:run "access"                         -- true when it replied: x.answer.status, .headers, .body
+--   x:run "access"                         -- true when it replied: x.answer.status, .headers, .list, .body
 --   x:run "response"
 --   x:run("body", "chunk", true)           -- what goes on
---   x:run("attempt", { status = 503 })     -- or { error = "timeout" }: the verdict and the delay
+--   x:run("attempt", { status = 503 })     -- or { error = "timeout" }: the hook's verdict and delay
 --   x.exchange                             -- as hooks see it
+--   x.instance                             -- of the plugin
 --
--- `new` may find fault with the config: test.exchange raises then.
+-- What the schema or `new` finds wrong with the config raises, and so does what a hook raises. Waits are
+-- waits; the hooks of others, limits of time and the wire are for test.gateway.
 
+local attempt = require "demilune.attempt"
 local core = require "demilune.core"
 local exchange = require "demilune.exchange"
-local gateway = require "demilune.test.gateway"
-local attempt = require "demilune.attempt"
-local message = require "demilune.test.message"
+local json = require "demilune.json"
 local plugin = require "demilune.plugin"
-local scope = require "demilune.test.scope"
 
-local SLOTS = 2 ^ 20
-local INDEX = 0 -- of the only use
+local SLOTS = 2 ^ 20 -- a handle's lower part is the number of its slot
+local INDEX = 0      -- of the only use
 
 local M = {}
 
-local OPTIONS = {
-  method = true, path = true, headers = true, body = true, client_ip = true, scheme = true, trusted = true,
-  plugin = true, config = true, route = true, response = true, consumer = true, gateway = true,
-}
+local OPTIONS = {}
+for name in ([[
+  method path query host headers body client_ip scheme trusted plugin config route upstream consumers consumer
+  settings response]]):gmatch "%S+" do
+  OPTIONS[name] = true
+end
 
 -- --- the configuration --------------------------------------------------------------------------
 
 local present -- the text of the one that is in use
 
-local function use(options)
-  local wanted = {}
-  for key, value in pairs(options.gateway or {}) do
-    wanted[key] = value
+local function text_of(options)
+  local config = {}
+  for key, value in pairs(options.settings or {}) do
+    config[key] = value
   end
-  wanted.routes = wanted.routes or { { name = "test", paths = { options.route or "/*" } } }
-  local text = gateway.configuration(wanted)
+  local route = { name = "test", paths = json.array { options.route or "/*" }, upstream = options.upstream }
+  if not options.upstream then
+    route.respond = { status = 200 }
+  end
+  config.listeners = config.listeners or json.array { { address = "127.0.0.1:0" } }
+  config.routes = json.array { route }
+  config.consumers = options.consumers and json.array(options.consumers)
+  return assert(json.encode(config))
+end
+
+local function use(options)
+  local text = text_of(options)
   if text == present then
     return
   end
   local ok, faults = core.test_plan(text)
   if not ok then
-    error("test.exchange: " .. faults, 0)
+    error("test.exchange: the configuration is at fault:\n" .. faults, 0)
   end
   present = text
   plugin.reset()
@@ -86,6 +100,37 @@ local function make(options)
   return name
 end
 
+-- --- messages -----------------------------------------------------------------------------------
+
+-- Headers as a list of { name, value }: a map whose values may be lists, or such a list.
+local function flat(headers)
+  local list = {}
+  for name, value in pairs(headers or {}) do
+    if type(name) == "number" then
+      list[#list + 1] = value
+    else
+      for _, one in ipairs(type(value) == "table" and value or { value }) do
+        list[#list + 1] = { name, tostring(one) }
+      end
+    end
+  end
+  return list
+end
+
+-- By lower-case name, several joined by ", ".
+local function by_name(list)
+  local headers = {}
+  for _, field in ipairs(list) do
+    local name = field[1]:lower()
+    headers[name] = headers[name] and headers[name] .. ", " .. field[2] or field[2]
+  end
+  return headers
+end
+
+local function with_flat_headers(given)
+  return { status = given.status, error = given.error, body = given.body, headers = flat(given.headers) }
+end
+
 -- --- running ------------------------------------------------------------------------------------
 
 local Exchange = {}
@@ -100,9 +145,9 @@ local function hook_of(self, phase)
 end
 
 local function answer(self)
-  local status, headers, body = core.test_exchange_answer(self.handle)
+  local status, list, body = core.test_exchange_answer(self.handle)
   if status then
-    self.answer = { status = status, headers = message.headers(headers), body = body }
+    self.answer = { status = status, headers = by_name(list), list = list, body = body }
   end
   return status ~= nil
 end
@@ -133,7 +178,7 @@ end
 -- Runs a hook; what it raises is raised.
 function Exchange:run(phase, first, second)
   local hook, instance = hook_of(self, phase), self.instance
-  local outcome = phase == "attempt" and type(first) == "table" and message.flat(first) or nil
+  local outcome = phase == "attempt" and type(first) == "table" and with_flat_headers(first) or nil
   core.test_exchange_phase(self.handle, phase, outcome)
   if phase == "body" then
     return run_body(self, hook, first, second)
@@ -145,38 +190,35 @@ end
 
 -- What the upstream has answered.
 function Exchange:respond(response)
-  core.test_exchange_response(self.handle, message.flat(response))
+  core.test_exchange_response(self.handle, with_flat_headers(response))
 end
 
 -- --- making -------------------------------------------------------------------------------------
 
 local function request_of(options)
   local path, query = (options.path or "/"):match "^([^?]*)%??(.*)$"
-  local flat = message.flat { headers = options.headers }
-  local host = "localhost"
-  for i, field in ipairs(flat.headers) do
-    if field[1]:lower() == "host" then
-      host = field[2]
-      table.remove(flat.headers, i)
-      break
-    end
-  end
   return {
     method = options.method or "GET",
-    authority = host,
+    authority = options.host or "test.example",
     path = path,
-    query = (options.path or ""):find("?", 1, true) and query or nil,
-    headers = flat.headers,
+    query = options.query or query ~= "" and query or nil,
+    headers = flat(options.headers),
     body = options.body,
     scheme = options.scheme,
-    client_ip = options.client_ip,
+    client_ip = options.client_ip or "192.0.2.1",
     trusted = options.trusted,
   }
 end
 
-local function finish(self)
-  core.test_exchange_end(self.handle)
-  local slot = self.handle % SLOTS + 1
+-- Hooks find it gone from now on.
+function Exchange:close()
+  local handle = self.handle
+  if not handle then
+    return
+  end
+  self.handle = nil
+  core.test_exchange_end(handle)
+  local slot = handle % SLOTS + 1
   exchange.contexts[slot], exchange.chunks[slot] = nil, nil
 end
 
@@ -188,7 +230,6 @@ local function begin(options)
     error(("test.exchange: the method %q is unknown"):format(options.method), 0)
   end
   local self = setmetatable({ handle = handle, exchange = exchange.new(handle) }, Exchange)
-  self.stop = scope.add(function() finish(self) end)
   if name then
     self.plugin = plugin.load(name)
     self.instance = select(2, plugin.background("access", INDEX))
@@ -203,6 +244,7 @@ local function begin(options)
 end
 
 function M.new(options)
+  options = options or {}
   for key in pairs(options) do
     if not OPTIONS[key] then
       error(("test.exchange: there is no option %q"):format(tostring(key)), 3)
