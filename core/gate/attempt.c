@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "gate/exchange.h"
+#include "gate/exchange_steps.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"

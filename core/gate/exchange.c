@@ -5,7 +5,7 @@
  *
  * A function that may end the exchange is called last: nothing after it touches x. */
 
-#include "gate/exchange.h"
+#include "gate/exchange_steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>

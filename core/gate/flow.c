@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "gate/attempt.h"
+#include "gate/exchange_steps.h"
 #include "gate/gateway.h"
 
 void flow_init(struct exchange *x)

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "gate/attempt.h"
+#include "gate/exchange_steps.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"

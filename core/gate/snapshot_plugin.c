@@ -236,13 +236,29 @@ static void read_consumer_chain(struct build *b, struct consumer *consumer, stru
     add_chain(b, c);
 }
 
+/* A consumer's credentials stand under the names of plugins. */
+static void check_credentials(struct build *b, const struct consumer *c)
+{
+    for (size_t i = 0; c->credentials && i < c->credentials->n; i++) {
+        struct slice kind = c->credentials->pairs[i].key;
+        struct slice why = b->host->ops->missing(b->host, kind, b->a);
+        if (why.ptr)
+            fault_at_key(b->faults, c->credentials, kind,
+                         PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind)),
+                         "%.*s", SLICE_ARG(why));
+    }
+}
+
 void build_consumer_chains(struct build *b)
 {
     struct chain *none = arena_zero(b->a, sizeof(*none));
 
     add_chain(b, none); /* of consumers without plugins */
-    for (uint32_t i = 0; i < b->s->nconsumers; i++)
+    for (uint32_t i = 0; i < b->s->nconsumers; i++) {
+        if (b->host && b->host->ops->missing)
+            check_credentials(b, b->s->consumers[i]);
         read_consumer_chain(b, b->s->consumers[i], none);
+    }
 }
 
 static void *moved(struct arena *a, const void *items, size_t bytes)

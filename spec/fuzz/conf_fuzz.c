@@ -31,7 +31,8 @@ static bool guards(struct plugin_host *h UNUSED, const struct plugin_use *plugin
 
 static struct plugin_host *host_of(void *arg UNUSED, const struct snapshot *s UNUSED)
 {
-    static const struct plugin_host_ops ops = {accept_plugin, stands_after, guards};
+    static const struct plugin_host_ops ops = {
+        .check = accept_plugin, .stands_after = stands_after, .guards = guards};
     static struct plugin_host host = {.ops = &ops};
 
     return &host;

@@ -106,14 +106,16 @@ describe("a limit", function()
     end)
 
     it("a body that is so small that dropping it costs less than a new connection", function()
-      local response, c = answer_to("POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n", "hello world", HELLO)
+      local response, c = answer_to("POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n",
+        "hello world", HELLO)
       assert.equal(413, response.status)
       assert.equal("hello", c:response().body)
       assert.is_true(upstream:is_left_alone(0.05))
     end)
 
     it("a body in chunks, at the first byte too many", function()
-      local response = answer_to("POST /small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n")
+      local response = answer_to(
+        "POST /small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n")
       assert.equal(413, response.status)
       local u = upstream:accept()
       assert.is_nil(u:read_all():find("0\r\n\r\n", 1, true))
