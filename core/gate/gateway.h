@@ -45,9 +45,9 @@ struct gateway {
 struct plan {
     /* owned */
     struct arena *arena;
-    struct snapshot *snapshot;   /* one reference */
-    struct phase_host *host;     /* or NULL: no hooks */
-    struct balancer **balancers; /* by upstream index */
+    struct snapshot *snapshot;         /* one reference */
+    struct phase_host *host;           /* or NULL: no hooks */
+    struct balancer **balancers;       /* by upstream index */
     struct stats_memo *upstream_stats; /* the same */
     struct stats_memo *route_stats;    /* by route index */
     struct stats_memo no_route_stats;

@@ -45,8 +45,8 @@ static void push_connection(lua_State *L, struct server *s, int fd)
     net_give(socket, s->vm, tcp_new(s->vm->gateway->loop, fd, NULL, NULL), s->listener);
 }
 
-static void on_accept(void *owner, struct listener *ln UNUSED, int fd, const struct addr *peer UNUSED,
-                      const struct addr *local UNUSED)
+static void on_accept(void *owner, struct listener *ln UNUSED, int fd,
+                      const struct addr *peer UNUSED, const struct addr *local UNUSED)
 {
     struct server *s = owner;
     struct co *co = net_wait_end(&s->acceptor);
@@ -173,10 +173,7 @@ static int listen_metatable(lua_State *L)
 }
 
 const struct call call_listen[] = {
-    {"listen_open", listen_open},
-    {"listen_accept", listen_accept},
-    {"listen_close", listen_close},
-    {"listen_address", listen_address},
-    {"listen_metatable", listen_metatable},
-    {NULL, NULL},
+    {"listen_open", listen_open},           {"listen_accept", listen_accept},
+    {"listen_close", listen_close},         {"listen_address", listen_address},
+    {"listen_metatable", listen_metatable}, {NULL, NULL},
 };

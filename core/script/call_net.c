@@ -26,11 +26,13 @@
 
 /* --- waits --------------------------------------------------------------------------------------------------------- */
 
-int net_wait(lua_State *L, struct net_wait *w, struct co *co, uint64_t timeout_ms, co_cancel_fn cancel)
+int net_wait(lua_State *L, struct net_wait *w, struct co *co, uint64_t timeout_ms,
+             co_cancel_fn cancel)
 {
     w->co = co;
     lua_pushvalue(L, 1);
-    w->ref = luaL_ref(L, LUA_REGISTRYINDEX); /* the coroutine's stack does not keep it while it waits */
+    w->ref =
+        luaL_ref(L, LUA_REGISTRYINDEX); /* the coroutine's stack does not keep it while it waits */
     return co_wait(L, co, cancel, w, timeout_ms);
 }
 
@@ -75,7 +77,7 @@ struct socket {
     struct stream *stream; /* NULL: closed by us */
     struct buf in;         /* come, not asked for yet */
     struct net_wait reader, writer;
-    struct slice until;    /* what the reader waits for; malloc'ed */
+    struct slice until; /* what the reader waits for; malloc'ed */
     struct vm_part part;
     /* borrowed */
     struct listener *listener; /* that has accepted it, or NULL */
@@ -159,7 +161,8 @@ static ssize_t enough(struct socket *s)
     case READ_EXACTLY: return in.len >= s->want ? (ssize_t)s->want : -1;
     case READ_UNTIL: break;
     }
-    const char *found = memmem(in.ptr + s->scanned, in.len - s->scanned, s->until.ptr, s->until.len);
+    const char *found =
+        memmem(in.ptr + s->scanned, in.len - s->scanned, s->until.ptr, s->until.len);
     if (found)
         return found - in.ptr + (ssize_t)s->until.len;
     s->scanned = in.len >= s->until.len ? in.len - s->until.len + 1 : 0;
@@ -312,7 +315,8 @@ static void on_lost(struct stream *stream, int err)
     wake(&s->writer, err);
 }
 
-static const struct stream_events events = {.on_readable = on_readable, .on_room = on_room, .on_lost = on_lost};
+static const struct stream_events events = {
+    .on_readable = on_readable, .on_room = on_room, .on_lost = on_lost};
 
 /* net_write(socket, text, timeout): true, when the kernel has taken all but 256 KiB. */
 static int net_write(lua_State *L)

@@ -17,7 +17,8 @@ struct net_wait {
 
 /* As co_wait, for the userdata that is the first argument of the function. cancel is called with w, and calls
  * net_wait_end. */
-int net_wait(lua_State *L, struct net_wait *w, struct co *co, uint64_t timeout_ms, co_cancel_fn cancel);
+int net_wait(lua_State *L, struct net_wait *w, struct co *co, uint64_t timeout_ms,
+             co_cancel_fn cancel);
 
 /* The wait is over; gives who has waited. The userdata may be garbage from now on, but nothing collects it before Lua
  * runs again. */

@@ -30,12 +30,12 @@
 struct test_gateway {
     /* owned */
     struct gateway gateway;
-    struct vm *vm;                /* its host's, once there is one */
+    struct vm *vm; /* its host's, once there is one */
     struct plugin_host *checker;
     struct snapshot *snapshot;
     struct listener **listeners;
     /* borrowed */
-    struct gateway *around;       /* whose loop it lives on */
+    struct gateway *around; /* whose loop it lives on */
     const char *lua_dir, *plugin_dirs, *shipped_dir;
     /* state */
     struct listener_quota quota;
@@ -80,7 +80,8 @@ static void empty_stores(const struct snapshot *s)
     }
 }
 
-static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer, const struct addr *local)
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
 {
     struct test_gateway *t = owner;
     uint32_t i = 0;
@@ -221,8 +222,12 @@ static int test_gateway(lua_State *L)
     struct arena *a = arena_new_heap(16 * KIB);
     struct faults faults;
     faults_init(&faults, a);
-    struct snapshot_source source = {
-        .text = text, .name = "test.gateway", .dir = ".", .workers = 1, .plugin_host = make_host, .arg = t};
+    struct snapshot_source source = {.text = text,
+                                     .name = "test.gateway",
+                                     .dir = ".",
+                                     .workers = 1,
+                                     .plugin_host = make_host,
+                                     .arg = t};
     t->snapshot = snapshot_load(&source, &faults);
     int rc = 0, n = 2;
     if (t->snapshot && !lua_toboolean(L, 5))
@@ -307,7 +312,8 @@ static int test_start(lua_State *L)
 }
 
 const struct call call_test[] = {
-    {"test_start", test_start},       {"test_gateway", test_gateway}, {"test_end", test_end},
-    {"test_is_busy", test_is_busy},   {"test_unload", test_unload},   {"test_free", test_free},
-    {"test_advance", test_advance},   {NULL, NULL},
+    {"test_start", test_start},     {"test_gateway", test_gateway},
+    {"test_end", test_end},         {"test_is_busy", test_is_busy},
+    {"test_unload", test_unload},   {"test_free", test_free},
+    {"test_advance", test_advance}, {NULL, NULL},
 };

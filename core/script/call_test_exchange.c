@@ -16,8 +16,9 @@
 #define FAULTS_MAX MIB
 #define FIELDS 16
 
-static const char *const phases[] = {"certificate", "rewrite", "access", "balance", "attempt", "response",
-                                     "body",        "log",     "start",  "stop",    "none",    NULL};
+static const char *const phases[] = {"certificate", "rewrite",  "access", "balance",
+                                     "attempt",     "response", "body",   "log",
+                                     "start",       "stop",     "none",   NULL};
 
 static struct gateway *gateway_of(lua_State *L)
 {
@@ -146,7 +147,8 @@ static int test_exchange(lua_State *L)
         return 0;
     }
     struct exchange *x = exchange_new_detached(g, &m);
-    struct slice ip = field_text(L, 1, "client_ip", x->arena), scheme = field_text(L, 1, "scheme", x->arena);
+    struct slice ip = field_text(L, 1, "client_ip", x->arena),
+                 scheme = field_text(L, 1, "scheme", x->arena);
     hold_body(x, SIDE_REQUEST, field_text(L, 1, "body", a));
     x->client_ip = ip.ptr ? ip : x->client_ip;
     x->scheme = scheme.ptr ? scheme : x->scheme;
@@ -180,7 +182,10 @@ static int err_of_word(const char *word)
     static const struct {
         const char *word;
         int err;
-    } errors[] = {{"connect", ERR_REFUSED}, {"reset", ERR_RESET}, {"timeout", ERR_TIMEOUT}, {"protocol", ERR_PROTOCOL}};
+    } errors[] = {{"connect", ERR_REFUSED},
+                  {"reset", ERR_RESET},
+                  {"timeout", ERR_TIMEOUT},
+                  {"protocol", ERR_PROTOCOL}};
 
     for (size_t i = 0; i < COUNT_OF(errors); i++)
         if (strcmp(errors[i].word, word) == 0)
@@ -241,7 +246,8 @@ static int test_exchange_phase(lua_State *L)
     if (p == PHASE_NONE)
         return 0;
     if ((p == PHASE_BALANCE || p == PHASE_ATTEMPT) && !x->upstream)
-        return luaL_error(L, "there are no attempts without an upstream: test.exchange { upstream = ... }");
+        return luaL_error(
+            L, "there are no attempts without an upstream: test.exchange { upstream = ... }");
     x->state = state_in(p); /* steps over what leads there */
     x->head_is_down = x->state > EXCHANGE_RESPONSE;
     x->reply_fresh = false;

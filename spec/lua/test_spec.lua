@@ -24,7 +24,8 @@ end
 describe("test.gateway", function()
   it("stands between a client and an upstream", function()
     local upstream = test.upstream(function(request)
-      return 201, { ["X-A"] = "1", ["X-B"] = { "2", "3" } }, request.method .. " " .. request.target .. " " .. request.body
+      local echo = table.concat({ request.method, request.target, request.body }, " ")
+      return 201, { ["X-A"] = "1", ["X-B"] = { "2", "3" } }, echo
     end)
     local gateway = test.gateway { upstream = upstream }
     local response = gateway:post("/a?b=1", { headers = { ["X-C"] = "4" }, body = "body" })
@@ -208,7 +209,11 @@ describe("test.clock", function()
 end)
 
 describe("test.exchange", function()
-  local Plugin = { name = "in-spec", version = "1.0.0", schema = { properties = { word = { type = "string", default = "w" } } } }
+  local Plugin = {
+    name = "in-spec",
+    version = "1.0.0",
+    schema = { properties = { word = { type = "string", default = "w" } } },
+  }
   Plugin.__index = Plugin
 
   function Plugin.new(config)
@@ -234,12 +239,14 @@ describe("test.exchange", function()
         r.scheme, x.route.name }
     end
     local x = exchange {
-      method = "PUT", path = "/orders/7?a=1", host = "api.example.com", route = "/orders/{id}", headers = { ["X-A"] = "1" },
-      body = "content", client_ip = "192.0.2.9", scheme = "https", config = { word = "given" },
+      method = "PUT", path = "/orders/7?a=1", host = "api.example.com", route = "/orders/{id}",
+      headers = { ["X-A"] = "1" }, body = "content", client_ip = "192.0.2.9", scheme = "https",
+      config = { word = "given" },
     }
     assert.is_false(x:run "access")
-    assert.same({ "given", "PUT", "api.example.com", "/orders/7", "a=1", "7", "1", "content", "192.0.2.9", "https", "test" },
-      seen)
+    assert.same({
+      "given", "PUT", "api.example.com", "/orders/7", "a=1", "7", "1", "content", "192.0.2.9", "https", "test",
+    }, seen)
   end)
 
   it("shows what a hook has changed", function()
