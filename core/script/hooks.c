@@ -328,7 +328,8 @@ static void hooks_end(struct hooks *h)
     later_cancel(&h->at_end);
     timer_deinit(&h->look);
     vm->snapshot = NULL;
-    vm_leave_this_thread(vm);
+    if (vm->gateway)
+        vm_leave_this_thread(vm);
     snapshot_unref(h->snapshot);
     if (h->on_retired)
         h->on_retired(h->arg, vm);
@@ -364,8 +365,8 @@ static void on_loop_end(struct later *later)
     hooks_end(container_of(later, struct hooks, at_end));
 }
 
-/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used is
- * freed at once. */
+/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used, or
+ * that has left its thread, is freed at once. */
 static void host_free(struct phase_host *host)
 {
     struct hooks *h = hooks_of(host);

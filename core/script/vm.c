@@ -257,6 +257,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     struct vm *vm = calloc(1, sizeof(*vm));
 
     REQUIRE(vm != NULL);
+    list_init(&vm->parts);
     list_init(&vm->idle);
     list_init(&vm->waiting);
     list_init(&vm->ready);
@@ -290,12 +291,19 @@ static void on_next_turn(struct timer *timer)
     co_run_ready(container_of(timer, struct vm, next_turn));
 }
 
+static void on_gateway_end(struct later *later)
+{
+    vm_leave_this_thread(container_of(later, struct vm, at_end));
+}
+
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch)
 {
     vm->gateway = gateway;
     vm->watch = watch;
     later_init(&vm->run_ready, on_ready);
     timer_init(&vm->next_turn, gateway->loop, on_next_turn);
+    later_init(&vm->at_end, on_gateway_end);
+    gateway_at_end(gateway, &vm->at_end);
     gateway->script = vm;
     loop_on_idle(gateway->loop, on_idle, gateway);
     if (watch) {
@@ -305,10 +313,22 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     }
 }
 
+static void drop_parts(struct vm *vm)
+{
+    struct list *link;
+
+    while ((link = list_pop(&vm->parts))) {
+        struct vm_part *part = container_of(link, struct vm_part, link);
+        part->leave(part);
+    }
+}
+
 void vm_leave_this_thread(struct vm *vm)
 {
     co_drop_all(vm);
+    drop_parts(vm);
     later_cancel(&vm->run_ready);
+    later_cancel(&vm->at_end);
     timer_deinit(&vm->next_turn);
     if (vm->gateway->script == vm)
         vm->gateway->script = NULL;

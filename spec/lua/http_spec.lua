@@ -59,7 +59,7 @@ describe("http", function()
     local closing = test.upstream { body = "1" }
     assert(http.get(closing.url))
     for socket in pairs(closing.sockets) do
-      require("demilune.core").net_close(socket, true)
+      socket:reset()
     end
     assert.equal(200, assert(http.get(closing.url)).status)
   end)
