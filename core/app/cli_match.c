@@ -123,7 +123,8 @@ static void print_route(const struct route_match *m, struct arena *a)
     if (r->action == ROUTE_PROXY)
         line("endpoints", endpoints_of(r->upstream, a));
     if (rewrite)
-        line("rewrite", rewrite->is_secret ? SLICE("(hidden)") : rewrite->text);
+        line("rewrite",
+             rewrite->is_secret || rewrite->is_from_env ? SLICE("(hidden)") : rewrite->text);
     line("without", r->strip_prefix);
 }
 

@@ -3,6 +3,7 @@
 /* demilune test: busted inside the runtime. A worker with no listeners and an empty configuration runs it in its loop, so
  * that specs may wait for whatever hooks may wait for. */
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ int cli_test(const struct cli *cli)
     for (size_t i = 0; i < cli->args.n; i++)
         if (strcmp(cli->args.items[i], "--watch") == 0)
             return cli_misuse("test", "--watch is not yet supported");
+    signal(SIGPIPE, SIG_IGN); /* as in run */
     struct arena *a = arena_new_heap(16 * KIB);
     struct faults faults;
     faults_init(&faults, a);

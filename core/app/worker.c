@@ -23,9 +23,10 @@
 #define LOOK_MS 10
 #define BEAT_MS 1000
 
-/* Looks for which log hooks may go on when a worker is told to stop, and for which an exchange may still be there. */
+/* Looks until which log hooks may go on when a worker is told to stop, an exchange may still be there, and tasks. */
 #define LOOKS_FOR_LOGS 100
 #define LOOKS_FOR_ALL 200
+#define LOOKS_FOR_TASKS 300
 
 /* --- making ---------------------------------------------------------------------------------------------------------- */
 
@@ -232,6 +233,15 @@ static void look_ending(struct worker *w)
     timer_set(&w->look, LOOK_MS); /* what the stop hooks have cancelled ends meanwhile */
 }
 
+/* Tasks that were cancelled have a last word, too. */
+static void look_stopping(struct worker *w)
+{
+    if (w->vm && w->vm->nwaiting > 0 && w->looks < LOOKS_FOR_TASKS)
+        timer_set(&w->look, LOOK_MS);
+    else
+        loop_stop(w->loop);
+}
+
 static void on_look(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, look);
@@ -240,7 +250,7 @@ static void on_look(struct timer *t)
     switch (w->state) {
     case WORKER_DRAINS: look_draining(w); break;
     case WORKER_ENDS: look_ending(w); break;
-    case WORKER_STOPS: loop_stop(w->loop); break;
+    case WORKER_STOPS: look_stopping(w); break;
     case WORKER_RUNS: break;
     }
 }

@@ -217,22 +217,42 @@ const char *text_nearest(struct slice word, const char *const *candidates, size_
     return nearest;
 }
 
-static bool is_tchar(char c)
-{
-    return is_alnum(c) || is_one_of(c, "!#$%&'*+-.^_`|~");
-}
+static const bool is_tchar[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,  ['#'] = true,
+    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
+    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
+    ['`'] = true,         ['|'] = true,         ['~'] = true,
+};
 
 bool text_is_token(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++)
-        if (!is_tchar(s.ptr[i]))
+        if (!is_tchar[(uint8_t)s.ptr[i]])
             return false;
     return s.len > 0;
 }
 
+#define EACH_BYTE(n) (UINT64_C(0x0101010101010101) * (n))
+
+/* For eight bytes at a time: is there perhaps one below ' ', or DEL? Bytes from 0x80 on, and one behind such a byte, may
+ * be taken for one; the caller then looks at each. */
+static bool may_have_control(uint64_t word)
+{
+    uint64_t below = word - EACH_BYTE(0x20), del = (word ^ EACH_BYTE(0x7f)) - EACH_BYTE(1);
+
+    return ((below | del) & EACH_BYTE(0x80)) != 0;
+}
+
 bool text_is_field_value(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++) {
+    size_t i = 0;
+
+    for (uint64_t word; i + 8 <= s.len; i += 8) {
+        memcpy(&word, s.ptr + i, 8);
+        if (may_have_control(word))
+            break;
+    }
+    for (; i < s.len; i++) {
         uint8_t c = (uint8_t)s.ptr[i];
         if ((c < ' ' && c != '\t') || c == 0x7f)
             return false;

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "gate/exchange.h"
+#include "gate/exchange_steps.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
@@ -138,6 +138,10 @@ static void up_on_body(void *owner, struct wire *w, const struct slice *pieces, 
 {
     struct attempt *a = owner;
 
+    if (a->state == ATTEMPT_VERDICT) {
+        a->ends_on_head = end; /* nobody has asked for bytes yet, so it is empty */
+        return;
+    }
     exchange_on_response_body(a->exchange, pieces, n, end, w->trailers);
 }
 

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/rand.h"
 #include "base/text.h"
-#include "gate/exchange.h"
+#include "gate/edit.h"
 #include "gate/gateway.h"
 
 #define OVERLAY_FIRST_CAP 8
@@ -19,17 +19,17 @@ static bool is_settable(enum header_id id)
     return !(header_flags(id) & (HEADER_HOP | HEADER_FRAMING));
 }
 
-static void overlay_drop(struct headers *over, struct slice name)
+static void overlay_drop(struct headers *over, const struct header_name *name)
 {
     for (uint32_t i = 0; i < over->n; i++) {
-        if (slice_eq_nocase(over->items[i].name, name)) {
+        if (over->items[i].id == name->id && slice_eq_nocase(over->items[i].name, name->text)) {
             over->items[i] = over->items[--over->n];
             i--;
         }
     }
 }
 
-static void overlay_add(struct exchange *x, enum header_op op, struct slice name,
+static void overlay_add(struct exchange *x, enum header_op op, const struct header_name *name,
                         struct slice value)
 {
     struct headers *over = &x->overlay;
@@ -38,43 +38,66 @@ static void overlay_add(struct exchange *x, enum header_op op, struct slice name
         headers_init(over, x->arena, OVERLAY_FIRST_CAP);
     if (op != HEADER_ADD)
         overlay_drop(over, name);
-    struct field *f = headers_add(over, name, value);
-    f->id = op == HEADER_ADD ? OVERLAY_ADD : OVERLAY_SET;
+    struct field *f = headers_add_as(over, name->id, name->text, value);
+    f->note = op == HEADER_ADD ? OVERLAY_ADD : OVERLAY_SET;
     if (op == HEADER_REMOVE)
         f->value = SLICE_NONE;
 }
 
-static void headers_edit(struct headers *h, enum header_op op, struct slice name,
+static void headers_edit(struct headers *h, enum header_op op, const struct header_name *name,
                          struct slice value)
 {
-    headers_remove_lookalikes(h, name);
-    if (op == HEADER_SET)
-        headers_set(h, name, value);
-    else if (op == HEADER_ADD)
-        headers_add(h, name, value);
+    struct field *before = headers_clear(h, name->id, name->text, op == HEADER_ADD);
+
+    if (op == HEADER_SET && before) {
+        before->name = name->text;
+        before->value = value;
+    } else if (op != HEADER_REMOVE) {
+        headers_add_as(h, name->id, name->text, value);
+    }
+}
+
+int header_name_init(struct header_name *out, struct slice text)
+{
+    *out = (struct header_name){text, header_id(text)};
+    return text_is_token(text) && is_settable(out->id) ? 0 : ERR_ARG;
+}
+
+int exchange_header_named(struct exchange *x, enum side side, enum header_op op,
+                          const struct header_name *name, struct slice value)
+{
+    if (op == HEADER_REMOVE)
+        value = SLICE_NONE;
+    else if (!text_is_field_value(value))
+        return ERR_ARG;
+    if (side == SIDE_RESPONSE && x->head_is_down)
+        return ERR_GONE;
+
+    value = slice_trim(value);
+    char *copy = arena_alloc(x->arena, name->text.len + value.len);
+    struct header_name own = {slice_of(copy, name->text.len), name->id};
+    memcpy(copy, name->text.ptr, name->text.len);
+    if (value.ptr) {
+        memcpy(copy + name->text.len, value.ptr, value.len);
+        value.ptr = copy + name->text.len;
+    }
+    if (side == SIDE_REQUEST)
+        headers_edit(&x->request->headers, op, &own, value);
+    else if (x->response && x->state == EXCHANGE_RESPONSE)
+        headers_edit(&x->response->headers, op, &own, value);
     else
-        headers_remove(h, name);
+        overlay_add(x, op, &own, value);
+    return 0;
 }
 
 int exchange_header(struct exchange *x, enum side side, enum header_op op, struct slice name,
                     struct slice value)
 {
-    if (!text_is_token(name) || (op != HEADER_REMOVE && !text_is_field_value(value)))
+    struct header_name checked;
+
+    if (header_name_init(&checked, name) < 0)
         return ERR_ARG;
-    if (!is_settable(header_id(name)))
-        return ERR_ARG;
-    if (side == SIDE_RESPONSE && x->head_is_down)
-        return ERR_GONE;
-    name = arena_dup(x->arena, name);
-    if (op != HEADER_REMOVE)
-        value = slice_trim(arena_dup(x->arena, value));
-    if (side == SIDE_REQUEST)
-        headers_edit(&x->request->headers, op, name, value);
-    else if (x->response && x->state == EXCHANGE_RESPONSE)
-        headers_edit(&x->response->headers, op, name, value);
-    else
-        overlay_add(x, op, name, value);
-    return 0;
+    return exchange_header_named(x, side, op, &checked, value);
 }
 
 int exchange_set_path(struct exchange *x, struct slice path)

@@ -5,7 +5,7 @@
  *
  * A function that may end the exchange is called last: nothing after it touches x. */
 
-#include "gate/exchange.h"
+#include "gate/exchange_steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,7 +250,7 @@ static int exchange_apply_limits(struct exchange *x)
     body->limit = r->request_body;
     body->held.cap = x->flows[SIDE_RESPONSE].held.cap = r->buffered_body;
     if (x->down && r->body_timeout_ms)
-        x->down->idle_ms = r->body_timeout_ms;
+        x->down->body_ms = r->body_timeout_ms;
     if (body->state == FLOW_NONE)
         return 0;
     if (body->limit && x->request->body == BODY_LENGTH && x->request->content_length > body->limit)

@@ -126,7 +126,7 @@ struct exchange {
     struct slice client_ip;
     bool client_is_trusted; /* the peer is in trusted_proxies */
     struct slice claims; /* verified claims as JSON, set by an authenticating plugin; or absent */
-    struct slice rewritten;   /* upstream path set by a hook; or absent */
+    struct slice rewritten;     /* upstream path set by a hook; or absent */
     struct slice upstream_path; /* what the route makes of the path */
 
     /* the body hooks' chunk: in and out */
@@ -177,7 +177,7 @@ enum header_op { HEADER_SET, HEADER_ADD, HEADER_REMOVE };
 MUST_CHECK int exchange_header(struct exchange *x, enum side side, enum header_op op,
                                struct slice name, struct slice value);
 
-/* In the overlay a field's id is the operation: OVERLAY_ADD or OVERLAY_SET. */
+/* In the overlay a field's note is the operation: OVERLAY_ADD or OVERLAY_SET. */
 enum { OVERLAY_SET, OVERLAY_ADD };
 
 /* Changes of the request before it goes upstream (rewrite: before routing too). ERR_ARG for what RFC 9110/3986 does not
@@ -213,40 +213,5 @@ void exchange_retry(struct exchange *x, uint32_t delay_ms);
 
 /* Which chains run for it, in forward order, and the union of their hooks. */
 uint32_t exchange_hooks(const struct exchange *x);
-
-/* --- inside the gate ------------------------------------------------------------------------------------------- */
-
-/* The only place where x->state changes. */
-void exchange_to(struct exchange *x, enum exchange_state state);
-
-/* Ends it with the error answer of err, or, when the head has gone down already, by breaking the message off. */
-void exchange_fail(struct exchange *x, int err);
-
-/* A final response head of the accepted attempt is here. */
-void exchange_respond(struct exchange *x, struct message *response, bool end);
-
-/* From the attempt: response body bytes; its wire has room for request bytes; the wire broke after the head. */
-void exchange_on_response_body(struct exchange *x, const struct slice *pieces, int n, bool end,
-                               const struct headers *trailers);
-void exchange_on_upstream_room(struct exchange *x);
-void exchange_on_upstream_gone(struct exchange *x, int err);
-
-/* The attempt has its connection and sent the head: let the request body flow to it. */
-void exchange_send_request_body(struct exchange *x);
-
-/* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
-bool exchange_run_phase(struct exchange *x, enum phase p);
-
-/* Runs the hooks of p, now or when they have waited, then what follows that phase. May end x. */
-void exchange_step(struct exchange *x, enum phase p);
-
-/* x->response is ready, from whatever source: response hooks, then down with it. May end x. */
-void exchange_answer(struct exchange *x);
-
-/* The response is over. Ends x, or leaves it to its log hooks. */
-void exchange_finish(struct exchange *x);
-
-/* What is left of the route's timeout; UINT64_MAX without one. */
-uint64_t exchange_time_left_ms(const struct exchange *x);
 
 #endif

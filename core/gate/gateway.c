@@ -57,6 +57,7 @@ void gateway_init(struct gateway *g, struct snapshot *first)
         .server_name = SLICE(FORWARD_PSEUDONYM),
     };
     REQUIRE(g->wire.scratch != NULL);
+    list_init(&g->at_end);
     exchange_table_init(&g->table, g->loop, exchange_on_timer);
     g->dns = dns_new(g->loop, &first->dns);
     g->stats = stats_new(g->writer);
@@ -69,13 +70,29 @@ void gateway_init(struct gateway *g, struct snapshot *first)
     g->inbound = inbound_set_new(&g->wire, &exchange_acceptor, g);
 }
 
-/* The plan goes first: the last tasks of its hooks may hold claims on the pool and questions to the resolver. */
+void gateway_at_end(struct gateway *g, struct later *d)
+{
+    list_append(&g->at_end, &d->link);
+}
+
+static void run_at_end(struct gateway *g)
+{
+    struct list *link;
+
+    while ((link = list_pop(&g->at_end))) {
+        struct later *d = container_of(link, struct later, link);
+        d->fn(d);
+    }
+}
+
+/* First what tasks have under way, which may hold plans, claims on the pool and questions to the resolver. */
 void gateway_deinit(struct gateway *g)
 {
     struct plan *plan = g->plan;
 
     inbound_set_free(g->inbound);
     (void)CHECK(g->table.used == 0);
+    run_at_end(g);
     g->plan = NULL;
     if (plan) {
         plan->is_retired = true;

@@ -31,6 +31,7 @@ struct gateway {
     struct dns *dns;
     struct gate_stats *stats; /* this worker's handles on its metric cells */
     struct plan *plan;        /* the current one */
+    struct list at_end;       /* struct later: see gateway_at_end */
     /* borrowed */
     struct loop *loop;
     struct mailbox *mailbox;
@@ -44,9 +45,9 @@ struct gateway {
 struct plan {
     /* owned */
     struct arena *arena;
-    struct snapshot *snapshot;   /* one reference */
-    struct phase_host *host;     /* or NULL: no hooks */
-    struct balancer **balancers; /* by upstream index */
+    struct snapshot *snapshot;         /* one reference */
+    struct phase_host *host;           /* or NULL: no hooks */
+    struct balancer **balancers;       /* by upstream index */
     struct stats_memo *upstream_stats; /* the same */
     struct stats_memo *route_stats;    /* by route index */
     struct stats_memo no_route_stats;
@@ -62,6 +63,10 @@ void gateway_init(struct gateway *g, struct snapshot *first);
 
 /* No exchange may be left. */
 void gateway_deinit(struct gateway *g);
+
+/* d runs as gateway_deinit begins, unless cancelled before: for what lives on the thread and uses its pool, resolver or
+ * plans, however old. */
+void gateway_at_end(struct gateway *g, struct later *d);
 
 /* Takes the snapshot's reference and the host over. */
 struct plan *plan_new(struct gateway *g, struct snapshot *snapshot, struct phase_host *host);

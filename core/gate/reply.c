@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "gate/attempt.h"
+#include "gate/exchange_steps.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"
@@ -179,10 +180,10 @@ void reply_lay_over(struct exchange *x)
     for (uint32_t i = 0; i < over->n; i++) {
         struct field *f = &over->items[i];
         if (f->value.ptr == NULL)
-            headers_remove(&x->response->headers, f->name);
-        else if (f->id == OVERLAY_ADD)
-            headers_add(&x->response->headers, f->name, f->value);
+            headers_remove_as(&x->response->headers, (enum header_id)f->id, f->name);
+        else if (f->note == OVERLAY_ADD)
+            headers_add_as(&x->response->headers, (enum header_id)f->id, f->name, f->value);
         else
-            headers_set(&x->response->headers, f->name, f->value);
+            headers_set_as(&x->response->headers, (enum header_id)f->id, f->name, f->value);
     }
 }

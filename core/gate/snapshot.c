@@ -74,19 +74,29 @@ static void read_groups(struct build *b, struct consumer *c)
     }
 }
 
+/* One kind: a plugin's name, and its list. */
+static void check_credentials(struct build *b, const struct consumer *c, const struct conf_pair *kind)
+{
+    struct slice path = PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind->key));
+    const struct conf *list = kind->value;
+    struct slice why = SLICE_NONE;
+
+    if (list->type != CONF_LIST && list->type != CONF_NULL && !list->is_broken)
+        fault_at(b->faults, list, path, "expected a list of credentials, got %s",
+                 conf_type_name(list->type));
+    if (b->host && b->host->ops->missing)
+        why = b->host->ops->missing(b->host, kind->key, b->a);
+    if (why.ptr)
+        fault_at_key(b->faults, c->credentials, kind->key, path, "%.*s", SLICE_ARG(why));
+}
+
 static void read_credentials(struct build *b, struct consumer *c)
 {
     const struct conf *map = build_get(c->place, "credentials");
 
     c->credentials = map && map->type == CONF_MAP ? map : NULL;
-    for (size_t i = 0; c->credentials && i < map->n; i++) {
-        const struct conf *list = map->pairs[i].value;
-        if (list->type != CONF_LIST && list->type != CONF_NULL && !list->is_broken)
-            fault_at(b->faults, list,
-                     PATH(b, "consumers[%u].credentials.%.*s", c->index,
-                          SLICE_ARG(map->pairs[i].key)),
-                     "expected a list of credentials, got %s", conf_type_name(list->type));
-    }
+    for (size_t i = 0; c->credentials && i < map->n; i++)
+        check_credentials(b, c, &map->pairs[i]);
 }
 
 void build_consumers(struct build *b)

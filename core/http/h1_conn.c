@@ -375,7 +375,7 @@ void h1_conn_reset(struct h1_conn *c)
     c->wire.arena = NULL;
     c->wire.trailers = NULL;
     c->wire.why = NULL;
-    c->wire.head_ms = c->wire.idle_ms = 0;
+    c->wire.head_ms = c->wire.idle_ms = c->wire.body_ms = 0;
     c->credit = 0;
     c->out_left = 0;
     c->in_due = 0;

@@ -148,6 +148,15 @@ static void begin(struct h1_conn *c, size_t len)
     c->wire.events->on_head(c->wire.owner, &c->wire, m, c->in == H1_IN_DONE);
 }
 
+/* No byte of a request is here: the beginning of an empty line is none, or else a client could
+ * begin its time anew with each. */
+static bool is_between_requests(const struct h1_conn *c)
+{
+    struct slice unread = h1_conn_unread(c);
+
+    return c->in == H1_IN_HEAD && (unread.len == 0 || slice_eq(unread, SLICE("\r")));
+}
+
 /* RFC 9112, 2.2: empty lines before a request are ignored. */
 static void skip_empty_lines(struct slice *view)
 {
@@ -165,7 +174,7 @@ static bool step_head(struct h1_conn *c)
         return false;
     if (c->scan.pos == 0)
         skip_empty_lines(c->view);
-    if (c->view->len == 0 || (c->view->len == 1 && c->view->ptr[0] == '\r'))
+    if (is_between_requests(c))
         return false;
     ssize_t n = h1_scan(&c->scan, *c->view, &bounds, &why);
     if (n < 0)
@@ -256,15 +265,13 @@ static void server_on_bad_body(struct h1_conn *c)
 static void server_wait(struct h1_conn *c)
 {
     const struct http_limits *limits = c->env->limits;
-    bool idle = c->in == H1_IN_HEAD && h1_conn_is_empty(c);
-
-    if (idle)
+    if (is_between_requests(c))
         h1_conn_wait(c, H1_WAIT_IDLE, limits->idle_timeout_ms);
     else if (c->in == H1_IN_HEAD && !c->stream->full)
         h1_conn_wait(c, H1_WAIT_HEAD, limits->header_timeout_ms);
     else if (c->in == H1_IN_BODY && c->credit > 0 && !c->gone)
         h1_conn_wait(c, H1_WAIT_BODY,
-                     c->wire.idle_ms != 0 ? c->wire.idle_ms : limits->body_timeout_ms);
+                     c->wire.body_ms != 0 ? c->wire.body_ms : limits->body_timeout_ms);
     else if (c->in == H1_IN_DROP)
         h1_conn_wait(c, H1_WAIT_DROP, limits->body_timeout_ms);
     else if (c->kind == BODY_TUNNEL)
@@ -496,7 +503,7 @@ void h1_server_init(struct h1_server *s, struct wire_env *env, struct stream *st
 
 bool h1_server_is_idle(const struct h1_server *s)
 {
-    return s->conn.in == H1_IN_HEAD && h1_conn_is_empty(&s->conn);
+    return is_between_requests(&s->conn);
 }
 
 void h1_server_drain(struct h1_server *s)

@@ -150,8 +150,8 @@ static void grow(struct headers *h)
     h->cap = cap;
 }
 
-static struct field *append(struct headers *h, enum header_id id, struct slice name,
-                            struct slice value)
+struct field *headers_add_as(struct headers *h, enum header_id id, struct slice name,
+                             struct slice value)
 {
     if (UNLIKELY(h->n == h->cap))
         grow(h);
@@ -162,12 +162,12 @@ static struct field *append(struct headers *h, enum header_id id, struct slice n
 
 struct field *headers_add(struct headers *h, struct slice name, struct slice value)
 {
-    return append(h, header_id(name), name, value);
+    return headers_add_as(h, header_id(name), name, value);
 }
 
 struct field *headers_add_id(struct headers *h, enum header_id id, struct slice value)
 {
-    return append(h, id, names[id], value);
+    return headers_add_as(h, id, names[id], value);
 }
 
 /* A name to look for: by id when it is a known one. */
@@ -256,12 +256,12 @@ static int remove_from(struct headers *h, uint32_t from, enum header_id id, stru
     return n;
 }
 
-static void set(struct headers *h, enum header_id id, struct slice name, struct slice value)
+void headers_set_as(struct headers *h, enum header_id id, struct slice name, struct slice value)
 {
     struct field *f = find_from(h, 0, id, name);
 
     if (f == NULL) {
-        append(h, id, name, value);
+        headers_add_as(h, id, name, value);
         return;
     }
     remove_from(h, (uint32_t)(f - h->items) + 1, id, name);
@@ -271,12 +271,17 @@ static void set(struct headers *h, enum header_id id, struct slice name, struct 
 
 void headers_set(struct headers *h, struct slice name, struct slice value)
 {
-    set(h, header_id(name), name, value);
+    headers_set_as(h, header_id(name), name, value);
 }
 
 void headers_set_id(struct headers *h, enum header_id id, struct slice value)
 {
-    set(h, id, names[id], value);
+    headers_set_as(h, id, names[id], value);
+}
+
+int headers_remove_as(struct headers *h, enum header_id id, struct slice name)
+{
+    return remove_from(h, 0, id, name);
 }
 
 int headers_remove(struct headers *h, struct slice name)
@@ -296,31 +301,41 @@ static char fold_lookalike(char c)
     return c == '_' ? '-' : c;
 }
 
-/* Equal when '_' counts as '-', and yet not the same name. */
-static bool is_lookalike(struct slice a, struct slice b)
+enum likeness { LIKENESS_NONE, LIKENESS_SAME, LIKENESS_LOOKS };
+
+/* Of two names of one length. They look alike when '_' counts as '-', and yet are not the same. */
+static enum likeness likeness_of(struct slice a, struct slice b)
 {
     bool differs = false;
 
-    if (a.len != b.len)
-        return false;
     for (size_t i = 0; i < a.len; i++) {
+        if (a.ptr[i] == b.ptr[i])
+            continue;
         if (fold_lookalike(a.ptr[i]) != fold_lookalike(b.ptr[i]))
-            return false;
+            return LIKENESS_NONE;
         differs |= (a.ptr[i] == '_') != (b.ptr[i] == '_');
     }
-    return differs;
+    return differs ? LIKENESS_LOOKS : LIKENESS_SAME;
 }
 
-int headers_remove_lookalikes(struct headers *h, struct slice name)
+struct field *headers_clear(struct headers *h, enum header_id id, struct slice name,
+                            bool only_those)
 {
-    int n = 0;
+    struct field *first = NULL;
 
     HEADERS_EACH(f, h)
     {
-        if (is_lookalike(f->name, name)) {
-            f->name = SLICE_NONE;
-            n++;
-        }
+        enum likeness likeness = LIKENESS_SAME;
+
+        if (f->name.len != name.len)
+            continue;
+        if (id == HEADER_OTHER || f->id != id)
+            likeness = likeness_of(f->name, name);
+        if (likeness == LIKENESS_NONE || (likeness == LIKENESS_SAME && only_those))
+            continue;
+        f->name = SLICE_NONE;
+        if (likeness == LIKENESS_SAME && !first)
+            first = f;
     }
-    return n;
+    return first;
 }

@@ -35,6 +35,7 @@ struct field {
     struct slice name;  /* as received or set; ptr NULL = removed */
     struct slice value; /* without blanks around it */
     uint16_t id;        /* enum header_id */
+    uint16_t note;      /* of who owns the list; 0 at first */
 };
 
 struct headers {
@@ -76,12 +77,20 @@ struct slice headers_get_id(const struct headers *h, enum header_id id);
 void headers_set(struct headers *h, struct slice name, struct slice value);
 void headers_set_id(struct headers *h, enum header_id id, struct slice value);
 
+/* The same for a name whose id is known already. */
+struct field *headers_add_as(struct headers *h, enum header_id id, struct slice name,
+                             struct slice value);
+void headers_set_as(struct headers *h, enum header_id id, struct slice name, struct slice value);
+int headers_remove_as(struct headers *h, enum header_id id, struct slice name);
+
+/* In one pass: removes the spellings of a name that differ from it in '_' for '-' (X_Consumer), since many servers can't
+ * tell the two apart, and, unless `only_those`, the fields of that name too. Returns the first of these, which is left
+ * as it was but for its name, or NULL. */
+struct field *headers_clear(struct headers *h, enum header_id id, struct slice name,
+                            bool only_those);
+
 /* Returns how many there were. */
 int headers_remove(struct headers *h, struct slice name);
 int headers_remove_id(struct headers *h, enum header_id id);
-
-/* Removes the spellings of `name` that differ from it in '_' for '-' (X_Consumer): many servers
- * can't tell the two apart. Returns how many. */
-int headers_remove_lookalikes(struct headers *h, struct slice name);
 
 #endif

@@ -109,8 +109,11 @@ struct wire {
     const char *why; /* after on_gone(ERR_PROTOCOL, ERR_BAD_REQUEST): a sentence for the log */
     /* client: longest wait for the response head, from the request's last byte; 0 = none */
     uint32_t head_ms;
-    /* longest silence: between body bytes either way; in a tunnel; 0 = the connection's default */
+    /* client: longest silence: between body bytes either way; in a tunnel; 0 = the default */
     uint32_t idle_ms;
+    /* server: longest silence between bytes of the request's body; 0 = the default. (While the
+     * client takes nothing of the response, and in a tunnel, idle_timeout holds.) */
+    uint32_t body_ms;
     bool untouched; /* client: not a byte of the response has come */
     bool unsent;    /* client: not a byte of the request was written */
     bool reused;    /* client: the connection had carried a request before */

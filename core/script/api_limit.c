@@ -4,12 +4,12 @@
  * from Lua: the key is put together on the stack, each rule asks its window once, and the fields that tell the client
  * are written into the response.
  *
- * A key in the store is "limit", the place's scope, hashes of what it is counted by, the rule's own part, then the values;
- * a long value stands there as its beginning and a keyed hash, so that keys stay short. */
+ * A key in the store is "limit/", eight bytes that stand for the place's scope, what it is counted by and the rule, then
+ * the values; a long value stands there as its beginning and a keyed hash. So keys stay short: they are hashed and
+ * compared for every request. */
 
 #include <math.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -17,15 +17,15 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/vec.h"
-#include "gate/exchange.h"
+#include "gate/edit.h"
 #include "gate/gateway.h"
 #include "net/addr.h"
 #include "script/api_find.h"
 #include "script/scope.h"
 #include "side/window.h"
 
-#define VALUE_MAX 96    /* bytes of one part's value that stand in a key as they are */
-#define KEY_MAX 2048    /* prefix at most 400, mark 24, 8 parts of at most 131 */
+#define VALUE_MAX 96 /* bytes of one part's value that stand in a key as they are */
+#define KEY_MAX 1024 /* the head, 8 parts of at most 98 */
 #define PARTS_MAX 8
 #define POLICIES_MAX 4
 #define LEASE_DEFAULT_US (3600 * 1000000ull)
@@ -33,8 +33,8 @@
 struct policy {
     struct dml_limit_options options;
     struct slice name;
-    struct slice text;     /* of RateLimit-Policy */
-    char mark[24];         /* its part of the key */
+    struct slice text; /* of RateLimit-Policy */
+    char head[14];     /* of its keys */
     uint64_t window_us;
     int64_t limit, burst;
 };
@@ -42,7 +42,7 @@ struct policy {
 struct dml_limiter {
     /* owned */
     struct arena *arena;
-    struct slice prefix;  /* of every key */
+    struct slice scope; /* what the counts belong to, and what they are by */
     struct slice policies_text;
     struct part parts[PARTS_MAX];
     bool is_address[PARTS_MAX]; /* that part is client_ip */
@@ -59,7 +59,8 @@ struct dml_limiter {
 
 /* --- making one ---------------------------------------------------------------------------------------------------- */
 
-struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t len, int headers, int ipv6_prefix)
+struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t len, int headers,
+                                    int ipv6_prefix)
 {
     struct arena *a = arena_new_heap(1024);
     struct dml_limiter *l = arena_zero(a, sizeof(*l));
@@ -68,8 +69,19 @@ struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t l
     l->store = s;
     l->headers = headers;
     l->ipv6_prefix = ipv6_prefix;
-    l->prefix = arena_printf(a, "limit/%.*s", (int)MIN(len, 256u), scope);
+    l->scope = arena_dup(a, slice_of(scope, len));
     return l;
+}
+
+/* A changed limit goes on with the old counts; another algorithm or window begins anew. */
+static void make_heads(struct dml_limiter *l)
+{
+    for (int i = 0; i < l->npolicies; i++) {
+        struct policy *p = &l->policies[i];
+        uint64_t id = hash_stable(l->scope, p->window_us * 4 + (uint64_t)p->options.algorithm);
+        memcpy(p->head, "limit/", 6);
+        memcpy(p->head + 6, &id, sizeof(id));
+    }
 }
 
 void dml_limiter_free(struct dml_limiter *l)
@@ -84,7 +96,8 @@ static struct slice policy_text(struct arena *a, const struct policy *p)
     long long seconds = (long long)ceil(p->options.window);
 
     if (p->options.algorithm == DML_CONCURRENT)
-        return arena_printf(a, "\"%.*s\";q=%lld;qu=\"concurrent-requests\"", SLICE_ARG(p->name), quota);
+        return arena_printf(a, "\"%.*s\";q=%lld;qu=\"concurrent-requests\"", SLICE_ARG(p->name),
+                            quota);
     return arena_printf(a, "\"%.*s\";q=%lld;w=%lld", SLICE_ARG(p->name), quota, seconds);
 }
 
@@ -93,7 +106,8 @@ int dml_limiter_policy(struct dml_limiter *l, const struct dml_limit_options *o)
     if (l->npolicies == POLICIES_MAX)
         return ERR_LIMIT;
     bool is_rate = o->algorithm != DML_CONCURRENT;
-    if (!(o->limit >= 1 && o->limit <= 1e15) || (is_rate && !(o->window >= 0.001 && o->window <= 1e9)))
+    if (!(o->limit >= 1 && o->limit <= 1e15) ||
+        (is_rate && !(o->window >= 0.001 && o->window <= 1e9)))
         return ERR_ARG;
 
     struct policy *p = &l->policies[l->npolicies++];
@@ -104,16 +118,16 @@ int dml_limiter_policy(struct dml_limiter *l, const struct dml_limit_options *o)
     p->name = arena_dup(l->arena, slice_from(o->name));
     p->text = policy_text(l->arena, p);
     p->options.name = NULL;
-    snprintf(p->mark, sizeof(p->mark), "/%c%llu/", "gsfc"[o->algorithm & 3],
-             (unsigned long long)(p->window_us / 1000));
-    l->policies_text = l->npolicies == 1
-                           ? p->text
-                           : arena_printf(l->arena, "%.*s, %.*s", SLICE_ARG(l->policies_text), SLICE_ARG(p->text));
+    l->policies_text =
+        l->npolicies == 1
+            ? p->text
+            : arena_printf(l->arena, "%.*s, %.*s", SLICE_ARG(l->policies_text), SLICE_ARG(p->text));
+    make_heads(l);
     return 0;
 }
 
-int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
-                   struct dml_slice *error)
+int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len,
+                   const struct dml_scope *scope, struct dml_slice *error)
 {
     struct slice text = slice_of(ptr, len);
 
@@ -123,14 +137,15 @@ int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len, const str
     }
     if (!part_compile(&l->parts[l->nparts], text, scope, l->arena, error))
         return ERR_SYNTAX;
-    l->is_address[l->nparts++] = slice_eq(text, SLICE("client_ip")) || slice_eq(text, SLICE("{client_ip}"));
-    l->prefix = arena_printf(l->arena, "%.*s/%016llx", SLICE_ARG(l->prefix),
-                             (unsigned long long)hash_stable(text, 0));
+    l->is_address[l->nparts++] =
+        slice_eq(text, SLICE("client_ip")) || slice_eq(text, SLICE("{client_ip}"));
+    l->scope = arena_printf(l->arena, "%.*s\n%.*s", SLICE_ARG(l->scope), SLICE_ARG(text));
+    make_heads(l);
     return 0;
 }
 
-int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
-                     struct dml_slice *error)
+int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len,
+                     const struct dml_scope *scope, struct dml_slice *error)
 {
     if (!part_compile(&l->cost, slice_of(ptr, len), scope, l->arena, error))
         return ERR_SYNTAX;
@@ -143,7 +158,6 @@ int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len, const s
 struct key {
     char text[KEY_MAX];
     size_t len;
-    size_t mark; /* where the policy's mark stands */
 };
 
 static void key_add(struct key *k, struct slice s)
@@ -154,19 +168,20 @@ static void key_add(struct key *k, struct slice s)
     k->len += n;
 }
 
-/* Lengths keep ("ab", "c") and ("a", "bc") apart. */
-static void key_add_value(struct key *k, struct slice value)
+/* What stands before a value: '@' for the client's address, '=' for a part of the request; and a byte with its length,
+ * which keeps ("ab", "c") and ("a", "bc") apart. 255: the beginning and a hash stand for the whole. */
+static void key_add_value(struct key *k, char kind, struct slice value)
 {
-    char note[32];
+    bool is_long = value.len > VALUE_MAX;
+    char note[2] = {kind, (char)(is_long ? 255 : value.len)};
 
-    if (value.len <= VALUE_MAX) {
-        key_add(k, slice_of(note, (size_t)snprintf(note, sizeof(note), "%zu:", value.len)));
-        key_add(k, value);
-        return;
+    key_add(k, slice_of(note, sizeof(note)));
+    if (is_long) {
+        uint64_t hash = hash_keyed(value);
+        key_add(k, slice_of((const char *)&hash, sizeof(hash)));
+        value = slice_sub(value, 0, VALUE_MAX / 2);
     }
-    key_add(k, slice_of(note, (size_t)snprintf(note, sizeof(note), "%zu#%016llx:", value.len,
-                                               (unsigned long long)hash_keyed(value))));
-    key_add(k, slice_sub(value, 0, VALUE_MAX / 2));
+    key_add(k, value);
 }
 
 /* The network of an IPv6 client: one customer has 2^64 addresses and more. */
@@ -184,49 +199,42 @@ static struct slice network_of(struct slice ip, int prefix, char out[16 + 1])
     return slice_of(out, 16);
 }
 
-static void key_begin(struct key *k, const struct dml_limiter *l)
+/* The head is put in for each policy. */
+static void key_begin(struct key *k)
 {
-    k->len = 0;
-    key_add(k, l->prefix);
-    k->mark = k->len;
-    k->len += sizeof(l->policies[0].mark); /* room for it; filled in for each policy */
+    k->len = sizeof(((struct policy *)NULL)->head);
 }
 
 static void key_of_exchange(struct key *k, const struct dml_limiter *l, struct exchange *x)
 {
     char network[16 + 1];
 
-    key_begin(k, l);
+    key_begin(k);
     for (int i = 0; i < l->nparts; i++) {
         struct slice value = l->is_address[i] ? SLICE_NONE : part_value(&l->parts[i], x);
         bool is_address = value.len == 0; /* what is empty counts by the address */
         if (is_address)
             value = network_of(x->client_ip, l->ipv6_prefix, network);
-        key_add(k, is_address ? SLICE("@") : SLICE("="));
-        key_add_value(k, value);
+        key_add_value(k, is_address ? '@' : '=', value);
     }
 }
 
 static struct slice key_for(struct key *k, const struct policy *p)
 {
-    memcpy(k->text + k->mark, p->mark, sizeof(p->mark));
+    memcpy(k->text, p->head, sizeof(p->head));
     return slice_of(k->text, k->len);
 }
 
 /* --- deciding ------------------------------------------------------------------------------------------------------ */
 
-static int decide(const struct dml_limiter *l, const struct policy *p, struct slice key, int64_t cost,
-                  struct window_verdict *v)
+static int decide(const struct dml_limiter *l, const struct policy *p, struct slice key,
+                  int64_t cost, struct window_verdict *v)
 {
     switch ((enum dml_algorithm)p->options.algorithm) {
-    case DML_GCRA:
-        return window_gcra(l->store, key, p->limit, p->window_us, p->burst, cost, v);
-    case DML_SLIDING_WINDOW:
-        return window_sliding(l->store, key, p->limit, p->window_us, cost, v);
-    case DML_FIXED_WINDOW:
-        return window_fixed(l->store, key, p->limit, p->window_us, cost, v);
-    case DML_CONCURRENT:
-        return window_enter(l->store, key, p->limit, p->window_us, v);
+    case DML_GCRA: return window_gcra(l->store, key, p->limit, p->window_us, p->burst, cost, v);
+    case DML_SLIDING_WINDOW: return window_sliding(l->store, key, p->limit, p->window_us, cost, v);
+    case DML_FIXED_WINDOW: return window_fixed(l->store, key, p->limit, p->window_us, cost, v);
+    case DML_CONCURRENT: return window_enter(l->store, key, p->limit, p->window_us, v);
     }
     return ERR_ARG;
 }
@@ -258,7 +266,8 @@ static void verdict_out(struct dml_verdict *out, const struct window_verdict *v,
 
 /* All policies in turn; the first that refuses ends it, and places that earlier ones gave are given back. Of several that
  * allow, the one with the least left is told. */
-static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost, struct dml_verdict *out)
+static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost,
+                      struct dml_verdict *out)
 {
     for (int i = 0; i < l->npolicies; i++) {
         struct window_verdict v;
@@ -277,9 +286,19 @@ static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost, 
 
 /* --- telling the client -------------------------------------------------------------------------------------------- */
 
-static int set_field(struct exchange *x, struct slice name, const char *text, size_t len)
+enum told { FIELD_POLICY, FIELD_NOW, FIELD_LIMIT, FIELD_REMAINING, FIELD_RESET };
+
+static int set_field(struct exchange *x, enum told field, const char *text, size_t len)
 {
-    return exchange_header(x, SIDE_RESPONSE, HEADER_SET, name, slice_of(text, len));
+    static const struct header_name names[] = {
+        [FIELD_POLICY] = {{"RateLimit-Policy", 16}, HEADER_OTHER},
+        [FIELD_NOW] = {{"RateLimit", 9}, HEADER_OTHER},
+        [FIELD_LIMIT] = {{"X-RateLimit-Limit", 17}, HEADER_OTHER},
+        [FIELD_REMAINING] = {{"X-RateLimit-Remaining", 21}, HEADER_OTHER},
+        [FIELD_RESET] = {{"X-RateLimit-Reset", 17}, HEADER_OTHER},
+    };
+
+    return exchange_header_named(x, SIDE_RESPONSE, HEADER_SET, &names[field], slice_of(text, len));
 }
 
 static uint64_t whole_seconds(double seconds)
@@ -318,16 +337,16 @@ static int tell(const struct dml_limiter *l, struct exchange *x, const struct dm
     if (x->head_is_down)
         return 0;
     if (l->headers & DML_LIMIT_IETF) {
-        rc = set_field(x, SLICE("RateLimit-Policy"), l->policies_text.ptr, l->policies_text.len);
+        rc = set_field(x, FIELD_POLICY, l->policies_text.ptr, l->policies_text.len);
         if (rc == 0)
-            rc = set_field(x, SLICE("RateLimit"), text, describe(p, v, text));
+            rc = set_field(x, FIELD_NOW, text, describe(p, v, text));
     }
     if (rc == 0 && (l->headers & DML_LIMIT_X)) {
-        rc = set_field(x, SLICE("X-RateLimit-Limit"), text, text_from_u64((uint64_t)v->limit, text));
+        rc = set_field(x, FIELD_LIMIT, text, text_from_u64((uint64_t)v->limit, text));
         if (rc == 0)
-            rc = set_field(x, SLICE("X-RateLimit-Remaining"), text, text_from_u64((uint64_t)v->remaining, text));
+            rc = set_field(x, FIELD_REMAINING, text, text_from_u64((uint64_t)v->remaining, text));
         if (rc == 0)
-            rc = set_field(x, SLICE("X-RateLimit-Reset"), text, text_from_u64(whole_seconds(v->reset), text));
+            rc = set_field(x, FIELD_RESET, text, text_from_u64(whole_seconds(v->reset), text));
     }
     return rc;
 }
@@ -394,8 +413,8 @@ int dml_limiter_take_key(const struct dml_limiter *l, const char *text, size_t l
 {
     struct key key;
 
-    key_begin(&key, l);
-    key_add_value(&key, slice_of(text, len));
+    key_begin(&key);
+    key_add_value(&key, '=', slice_of(text, len));
     return decide_all(l, &key, (int64_t)cost, out);
 }
 
@@ -403,13 +422,14 @@ int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)
 {
     struct key key;
 
-    key_begin(&key, l);
-    key_add_value(&key, slice_of(text, len));
+    key_begin(&key);
+    key_add_value(&key, '=', slice_of(text, len));
     leave_first(l, &key, l->npolicies);
     return 0;
 }
 
-int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy, struct dml_slice *out)
+int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,
+                         struct dml_slice *out)
 {
     static _Thread_local char text[160];
 

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "base/vec.h"
-#include "gate/exchange.h"
+#include "gate/edit.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"
 #include "script/api_find.h"
@@ -107,7 +107,8 @@ void dml_template_free(struct dml_template *t)
     arena_free(t->arena);
 }
 
-int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t, struct dml_slice *out)
+int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t,
+                      struct dml_slice *out)
 {
     struct exchange *x = api_find(g, handle);
 
@@ -124,7 +125,7 @@ int dml_template_eval(struct gateway *g, double handle, const struct dml_templat
 
 struct edit {
     enum dml_edit_op op;
-    struct slice name;
+    struct header_name name;
     struct part value;
 };
 
@@ -149,20 +150,19 @@ void dml_edit_free(struct dml_edit *e)
     free(e);
 }
 
-int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value, const struct dml_scope *scope,
-                 struct dml_slice *error)
+int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value,
+                 const struct dml_scope *scope, struct dml_slice *error)
 {
-    struct edit edit = {.op = (enum dml_edit_op)op, .name = arena_dup(e->arena, slice_from(name))};
+    struct edit edit = {.op = (enum dml_edit_op)op};
+    struct slice text = arena_dup(e->arena, slice_from(name));
 
-    if (!text_is_token(edit.name)) {
-        scope_error(error, SLICE("not the name of a header field"));
+    if (header_name_init(&edit.name, text) < 0) {
+        scope_error(error, text_is_token(text) ? SLICE("this header field is the gateway's own")
+                                               : SLICE("not the name of a header field"));
         return ERR_ARG;
     }
-    if (header_flags(header_id(edit.name)) & (HEADER_HOP | HEADER_FRAMING)) {
-        scope_error(error, SLICE("this header field is the gateway's own"));
-        return ERR_ARG;
-    }
-    if (edit.op != DML_EDIT_REMOVE && !part_compile(&edit.value, slice_from(value), scope, e->arena, error))
+    if (edit.op != DML_EDIT_REMOVE &&
+        !part_compile(&edit.value, slice_from(value), scope, e->arena, error))
         return ERR_SYNTAX;
     if (edit.value.constant.ptr && !text_is_field_value(edit.value.constant)) {
         scope_error(error, SLICE("not a value that a header field may have"));
@@ -172,29 +172,30 @@ int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value
     return 0;
 }
 
-static bool has_field(const struct exchange *x, int side, struct slice name)
+static bool has_field(const struct exchange *x, enum side side, const struct header_name *name)
 {
     const struct message *m = side == SIDE_REQUEST ? x->request : x->response;
 
-    return m && headers_find_name(&m->headers, name) != NULL;
+    return m && headers_find_name(&m->headers, name->text) != NULL;
 }
 
 /* A value made of the request may hold what no header field can (a decoded parameter): then the field is removed rather
  * than the request refused. */
-static int edit_one(struct exchange *x, int side, const struct edit *e)
+static int edit_one(struct exchange *x, enum side side, const struct edit *e)
 {
-    struct slice value = SLICE_NONE;
-    enum header_op op = HEADER_REMOVE;
+    bool only_with_value = e->op == DML_EDIT_ADD || e->op == DML_EDIT_DEFAULT;
 
-    if (e->op == DML_EDIT_DEFAULT && has_field(x, side, e->name))
+    if (e->op == DML_EDIT_DEFAULT && has_field(x, side, &e->name))
         return 0;
-    if (e->op != DML_EDIT_REMOVE)
-        value = part_value(&e->value, x);
-    if (value.ptr && text_is_field_value(value))
-        op = e->op == DML_EDIT_ADD ? HEADER_ADD : HEADER_SET;
-    else if (e->op == DML_EDIT_ADD || e->op == DML_EDIT_DEFAULT)
-        return 0;
-    return exchange_header(x, (enum side)side, op, e->name, value);
+    struct slice value = e->op == DML_EDIT_REMOVE ? SLICE_NONE : part_value(&e->value, x);
+    if (value.ptr) {
+        enum header_op op = e->op == DML_EDIT_ADD ? HEADER_ADD : HEADER_SET;
+        int rc = exchange_header_named(x, side, op, &e->name, value);
+        if (LIKELY(rc != ERR_ARG))
+            return rc;
+    }
+    return only_with_value ? 0
+                           : exchange_header_named(x, side, HEADER_REMOVE, &e->name, SLICE_NONE);
 }
 
 int dml_edit_apply(struct gateway *g, double handle, int side, const struct dml_edit *e)
@@ -204,7 +205,7 @@ int dml_edit_apply(struct gateway *g, double handle, int side, const struct dml_
     if (!x)
         return ERR_GONE;
     for (size_t i = 0; i < e->list.n; i++) {
-        int rc = edit_one(x, side, &e->list.items[i]);
+        int rc = edit_one(x, (enum side)side, &e->list.items[i]);
         if (rc < 0)
             return rc;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The C half of demilune.test: a second gateway on the loop that runs the specs, with a VM and a configuration of its
- * own, and real listeners; time moved by hand; an exchange without sockets.
+ * own, and real listeners; time moved by hand. Exchanges without sockets are in call_test_exchange.c.
  *
  *   test_gateway -> (requests) -> test_end -> until test_is_busy says no -> test_unload -> a turn later test_free
  *
@@ -30,12 +30,12 @@
 struct test_gateway {
     /* owned */
     struct gateway gateway;
-    struct vm *vm;                /* its host's, once there is one */
+    struct vm *vm; /* its host's, once there is one */
     struct plugin_host *checker;
     struct snapshot *snapshot;
     struct listener **listeners;
     /* borrowed */
-    struct gateway *around;       /* whose loop it lives on */
+    struct gateway *around; /* whose loop it lives on */
     const char *lua_dir, *plugin_dirs, *shipped_dir;
     /* state */
     struct listener_quota quota;
@@ -80,7 +80,8 @@ static void empty_stores(const struct snapshot *s)
     }
 }
 
-static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer, const struct addr *local)
+static void on_accept(void *owner, struct listener *ln, int fd, const struct addr *peer,
+                      const struct addr *local)
 {
     struct test_gateway *t = owner;
     uint32_t i = 0;
@@ -221,8 +222,12 @@ static int test_gateway(lua_State *L)
     struct arena *a = arena_new_heap(16 * KIB);
     struct faults faults;
     faults_init(&faults, a);
-    struct snapshot_source source = {
-        .text = text, .name = "test.gateway", .dir = ".", .workers = 1, .plugin_host = make_host, .arg = t};
+    struct snapshot_source source = {.text = text,
+                                     .name = "test.gateway",
+                                     .dir = ".",
+                                     .workers = 1,
+                                     .plugin_host = make_host,
+                                     .arg = t};
     t->snapshot = snapshot_load(&source, &faults);
     int rc = 0, n = 2;
     if (t->snapshot && !lua_toboolean(L, 5))
@@ -298,84 +303,6 @@ static int test_advance(lua_State *L)
     return 0;
 }
 
-/* --- exchanges without sockets ------------------------------------------------------------------------------------- */
-
-static struct slice field_slice(lua_State *L, int table, const char *name, struct slice otherwise)
-{
-    struct slice s = otherwise;
-
-    lua_getfield(L, table, name);
-    if (lua_isstring(L, -1))
-        s.ptr = lua_tolstring(L, -1, &s.len);
-    lua_pop(L, 1); /* the table keeps it */
-    return s;
-}
-
-static void read_headers(lua_State *L, int table, struct headers *h)
-{
-    lua_getfield(L, table, "headers");
-    if (lua_istable(L, -1)) {
-        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-            struct slice name, value;
-            if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1))
-                continue;
-            name.ptr = lua_tolstring(L, -2, &name.len);
-            value.ptr = lua_tolstring(L, -1, &value.len);
-            headers_add(h, name, value);
-        }
-    }
-    lua_pop(L, 1);
-}
-
-/* test_exchange{ method, path, query, host, headers }: its handle. */
-static int test_exchange(lua_State *L)
-{
-    struct vm *vm = vm_of(L);
-    struct arena *a = arena_new_heap(4 * KIB);
-    struct message m = {.scheme = SLICE("http"), .version = HTTP_11, .body = BODY_NONE};
-
-    luaL_checktype(L, 1, LUA_TTABLE);
-    headers_init(&m.headers, a, 16);
-    m.method = method_parse(field_slice(L, 1, "method", SLICE("GET")));
-    m.path = field_slice(L, 1, "path", SLICE("/"));
-    m.query = field_slice(L, 1, "query", SLICE_NONE);
-    m.authority = field_slice(L, 1, "host", SLICE("test.example"));
-    read_headers(L, 1, &m.headers);
-    struct exchange *x = exchange_new_detached(vm->gateway, &m);
-    arena_free(a);
-    x->client_ip = arena_dup(x->arena, field_slice(L, 1, "client_ip", SLICE("192.0.2.1")));
-    lua_pushnumber(L, x->handle);
-    return 1;
-}
-
-static struct exchange *check_exchange(lua_State *L)
-{
-    struct exchange *x = exchange_table_find(&vm_of(L)->gateway->table, luaL_checknumber(L, 1));
-
-    if (!x)
-        luaL_error(L, "exchange is gone");
-    return x;
-}
-
-/* test_reply(handle): status, body of what a hook has replied; nil. */
-static int test_reply(lua_State *L)
-{
-    struct exchange *x = check_exchange(L);
-
-    if (!x->replied || !x->response)
-        return 0;
-    lua_pushinteger(L, x->response->status);
-    lua_pushlstring(L, x->reply_body.ptr ? x->reply_body.ptr : "", x->reply_body.len);
-    return 2;
-}
-
-/* test_drop(handle) */
-static int test_drop(lua_State *L)
-{
-    exchange_drop(check_exchange(L));
-    return 0;
-}
-
 /* test_start(): once, when demilune.test is loaded. */
 static int test_start(lua_State *L)
 {
@@ -385,8 +312,8 @@ static int test_start(lua_State *L)
 }
 
 const struct call call_test[] = {
-    {"test_start", test_start},       {"test_gateway", test_gateway}, {"test_end", test_end},
-    {"test_is_busy", test_is_busy},   {"test_unload", test_unload},   {"test_free", test_free},
-    {"test_advance", test_advance},   {"test_exchange", test_exchange}, {"test_reply", test_reply},
-    {"test_drop", test_drop},         {NULL, NULL},
+    {"test_start", test_start},     {"test_gateway", test_gateway},
+    {"test_end", test_end},         {"test_is_busy", test_is_busy},
+    {"test_unload", test_unload},   {"test_free", test_free},
+    {"test_advance", test_advance}, {NULL, NULL},
 };

@@ -20,11 +20,13 @@ struct call {
     X(hook) \
     X(http) \
     X(json) \
+    X(listen) \
     X(log) \
     X(net) \
     X(store) \
     X(task) \
     X(test) \
+    X(test_exchange) \
     X(time)
 
 #define CALL_DECLARE(file) extern const struct call call_##file[];

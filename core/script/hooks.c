@@ -76,9 +76,9 @@ static struct slice plugin_of(const struct vm *vm, int use)
 
 void hooks_where(struct vm *vm, struct slice *plugin, const char **phase)
 {
-    int phase_now = *(volatile int32_t *)&vm->cell.phase;
+    int phase_now = __atomic_load_n(&vm->cell.phase, __ATOMIC_RELAXED);
 
-    *plugin = plugin_of(vm, *(volatile int32_t *)&vm->cell.use);
+    *plugin = plugin_of(vm, __atomic_load_n(&vm->cell.use, __ATOMIC_RELAXED));
     *phase = phase_now < 0 ? "-" : phase_name((enum phase)phase_now);
 }
 
@@ -328,7 +328,8 @@ static void hooks_end(struct hooks *h)
     later_cancel(&h->at_end);
     timer_deinit(&h->look);
     vm->snapshot = NULL;
-    vm_leave_this_thread(vm);
+    if (vm->gateway)
+        vm_leave_this_thread(vm);
     snapshot_unref(h->snapshot);
     if (h->on_retired)
         h->on_retired(h->arg, vm);
@@ -364,8 +365,8 @@ static void on_loop_end(struct later *later)
     hooks_end(container_of(later, struct hooks, at_end));
 }
 
-/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used is
- * freed at once. */
+/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used, or
+ * that has left its thread, is freed at once. */
 static void host_free(struct phase_host *host)
 {
     struct hooks *h = hooks_of(host);

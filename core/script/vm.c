@@ -114,12 +114,16 @@ static int on_panic(lua_State *L)
 
 /* --- the time budget ----------------------------------------------------------------------------------------------- */
 
-/* Runs before every instruction once it is set, so no pcall can hold it up. */
-static void over_budget(lua_State *L, lua_Debug *ar UNUSED)
+/* Runs before every instruction once it is set, so no pcall can hold it up. An empty loop has no line of its own. */
+static void over_budget(lua_State *L, lua_Debug *ar)
 {
     struct vm *vm = vm_of(L);
 
-    luaL_error(L, "time budget of %dms exceeded", (int)(atomic_load(&vm->watch->budget_us) / 1000));
+    lua_getinfo(L, "Sl", ar);
+    lua_pushfstring(L, "%s:%d: time budget of %dms exceeded", ar->short_src,
+                    ar->currentline > 0 ? ar->currentline : ar->linedefined,
+                    (int)(atomic_load(&vm->watch->budget_us) / 1000));
+    lua_error(L);
 }
 
 /* Twice, because the first may have interrupted the very function that it calls. */
@@ -253,6 +257,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     struct vm *vm = calloc(1, sizeof(*vm));
 
     REQUIRE(vm != NULL);
+    list_init(&vm->parts);
     list_init(&vm->idle);
     list_init(&vm->waiting);
     list_init(&vm->ready);
@@ -286,12 +291,19 @@ static void on_next_turn(struct timer *timer)
     co_run_ready(container_of(timer, struct vm, next_turn));
 }
 
+static void on_gateway_end(struct later *later)
+{
+    vm_leave_this_thread(container_of(later, struct vm, at_end));
+}
+
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch)
 {
     vm->gateway = gateway;
     vm->watch = watch;
     later_init(&vm->run_ready, on_ready);
     timer_init(&vm->next_turn, gateway->loop, on_next_turn);
+    later_init(&vm->at_end, on_gateway_end);
+    gateway_at_end(gateway, &vm->at_end);
     gateway->script = vm;
     loop_on_idle(gateway->loop, on_idle, gateway);
     if (watch) {
@@ -301,10 +313,22 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     }
 }
 
+static void drop_parts(struct vm *vm)
+{
+    struct list *link;
+
+    while ((link = list_pop(&vm->parts))) {
+        struct vm_part *part = container_of(link, struct vm_part, link);
+        part->leave(part);
+    }
+}
+
 void vm_leave_this_thread(struct vm *vm)
 {
     co_drop_all(vm);
+    drop_parts(vm);
     later_cancel(&vm->run_ready);
+    later_cancel(&vm->at_end);
     timer_deinit(&vm->next_turn);
     if (vm->gateway->script == vm)
         vm->gateway->script = NULL;

@@ -39,19 +39,28 @@ struct vm_watch {
     clockid_t cpu_clock;
 };
 
+/* Something on the thread's loop that Lua owns (a socket, a listener). leave is called when the VM leaves the thread,
+ * after its coroutines were dropped. */
+struct vm_part {
+    struct list link; /* vm->parts */
+    void (*leave)(struct vm_part *part);
+};
+
 struct vm {
     /* owned */
     lua_State *L;
+    struct list parts;   /* struct vm_part */
     struct list idle;    /* coroutines ready for use (struct co.link) */
     struct list waiting; /* coroutines that wait */
     struct list ready;   /* coroutines that are to be resumed at the end of the turn */
     struct list tasks;   /* tasks that belong to no exchange (struct co.sibling) */
     struct later run_ready;
     struct timer next_turn;
+    struct later at_end; /* of the gateway */
     /* borrowed */
-    struct gateway *gateway;   /* NULL while it is being built */
-    struct vm_watch *watch;    /* NULL on threads without a watchdog */
-    struct co *current;        /* running now */
+    struct gateway *gateway;         /* NULL while it is being built */
+    struct vm_watch *watch;          /* NULL on threads without a watchdog */
+    struct co *current;              /* running now */
     const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
@@ -101,7 +110,8 @@ void vm_install_stop_handler(void);
  * thread's, or NULL; the signal handler stops what runs under it. Several VMs of a thread share one watch. */
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch);
 
-/* On the worker's thread, before another one may free it: drops the coroutines that are left. */
+/* On the worker's thread, before another one may free it: drops the coroutines and parts that are left. gateway_deinit
+ * does it to those that are still there. */
 void vm_leave_this_thread(struct vm *vm);
 
 /* Slow parts of vm_leave. */

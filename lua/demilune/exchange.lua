@@ -1,8 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- What every hook receives: one request and its answer. The object is a number, the handle, and
--- nothing else: all that is asked of it is looked up in C. So LuaJIT makes none where a hook is
--- compiled, and one that is kept beyond the exchange's end says that it is gone.
+-- nothing else: all that is asked of it is looked up in C. One that is kept beyond the exchange's
+-- end says that it is gone.
+--
+-- To LuaJIT it is a pointer whose address is the handle, and which nobody follows: unlike a field of
+-- a struct, it need not be read again after each call of C, so no object is made where a hook is
+-- compiled.
 
 local ffi = require "ffi"
 local attempt = require "demilune.attempt"
@@ -12,8 +16,12 @@ local request = require "demilune.request"
 local response = require "demilune.response"
 
 local C, gateway, out = border.C, border.gateway, border.out
-local ffi_string, raise, text, number = ffi.string, border.raise, border.text, border.number
+local ffi_cast, ffi_string = ffi.cast, ffi.string
+local raise, text, number = border.raise, border.text, border.number
 local as_text, err = border.as_text, border.err
+
+ffi.cdef "struct dml_exchange;" -- never defined: there is nothing behind the address
+local Exchange, Address = ffi.typeof "struct dml_exchange *", ffi.typeof "intptr_t"
 
 local SLOTS = 2 ^ 20 -- a handle's lower part is the number of its slot
 
@@ -123,6 +131,7 @@ local function claims(self)
 end
 
 local getters = {
+  h = function(self) return tonumber(ffi_cast(Address, self)) end,
   request = function(self) return request.new(self.h) end,
   response = function(self) return response.new(self.h) end,
   ctx = context,
@@ -265,7 +274,7 @@ function methods.problem(self, status, detail, headers)
   sent(C.dml_reply_problem(gateway, self.h, status, detail, detail and #detail or 0))
 end
 
-M.new = ffi.metatype("struct { double h; }", {
+ffi.metatype("struct dml_exchange", {
   __index = function(self, name)
     local getter = getters[name]
     if getter then
@@ -283,9 +292,10 @@ M.new = ffi.metatype("struct { double h; }", {
   __tostring = function(self)
     return C.dml_exchange_lives(gateway, self.h) == 1 and "exchange " .. self.id or "exchange (gone)"
   end,
-  __eq = function(a, b)
-    return ffi.istype(M.new, a) and ffi.istype(M.new, b) and a.h == b.h
-  end,
 })
+
+function M.new(handle)
+  return ffi_cast(Exchange, handle)
+end
 
 return M

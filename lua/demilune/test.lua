@@ -12,6 +12,7 @@
 
 local core = require "demilune.core"
 local client = require "demilune.test.client"
+local exchange = require "demilune.test.exchange"
 local json = require "demilune.json"
 local scope = require "demilune.test.scope"
 local task = require "demilune.task"
@@ -206,42 +207,9 @@ end
 
 -- One hook without sockets --------------------------------------------------------------------
 
-local Detached = {}
-Detached.__index = Detached
-
--- request: { method, path, query, host, headers, client_ip }. `exchange` is what hooks get.
-function M.exchange(request)
-  local handle = core.test_exchange(request or {})
-  local object = { handle = handle, exchange = require("demilune.exchange").new(handle) }
-  return remember(setmetatable(object, Detached))
-end
-
--- Runs one hook of a plugin (its name, or its table) with a config; gives the hook's results.
-function Detached:run(plugin, hook, config, context)
-  if type(plugin) == "string" then
-    plugin = assert(require("demilune.plugin").load(plugin))
-  end
-  local value, faults = require("demilune.schema").compile(plugin.schema or { type = "object" }):check(config or {})
-  if not value then
-    error(faults[1].text .. ": " .. faults[1].message, 2)
-  end
-  context = context or {}
-  context.plugin, context.scope = plugin.name, context.scope or "test"
-  context.consumers = context.consumers or function() return {} end
-  local instance = assert(plugin.new(value, context))
-  return instance[hook](instance, self.exchange)
-end
-
--- status and body of what a hook has replied, or nil.
-function Detached:reply()
-  return core.test_reply(self.handle)
-end
-
-function Detached:close()
-  if self.handle then
-    core.test_drop(self.handle)
-    self.handle = nil
-  end
+-- See test/exchange.lua.
+function M.exchange(options)
+  return remember((exchange.new(options)))
 end
 
 return M

@@ -21,7 +21,10 @@ return {
           items = {
             anyOf = {
               { type = "integer", minimum = 100, maximum = 599 },
-              { type = "string", pattern = [[^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$]], description = "5xx, 404 or 400-499" },
+              {
+                type = "string", pattern = [[^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$]],
+                description = "5xx, 404 or 400-499",
+              },
             },
           },
           description = "Only these statuses: 404, 5xx, 400-499.",

@@ -84,7 +84,8 @@ describe("cors", function()
     local g = gateway { origins = { "https://app.example" }, credentials = true }
     local response = g:get("/", { headers = { Origin = "https://app.example" } })
     assert.equal("true", response.headers["access-control-allow-credentials"])
-    assert.is_nil(g:get("/", { headers = { Origin = "https://b.example" } }).headers["access-control-allow-credentials"])
+    local other = g:get("/", { headers = { Origin = "https://b.example" } })
+    assert.is_nil(other.headers["access-control-allow-credentials"])
   end)
 
   it("refuses credentials for everyone, and what is no origin", function()

@@ -21,8 +21,8 @@ describe("headers", function()
 
   it("sets, adds, defaults and removes in the request", function()
     local g = gateway { request = {
-      set = { ["X-Set"] = "{method} {path}" }, add = { ["X-Add"] = "2" }, default = { ["X-Default"] = "d", ["X-Own"] = "d" },
-      remove = { "Cookie" },
+      set = { ["X-Set"] = "{method} {path}" }, add = { ["X-Add"] = "2" },
+      default = { ["X-Default"] = "d", ["X-Own"] = "d" }, remove = { "Cookie" },
     } }
     g:get("/p", { headers = { ["X-Set"] = "old", ["X-Add"] = "1", ["X-Own"] = "own", Cookie = "a=b" } })
     local seen = upstream:last().headers

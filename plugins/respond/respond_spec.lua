@@ -11,7 +11,8 @@ describe("respond", function()
 
   it("answers with status, fields and body of templates, and asks no upstream", function()
     local g = test.gateway { upstream = upstream, plugins = { { name = "respond", config = {
-      status = 503, headers = { ["Retry-After"] = 600, ["X-Empty"] = "{header:x-none}" }, body = "no {path}, {{client_ip}",
+      status = 503, headers = { ["Retry-After"] = 600, ["X-Empty"] = "{header:x-none}" },
+      body = "no {path}, {{client_ip}",
     } } } }
     local response = g:get "/shop"
     assert.equal(503, response.status)

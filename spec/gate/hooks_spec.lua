@@ -5,13 +5,16 @@
 package.path = "./?.lua;" .. package.path
 
 local client = require "spec.support.client"
+local origin = require "spec.support.origin"
 local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
 -- A plugin that does in each hook what its configuration names.
 local PLUGIN = [[
+local http = require "demilune.http"
 local log = require "demilune.log"
+local socket = require "demilune.socket"
 local task = require "demilune.task"
 
 local M = { name = "odd", version = "1.0.0", schema = { type = "object",
@@ -27,12 +30,20 @@ function acts.eat() local t = {} while true do t[#t + 1] = { #t } end end
 function acts.wait() task.sleep(3600) end
 function acts.pause() task.sleep(0.05) log.info "paused" end
 function acts.detach() task.detach(function() task.sleep(3600) end) end
+function acts.call(url) task.detach(function() http.get(url, { timeout = 3600 }) end) end
+function acts.connect(url)
+  local s = socket.connect(url:match "//(.*):", tonumber(url:match "%d+$"))
+  task.detach(function() s:write "raw" s:read(1, 3600) end)
+end
 function acts.every() task.every(0.01, function() end) end
 function acts.say() log.info "said" end
 
 function M.new(config) return setmetatable({ config = config }, M) end
 for _, hook in ipairs { "access", "log", "start", "stop" } do
-  M[hook] = function(self) local act = self.config[hook] if act then return acts[act]() end end
+  M[hook] = function(self)
+    local act, word = (self.config[hook] or ""):match "^(%l+) ?(.*)$"
+    if act then return acts[act](word) end
+  end
 end
 return M
 ]]
@@ -85,7 +96,10 @@ describe("a plugin", function()
     assert.equal("odd", get("/odd").body)
   end)
 
-  it("that runs away is stopped, and its worker lives", function()
+  -- ThreadSanitizer holds signals back until the next call into libc, and a compiled loop makes none.
+  local it_stops = os.getenv "DEMILUNE_PRESET" == "tsan" and pending or it
+
+  it_stops("that runs away is stopped, and its worker lives", function()
     start "access: spin"
     for _ = 1, 2 do
       assert.equal(500, get("/odd").status)
@@ -155,6 +169,23 @@ describe("a plugin", function()
     assert.equal("odd", get("/odd").body)
     gateway:signal "TERM"
     assert.equal(0, gateway:wait())
+  end)
+
+  it("does not hold up the end by calls and connections that its tasks have under way", function()
+    local upstream = origin.listen()
+    local url = "http://127.0.0.1:" .. upstream.port
+    start(("access: call %s"):format(url), ("start: connect %s"):format(url))
+    local raw = upstream:accept()
+    raw:read(3)
+    assert.equal("odd", get("/odd").body)
+    local c = upstream:accept()
+    c:request()
+    gateway:signal "TERM"
+    assert.equal(0, gateway:wait())
+    assert.is_true(raw:is_ended())
+    raw:close()
+    c:close()
+    upstream:close()
   end)
 
   it("may say something when it stops", function()

@@ -75,7 +75,8 @@ describe("a proxied request", function()
 
     it("with the client's address in place of what the client says", function()
       local _, seen = exchange(client.bytes("GET", "/", { headers = {
-        Host = "shop.example", ["X-Forwarded-For"] = "1.2.3.4", ["X-Forwarded-Proto"] = "https", Forwarded = "for=1.2.3.4",
+        Host = "shop.example", ["X-Forwarded-For"] = "1.2.3.4", ["X-Forwarded-Proto"] = "https",
+        Forwarded = "for=1.2.3.4",
       } }), OK)
       assert.equal("127.0.0.1", seen.headers["x-forwarded-for"])
       assert.equal("http", seen.headers["x-forwarded-proto"])
@@ -300,7 +301,8 @@ describe("a proxied request", function()
 
     it("with 502 when the upstream breaks off or talks nonsense", function()
       start()
-      for _, answer in ipairs { "", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+      for _, answer in ipairs { "", "nonsense\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n" } do
         c:send(client.bytes("POST", "/", { body = "x" }))
         u = upstream:accept()

@@ -59,7 +59,7 @@ describe("http", function()
     local closing = test.upstream { body = "1" }
     assert(http.get(closing.url))
     for socket in pairs(closing.sockets) do
-      require("demilune.core").net_close(socket, true)
+      socket:reset()
     end
     assert.equal(200, assert(http.get(closing.url)).status)
   end)
@@ -68,11 +68,14 @@ describe("http", function()
     assert.same({ nil, "refused" }, { http.get "http://127.0.0.1:1/" })
     assert.same({ nil, "syntax" }, { http.get "nonsense" })
     assert.same({ nil, "not_implemented" }, { http.get "https://127.0.0.1/" })
-    assert.same({ nil, "timeout" }, { http.get(test.upstream({ stall = "head" }).url, { timeout = 0.05 }) })
-    assert.same({ nil, "timeout" }, { http.get(test.upstream({ stall = "body", body = "half" }).url, { timeout = 0.05 }) })
-    assert.same({ nil, "protocol" }, { http.get(test.upstream({ garbage = "HELLO\r\n\r\n" }).url) })
-    assert.same({ nil, "reset" }, { http.get(test.upstream({ reset = "head" }).url) })
-    assert.same({ nil, "body_too_large" }, { http.get(test.upstream({ body = ("x"):rep(100) }).url, { max_body = 99 }) })
+    local function failure(script, options)
+      return { http.get(test.upstream(script).url, options) }
+    end
+    assert.same({ nil, "timeout" }, failure({ stall = "head" }, { timeout = 0.05 }))
+    assert.same({ nil, "timeout" }, failure({ stall = "body", body = "half" }, { timeout = 0.05 }))
+    assert.same({ nil, "protocol" }, failure { garbage = "HELLO\r\n\r\n" })
+    assert.same({ nil, "reset" }, failure { reset = "head" })
+    assert.same({ nil, "body_too_large" }, failure({ body = ("x"):rep(100) }, { max_body = 99 }))
     assert.same({ nil, "bad_argument" }, { http.get(echo.url, { headers = { ["X-A"] = "a\r\nX-B: 1" } }) })
     assert.same({ nil, "bad_argument" }, { http.get(echo.url, { headers = { ["Content-Length"] = "5" } }) })
     assert.same({ nil, "bad_argument" }, { http.request { url = echo.url, method = "NONE" } })
@@ -96,7 +99,9 @@ describe("http", function()
   end)
 
   it("follows redirects only when asked, and keeps credentials at home", function()
-    local other = test.upstream(function(request) return 200, {}, request.method .. (request.headers.authorization or "-") end)
+    local other = test.upstream(function(request)
+      return 200, {}, request.method .. (request.headers.authorization or "-")
+    end)
     local first = test.upstream(function(request)
       if request.path == "/far" then
         return 302, { Location = other.url .. "/x" }
@@ -107,10 +112,10 @@ describe("http", function()
       end
       return 200, {}, request.method .. request.path .. (request.headers.authorization or "-")
     end)
-    local headers = { Authorization = "secret" }
+    local options = { redirects = 3, headers = { Authorization = "secret" }, body = "b" }
     assert.equal(302, http.get(first.url .. "/far").status)
-    assert.equal("GET-", http.post(first.url .. "/far", { redirects = 3, headers = headers, body = "b" }).body)
-    assert.equal("POST/heresecret", http.post(first.url .. "/near", { redirects = 3, headers = headers, body = "b" }).body)
+    assert.equal("GET-", http.post(first.url .. "/far", options).body)
+    assert.equal("POST/heresecret", http.post(first.url .. "/near", options).body)
     assert.equal(302, http.get(first.url .. "/loop", { redirects = 3 }).status)
   end)
 

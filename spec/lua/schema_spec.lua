@@ -88,7 +88,8 @@ describe("schema of a plugin's config", function()
       size = { type = "string", format = "size", maximum = 1024 },
       share = { type = "number", format = "ratio" },
       deep = { type = "object", properties = { name = { type = "string", default = "x" } }, default = {} },
-      list = { type = "array", items = { type = "object", properties = { at = { type = "string", format = "duration" } } } },
+      list = { type = "array", items = {
+        type = "object", properties = { at = { type = "string", format = "duration" } } } },
     },
     required = { "limit" },
   }
@@ -137,7 +138,8 @@ describe("schema of a plugin's config", function()
   end)
 
   it("types what came out of the environment", function()
-    local out = check(limits, { limit = schema.open "12", window = schema.open "5s", deep = { name = schema.open "12" } })
+    local out = check(limits, {
+      limit = schema.open "12", window = schema.open "5s", deep = { name = schema.open "12" } })
     assert.equal(12, out.limit)
     assert.equal(5, out.window)
     assert.equal("12", out.deep.name)

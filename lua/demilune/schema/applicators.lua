@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- The keywords that hand a value, or what is in it, on to other schemas. They also
--- note in the frame which keys and items were looked at, which is what
--- unevaluatedProperties, unevaluatedItems and the refusal of unknown keys go by.
+-- The keywords that hand what is in a value on to other schemas: items of lists, keys of maps.
+-- They note in the frame which of them were looked at, which is what unevaluatedProperties,
+-- unevaluatedItems and the refusal of unknown keys go by.
 
+local frames = require "demilune.schema.frame"
 local value_of = require "demilune.schema.value"
 
 local M = { make = {} }
@@ -20,62 +21,6 @@ function M.pattern(compiler, pattern, where)
   end
 end
 
-local function sorted_keys(map)
-  local names = {}
-  for name in pairs(map) do
-    names[#names + 1] = name
-  end
-  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-  return names
-end
-
--- What frames know of each other -----------------------------------------------------------
-
-local function note_key(frame, key)
-  frame.keys = frame.keys or {}
-  frame.keys[key] = true
-end
-
-local function note_item(frame, index)
-  frame.items = frame.items or {}
-  frame.items[index] = true
-end
-
-local function note_names(frame, names)
-  frame.known = frame.known or {}
-  for _, name in ipairs(names) do
-    frame.known[#frame.known + 1] = name
-  end
-end
-
-local function note_all(into, from)
-  for key in pairs(from.keys or {}) do
-    note_key(into, key)
-  end
-  for index in pairs(from.items or {}) do
-    note_item(into, index)
-  end
-  if from.known then
-    note_names(into, from.known)
-  end
-end
-
--- `from` looked at the same value: what it converted or filled in counts.
-local function merge(into, from)
-  note_all(into, from)
-  if type(into.out) ~= "table" or type(from.out) ~= "table" or value_of.is_open(into.out) then
-    if not value_of.equal(from.out, into.value) then
-      into.out = from.out
-    end
-    return
-  end
-  for key, item in pairs(from.out) do
-    if not value_of.equal(item, into.value[key]) then
-      into.out[key] = item
-    end
-  end
-end
-
 -- Items ------------------------------------------------------------------------------------
 
 local function check_items(run, frame, first, node_at)
@@ -87,7 +32,7 @@ local function check_items(run, frame, first, node_at)
     end
     local valid, out = run:place(node, i, frame.value[i])
     frame.out[i] = out
-    note_item(frame, i)
+    frames.note_item(frame, i)
     fits = fits and valid
   end
   return fits
@@ -122,7 +67,7 @@ function make.contains(compiler, _, given, source, where)
     for i, item in ipairs(frame.value) do
       if run:try(node, item).valid then
         n = n + 1
-        note_item(frame, i)
+        frames.note_item(frame, i)
       end
     end
     if n < least or n > most then
@@ -136,7 +81,7 @@ end
 -- Keys -------------------------------------------------------------------------------------
 
 function make.properties(compiler, _, given, _, where)
-  local nodes, names = {}, sorted_keys(given)
+  local nodes, names = {}, value_of.sorted_keys(given)
   for name, source in pairs(given) do
     nodes[name] = compiler:node(source, where .. "/" .. tostring(name))
   end
@@ -145,7 +90,7 @@ function make.properties(compiler, _, given, _, where)
       return true
     end
     local fits = true
-    note_names(frame, names)
+    frames.note_names(frame, names)
     for _, name in ipairs(names) do
       local item, node = frame.value[name], nodes[name]
       if item == nil and node.default ~= nil and not compiler.is_open then
@@ -154,7 +99,7 @@ function make.properties(compiler, _, given, _, where)
       if item ~= nil then
         local valid, out = run:place(node, name, item)
         frame.out[name] = out
-        note_key(frame, name)
+        frames.note_key(frame, name)
         fits = fits and valid
       end
     end
@@ -164,7 +109,7 @@ end
 
 function make.patternProperties(compiler, _, given, _, where)
   local list = {}
-  for _, pattern in ipairs(sorted_keys(given)) do
+  for _, pattern in ipairs(value_of.sorted_keys(given)) do
     list[#list + 1] = {
       fits = M.pattern(compiler, pattern, where),
       node = compiler:node(given[pattern], where .. "/" .. pattern),
@@ -175,13 +120,13 @@ function make.patternProperties(compiler, _, given, _, where)
       return true
     end
     local fits = true
-    note_names(frame, {})
-    for _, key in ipairs(sorted_keys(frame.value)) do
+    frames.note_names(frame, {})
+    for _, key in ipairs(value_of.sorted_keys(frame.value)) do
       for _, entry in ipairs(list) do
         if type(key) == "string" and entry.fits(key) then
           local valid, out = run:place(entry.node, key, frame.value[key])
           frame.out[key] = out
-          note_key(frame, key)
+          frames.note_key(frame, key)
           fits = fits and valid
         end
       end
@@ -203,7 +148,7 @@ end
 -- For each key that `is_free` says nobody looked at.
 local function check_rest(run, frame, node, is_free)
   local fits = true
-  for _, key in ipairs(sorted_keys(frame.value)) do
+  for _, key in ipairs(value_of.sorted_keys(frame.value)) do
     if is_free(key) then
       if node.always == false then
         unknown_key(run, frame, key)
@@ -213,7 +158,7 @@ local function check_rest(run, frame, node, is_free)
         frame.out[key] = out
         fits = fits and valid
       end
-      note_key(frame, key)
+      frames.note_key(frame, key)
     end
   end
   return fits
@@ -250,7 +195,7 @@ function make.propertyNames(compiler, _, given, _, where)
       return true
     end
     local fits = true
-    for _, key in ipairs(sorted_keys(frame.value)) do
+    for _, key in ipairs(value_of.sorted_keys(frame.value)) do
       local outcome, faults = run:try(node, key)
       if not outcome.valid then
         run.path[#run.path + 1] = key
@@ -282,7 +227,7 @@ function make.unevaluatedItems(compiler, _, given, _, where)
         if not (frame.items and frame.items[i]) then
           local valid, out = run:place(node, i, item)
           frame.out[i] = out
-          note_item(frame, i)
+          frames.note_item(frame, i)
           fits = fits and valid
         end
       end
@@ -302,156 +247,6 @@ function M.closed(is_root)
     return check_rest(run, frame, nothing, function(key)
       return not (frame.keys and frame.keys[key])
     end)
-  end
-end
-
--- The same value by other schemas -----------------------------------------------------------
-
-make["$ref"] = function(compiler, _, given, _, where)
-  local node = compiler:reference(given, where)
-  return function(run, frame)
-    local outcome = run:apply(node, frame.value)
-    merge(frame, outcome)
-    return outcome.valid
-  end
-end
-
-local function parts(compiler, given, where)
-  local nodes = {}
-  for i, source in ipairs(given) do
-    nodes[i] = compiler:part(source, ("%s/%d"):format(where, i - 1))
-  end
-  return nodes
-end
-
-function make.allOf(compiler, _, given, _, where)
-  local nodes = parts(compiler, given, where)
-  return function(run, frame)
-    local fits = true
-    for _, node in ipairs(nodes) do
-      local outcome = run:apply(node, frame.value)
-      merge(frame, outcome)
-      fits = fits and outcome.valid
-    end
-    return fits
-  end
-end
-
--- Why none of several fits: the faults of the one that got furthest inside, where one did; else
--- what each of them expected.
-local function none_fits(run, frame, tries)
-  local here, deepest, best = #run.path, 0, nil
-  for _, try in ipairs(tries) do
-    note_all(frame, try.outcome)
-    for _, fault in ipairs(try.faults) do
-      local depth = #fault.path - here
-      if depth > deepest then
-        deepest, best = depth, try
-      end
-    end
-  end
-  if best then
-    run:take(best.faults)
-    return false
-  end
-  local words, seen = {}, {}
-  for _, try in ipairs(tries) do
-    local expected = try.faults[1] and try.faults[1].expected or "nothing"
-    if not seen[expected] then
-      seen[expected] = true
-      words[#words + 1] = expected
-    end
-  end
-  return run:fault(table.concat(words, ", or "), frame.value)
-end
-
-function make.anyOf(compiler, _, given, _, where)
-  local nodes = parts(compiler, given, where)
-  return function(run, frame)
-    local fits, tries = false, {}
-    for i, node in ipairs(nodes) do
-      local outcome, faults = run:try(node, frame.value)
-      tries[i] = { outcome = outcome, faults = faults }
-      if outcome.valid then
-        fits = true
-        merge(frame, outcome)
-      end
-    end
-    return fits or none_fits(run, frame, tries)
-  end
-end
-
-function make.oneOf(compiler, _, given, _, where)
-  local nodes = parts(compiler, given, where)
-  return function(run, frame)
-    local tries, fitting = {}, {}
-    for i, node in ipairs(nodes) do
-      local outcome, faults = run:try(node, frame.value)
-      tries[i] = { outcome = outcome, faults = faults }
-      if outcome.valid then
-        fitting[#fitting + 1] = outcome
-      end
-    end
-    if #fitting == 0 then
-      return none_fits(run, frame, tries)
-    elseif #fitting > 1 then
-      note_all(frame, fitting[1])
-      return run:fault(("what fits one of %d descriptions only, not %d"):format(#nodes, #fitting), frame.value)
-    end
-    merge(frame, fitting[1])
-    return true
-  end
-end
-
-make["not"] = function(compiler, _, given, source, where)
-  local node = compiler:part(given, where)
-  local words = type(given) == "table" and given.description or source.description
-  return function(run, frame)
-    return not run:try(node, frame.value).valid
-      or run:fault(words and "not: " .. words or "something else", frame.value)
-  end
-end
-
-make["if"] = function(compiler, _, given, source, where)
-  local condition = compiler:part(given, where)
-  local branches = {}
-  for _, name in ipairs { "then", "else" } do
-    if source[name] ~= nil then
-      branches[name] = compiler:part(source[name], where:gsub("if$", name))
-    end
-  end
-  return function(run, frame)
-    local outcome = run:try(condition, frame.value)
-    if outcome.valid then
-      merge(frame, outcome)
-    end
-    local branch = branches[outcome.valid and "then" or "else"]
-    if not branch then
-      return true
-    end
-    local result = run:apply(branch, frame.value)
-    merge(frame, result)
-    return result.valid
-  end
-end
-
-function make.dependentSchemas(compiler, _, given, _, where)
-  local nodes = {}
-  for name, source in pairs(given) do
-    nodes[name] = compiler:part(source, where .. "/" .. name)
-  end
-  return function(run, frame)
-    local fits = true
-    if value_of.is_object(frame.value) then
-      for _, name in ipairs(sorted_keys(nodes)) do
-        if frame.value[name] ~= nil then
-          local outcome = run:apply(nodes[name], frame.value)
-          merge(frame, outcome)
-          fits = fits and outcome.valid
-        end
-      end
-    end
-    return fits
   end
 end
 

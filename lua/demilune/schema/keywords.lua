@@ -3,10 +3,11 @@
 -- The keywords of a schema that look at one value, and the list of all that are
 -- known. Each make[name](compiler, node, given, source, where) is called when a
 -- schema is compiled and returns check(run, frame), which says false when the
--- value does not fit. Keywords that hand a value on to other schemas are in
--- applicators.lua.
+-- value does not fit. Keywords that hand a value, or what is in it, on to other
+-- schemas are in compose.lua and applicators.lua.
 
 local applicators = require "demilune.schema.applicators"
+local compose = require "demilune.schema.compose"
 local formats = require "demilune.schema.formats"
 local value_of = require "demilune.schema.value"
 
@@ -248,8 +249,10 @@ function make.dependentRequired(_, _, given)
   end
 end
 
-for name, maker in pairs(applicators.make) do
-  make[name] = maker
+for _, others in ipairs { applicators.make, compose.make } do
+  for name, maker in pairs(others) do
+    make[name] = maker
+  end
 end
 
 M.closed = applicators.closed

@@ -169,6 +169,16 @@ function M.equal(a, b)
   return true
 end
 
+-- In one order always, for faults and results that don't change from run to run.
+function M.sorted_keys(map)
+  local names = {}
+  for name in pairs(map) do
+    names[#names + 1] = name
+  end
+  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  return names
+end
+
 function M.length(value)
   local n = 0
   for _ in pairs(value) do

@@ -2,8 +2,8 @@
 
 -- The client of the test kit: one request per connection, or raw bytes.
 
-local core = require "demilune.core"
 local http1 = require "demilune.test.http1"
+local socket = require "demilune.socket"
 
 local M = {}
 
@@ -12,15 +12,15 @@ Connection.__index = Connection
 
 -- A raw connection: send(text), receive(max), response(method), close(reset).
 function M.connect(address, timeout)
-  local socket, err = core.net_connect(address, timeout or 5)
-  if not socket then
+  local s, err = socket.connect(address, nil, timeout or 5)
+  if not s then
     return nil, err
   end
-  return setmetatable({ socket = socket, reader = http1.reader(socket, timeout) }, Connection)
+  return setmetatable({ socket = s, reader = http1.reader(s, timeout) }, Connection)
 end
 
 function Connection:send(text)
-  return core.net_write(self.socket, text, 5)
+  return self.socket:write(text, 5)
 end
 
 -- What has come, or comes next; nil, "closed" at the end.
@@ -30,7 +30,7 @@ function Connection:receive(max)
     self.reader.held = ""
     return held
   end
-  return core.net_read(self.socket, max or 65536, self.reader.timeout)
+  return self.socket:read(max or 65536, self.reader.timeout)
 end
 
 -- The next response: { version, status, reason, headers, list, body }; nil, a word, and what there is of it.
@@ -62,7 +62,11 @@ function Connection:response(method)
 end
 
 function Connection:close(reset)
-  core.net_close(self.socket, reset)
+  if reset then
+    self.socket:reset()
+  else
+    self.socket:close()
+  end
 end
 
 local function body_of(request)

@@ -1,11 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- HTTP/1.1 in plain Lua over a raw socket, for both ends of a test. It is lenient about
+-- HTTP/1.1 in plain Lua over a socket, for both ends of a test. It is lenient about
 -- nothing that a test should see, and independent of the core's own codec.
-
-local core = require "demilune.core"
-
-core.net_start()
 
 local M = {}
 
@@ -20,7 +16,7 @@ end
 
 -- More bytes into `held`; nil and a word at the end or on failure.
 function Reader:more()
-  local bytes, err = core.net_read(self.socket, 65536, self.timeout)
+  local bytes, err = self.socket:read(65536, self.timeout)
   if not bytes then
     return nil, err
   end

@@ -13,8 +13,8 @@
 -- A request is { method, path, query, headers, list, body, version }. What came is in `requests`; a
 -- handler that raises answers 500 with the message, so that the test shows it.
 
-local core = require "demilune.core"
 local http1 = require "demilune.test.http1"
+local socket = require "demilune.socket"
 local task = require "demilune.task"
 
 local M = {}
@@ -66,71 +66,71 @@ local function head_text(status, headers, body, method)
 end
 
 -- False: the connection is not to be used again.
-local function send_answer(socket, options, request)
+local function send_answer(s, options, request)
   if options.delay then
     task.sleep(options.delay)
   end
   if options.garbage then
-    core.net_write(socket, options.garbage)
+    s:write(options.garbage)
     return false
   elseif options.stall == "head" then
     task.sleep(STALLED)
     return false
   elseif options.reset == "head" then
-    core.net_close(socket, true)
+    s:reset()
     return false
   end
   local status, headers, body = answer_of(options, request)
   local head = head_text(status, headers, body, request.method)
   if request.method == "HEAD" then
-    return core.net_write(socket, head)
+    return s:write(head)
   end
   local cut = options.truncate or (options.stall == "body" or options.reset == "body") and math.floor(#body / 2) or nil
   if not cut then
-    return core.net_write(socket, head .. body) and (request.headers["connection"] or ""):lower() ~= "close"
+    return s:write(head .. body) and (request.headers["connection"] or ""):lower() ~= "close"
   end
-  core.net_write(socket, head .. body:sub(1, cut))
+  s:write(head .. body:sub(1, cut))
   if options.stall == "body" then
     task.sleep(STALLED)
   elseif options.reset == "body" then
     task.sleep(0.02) -- so that the head has been read when the reset comes
-    core.net_close(socket, true)
+    s:reset()
   end
   return false
 end
 
-local function serve(upstream, socket)
-  local reader = http1.reader(socket, STALLED)
-  upstream.sockets[socket] = true
+local function serve(upstream, s)
+  local reader = http1.reader(s, STALLED)
+  upstream.sockets[s] = true
   while true do
     local request = read_request(reader)
     if not request then
       break
     end
     upstream.requests[#upstream.requests + 1] = request
-    if not send_answer(socket, upstream.options, request) or upstream.options.close then
+    if not send_answer(s, upstream.options, request) or upstream.options.close then
       break
     end
   end
-  upstream.sockets[socket] = nil
-  core.net_close(socket)
+  upstream.sockets[s] = nil
+  s:close()
 end
 
 local function accept_all(upstream)
   while true do
-    local socket = core.net_accept(upstream.listener)
-    if not socket then
+    local s = upstream.listener:accept(STALLED)
+    if not s then
       return
     end
     upstream.connections = upstream.connections + 1
-    task.detach(serve, upstream, socket)
+    task.detach(serve, upstream, s)
   end
 end
 
 function M.new(script)
   local options = type(script) == "function" and { handler = script } or script or {}
-  local listener, address = core.net_listen(options.address or "127.0.0.1:0")
-  assert(listener, address)
+  local listener = assert(socket.listen(options.address or "127.0.0.1:0"))
+  local address = listener:address()
   local upstream = setmetatable({
     listener = listener, address = address, url = "http://" .. address, options = options,
     requests = {}, connections = 0, sockets = {},
@@ -151,9 +151,9 @@ end
 
 -- No connection is taken any more, and the open ones are closed.
 function Upstream:close()
-  core.net_unlisten(self.listener)
-  for socket in pairs(self.sockets) do
-    core.net_close(socket, true)
+  self.listener:close()
+  for s in pairs(self.sockets) do
+    s:reset()
   end
   self.sockets = {}
 end

@@ -222,6 +222,21 @@ static void tokens_and_field_values(void **state)
     assert_false(text_is_field_value(SLICE("a\r\nb")));
 }
 
+/* Eight bytes are looked at as one: each of them must be seen, beside any other. */
+static void field_values_are_checked_to_the_last_byte(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < 19; at++) {
+        for (int c = 0; c < 256; c++) {
+            char text[19];
+            memset(text, c % 2 ? 0xc3 : 'x', sizeof(text));
+            text[at] = (char)c;
+            bool is_control = (c < ' ' && c != '\t') || c == 0x7f;
+            assert_int_equal(text_is_field_value(slice_of(text, sizeof(text))), !is_control);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +253,7 @@ int main(void)
         cmocka_unit_test(the_nearest_word_is_suggested_if_it_is_near),
         cmocka_unit_test(long_texts_are_no_words),
         cmocka_unit_test(tokens_and_field_values),
+        cmocka_unit_test(field_values_are_checked_to_the_last_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -483,6 +483,82 @@ static void attempt_hooks_may_try_again_elsewhere(void **state)
     rig_stop(&rig);
 }
 
+static enum phase_result waits_and_retries(struct rig *r, struct exchange *x)
+{
+    if (x->attempts > 1)
+        return PHASE_DONE;
+    exchange_retry(x, 0);
+    r->waiting = x;
+    return PHASE_WAITS;
+}
+
+/* The origin takes the first 30,000 bytes and breaks off; up to the next attempt 60,000 more come, together more than
+ * may be held of a body; then the rest. */
+static void a_body_that_comes_between_two_attempts_is_whole(void **state)
+{
+    (void)state;
+    static char piece[30001];
+    struct inbox *seen = &rig.server;
+
+    memset(piece, 'x', sizeof(piece) - 1);
+    rig.mask = ALL_PHASES;
+    rig.hooks[PHASE_ATTEMPT] = waits_and_retries;
+    rig_start(&rig, PROXY);
+    int client = rig_connect(&rig);
+    put(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
+    put(client, piece);
+    int origin = rig_accept(&rig);
+    rig_expect(&rig, seen, origin, piece);
+    close(origin);
+    TURN_UNTIL(rig.gateway.loop, rig.waiting != NULL);
+    uint64_t before = rig.waiting->flows[SIDE_REQUEST].bytes;
+    put(client, piece);
+    put(client, piece);
+    TURN_UNTIL(rig.gateway.loop, rig.waiting->flows[SIDE_REQUEST].bytes > before + 30000);
+    exchange_phase_done(rig.waiting, PHASE_DONE);
+    origin = rig_accept(&rig);
+    inbox_clear(seen);
+    for (int i = 3; i < 10; i++) {
+        put(client, piece);
+        TURN_UNTIL(rig.gateway.loop, (inbox_read(seen, origin), seen->len > 30000u * (size_t)i));
+    }
+    TURN_UNTIL(rig.gateway.loop, (inbox_read(seen, origin), seen->len > 300000));
+    put(origin, OK);
+    rig_expect(&rig, &rig.client, client, "hello");
+    close(client);
+    close(origin);
+    rig_stop(&rig);
+}
+
+static void an_empty_body_may_end_while_an_attempt_hook_waits(void **state)
+{
+    static const char *const answers[] = {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                                          "0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", ""};
+    (void)state;
+    rig.mask = ALL_PHASES;
+    rig.hooks[PHASE_ATTEMPT] = waits;
+    rig_start(&rig, PROXY);
+    for (size_t i = 0; i < COUNT_OF(answers); i += 2) {
+        int client = rig_connect(&rig);
+        put(client, GET);
+        int origin = rig_accept(&rig);
+        rig_expect(&rig, &rig.server, origin, "\r\n\r\n");
+        put(origin, answers[i]);
+        TURN_UNTIL(rig.gateway.loop, rig.waiting != NULL);
+        put(origin, answers[i + 1]);
+        close(origin);
+        for (int turns = 0; turns < 20; turns++)
+            loop_turn(rig.gateway.loop, 1);
+        exchange_phase_done(rig.waiting, PHASE_DONE);
+        rig_expect(&rig, &rig.client, client, "Content-Length: 0\r\n\r\n");
+        inbox_clear(&rig.client);
+        inbox_clear(&rig.server);
+        rig.waiting = NULL;
+        close(client);
+    }
+    rig_stop(&rig);
+}
+
 static void body_is_here(void *arg, int err)
 {
     struct exchange *x = arg;
@@ -570,6 +646,9 @@ static enum phase_result sets_headers(struct rig *r UNUSED, struct exchange *x)
                      0);
     assert_int_equal(
         exchange_header(x, SIDE_RESPONSE, HEADER_REMOVE, SLICE("X-Secret"), SLICE_NONE), 0);
+    assert_int_equal(exchange_header(x, SIDE_RESPONSE, HEADER_ADD, SLICE("Vary"), SLICE("Origin")),
+                     0);
+    assert_true(slice_eq(headers_get(&x->overlay, SLICE("vary")), SLICE("Origin")));
     assert_int_equal(
         exchange_header(x, SIDE_REQUEST, HEADER_SET, SLICE("Transfer-Encoding"), SLICE("x")),
         ERR_ARG);
@@ -592,10 +671,13 @@ static void hooks_change_headers(void **state)
     rig_expect(&rig, &rig.server, origin, "\r\n\r\n");
     assert_non_null(strstr(rig.server.text, "X-User: me\r\n"));
     assert_null(strstr(rig.server.text, "root"));
-    put(origin, "HTTP/1.1 200 OK\r\nX-Secret: 1\r\nX-Frame: allow\r\nContent-Length: 0\r\n\r\n");
+    put(origin,
+        "HTTP/1.1 200 OK\r\nX-Secret: 1\r\nX-Frame: allow\r\nVary: Accept\r\nContent-Length: 0\r\n\r\n");
     rig_expect(&rig, &rig.client, client, "\r\n\r\n");
     assert_non_null(strstr(rig.client.text, "X-Frame: deny\r\n"));
     assert_null(strstr(rig.client.text, "allow"));
+    assert_non_null(strstr(rig.client.text, "Vary: Accept\r\n"));
+    assert_non_null(strstr(rig.client.text, "Vary: Origin\r\n"));
     assert_null(strstr(rig.client.text, "X-Secret"));
     close(client);
     close(origin);
@@ -641,6 +723,8 @@ int main(void)
         cmocka_unit_test_setup(a_failing_hook_is_500_in_every_phase_before_the_head, setup),
         cmocka_unit_test_setup(a_reply_ends_the_way, setup),
         cmocka_unit_test_setup(attempt_hooks_may_try_again_elsewhere, setup),
+        cmocka_unit_test_setup(a_body_that_comes_between_two_attempts_is_whole, setup),
+        cmocka_unit_test_setup(an_empty_body_may_end_while_an_attempt_hook_waits, setup),
         cmocka_unit_test_setup(hooks_may_hold_whole_bodies, setup),
         cmocka_unit_test_setup(body_hooks_see_each_chunk, setup),
         cmocka_unit_test_setup(hooks_change_headers, setup),

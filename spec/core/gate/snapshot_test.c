@@ -77,9 +77,15 @@ static struct snapshot *load_good(struct loaded *l, const char *text)
 static void test_the_whole_example_names_what_is_not_there_yet(void **state UNUSED)
 {
     static const char *const missing[] = {
-        "user: not yet", "listeners[1].tls: not yet", "listeners[1].http2: true is not yet",
-        "redis: not yet", "kafka: not yet", "spill: not yet", "upstreams[0].tls: not yet",
-        "upstreams[0].health.active: not yet", "upstreams[0].health.slow_start: not yet",
+        "user: not yet",
+        "listeners[1].tls: not yet",
+        "listeners[1].http2: true is not yet",
+        "redis: not yet",
+        "kafka: not yet",
+        "spill: not yet",
+        "upstreams[0].tls: not yet",
+        "upstreams[0].health.active: not yet",
+        "upstreams[0].health.slow_start: not yet",
     };
     struct loaded l;
 
@@ -207,7 +213,8 @@ static void test_settings_are_read(void **state UNUSED)
     expect_slice(s->plugin_path[0], "a");
     unload(&l);
 
-    load_from(&l, &(struct snapshot_source){.text = SLICE("workers: 3"), .name = "t", .workers = 5});
+    load_from(&l,
+              &(struct snapshot_source){.text = SLICE("workers: 3"), .name = "t", .workers = 5});
     assert_int_equal(l.snapshot->workers, 5);
     unload(&l);
 }
@@ -380,7 +387,8 @@ static void test_plugins_get_the_parameters_of_all_paths(void **state UNUSED)
 {
     struct loaded l;
 
-    load_good(&l, ROUTE("paths: [\"/b/{x}/{y}\", \"/c/{y}\"], upstream: up, plugins: [{name: acl}]"));
+    load_good(&l,
+              ROUTE("paths: [\"/b/{x}/{y}\", \"/c/{y}\"], upstream: up, plugins: [{name: acl}]"));
     assert_int_equal(l.plugins.nparams, 1);
     assert_string_equal(l.plugins.param, "y");
     unload(&l);
@@ -400,7 +408,8 @@ static void test_the_order_is_asked_once_per_pair_of_plugins(void **state UNUSED
 
     p += sprintf(p, "%splugins: [{name: oauth2}, {name: request-id}]\nroutes:\n", UPSTREAM);
     for (int i = 0; i < 400; i++)
-        p += sprintf(p, "- {name: r%d, paths: [/%d], upstream: up, plugins: [{name: acl}]}\n", i, i);
+        p +=
+            sprintf(p, "- {name: r%d, paths: [/%d], upstream: up, plugins: [{name: acl}]}\n", i, i);
     load_good(&l, text);
     assert_int_equal(l.plugins.asked, 6);
     unload(&l);
@@ -410,7 +419,8 @@ static void test_warnings_do_not_refuse(void **state UNUSED)
 {
     struct loaded l;
 
-    assert_non_null(load(&l, ROUTE("upstream: up, plugins: [{name: normalise}, {name: request-id}]")));
+    assert_non_null(
+        load(&l, ROUTE("upstream: up, plugins: [{name: normalise}, {name: request-id}]")));
     expect_text(config_faults(&l.config), "warning: routes[0].plugins[0]: \"normalise\" has only "
                                           "hooks that run before routing");
     expect_no_text(config_faults(&l.config), "\"request-id\"");
@@ -474,7 +484,8 @@ static void test_faults_of_settings(void **state UNUSED)
     expect_faults(rows, COUNT_OF(rows));
     for (size_t i = 0; i < COUNT_OF(listeners); i++) {
         struct loaded l;
-        load_from(&l, &(struct snapshot_source){.text = slice_from(listeners[i].yaml), .name = "t"});
+        load_from(&l,
+                  &(struct snapshot_source){.text = slice_from(listeners[i].yaml), .name = "t"});
         expect_text(config_faults(&l.config), listeners[i].fault);
         unload(&l);
     }
@@ -508,91 +519,91 @@ static void test_faults_of_upstreams(void **state UNUSED)
     expect_faults(rows, COUNT_OF(rows));
 }
 
+static const struct row route_faults[] = {
+    {ROUTE("upstream: pu"), "routes[0].upstream: no upstream is named \"pu\", did you mean "
+                            "\"up\"?"},
+    {ROUTE("upstream: elsewhere"), "no upstream is named \"elsewhere\"\n"},
+    {ROUTE("paths: [/]"), "routes[0]: a route has exactly one of upstream, respond"},
+    {ROUTE("upstream: up, respond: {}"), "a route has exactly one of"},
+    {ROUTE("upstream: up, redirect: https"), "a route has exactly one of"},
+    {ROUTE("respond: {}, rewrite: /x"), "routes[0].rewrite: is for routes with an upstream"},
+    {ROUTE("redirect: https, strip_prefix: /x"), "strip_prefix: is for routes with"},
+    {ROUTE("upstream: up, hosts: []"), "hosts: an empty list takes no host"},
+    {ROUTE("upstream: up, hosts: [\"*\"]"), "hosts[0]: for any host leave `hosts` out"},
+    {ROUTE("upstream: up, hosts: [\"a.*.b\"]"), "a star stands for whole labels at the front"},
+    {ROUTE("upstream: up, hosts: [\"*a.b\"]"), "a star stands for whole labels at the front"},
+    {ROUTE("upstream: up, hosts: [\"a.b:80\"]"), "a host stands here without its port"},
+    {ROUTE("upstream: up, hosts: [\"a b\"]"), "no name of a host"},
+    {ROUTE("upstream: up, hosts: [A.b, a.B]"), "hosts[1]: stands here twice"},
+    {ROUTE("upstream: up, paths: []"), "paths: an empty list takes no path"},
+    {ROUTE("upstream: up, paths: [x]"), "paths[0]: a path begins with a slash"},
+    {ROUTE("upstream: up, paths: [\"/a?b\"]"), "a path has no query and no fragment"},
+    {ROUTE("upstream: up, paths: [\"/a/{b}c\"]"), "a parameter is a whole segment"},
+    {ROUTE("upstream: up, paths: [\"/a/x{b}\"]"), "a parameter is a whole segment"},
+    {ROUTE("upstream: up, paths: [\"/{a}{b}\"]"), "a parameter is a whole segment"},
+    {ROUTE("upstream: up, paths: [\"/{}\"]"), "can't be the name of a parameter"},
+    {ROUTE("upstream: up, paths: [\"/{1a}\"]"), "can't be the name of a parameter"},
+    {ROUTE("upstream: up, paths: [\"/{a...}/b\"]"), "{name...} is the last segment"},
+    {ROUTE("upstream: up, paths: [\"/{a}/{a}\"]"), "the parameter \"a\" stands in it twice"},
+    {ROUTE("upstream: up, paths: [/a*]"), "a star is the whole last segment"},
+    {ROUTE("upstream: up, paths: [\"/*/a\"]"), "a star is the whole last segment"},
+    {ROUTE("upstream: up, paths: [/a/../b]"), "has no . or .. segments"},
+    {ROUTE("upstream: up, paths: [/a/%2e/b]"), "has no . or .. segments"},
+    {ROUTE("upstream: up, paths: [/%zz]"), "a wrong escape"},
+    {ROUTE("upstream: up, paths: [/../a]"), "above /"},
+    {ROUTE("upstream: up, paths: [\"~ ^/(\"]"), "no regular expression: "},
+    {ROUTE("upstream: up, paths: [\"~ \"]"), "an empty regular expression"},
+    {ROUTE("upstream: up, paths: [/~a, /%7Ea]"), "paths[1]: stands here twice"},
+    {ROUTE("upstream: up, paths: "
+           "[\"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}/{n}/{o}/{p}/{q}\"]"),
+     "more than 16 parameters"},
+    {ROUTE("upstream: up, methods: []"), "methods: an empty list takes no method"},
+    {ROUTE("upstream: up, methods: [get]"), "no known method, did you mean \"GET\"?"},
+    {ROUTE("upstream: up, methods: [PSOT]"), "no known method, did you mean \"POST\"?"},
+    {ROUTE("upstream: up, methods: [CONNECT]"), "it is answered with 501"},
+    {ROUTE("upstream: up, headers: {\"a b\": c}"), "routes[0].headers.a b: no name of a header"},
+    {ROUTE("upstream: up, headers: {A: b, a: c}"), "routes[0].headers.a: stands here twice"},
+    {ROUTE("upstream: up, headers: {a: \" b\"}"), "no value of a header"},
+    {ROUTE("upstream: up, rewrite: x"), "routes[0].rewrite: a path begins with a slash"},
+    {ROUTE("upstream: up, rewrite: \"/x?a=1\""), "rewrite: is a path alone"},
+    {ROUTE("upstream: up, rewrite: \"/a b\""), "rewrite: what may not stand in a path"},
+    {ROUTE("redirect: { to: \"https://x/a b\" }"), "redirect.to: what may not stand in a URL"},
+    {ROUTE("redirect: { to: \"/x\\r\\ny: 1\" }"), "redirect.to: what may not stand in a URL"},
+    {ROUTE("upstream: up, rewrite: \"/{item}\""), "rewrite: unknown selector \"item\""},
+    {ROUTE("upstream: up, paths: [\"/{id}\"], rewrite: \"/{di}\""), "did you mean \"id\"?"},
+    {ROUTE("upstream: up, paths: [\"/{id}\", /x], rewrite: \"/{param:id}\""),
+     "not all paths of the route have a parameter \"id\""},
+    {ROUTE("upstream: up, paths: [\"/{id}\", /x], rewrite: \"/{id}\""),
+     "not all paths of the route have a parameter \"id\""},
+    {ROUTE("upstream: up, strip_prefix: /a"), "needs `paths` that begin with it"},
+    {ROUTE("upstream: up, paths: [/b/*], strip_prefix: /a"), "must begin with it"},
+    {ROUTE("upstream: up, paths: [/ab/*], strip_prefix: /a"), "must begin with it"},
+    {ROUTE("upstream: up, paths: [\"/{v}/x\"], strip_prefix: /a"), "must begin with it"},
+    {ROUTE("upstream: up, paths: [\"~ ^/a\"], strip_prefix: /a"), "must begin with it"},
+    {ROUTE("upstream: up, paths: [/a/*], strip_prefix: /a/"), "does not end with one"},
+    {ROUTE("upstream: up, paths: [/a/*], strip_prefix: /a, rewrite: /b"), "beside `rewrite`"},
+    {ROUTE("respond: {body: \"{\\\"a\\\": 1}\"}"), "write {{ for a brace"},
+    {ROUTE("respond: {body: \"{status}\"}"), "is known only when there is a response"},
+    {ROUTE("respond: {headers: {content-length: \"5\"}}"), "sets this header by itself"},
+    {ROUTE("respond: {headers: {a: \"b\\nc\"}}"), "respond.headers.a: no value of a header"},
+    {ROUTE("redirect: {to: x, status: 304}"), "must be 301, 302, 303, 307 or 308"},
+    {ROUTE("redirect: {to: \"\"}"), "redirect.to: an empty target"},
+    {UPSTREAM "routes: [{name: r, upstream: up}, {name: r, paths: [/x], upstream: up}]",
+     "routes[1].name: the name \"r\" is taken already"},
+    {UPSTREAM "routes: [{name: a, paths: [/x], upstream: up}, {name: b, paths: [/x], "
+              "upstream: up}]",
+     "t:3:48: routes[1]: \"b\" takes the same requests as \"a\" (t:3), with equal precedence "
+     "(path: /x)"},
+    {"consumers: [{name: a}, {name: a}]", "consumers[1].name: the name \"a\" is taken already"},
+    {"consumers: [{name: a, credentials: {key-auth: {}}}]",
+     "consumers[0].credentials.key-auth: expected a list of credentials, got a map"},
+    {"consumers: [{name: a, credentials: {key-auht: []}}]",
+     "t:2:37: consumers[0].credentials.key-auht: not installed"},
+};
+
 static void test_faults_of_routes(void **state UNUSED)
 {
-    static const struct row rows[] = {
-        {ROUTE("upstream: pu"), "routes[0].upstream: no upstream is named \"pu\", did you mean "
-                                "\"up\"?"},
-        {ROUTE("upstream: elsewhere"), "no upstream is named \"elsewhere\"\n"},
-        {ROUTE("paths: [/]"), "routes[0]: a route has exactly one of upstream, respond"},
-        {ROUTE("upstream: up, respond: {}"), "a route has exactly one of"},
-        {ROUTE("upstream: up, redirect: https"), "a route has exactly one of"},
-        {ROUTE("respond: {}, rewrite: /x"), "routes[0].rewrite: is for routes with an upstream"},
-        {ROUTE("redirect: https, strip_prefix: /x"), "strip_prefix: is for routes with"},
-        {ROUTE("upstream: up, hosts: []"), "hosts: an empty list takes no host"},
-        {ROUTE("upstream: up, hosts: [\"*\"]"), "hosts[0]: for any host leave `hosts` out"},
-        {ROUTE("upstream: up, hosts: [\"a.*.b\"]"), "a star stands for whole labels at the front"},
-        {ROUTE("upstream: up, hosts: [\"*a.b\"]"), "a star stands for whole labels at the front"},
-        {ROUTE("upstream: up, hosts: [\"a.b:80\"]"), "a host stands here without its port"},
-        {ROUTE("upstream: up, hosts: [\"a b\"]"), "no name of a host"},
-        {ROUTE("upstream: up, hosts: [A.b, a.B]"), "hosts[1]: stands here twice"},
-        {ROUTE("upstream: up, paths: []"), "paths: an empty list takes no path"},
-        {ROUTE("upstream: up, paths: [x]"), "paths[0]: a path begins with a slash"},
-        {ROUTE("upstream: up, paths: [\"/a?b\"]"), "a path has no query and no fragment"},
-        {ROUTE("upstream: up, paths: [\"/a/{b}c\"]"), "a parameter is a whole segment"},
-        {ROUTE("upstream: up, paths: [\"/a/x{b}\"]"), "a parameter is a whole segment"},
-        {ROUTE("upstream: up, paths: [\"/{a}{b}\"]"), "a parameter is a whole segment"},
-        {ROUTE("upstream: up, paths: [\"/{}\"]"), "can't be the name of a parameter"},
-        {ROUTE("upstream: up, paths: [\"/{1a}\"]"), "can't be the name of a parameter"},
-        {ROUTE("upstream: up, paths: [\"/{a...}/b\"]"), "{name...} is the last segment"},
-        {ROUTE("upstream: up, paths: [\"/{a}/{a}\"]"), "the parameter \"a\" stands in it twice"},
-        {ROUTE("upstream: up, paths: [/a*]"), "a star is the whole last segment"},
-        {ROUTE("upstream: up, paths: [\"/*/a\"]"), "a star is the whole last segment"},
-        {ROUTE("upstream: up, paths: [/a/../b]"), "has no . or .. segments"},
-        {ROUTE("upstream: up, paths: [/a/%2e/b]"), "has no . or .. segments"},
-        {ROUTE("upstream: up, paths: [/%zz]"), "a wrong escape"},
-        {ROUTE("upstream: up, paths: [/../a]"), "above /"},
-        {ROUTE("upstream: up, paths: [\"~ ^/(\"]"), "no regular expression: "},
-        {ROUTE("upstream: up, paths: [\"~ \"]"), "an empty regular expression"},
-        {ROUTE("upstream: up, paths: [/~a, /%7Ea]"), "paths[1]: stands here twice"},
-        {ROUTE("upstream: up, paths: "
-               "[\"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}/{n}/{o}/{p}/{q}\"]"),
-         "more than 16 parameters"},
-        {ROUTE("upstream: up, methods: []"), "methods: an empty list takes no method"},
-        {ROUTE("upstream: up, methods: [get]"), "no known method, did you mean \"GET\"?"},
-        {ROUTE("upstream: up, methods: [PSOT]"), "no known method, did you mean \"POST\"?"},
-        {ROUTE("upstream: up, methods: [CONNECT]"), "it is answered with 501"},
-        {ROUTE("upstream: up, headers: {\"a b\": c}"), "routes[0].headers.a b: no name of a header"},
-        {ROUTE("upstream: up, headers: {A: b, a: c}"), "routes[0].headers.a: stands here twice"},
-        {ROUTE("upstream: up, headers: {a: \" b\"}"), "no value of a header"},
-        {ROUTE("upstream: up, rewrite: x"), "routes[0].rewrite: a path begins with a slash"},
-        {ROUTE("upstream: up, rewrite: \"/x?a=1\""), "rewrite: is a path alone"},
-        {ROUTE("upstream: up, rewrite: \"/a b\""), "rewrite: what may not stand in a path"},
-        {ROUTE("redirect: { to: \"https://x/a b\" }"), "redirect.to: what may not stand in a URL"},
-        {ROUTE("redirect: { to: \"/x\\r\\ny: 1\" }"), "redirect.to: what may not stand in a URL"},
-        {ROUTE("upstream: up, rewrite: \"/{item}\""), "rewrite: unknown selector \"item\""},
-        {ROUTE("upstream: up, paths: [\"/{id}\"], rewrite: \"/{di}\""), "did you mean \"id\"?"},
-        {ROUTE("upstream: up, paths: [\"/{id}\", /x], rewrite: \"/{param:id}\""),
-         "not all paths of the route have a parameter \"id\""},
-        {ROUTE("upstream: up, paths: [\"/{id}\", /x], rewrite: \"/{id}\""),
-         "not all paths of the route have a parameter \"id\""},
-        {ROUTE("upstream: up, strip_prefix: /a"), "needs `paths` that begin with it"},
-        {ROUTE("upstream: up, paths: [/b/*], strip_prefix: /a"), "must begin with it"},
-        {ROUTE("upstream: up, paths: [/ab/*], strip_prefix: /a"), "must begin with it"},
-        {ROUTE("upstream: up, paths: [\"/{v}/x\"], strip_prefix: /a"), "must begin with it"},
-        {ROUTE("upstream: up, paths: [\"~ ^/a\"], strip_prefix: /a"), "must begin with it"},
-        {ROUTE("upstream: up, paths: [/a/*], strip_prefix: /a/"), "does not end with one"},
-        {ROUTE("upstream: up, paths: [/a/*], strip_prefix: /a, rewrite: /b"), "beside `rewrite`"},
-        {ROUTE("respond: {body: \"{\\\"a\\\": 1}\"}"), "write {{ for a brace"},
-        {ROUTE("respond: {body: \"{status}\"}"), "is known only when there is a response"},
-        {ROUTE("respond: {headers: {content-length: \"5\"}}"), "sets this header by itself"},
-        {ROUTE("respond: {headers: {a: \"b\\nc\"}}"), "respond.headers.a: no value of a header"},
-        {ROUTE("redirect: {to: x, status: 304}"), "must be 301, 302, 303, 307 or 308"},
-        {ROUTE("redirect: {to: \"\"}"), "redirect.to: an empty target"},
-        {UPSTREAM "routes: [{name: r, upstream: up}, {name: r, paths: [/x], upstream: up}]",
-         "routes[1].name: the name \"r\" is taken already"},
-        {UPSTREAM "routes: [{name: a, paths: [/x], upstream: up}, {name: b, paths: [/x], "
-                  "upstream: up}]",
-         "t:3:48: routes[1]: \"b\" takes the same requests as \"a\" (t:3), with equal precedence "
-         "(path: /x)"},
-        {"consumers: [{name: a}, {name: a}]", "consumers[1].name: the name \"a\" is taken already"},
-        {"consumers: [{name: a, credentials: {key-auth: {}}}]",
-         "consumers[0].credentials.key-auth: expected a list of credentials, got a map"},
-        {"consumers: [{name: a, credentials: {key-auht: []}}]",
-         "t:2:37: consumers[0].credentials.key-auht: not installed"},
-    };
-
-    expect_faults(rows, COUNT_OF(rows));
+    expect_faults(route_faults, COUNT_OF(route_faults));
 }
 
 static void test_faults_of_plugins(void **state UNUSED)
@@ -621,9 +632,9 @@ static void test_without_a_host_no_plugin_is_installed(void **state UNUSED)
     struct config c;
 
     config_init(&c);
-    assert_null(snapshot_load(&(struct snapshot_source){.text = SLICE("plugins: [{name: acl}]"),
-                                                        .name = "t"},
-                              &c.faults));
+    assert_null(snapshot_load(
+        &(struct snapshot_source){.text = SLICE("plugins: [{name: acl}]"), .name = "t"},
+        &c.faults));
     expect_text(config_faults(&c), "plugins[0].name: no plugin \"acl\" is installed");
     config_deinit(&c);
 }

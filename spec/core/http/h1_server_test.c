@@ -629,6 +629,19 @@ static void test_a_slow_head_is_408(void **state)
     assert_true(client_got(c, "HTTP/1.1 408 "));
 }
 
+static void test_empty_lines_do_not_begin_the_time_anew(void **state)
+{
+    struct client *c = *state;
+
+    for (int i = 0; i < 11 && !c->inbox.eof; i++) {
+        put(c->fd, i % 2 ? "\n" : "\r");
+        client_turn(c);
+        client_pass(c, 6000);
+    }
+    CLIENT_UNTIL(c, c->inbox.eof);
+    assert_int_equal(c->inbox.len, 0);
+}
+
 static void test_a_slow_body_is_408(void **state)
 {
     struct client *c = *state;
@@ -637,7 +650,7 @@ static void test_a_slow_body_is_408(void **state)
     CLIENT_UNTIL(c, c->ear.heads == 1);
     client_pass(c, 100000); /* nobody has asked for it */
     assert_int_equal(c->ear.gone, 0);
-    c->ear.w->idle_ms = 5000;
+    c->ear.w->body_ms = 5000;
     wire_grant(c->ear.w, 100);
     client_turn(c);
     client_pass(c, 4000);
@@ -662,6 +675,7 @@ static void test_a_client_that_takes_nothing_is_given_up(void **state)
 
     put(c->fd, GET "\r\n");
     CLIENT_UNTIL(c, c->ear.heads == 1);
+    c->ear.w->body_ms = 1; /* of the request's body, and of nothing else */
     headers_init(&m.headers, c->ear.arena, 0);
     assert_int_equal(wire_head(c->ear.w, &m, false), 0);
     for (i = 0; i < 1000 && rc == 0; i++)
@@ -774,6 +788,7 @@ int main(void)
         CLIENT_TEST(test_credit_is_all_that_is_delivered),
         CLIENT_TEST(test_an_idle_connection_is_closed_silently),
         CLIENT_TEST(test_a_slow_head_is_408),
+        CLIENT_TEST(test_empty_lines_do_not_begin_the_time_anew),
         CLIENT_TEST(test_a_slow_body_is_408),
         CLIENT_TEST(test_a_client_that_takes_nothing_is_given_up),
         CLIENT_TEST(test_room_is_told_after_full),

@@ -148,9 +148,27 @@ static void test_lookalikes_are_removed(void **state)
     add("x_my-consumer", "2");
     add("X_My_Consumer", "3");
     add("X-My-Consumers", "4");
-    assert_int_equal(headers_remove_lookalikes(&h, SLICE("X-My-Consumer")), 2);
+    assert_null(headers_clear(&h, HEADER_OTHER, SLICE("X-My-Consumer"), true));
     expect("X-My-Consumer", "1");
+    expect("x_my-consumer", NULL);
+    expect("X_My_Consumer", NULL);
     expect("X-My-Consumers", "4");
+}
+
+static void test_a_name_is_cleared_with_its_lookalikes(void **state)
+{
+    (void)state;
+    add("User_Agent", "1");
+    add("user-agent", "2");
+    add("USER-AGENT", "3");
+    add("user-agent2", "4");
+    struct field *first = headers_clear(&h, HEADER_USER_AGENT, SLICE("User-Agent"), false);
+    assert_non_null(first);
+    assert_int_equal(first->id, HEADER_USER_AGENT);
+    expect("User-Agent", NULL);
+    expect("User_Agent", NULL);
+    expect("user-agent2", "4");
+    assert_null(headers_clear(&h, HEADER_USER_AGENT, SLICE("User-Agent"), false));
 }
 
 static void test_an_empty_list(void **state)
@@ -175,6 +193,7 @@ int main(void)
         TEST(test_set_replaces_where_the_first_stood),
         TEST(test_removed_fields_are_skipped),
         TEST(test_lookalikes_are_removed),
+        TEST(test_a_name_is_cleared_with_its_lookalikes),
         TEST(test_an_empty_list),
     };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "script/hooks.h"
 #include "support/lua_gate.h"
 
 static struct lua_gate l;
@@ -327,6 +328,42 @@ static void start_and_stop_have_their_time(void **state)
     assert_has(lua_gate_ask(&l, "/hello"), "\r\n\r\nw daemon hello 1 true v ticks");
 }
 
+/* A new configuration without plugins takes the place of the running one. */
+static void retire_plan(void)
+{
+    hooks_stop(l.gateway.plan->host);
+    gateway_use(&l.gateway, plan_new(&l.gateway, snapshot_ref(l.snapshot), NULL));
+}
+
+static void a_retired_plan_ends_its_exchanges_and_tasks_first(void **state)
+{
+    char answer[1024] = "";
+    const char *request = "GET /hello HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    size_t len = 0;
+
+    (void)state;
+    lua_gate_plugin(
+        &l, "slow",
+        "local task = require 'demilune.task'\n"
+        "function P:access(x) task.detach(function() task.sleep(0.1) error 'detached task has run' end)\n"
+        "task.sleep(0.02) x:reply(200, {}, 'old') end\n"
+        "function P:start() task.spawn(function() task.sleep(60) end) end");
+    start(LISTENERS HELLO "[{ name: slow }]" END);
+    int fd = loopback_connect(&l.at);
+    assert_int_equal(strlen(request), send(fd, request, strlen(request), 0));
+    loopback_set_blocking(fd, false);
+    TURN_UNTIL(l.loop, l.vm->nwaiting == 3);
+    retire_plan();
+    assert_has(lua_gate_ask(&l, "/hello"), "hello\n"); /* no plugin is asked any more */
+    TURN_UNTIL(l.loop,
+               (len = strlen(answer), recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) == 0);
+    assert_has(answer, "\r\n\r\nold");
+    close(fd);
+    assert_null(lua_gate_logged(&l, "detached task"));
+    TURN_UNTIL(l.loop, l.gateway.script == NULL); /* the VM has gone */
+    assert_non_null(lua_gate_logged(&l, "detached task has run"));
+}
+
 static void a_hook_may_not_load_modules(void **state)
 {
     (void)state;
@@ -383,6 +420,7 @@ int main(void)
         TEST(the_request_body_is_waited_for),
         TEST(tasks_end_with_their_exchange_but_for_detached_ones),
         TEST(start_and_stop_have_their_time),
+        TEST(a_retired_plan_ends_its_exchanges_and_tasks_first),
         TEST(a_hook_may_not_load_modules),
         TEST(attempts_are_chosen_seen_and_tried_again),
     };

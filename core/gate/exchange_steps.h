@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How an exchange goes on: what the gate's own files (exchange.c, attempt.c, flow.c, reply.c) ask of each other. Hooks and
+ * whoever starts a gateway need exchange.h only. A function that may end x is called last. */
+
+#ifndef DML_GATE_EXCHANGE_STEPS_H
+#define DML_GATE_EXCHANGE_STEPS_H
+
+#include "gate/exchange.h"
+
+/* The only place where x->state changes. */
+void exchange_to(struct exchange *x, enum exchange_state state);
+
+/* Ends it with the error answer of err, or, when the head has gone down already, by breaking the message off. */
+void exchange_fail(struct exchange *x, int err);
+
+/* A final response head of the accepted attempt is here. */
+void exchange_respond(struct exchange *x, struct message *response, bool end);
+
+/* From the attempt: response body bytes; its wire has room for request bytes; the wire broke after the head. */
+void exchange_on_response_body(struct exchange *x, const struct slice *pieces, int n, bool end,
+                               const struct headers *trailers);
+void exchange_on_upstream_room(struct exchange *x);
+void exchange_on_upstream_gone(struct exchange *x, int err);
+
+/* The attempt has its connection and sent the head: let the request body flow to it. */
+void exchange_send_request_body(struct exchange *x);
+
+/* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
+bool exchange_run_phase(struct exchange *x, enum phase p);
+
+/* Runs the hooks of p, now or when they have waited, then what follows that phase. May end x. */
+void exchange_step(struct exchange *x, enum phase p);
+
+/* x->response is ready, from whatever source: response hooks, then down with it. May end x. */
+void exchange_answer(struct exchange *x);
+
+/* The response is over. Ends x, or leaves it to its log hooks. */
+void exchange_finish(struct exchange *x);
+
+/* What is left of the route's timeout; UINT64_MAX without one. */
+uint64_t exchange_time_left_ms(const struct exchange *x);
+
+#endif

@@ -1,0 +1,138 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- TCP and unix sockets that wait without holding up anybody else.
+--
+--   local socket = require "demilune.socket"
+--   local s, err = socket.connect("127.0.0.1", 7)            -- or "unix:/run/x.sock"; nil, "refused"
+--   s:write "hello\n"                                        -- true; nil, "reset"
+--   local line, err, rest = s:read_until("\n")               -- nil, "closed", what had come
+--   s:close()
+--
+-- Every wait has a deadline, the last argument, in seconds: 60 unless given, 5 for connecting.
+-- A socket that is forgotten is closed in the end; closing it is better.
+
+local core = require "demilune.core"
+local dns = require "demilune.dns"
+local task = require "demilune.task"
+
+local TIMEOUT, CONNECT_TIMEOUT = 60, 5
+local CHUNK, LONGEST = 65536, 1048576
+
+local M = {}
+
+-- --- connections --------------------------------------------------------------------------------
+
+local Socket = core.net_metatable()
+Socket.__name = "socket"
+Socket.__index = Socket
+
+-- What has come, up to `most` bytes; waits for the first.
+function Socket:read(most, timeout)
+  return core.net_read(self, most or CHUNK, timeout or TIMEOUT)
+end
+
+function Socket:read_exactly(n, timeout)
+  return core.net_read_exactly(self, n, timeout or TIMEOUT)
+end
+
+-- All up to the text, the text included; nil, "limit" when it does not stand in the first `most` bytes.
+function Socket:read_until(text, most, timeout)
+  return core.net_read_until(self, text, most or LONGEST, timeout or TIMEOUT)
+end
+
+-- Everything until the peer ends; nil, "limit" beyond `most` bytes.
+function Socket:read_all(most, timeout)
+  most = most or LONGEST
+  local parts, size = {}, 0
+  while true do
+    local part, word = core.net_read(self, CHUNK, timeout or TIMEOUT)
+    if not part then
+      if word == "closed" then
+        return table.concat(parts)
+      end
+      return nil, word, table.concat(parts)
+    end
+    parts[#parts + 1], size = part, size + #part
+    if size > most then
+      return nil, "limit", table.concat(parts)
+    end
+  end
+end
+
+-- True once the system has all of it but some 256 KiB.
+function Socket:write(text, timeout)
+  return core.net_write(self, text, timeout or TIMEOUT)
+end
+
+-- Says that no more will be written; reading goes on.
+Socket.shutdown = core.net_shutdown
+
+-- What was written is still sent.
+Socket.close = core.net_close
+
+-- Breaks it off, so that the peer sees a reset.
+Socket.reset = core.net_reset
+
+function Socket:peer()
+  return core.net_address(self, "peer")
+end
+
+function Socket:address()
+  return core.net_address(self, "local")
+end
+
+local function address_of(host, port)
+  if port == nil then
+    return host
+  end
+  return (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
+end
+
+local function connect_by_name(host, port, timeout)
+  local addresses, word = dns.resolve(host)
+  local s
+  for _, address in ipairs(addresses or {}) do
+    s, word = core.net_connect(address_of(address, port), timeout)
+    if s or word == "cancelled" then
+      break
+    end
+  end
+  return s, not s and word or nil
+end
+
+-- host: an address or a name, or "unix:/path" with no port.
+function M.connect(host, port, timeout)
+  timeout = timeout or CONNECT_TIMEOUT
+  local s, word = core.net_connect(address_of(host, port), timeout)
+  if s or word ~= "syntax" or port == nil then
+    return s, word
+  end
+  return task.deadline(timeout, connect_by_name, host, port, timeout)
+end
+
+-- --- listening ----------------------------------------------------------------------------------
+
+local Listener = core.listen_metatable()
+Listener.__name = "listener"
+Listener.__index = Listener
+
+-- The next connection.
+function Listener:accept(timeout)
+  return core.listen_accept(self, timeout or TIMEOUT)
+end
+
+Listener.close = core.listen_close
+
+-- The text of the address, and the port.
+Listener.address = core.listen_address
+
+function Listener:port()
+  return (select(2, core.listen_address(self)))
+end
+
+-- Port 0: the system chooses one; see listener:port().
+function M.listen(host, port)
+  return core.listen_open(address_of(host, port))
+end
+
+return M
