@@ -48,7 +48,7 @@ static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
         vm->memory -= osize;
         return NULL;
     }
-    if (nsize > osize && vm->memory_cap && vm->depth > 0 &&
+    if (nsize > osize && vm->memory_cap && vm->depth > 0 && !vm->is_exempt &&
         vm->memory - osize + nsize > vm->memory_cap) {
         vm->hit_cap = true;
         vm->collect_at = 0; /* so that vm_leave looks */
