@@ -18,6 +18,7 @@
 #include "app/load.h"
 #include "app/process.h"
 #include "app/signals.h"
+#include "app/upstream_metrics.h"
 #include "app/watchdog.h"
 #include "app/worker.h"
 #include "base/check.h"
@@ -279,6 +280,7 @@ static void control_new(struct control *c, struct snapshot *snapshot)
     c->watchdog = watchdog_new(snapshot->script_time_budget_ms, 0);
     c->signals = signals_start(c);
     process_register_metrics(c);
+    upstream_metrics_show(snapshot);
 }
 
 static void control_free(struct control *c)
@@ -296,6 +298,7 @@ static void control_free(struct control *c)
     timer_deinit(&c->sweep_timer);
     mailbox_free(c->mailbox);
     loop_free(c->loop);
+    upstream_metrics_hide(c->snapshot);
     snapshot_unref(c->snapshot);
     free(c->listening);
     stores_free_all();

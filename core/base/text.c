@@ -31,6 +31,20 @@ size_t text_hex(const void *bytes, size_t len, char *out)
     return 2 * len;
 }
 
+void text_uuid(uint8_t bytes[16], int version, char out[TEXT_UUID])
+{
+    static const uint8_t lengths[] = {4, 2, 2, 2, 6};
+
+    bytes[6] = (uint8_t)((bytes[6] & 0x0f) | version << 4);
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        if (i > 0)
+            *out++ = '-';
+        out += text_hex(bytes, lengths[i], out);
+        bytes += lengths[i];
+    }
+}
+
 /* Two digits at p as a byte, or -1. */
 static int hex_pair(const char *p)
 {

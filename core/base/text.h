@@ -32,6 +32,10 @@ size_t text_from_double(double n, char *out);
 size_t text_hex(const void *bytes, size_t len, char *out);
 ssize_t text_unhex(struct slice s, void *out);
 
+/* A UUID (RFC 9562) of 16 bytes, in which its version and variant are set. */
+enum { TEXT_UUID = 36 };
+void text_uuid(uint8_t bytes[16], int version, char out[TEXT_UUID]);
+
 /* RFC 4648. out needs text_base64_size(len). Decoding accepts missing padding only with TEXT_URL;
  * needs 3/4 len; everything else that an encoder would not have written is ERR_ENCODING. */
 enum { TEXT_URL = 1, TEXT_NO_PAD = 2 };

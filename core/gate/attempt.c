@@ -37,6 +37,7 @@ const char *attempt_error_word(const struct attempt *a)
     case ERR_CLOSED:
     case ERR_RESET: return "reset";
     case ERR_PROTOCOL: return "protocol";
+    case ERR_CANCELLED: return "cancelled";
     default: return "connect";
     }
 }
@@ -335,10 +336,21 @@ void attempt_judged(struct attempt *a)
 
 /* --- end --------------------------------------------------------------------------------------------------------- */
 
+/* Nobody waits any longer for the response: the route's time is over, or the client has left. */
+static void attempt_given_up(struct attempt *a, int why)
+{
+    a->err = why == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_CANCELLED;
+    stats_attempt(a);
+    if (is_targets_fault(a->err))
+        upstream_report(a->upstream, a->target, OUTCOME_ERROR);
+}
+
 void attempt_abort(struct attempt *a, int why)
 {
     struct wire *w = a->wire;
 
+    if (a->state == ATTEMPT_WAIT)
+        attempt_given_up(a, why);
     if (a->claimed) {
         a->claimed = false;
         pool_cancel(&a->claim);

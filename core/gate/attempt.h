@@ -72,7 +72,8 @@ void attempt_abort(struct attempt *a, int why);
 /* The response is over: the connection goes back to its pool. */
 void attempt_release(struct attempt *a);
 
-/* The word that Lua and logs see for a->err: "connect", "reset", "timeout", "protocol"; NULL when 0. */
+/* The word that Lua and logs see for a->err: "connect", "reset", "timeout", "protocol", or "cancelled" where
+ * nobody waits for it any longer; NULL when 0. */
 const char *attempt_error_word(const struct attempt *a);
 
 #endif

@@ -143,13 +143,10 @@ struct slice exchange_id(struct exchange *x)
 {
     if (!x->id.ptr) {
         uint8_t raw[16];
-        char hex[32];
+        char *id = arena_alloc(x->arena, TEXT_UUID);
         rand_secure(raw, sizeof(raw));
-        raw[6] = (raw[6] & 0x0f) | 0x40; /* RFC 9562, 5.4 */
-        raw[8] = (raw[8] & 0x3f) | 0x80;
-        text_hex(raw, sizeof(raw), hex);
-        x->id = arena_printf(x->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-                             hex + 16, hex + 20);
+        text_uuid(raw, 4, id);
+        x->id = slice_of(id, TEXT_UUID);
     }
     return x->id;
 }

@@ -19,13 +19,14 @@
 #define SPARE_BLOCKS 256
 
 static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why,
-                        int status)
+                        struct slice id)
 {
     struct gateway *g = owner;
 
     stats_bad_head(g, err);
     LOG_INFO("request.bad_head", "a request head was refused", LOG_S("client_ip", peer->ip),
-             LOG_C("error", err_word(err)), LOG_C("why", why), LOG_I("status", status));
+             LOG_C("error", err_word(err)), LOG_C("why", why), LOG_I("status", err_status(err)),
+             LOG_S("request_id", id));
 }
 
 static struct blocks *new_blocks(size_t size)

@@ -13,6 +13,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/rand.h"
+#include "base/text.h"
 
 #define REST_MAX (64 * KIB) /* of a request body that is read and dropped to keep the connection */
 
@@ -59,13 +61,14 @@ static void offended(struct h1_conn *c, int err)
 
 /* --- heads ------------------------------------------------------------------------------------ */
 
-static int problem(struct buf *out, struct slice server, int status, const char *why)
+static int problem(struct buf *out, struct slice server, int status, const char *why,
+                   struct slice id)
 {
     char body[512];
-    int len =
-        snprintf(body, sizeof(body),
-                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
-                 status_text(status), status, why);
+    int len = snprintf(body, sizeof(body),
+                       "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,"
+                       "\"detail\":\"%s\",\"request_id\":\"%.*s\"}\n",
+                       status_text(status), status, why, SLICE_ARG(id));
     bool named = server.len > 0;
 
     return buf_printf(
@@ -82,10 +85,15 @@ static void refuse(struct h1_conn *c, int err, const char *why)
     struct h1_server *s = server_of(c);
     struct wire_env *env = c->env;
     struct wire_peer peer = {0};
+    uint8_t raw[16];
+    char uuid[TEXT_UUID];
+    struct slice id = slice_of(uuid, sizeof(uuid));
     struct buf out;
 
+    rand_secure(raw, sizeof(raw));
+    text_uuid(raw, 4, uuid);
     buf_init(&out, 2 * KIB);
-    if (problem(&out, env->server_name, err_status(err), why) == 0) {
+    if (problem(&out, env->server_name, err_status(err), why, id) == 0) {
         struct slice text = buf_slice(&out);
         struct iovec iov = {(void *)(uintptr_t)text.ptr, text.len};
         int rc = stream_write(c->stream, &iov, 1);
@@ -94,7 +102,7 @@ static void refuse(struct h1_conn *c, int err, const char *why)
     buf_deinit(&out);
     if (env->on_bad_head != NULL) {
         s->host->describe(s, &peer);
-        env->on_bad_head(env->owner, &peer, err, why, err_status(err));
+        env->on_bad_head(env->owner, &peer, err, why, id);
     }
     end_gently(c);
 }

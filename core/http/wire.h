@@ -139,10 +139,10 @@ struct wire_env {
     char *scratch; /* WIRE_SCRATCH bytes: all is read here and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
     bool draining;                    /* server wires: close after the next answer */
-    /* A head that can't be parsed has been answered by the wire itself: log it and count it. May
-     * be NULL. */
+    /* A head that can't be parsed has been answered by the wire itself, and the client was told
+     * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
-                        int status);
+                        struct slice id);
     void *owner;              /* of on_bad_head */
     struct slice server_name; /* value of Server in answers of the wire's own */
 };

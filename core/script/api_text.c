@@ -197,7 +197,6 @@ int dml_http_date_read(const char *ptr, size_t len, double *out)
 void dml_uuid(int version, char *out)
 {
     uint8_t raw[16];
-    char hex[32];
 
     rand_secure(raw, sizeof(raw));
     if (version == 7) {
@@ -205,19 +204,7 @@ void dml_uuid(int version, char *out)
         for (int i = 0; i < 6; i++)
             raw[i] = (uint8_t)(ms >> (40 - 8 * i));
     }
-    raw[6] = (uint8_t)((raw[6] & 0x0f) | (version << 4));
-    raw[8] = (raw[8] & 0x3f) | 0x80;
-    text_hex(raw, sizeof(raw), hex);
-
-    static const uint8_t lengths[] = {8, 4, 4, 4, 12};
-    const char *from = hex;
-    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
-        if (i > 0)
-            *out++ = '-';
-        memcpy(out, from, lengths[i]);
-        out += lengths[i];
-        from += lengths[i];
-    }
+    text_uuid(raw, version, out);
 }
 
 double dml_hash(const char *ptr, size_t len)

@@ -153,8 +153,9 @@ static bool co_resume(struct co *co, int nargs)
     lua_State *T = co->thread;
 
     vm->current = co;
-    vm->cell.use = co->use;
-    vm->cell.phase = co->phase;
+    /* The watchdog may look (hooks_where). */
+    __atomic_store_n(&vm->cell.use, co->use, __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->cell.phase, co->phase, __ATOMIC_RELAXED);
     co->is_running = true;
     vm_enter(vm);
     int rc = lua_resume(T, nargs);

@@ -76,9 +76,9 @@ static struct slice plugin_of(const struct vm *vm, int use)
 
 void hooks_where(struct vm *vm, struct slice *plugin, const char **phase)
 {
-    int phase_now = *(volatile int32_t *)&vm->cell.phase;
+    int phase_now = __atomic_load_n(&vm->cell.phase, __ATOMIC_RELAXED);
 
-    *plugin = plugin_of(vm, *(volatile int32_t *)&vm->cell.use);
+    *plugin = plugin_of(vm, __atomic_load_n(&vm->cell.use, __ATOMIC_RELAXED));
     *phase = phase_now < 0 ? "-" : phase_name((enum phase)phase_now);
 }
 

@@ -4,6 +4,7 @@
 -- enabled. Each function returns a text, or nil and a message.
 
 local json = require "demilune.json"
+local editor = require "demilune.schema.editor"
 local plugin = require "demilune.plugin"
 
 local M = {}
@@ -164,7 +165,7 @@ end
 -- A plugin's schema as a document of its own within ours, so that its "#/..." stay its own.
 local function config_schema(name, loaded)
   local copy = { ["$id"] = "urn:demilune:plugin:" .. name }
-  for key, value in pairs(loaded.schema or { type = "object" }) do
+  for key, value in pairs(editor.of(loaded.schema or { type = "object" })) do
     copy[key] = value
   end
   if copy.additionalProperties == nil and copy.unevaluatedProperties == nil then

@@ -8,6 +8,7 @@ local client = require "spec.support.client"
 local json = require "cjson"
 local origin = require "spec.support.origin"
 local server = require "spec.support.server"
+local wait = require "spec.support.wait"
 
 local CONFIG = [[
 upstreams:
@@ -63,11 +64,14 @@ describe("the admin endpoint", function()
 
     it("shows the metrics in both forms", function()
       client.get(gateway.port, "/hello")
-      local plain = get "/metrics"
+      local plain = wait("the request is counted", function()
+        local page = get "/metrics"
+        return page.body:find('\ndemilune_requests_total{route="hello",status="200"} 1\n', 1, true) and page
+      end)
       assert.matches("^text/plain; version=0.0.4", plain.headers["content-type"])
-      for _, line in ipairs { 'demilune_requests_total{route="hello",status="200"} 1', "demilune_workers 2",
-        "demilune_ready 1", "demilune_build_info{version=", "process_cpu_seconds_total ", "process_open_fds ",
-        "process_resident_memory_bytes ", "demilune_connections " } do
+      for _, line in ipairs { "demilune_workers 2", "demilune_ready 1", "demilune_build_info{version=",
+        "process_cpu_seconds_total ", "process_open_fds ", "process_resident_memory_bytes ",
+        "demilune_connections " } do
         assert.matches("\n" .. line, plain.body, 1, true)
       end
       local open = get("/metrics", { Accept = "application/openmetrics-text; version=1.0.0, text/plain;q=0.5" })
@@ -100,7 +104,10 @@ describe("the admin endpoint", function()
       c:send(client.bytes("GET", "/proxied", { headers = { ["X-Kind"] = "a" } }))
       local _, u = upstream:serve(200, {}, "ok")
       c:response()
-      local up = json.decode(get("/upstreams").body).upstreams[1]
+      local up = wait("the attempt is counted", function()
+        local shown = json.decode(get("/upstreams").body).upstreams[1]
+        return shown.endpoints[1].requests > 0 and shown
+      end)
       assert.equal("up", up.name)
       assert.equal(7, up.max_connections)
       assert.equal(1, up.connections)
@@ -109,6 +116,11 @@ describe("the admin endpoint", function()
       assert.equal(0, up.endpoints[1].failures)
       assert.is_true(up.endpoints[1].usable)
       assert.is_false(up.endpoints[1].ejected)
+      local metrics = get("/metrics").body
+      for name, value in pairs { connections = 1, connections_opened_total = 1, pending = 0, endpoints = 1,
+        usable_endpoints = 1, shelved_connections = 0 } do
+        assert.matches(('\ndemilune_upstream_%s{upstream="up"} %d\n'):format(name, value), metrics, 1, true)
+      end
       u:close()
       c:close()
     end)

@@ -292,6 +292,9 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       end
       assert.equal("What it says.", found.properties.word.description)
       assert.is_false(found.additionalProperties)
+      assert.same({ "string", "const", "string" }, { found.properties.wait.anyOf[1].type,
+        next(found.properties.wait.anyOf[2]), found.properties.wait.anyOf[3].type })
+      assert.is_nil(found.properties.wait.type)
     end)
 
     it("does without a configuration", function()

@@ -96,7 +96,10 @@ describe("a plugin", function()
     assert.equal("odd", get("/odd").body)
   end)
 
-  it("that runs away is stopped, and its worker lives", function()
+  -- ThreadSanitizer holds signals back until the next call into libc, and a compiled loop makes none.
+  local it_stops = os.getenv "DEMILUNE_PRESET" == "tsan" and pending or it
+
+  it_stops("that runs away is stopped, and its worker lives", function()
     start "access: spin"
     for _ = 1, 2 do
       assert.equal(500, get("/odd").status)

@@ -283,6 +283,14 @@ describe("a proxied request", function()
       assert.is_nil(response.body:find("127.0.0.1", 1, true))
     end
 
+    it("with 400 when its head can't be parsed, under an id that stands in the log", function()
+      start()
+      c:send "GET / HTTP/1.1\r\n\r\n"
+      local response = c:response()
+      is_problem(400, response)
+      assert.matches(json.decode(response.body).request_id, gateway:event "request.bad_head", 1, true)
+    end)
+
     it("with 502 when nobody listens", function()
       start()
       upstream:close()

@@ -8,6 +8,21 @@
 #include "base/rand.h"
 #include "support/expect.h"
 
+static void uuids_have_version_and_variant(void **state)
+{
+    uint8_t ones[16], count[16];
+    char text[TEXT_UUID];
+
+    (void)state;
+    memset(ones, 0xff, sizeof(ones));
+    for (int i = 0; i < 16; i++)
+        count[i] = (uint8_t)i;
+    text_uuid(ones, 4, text);
+    assert_memory_equal(text, "ffffffff-ffff-4fff-bfff-ffffffffffff", TEXT_UUID);
+    text_uuid(count, 7, text);
+    assert_memory_equal(text, "00010203-0405-7607-8809-0a0b0c0d0e0f", TEXT_UUID);
+}
+
 static void hex_goes_both_ways(void **state)
 {
     uint8_t bytes[256];
@@ -210,6 +225,7 @@ static void tokens_and_field_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(uuids_have_version_and_variant),
         cmocka_unit_test(hex_goes_both_ways),
         cmocka_unit_test(base64_of_the_rfc),
         cmocka_unit_test(base64_has_two_alphabets),

@@ -9,41 +9,44 @@
 
 /* --- trees as text ---------------------------------------------------------------------------- */
 
-static void put(struct buf *out, const char *fmt, double n, struct slice s)
+static void put(struct buf *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void put(struct buf *out, const char *fmt, ...)
 {
     char text[256];
+    va_list args;
 
-    snprintf(text, sizeof(text), fmt, n);
-    if (s.ptr)
-        snprintf(text, sizeof(text), fmt, SLICE_ARG(s));
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
     assert_int_equal(buf_add(out, slice_from(text)), 0);
 }
 
 static void dump(const struct conf *node, struct buf *out)
 {
     if (node->is_open)
-        put(out, "!", 0, SLICE_NONE);
+        put(out, "!");
     switch (node->type) {
-    case CONF_NULL: put(out, "~", 0, SLICE_NONE); break;
-    case CONF_BOOL: put(out, node->boolean ? "true" : "false", 0, SLICE_NONE); break;
-    case CONF_INT: put(out, "i%.17g", node->number, SLICE_NONE); break;
-    case CONF_NUMBER: put(out, "n%.17g", node->number, SLICE_NONE); break;
-    case CONF_STRING: put(out, "\"%.*s\"", 0, node->text); break;
+    case CONF_NULL: put(out, "~"); break;
+    case CONF_BOOL: put(out, "%s", node->boolean ? "true" : "false"); break;
+    case CONF_INT: put(out, "i%.17g", node->number); break;
+    case CONF_NUMBER: put(out, "n%.17g", node->number); break;
+    case CONF_STRING: put(out, "\"%.*s\"", SLICE_ARG(node->text)); break;
     case CONF_LIST:
-        put(out, "[", 0, SLICE_NONE);
+        put(out, "[");
         for (size_t i = 0; i < node->n; i++) {
-            put(out, i ? " " : "", 0, SLICE_NONE);
+            put(out, "%s", i ? " " : "");
             dump(node->items[i], out);
         }
-        put(out, "]", 0, SLICE_NONE);
+        put(out, "]");
         break;
     case CONF_MAP:
-        put(out, "{", 0, SLICE_NONE);
+        put(out, "{");
         for (size_t i = 0; i < node->n; i++) {
-            put(out, i ? " %.*s:" : "%.*s:", 0, node->pairs[i].key);
+            put(out, "%s%.*s:", i ? " " : "", SLICE_ARG(node->pairs[i].key));
             dump(node->pairs[i].value, out);
         }
-        put(out, "}", 0, SLICE_NONE);
+        put(out, "}");
         break;
     }
 }

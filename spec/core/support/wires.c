@@ -7,14 +7,16 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/err.h"
+
 static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why,
-                        int status)
+                        struct slice id)
 {
     struct wires *ws = owner;
 
-    assert_true(peer != NULL && err < 0 && why != NULL);
+    assert_true(peer != NULL && err < 0 && why != NULL && id.len > 0);
     ws->bad_heads++;
-    ws->bad_status = status;
+    ws->bad_status = err_status(err);
 }
 
 void wires_init(struct wires *ws)

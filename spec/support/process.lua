@@ -1,0 +1,39 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- What the system says of a running process.
+
+local M = {}
+
+-- A sanitizer keeps books of its own: so much more memory than without one.
+local STRETCH = { asan = 4, tsan = 8 }
+
+-- For server.start: an address sanitizer that does not keep what was freed.
+M.LEAN = {
+  ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":quarantine_size_mb=1:thread_local_quarantine_size_kb=64",
+}
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+-- Its resident memory, in bytes.
+function M.rss(pid)
+  return tonumber(read(("/proc/%d/statm"):format(pid)):match "^%d+ (%d+)") * 4096
+end
+
+-- Has it grown by less than so many bytes since `before`?
+function M.has_grown_less(pid, before, bytes)
+  return M.rss(pid) - before < bytes * (STRETCH[os.getenv "DEMILUNE_PRESET"] or 1)
+end
+
+-- The CPU time of its threads so far, in seconds.
+function M.cpu(pid)
+  local fields = read(("/proc/%d/stat"):format(pid)):match "%) (.*)$"
+  local user, system = fields:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
+  return (tonumber(user) + tonumber(system)) / 100
+end
+
+return M
