@@ -56,7 +56,7 @@ static const struct command commands[] = {
      .brief = "run the gateway in the foreground",
      .about =
          "Logs go to standard error. Signals: SIGTERM drains and ends (a second one ends at once),\n"
-         "SIGINT ends at once. Not yet supported: SIGHUP, SIGUSR1, SIGUSR2.",
+         "SIGINT ends at once, SIGUSR1 reopens log files. Not yet supported: SIGHUP, SIGUSR2.",
      .fn = cli_run,
      .options = OPTION(CONFIG) | OPTION(WORKERS) | OPTION(DEV)},
     {.name = "check",

@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "gate/access_log.h"
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
@@ -96,6 +97,7 @@ void control_on_signal(struct control *c, int signal)
             control_stop(c);
         break;
     case SIGINT: control_stop(c); break;
+    case SIGUSR1: access_logs_reopen(); break;
     default:
         LOG_WARN("signal.unsupported", "this signal is not yet supported",
                  LOG_C("signal", sigabbrev_np(signal)));

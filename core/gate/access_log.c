@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "gate/exchange.h"
@@ -63,19 +64,119 @@ struct access_log {
     struct arena *arena;
     struct buf out;
     struct later flush;
-    int fd;
+    struct log_file *file; /* a share of it */
     /* state */
     struct log_part parts[ACCESS_LOG_FIELDS];
     struct {
         int from, to;
     } ranges[ACCESS_LOG_RANGES];
     uint32_t nparts, nranges;
-    bool is_stdout;
 };
 
-/* --- writing out --------------------------------------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------------------------------------------------- */
 
-static pthread_mutex_t one_writer = PTHREAD_MUTEX_INITIALIZER;
+/* Open files by path, and the right to write: no two threads' lines get into each other, and none is written while a
+ * file changes. */
+static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list files = {&files, &files};
+
+struct log_file {
+    struct list link;
+    char *path; /* NULL: standard output */
+    int fd;
+    int refs;
+};
+
+static int open_path(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
+static struct log_file *find_file(const char *path)
+{
+    LIST_EACH (link, &files) {
+        struct log_file *f = container_of(link, struct log_file, link);
+        if (path == f->path || (path && f->path && strcmp(path, f->path) == 0))
+            return f;
+    }
+    return NULL;
+}
+
+static struct log_file *new_file(const char *path)
+{
+    int fd = path ? open_path(path) : STDOUT_FILENO;
+
+    if (fd < 0)
+        return NULL;
+    struct log_file *f = calloc(1, sizeof(*f));
+    REQUIRE(f != NULL);
+    f->fd = fd;
+    f->path = path ? strdup(path) : NULL;
+    list_push(&files, &f->link);
+    return f;
+}
+
+static struct log_file *take_file(const char *path)
+{
+    pthread_mutex_lock(&files_lock);
+    struct log_file *f = find_file(path);
+    if (!f)
+        f = new_file(path);
+    if (f)
+        f->refs++;
+    pthread_mutex_unlock(&files_lock);
+    return f;
+}
+
+static void give_file(struct log_file *f)
+{
+    pthread_mutex_lock(&files_lock);
+    if (--f->refs == 0) {
+        list_remove(&f->link);
+        if (f->path)
+            close(f->fd);
+        free(f->path);
+        free(f);
+    }
+    pthread_mutex_unlock(&files_lock);
+}
+
+static void reopen(struct log_file *f)
+{
+    int fresh = open_path(f->path);
+
+    if (fresh < 0 || dup3(fresh, f->fd, O_CLOEXEC) < 0)
+        LOG_ERROR("access_log.reopen", "an access log can't be reopened", LOG_C("file", f->path),
+                  LOG_C("reason", strerror(errno)));
+    if (fresh >= 0)
+        close(fresh);
+}
+
+void access_logs_reopen(void)
+{
+    pthread_mutex_lock(&files_lock);
+    LIST_EACH (link, &files) {
+        struct log_file *f = container_of(link, struct log_file, link);
+        if (f->path)
+            reopen(f);
+    }
+    pthread_mutex_unlock(&files_lock);
+}
+
+int access_log_probe(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (access(path, F_OK) == 0)
+        return access(path, W_OK) == 0 ? 0 : ERR_SYSTEM;
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    REQUIRE(folder != NULL);
+    int rc = access(folder, W_OK | X_OK) == 0 ? 0 : ERR_SYSTEM;
+    free(folder);
+    return rc;
+}
+
+/* --- writing out --------------------------------------------------------------------------------------------------- */
 
 static int write_all(int fd, struct slice text)
 {
@@ -94,12 +195,12 @@ static void flush(struct access_log *l)
 {
     if (buf_len(&l->out) == 0)
         return;
-    pthread_mutex_lock(&one_writer);
-    int reason = write_all(l->fd, buf_slice(&l->out));
-    pthread_mutex_unlock(&one_writer);
+    pthread_mutex_lock(&files_lock);
+    int reason = write_all(l->file->fd, buf_slice(&l->out));
+    pthread_mutex_unlock(&files_lock);
     if (reason != 0)
-        LOG_ERROR("access_log.write", "lines of an access log are lost", LOG_C("reason", strerror(reason)),
-                  LOG_I("bytes", buf_len(&l->out)));
+        LOG_ERROR("access_log.write", "lines of an access log are lost",
+                  LOG_C("reason", strerror(reason)), LOG_I("bytes", buf_len(&l->out)));
     buf_clear(&l->out);
 }
 
@@ -112,15 +213,14 @@ static void on_turn_end(struct later *later)
 
 int access_log_open(const char *path, struct access_log **out)
 {
-    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640) : STDOUT_FILENO;
+    struct log_file *file = take_file(path);
 
-    if (fd < 0)
+    if (!file)
         return ERR_SYSTEM;
     struct access_log *l = calloc(1, sizeof(*l));
     REQUIRE(l != NULL);
     l->arena = arena_new_heap(1024);
-    l->fd = fd;
-    l->is_stdout = !path;
+    l->file = file;
     buf_init(&l->out, BUFFER_MAX);
     later_init(&l->flush, on_turn_end);
     *out = l;
@@ -131,8 +231,7 @@ void access_log_close(struct access_log *l)
 {
     later_cancel(&l->flush);
     flush(l);
-    if (!l->is_stdout)
-        close(l->fd);
+    give_file(l->file);
     buf_deinit(&l->out);
     arena_free(l->arena);
     free(l);
@@ -153,8 +252,8 @@ static struct slice quoted_name(struct arena *a, struct slice name)
     return out;
 }
 
-int access_log_field(struct access_log *l, struct slice name, struct slice value, const struct selector_scope *scope,
-                     struct slice *error)
+int access_log_field(struct access_log *l, struct slice name, struct slice value,
+                     const struct selector_scope *scope, struct slice *error)
 {
     if (l->nparts == ACCESS_LOG_FIELDS)
         return ERR_LIMIT;
@@ -229,8 +328,9 @@ static int add_duration(struct buf *out, struct slice name, const struct exchang
     uint64_t us = end > x->start_us ? end - x->start_us : 0;
     int rc = buf_add(out, name);
 
-    return rc < 0 ? rc : buf_printf(out, "%llu.%06llu", (unsigned long long)(us / 1000000),
-                                    (unsigned long long)(us % 1000000));
+    return rc < 0 ? rc
+                  : buf_printf(out, "%llu.%06llu", (unsigned long long)(us / 1000000),
+                               (unsigned long long)(us % 1000000));
 }
 
 static int add_part(struct buf *out, const struct log_part *p, struct exchange *x, int status)
@@ -239,25 +339,18 @@ static int add_part(struct buf *out, const struct log_part *p, struct exchange *
     struct slice text;
 
     switch (p->kind) {
-    case FIELD_STATUS:
-        return add_number(out, p->name, (uint64_t)status);
-    case FIELD_DURATION:
-        return add_duration(out, p->name, x);
+    case FIELD_STATUS: return add_number(out, p->name, (uint64_t)status);
+    case FIELD_DURATION: return add_duration(out, p->name, x);
     case FIELD_TIME:
         text_iso_date(x->start_wall_ms, date);
         return add_text(out, p->name, slice_from(date));
-    case FIELD_BYTES_SENT:
-        return add_number(out, p->name, x->bytes_down);
-    case FIELD_BYTES_RECEIVED:
-        return add_number(out, p->name, x->flows[SIDE_REQUEST].bytes);
-    case FIELD_ATTEMPTS:
-        return add_number(out, p->name, (uint64_t)x->attempts);
+    case FIELD_BYTES_SENT: return add_number(out, p->name, x->bytes_down);
+    case FIELD_BYTES_RECEIVED: return add_number(out, p->name, x->flows[SIDE_REQUEST].bytes);
+    case FIELD_ATTEMPTS: return add_number(out, p->name, (uint64_t)x->attempts);
     case FIELD_ERROR:
         return add_text(out, p->name, x->err ? slice_from(err_word(x->err)) : SLICE_NONE);
-    case FIELD_QUERY:
-        return add_text(out, p->name, x->request->query);
-    case FIELD_VERSION:
-        return add_text(out, p->name, version_text(x->request->version));
+    case FIELD_QUERY: return add_text(out, p->name, x->request->query);
+    case FIELD_VERSION: return add_text(out, p->name, version_text(x->request->version));
     case FIELD_TEMPLATE:
         text = template_text(p->template, x, false);
         return add_text(out, p->name, text.len > 0 ? text : SLICE_NONE);

@@ -4,7 +4,9 @@
  * a buffer, which leaves with one write at the end of the loop's turn, or when it holds ACCESS_LOG_FULL bytes.
  *
  * One writer per worker and place; writers of one file or of standard output share it line by line: each write is whole
- * lines, and no two of this process overlap. A line that can't be written is lost, and that is logged. */
+ * lines, and no two of this process overlap. A line that can't be written is lost, and that is logged.
+ *
+ * All writers of a path have one descriptor, which access_logs_reopen renews behind their back. */
 
 #ifndef DML_GATE_ACCESS_LOG_H
 #define DML_GATE_ACCESS_LOG_H
@@ -20,8 +22,16 @@
 struct access_log;
 struct exchange;
 
-/* path NULL: standard output. The file is made when it isn't there, and appended to. ERR_SYSTEM with errno set. */
+/* path NULL: standard output. The file is made when it isn't there, and appended to. ERR_SYSTEM with errno set. Any
+ * thread. */
 MUST_CHECK int access_log_open(const char *path, struct access_log **out);
+
+/* For a check: could it be opened? Leaves nothing behind. ERR_SYSTEM with errno set. */
+MUST_CHECK int access_log_probe(const char *path);
+
+/* The files that were moved away are made anew (SIGUSR1). A file that can't be opened is written to as before, and that is
+ * logged. Any thread. */
+void access_logs_reopen(void);
 
 /* Writes what is left. On the thread that wrote with it, or when that has ended. */
 void access_log_close(struct access_log *l);

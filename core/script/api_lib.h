@@ -71,7 +71,8 @@ enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
 
 /* out has 64 bytes; the length of the digest. */
 DML_API int dml_digest(int digest, const char *ptr, size_t len, char *out);
-DML_API int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len, char *out);
+DML_API int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
+                     char *out);
 DML_API void dml_random(char *out, size_t len);
 
 /* In a time that does not tell where they differ. 1 or 0. */
@@ -82,13 +83,14 @@ DML_API int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
 enum dml_regex_flag { DML_REGEX_CASELESS = 1, DML_REGEX_UTF = 2 };
 
 /* NULL: message says why, *offset where. */
-DML_API struct dml_regex *dml_regex_new(const char *ptr, size_t len, int flags, char *message, size_t size, int *offset);
+DML_API struct dml_regex *dml_regex_new(const char *ptr, size_t len, int flags, char *message,
+                                        size_t size, int *offset);
 DML_API void dml_regex_free(struct dml_regex *re);
 
 /* Groups + 1, 0 = no match, ERR_LIMIT. spans: first byte and the one behind, of the match and of each group; -1 = not
  * set. */
-DML_API int dml_regex_match(const struct dml_regex *re, const char *ptr, size_t len, size_t from, int32_t *spans,
-                            int nspans);
+DML_API int dml_regex_match(const struct dml_regex *re, const char *ptr, size_t len, size_t from,
+                            int32_t *spans, int nspans);
 DML_API int dml_regex_group(const struct dml_regex *re, const char *name);
 DML_API int dml_regex_groups(const struct dml_regex *re);
 
@@ -108,12 +110,14 @@ struct dml_scope {
 };
 
 /* NULL: *error says why, valid until the next call. */
-DML_API struct dml_template *dml_template_new(const char *ptr, size_t len, const struct dml_scope *scope,
+DML_API struct dml_template *dml_template_new(const char *ptr, size_t len,
+                                              const struct dml_scope *scope,
                                               struct dml_slice *error);
 DML_API void dml_template_free(struct dml_template *t);
 
 /* ERR_NOT_FOUND: there is nothing to put in. */
-DML_API int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t, struct dml_slice *out);
+DML_API int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t,
+                              struct dml_slice *out);
 
 /* A list of changes of one message's headers, made once and applied as one. */
 enum dml_edit_op { DML_EDIT_SET, DML_EDIT_ADD, DML_EDIT_DEFAULT, DML_EDIT_REMOVE };
@@ -140,9 +144,10 @@ DML_API struct store *dml_store(const char *name, size_t len);
 DML_API int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value *out);
 
 /* ttl in seconds, 0 = none. only_new: ERR_EXISTS when it is there. */
-DML_API int dml_store_set(struct store *s, const char *key, size_t len, const struct dml_value *value, double ttl,
-                          int only_new);
-DML_API int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl, double *out);
+DML_API int dml_store_set(struct store *s, const char *key, size_t len,
+                          const struct dml_value *value, double ttl, int only_new);
+DML_API int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl,
+                           double *out);
 DML_API int dml_store_delete(struct store *s, const char *key, size_t len);
 DML_API double dml_store_ttl(struct store *s, const char *key, size_t len);
 
@@ -153,53 +158,58 @@ enum dml_limit_header { DML_LIMIT_IETF = 1, DML_LIMIT_X = 2 };
 
 struct dml_limit_options {
     double limit, burst;
-    double window;       /* seconds */
+    double window; /* seconds */
     int32_t algorithm;
-    const char *name;    /* of the policy, in RateLimit-Policy */
+    const char *name; /* of the policy, in RateLimit-Policy */
 };
 
 struct dml_verdict {
     int32_t refused;
-    int32_t policy;      /* which of several limits it is about, from 0 */
+    int32_t policy; /* which of several limits it is about, from 0 */
     double limit, remaining;
-    double retry_after;  /* seconds; 0 when allowed, huge when it never passes */
-    double reset;        /* seconds until all of the quota is there again */
+    double retry_after; /* seconds; 0 when allowed, huge when it never passes */
+    double reset;       /* seconds until all of the quota is there again */
 };
 
 /* scope: what the counts belong to; headers: which fields a decision writes into the response. */
-DML_API struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t len, int headers,
-                                            int ipv6_prefix);
+DML_API struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t len,
+                                            int headers, int ipv6_prefix);
 DML_API void dml_limiter_free(struct dml_limiter *l);
 DML_API int dml_limiter_policy(struct dml_limiter *l, const struct dml_limit_options *o);
 
 /* A part of the key, or the cost, by selector or template. */
-DML_API int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
-                           struct dml_slice *error);
-DML_API int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
-                             struct dml_slice *error);
+DML_API int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len,
+                           const struct dml_scope *scope, struct dml_slice *error);
+DML_API int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len,
+                             const struct dml_scope *scope, struct dml_slice *error);
 
 /* Decides about a request, by its parts; cost < 0: by the limiter's selector. 0 or a negative code. */
-DML_API int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l, double cost,
-                             struct dml_verdict *out);
+DML_API int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l,
+                             double cost, struct dml_verdict *out);
 
 /* The same for a key of the caller's, without an exchange. With DML_CONCURRENT the place is kept until
  * dml_limiter_leave. */
-DML_API int dml_limiter_take_key(const struct dml_limiter *l, const char *key, size_t len, double cost,
-                                 struct dml_verdict *out);
+DML_API int dml_limiter_take_key(const struct dml_limiter *l, const char *key, size_t len,
+                                 double cost, struct dml_verdict *out);
+/* The same for one rule and a record of a store that a plugin names by itself; not DML_CONCURRENT. */
+DML_API int dml_store_take(struct store *s, const char *key, size_t len,
+                           const struct dml_limit_options *o, double cost, struct dml_verdict *out);
 DML_API int dml_limiter_leave(const struct dml_limiter *l, const char *key, size_t len);
 
 /* The RateLimit field's text for a verdict, and the constant RateLimit-Policy. */
-DML_API int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,
-                                 struct dml_slice *out);
+DML_API int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v,
+                                 int policy, struct dml_slice *out);
 
 /* --- api_metric.c -------------------------------------------------------------------------------------------------- */
 
 enum dml_metric { DML_COUNTER, DML_GAUGE, DML_HISTOGRAM };
 
 /* labels: names, each ended by a NUL byte. NULL: the name is taken by another shape, or is none. */
-DML_API struct metric_family *dml_metric_family(const char *name, const char *help, int type, const char *labels,
-                                                const double *bounds, int nbounds);
-DML_API struct metric_series *dml_metric_series(struct metric_family *f, const struct dml_slice *values);
+DML_API struct metric_family *dml_metric_family(const char *name, const char *help, int type,
+                                                const char *labels, const double *bounds,
+                                                int nbounds);
+DML_API struct metric_series *dml_metric_series(struct metric_family *f,
+                                                const struct dml_slice *values);
 DML_API void dml_metric_add(struct gateway *g, struct metric_series *s, double n);
 DML_API void dml_metric_observe(struct gateway *g, struct metric_series *s, double value);
 
@@ -208,6 +218,9 @@ DML_API void dml_metric_observe(struct gateway *g, struct metric_series *s, doub
 /* path NULL: standard output. The caller adds fields, then writes one line per exchange. NULL: the file can't be
  * opened, *error says why. */
 DML_API struct access_log *dml_access_log_new(const char *path, struct dml_slice *error);
+
+/* For a check: could it be opened? ERR_SYSTEM, *error says why. */
+DML_API int dml_access_log_probe(const char *path, struct dml_slice *error);
 DML_API void dml_access_log_free(struct access_log *l);
 DML_API int dml_access_log_field(struct access_log *l, const char *name, const char *value,
                                  const struct dml_scope *scope, struct dml_slice *error);

@@ -101,20 +101,28 @@ static struct slice policy_text(struct arena *a, const struct policy *p)
     return arena_printf(a, "\"%.*s\";q=%lld;w=%lld", SLICE_ARG(p->name), quota, seconds);
 }
 
+static int read_policy(struct policy *p, const struct dml_limit_options *o)
+{
+    bool is_rate = o->algorithm != DML_CONCURRENT;
+
+    if (!(o->limit >= 1 && o->limit <= 1e15) || !(o->burst <= 1e15) ||
+        (is_rate && !(o->window >= 0.001 && o->window <= 1e9)))
+        return ERR_ARG;
+    *p = (struct policy){.options = *o, .limit = (int64_t)o->limit};
+    p->burst = o->burst >= 1 ? (int64_t)o->burst : p->limit;
+    p->window_us = o->window > 0 ? (uint64_t)(o->window * 1e6) : LEASE_DEFAULT_US;
+    return 0;
+}
+
 int dml_limiter_policy(struct dml_limiter *l, const struct dml_limit_options *o)
 {
     if (l->npolicies == POLICIES_MAX)
         return ERR_LIMIT;
-    bool is_rate = o->algorithm != DML_CONCURRENT;
-    if (!(o->limit >= 1 && o->limit <= 1e15) ||
-        (is_rate && !(o->window >= 0.001 && o->window <= 1e9)))
+    struct policy *p = &l->policies[l->npolicies];
+    if (read_policy(p, o) < 0)
         return ERR_ARG;
 
-    struct policy *p = &l->policies[l->npolicies++];
-    p->options = *o;
-    p->limit = (int64_t)o->limit;
-    p->burst = o->burst >= 1 ? (int64_t)o->burst : p->limit;
-    p->window_us = o->window > 0 ? (uint64_t)(o->window * 1e6) : LEASE_DEFAULT_US;
+    l->npolicies++;
     p->name = arena_dup(l->arena, slice_from(o->name));
     p->text = policy_text(l->arena, p);
     p->options.name = NULL;
@@ -227,14 +235,14 @@ static struct slice key_for(struct key *k, const struct policy *p)
 
 /* --- deciding ------------------------------------------------------------------------------------------------------ */
 
-static int decide(const struct dml_limiter *l, const struct policy *p, struct slice key,
-                  int64_t cost, struct window_verdict *v)
+static int decide(struct store *s, const struct policy *p, struct slice key, int64_t cost,
+                  struct window_verdict *v)
 {
     switch ((enum dml_algorithm)p->options.algorithm) {
-    case DML_GCRA: return window_gcra(l->store, key, p->limit, p->window_us, p->burst, cost, v);
-    case DML_SLIDING_WINDOW: return window_sliding(l->store, key, p->limit, p->window_us, cost, v);
-    case DML_FIXED_WINDOW: return window_fixed(l->store, key, p->limit, p->window_us, cost, v);
-    case DML_CONCURRENT: return window_enter(l->store, key, p->limit, p->window_us, v);
+    case DML_GCRA: return window_gcra(s, key, p->limit, p->window_us, p->burst, cost, v);
+    case DML_SLIDING_WINDOW: return window_sliding(s, key, p->limit, p->window_us, cost, v);
+    case DML_FIXED_WINDOW: return window_fixed(s, key, p->limit, p->window_us, cost, v);
+    case DML_CONCURRENT: return window_enter(s, key, p->limit, p->window_us, v);
     }
     return ERR_ARG;
 }
@@ -271,7 +279,7 @@ static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost,
 {
     for (int i = 0; i < l->npolicies; i++) {
         struct window_verdict v;
-        int rc = decide(l, &l->policies[i], key_for(k, &l->policies[i]), cost, &v);
+        int rc = decide(l->store, &l->policies[i], key_for(k, &l->policies[i]), cost, &v);
         if (rc < 0 || !v.allowed)
             leave_first(l, k, i);
         if (rc < 0)
@@ -378,6 +386,12 @@ static void note_stays(const struct dml_limiter *l, struct key *k, struct exchan
     }
 }
 
+/* Lua's costs are numbers of any kind. */
+static int64_t whole(double cost)
+{
+    return cost >= 0 ? (int64_t)MIN(ceil(cost), 1e15) : 0;
+}
+
 /* By the request's own word; what is no number counts as 1. */
 static int64_t cost_of(const struct dml_limiter *l, struct exchange *x)
 {
@@ -388,7 +402,7 @@ static int64_t cost_of(const struct dml_limiter *l, struct exchange *x)
     struct slice text = part_value(&l->cost, x);
     if (!text.ptr || text_to_double(slice_trim(text), &cost) < 0 || !(cost >= 0))
         return 1;
-    return (int64_t)MIN(ceil(cost), 1e15);
+    return whole(cost);
 }
 
 int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l, double cost,
@@ -400,7 +414,7 @@ int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter 
     if (!x)
         return ERR_GONE;
     key_of_exchange(&key, l, x);
-    int rc = decide_all(l, &key, cost < 0 ? cost_of(l, x) : (int64_t)cost, out);
+    int rc = decide_all(l, &key, cost < 0 ? cost_of(l, x) : whole(cost), out);
     if (rc < 0)
         return rc;
     if (!out->refused)
@@ -415,7 +429,21 @@ int dml_limiter_take_key(const struct dml_limiter *l, const char *text, size_t l
 
     key_begin(&key);
     key_add_value(&key, '=', slice_of(text, len));
-    return decide_all(l, &key, (int64_t)cost, out);
+    return decide_all(l, &key, whole(cost), out);
+}
+
+int dml_store_take(struct store *s, const char *key, size_t len, const struct dml_limit_options *o,
+                   double cost, struct dml_verdict *out)
+{
+    struct policy p;
+    struct window_verdict v;
+
+    if (o->algorithm == DML_CONCURRENT || read_policy(&p, o) < 0)
+        return ERR_ARG;
+    int rc = decide(s, &p, slice_of(key, len), whole(cost), &v);
+    if (rc == 0)
+        verdict_out(out, &v, 0);
+    return rc;
 }
 
 int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)

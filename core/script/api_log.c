@@ -18,13 +18,22 @@ struct access_log *dml_access_log_new(const char *path, struct dml_slice *error)
     return NULL;
 }
 
+int dml_access_log_probe(const char *path, struct dml_slice *error)
+{
+    int rc = access_log_probe(path);
+
+    if (rc < 0)
+        scope_error(error, slice_from(strerror(errno)));
+    return rc;
+}
+
 void dml_access_log_free(struct access_log *l)
 {
     access_log_close(l);
 }
 
-int dml_access_log_field(struct access_log *l, const char *name, const char *value, const struct dml_scope *scope,
-                         struct dml_slice *error)
+int dml_access_log_field(struct access_log *l, const char *name, const char *value,
+                         const struct dml_scope *scope, struct dml_slice *error)
 {
     struct slice params[SCOPE_PARAMS_MAX], message = SLICE("at most 64 fields");
     struct selector_scope where = scope_of(scope, params);

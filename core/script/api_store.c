@@ -14,7 +14,8 @@
 #define VALUE_MAX (64 * MIB)
 #define KEPT_MAX (256 * KIB) /* a larger buffer is not kept for the next read */
 
-_Static_assert(DML_TAG_NUMBER == STORE_TAG_NUMBER, "store_incr counts in what Lua sees as a number");
+_Static_assert(DML_TAG_NUMBER == STORE_TAG_NUMBER,
+               "store_incr counts in what Lua sees as a number");
 
 static _Thread_local struct buf read_buf;
 
@@ -43,6 +44,8 @@ int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value
     if (rc < 0)
         return rc;
 
+    if (tag == STORE_TAG_RECORD)
+        return ERR_ARG;
     struct slice text = buf_slice(&read_buf);
     out->tag = tag;
     if (tag == DML_TAG_NUMBER && text.len == sizeof(out->number))
@@ -64,8 +67,8 @@ static struct slice bytes_of(const struct dml_value *v, char *flag)
     return slice_of(v->text.ptr, (size_t)v->text.len);
 }
 
-int dml_store_set(struct store *s, const char *key, size_t len, const struct dml_value *value, double ttl,
-                  int only_new)
+int dml_store_set(struct store *s, const char *key, size_t len, const struct dml_value *value,
+                  double ttl, int only_new)
 {
     char flag;
     struct slice bytes = bytes_of(value, &flag);

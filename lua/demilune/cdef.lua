@@ -297,6 +297,8 @@ int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter 
                              struct dml_verdict *out);
 int dml_limiter_take_key(const struct dml_limiter *l, const char *key, size_t len, double cost,
                                  struct dml_verdict *out);
+int dml_store_take(struct store *s, const char *key, size_t len,
+                           const struct dml_limit_options *o, double cost, struct dml_verdict *out);
 int dml_limiter_leave(const struct dml_limiter *l, const char *key, size_t len);
 int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,
                                  struct dml_slice *out);
@@ -307,6 +309,7 @@ struct metric_series *dml_metric_series(struct metric_family *f, const struct dm
 void dml_metric_add(struct gateway *g, struct metric_series *s, double n);
 void dml_metric_observe(struct gateway *g, struct metric_series *s, double value);
 struct access_log *dml_access_log_new(const char *path, struct dml_slice *error);
+int dml_access_log_probe(const char *path, struct dml_slice *error);
 void dml_access_log_free(struct access_log *l);
 int dml_access_log_field(struct access_log *l, const char *name, const char *value,
                                  const struct dml_scope *scope, struct dml_slice *error);

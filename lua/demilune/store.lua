@@ -7,6 +7,7 @@
 --   store:set("k", "v", 60)                            -- for 60 seconds
 --   local value, err = store:get "k"                   -- nil, "not_found"
 --   store:incr("hits", 1, 60)                          -- a counter that ends with its 60 seconds
+--   store:gcra("key", { limit = 100, window = 60 })    -- is it within a limit? see below
 --   store:once("key", 60, function() ... end)          -- one runs it, over all workers
 
 local ffi = require "ffi"
@@ -133,6 +134,37 @@ function Store:ttl(key)
   end
   return seconds
 end
+
+-- Limits ----------------------------------------------------------------------------------
+
+local verdict = ffi.new "struct dml_verdict"
+
+local function take(self, key, algorithm, options)
+  check_key(key)
+  local o = ffi.new "struct dml_limit_options"
+  o.limit, o.window, o.burst, o.algorithm = options.limit, options.window, options.burst or 0, algorithm
+  local rc = C.dml_store_take(self.store, key, #key, o, options.cost or 1, verdict)
+  if rc == border.err.ARG then
+    error("a limit is at least 1, its window at least 1ms (in seconds)", 3)
+  elseif rc < 0 then
+    return border.failed(rc)
+  end
+  return verdict
+end
+
+-- Counts once against a limit, spread evenly: options are limit, window (seconds), burst (= limit)
+-- and cost (1). Gives a verdict as demilune.limit's: refused (0 or 1), limit, remaining,
+-- retry_after, reset; valid until the next one of this worker. A key that counts holds no value.
+function Store:gcra(key, options)
+  return take(self, key, C.DML_GCRA, options)
+end
+
+-- The same within a window: the one of the clock, or with options.sliding the last one up to now.
+function Store:window(key, options)
+  return take(self, key, options.sliding and C.DML_SLIDING_WINDOW or C.DML_FIXED_WINDOW, options)
+end
+
+-- Once --------------------------------------------------------------------------------------
 
 -- Values -> bytes that say their type, for those who wait for a value in other workers.
 local function pack(value)

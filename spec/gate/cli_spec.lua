@@ -174,6 +174,17 @@ routes:
       assert.equal(3, run("check", "-c", "missing.yaml").status)
     end)
 
+    it("opens no log", function()
+      local log = folder.path .. "/access.log"
+      folder:write("logged.yaml", ([[
+plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config: { to: /nonexistent/log } }]
+]]):format(log))
+      local result = run("check", "-c", "logged.yaml")
+      assert.equal(1, result.status)
+      assert.matches('"/nonexistent/log" can\'t be opened: No such file or directory', result.err, 1, true)
+      assert.is_nil((io.open(log)))
+    end)
+
     it("tells a plugin whose new fails", function()
       folder:write("plugins/hi/init.lua", (PLUGIN:gsub("return setmetatable", 'error "no luck" return setmetatable')))
       local result = run "check"

@@ -24,6 +24,13 @@ routes: [{ name: all, upstream: up }]
 ]]):format(more or "", port)
 end
 
+local function text_of(path)
+  local file = assert(io.open(path))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
 describe("run", function()
   local gateway, upstream
 
@@ -214,6 +221,23 @@ admin: { address: "127.0.0.1:%d" }
     gateway:signal "HUP"
     assert.matches("not yet supported", gateway:event "signal.unsupported", 1, true)
     assert.equal("hello", client.get(gateway.port, "/hello").body)
+  end)
+
+  it("reopens log files on SIGUSR1", function()
+    local folder = server.folder()
+    local log, moved = folder:write("access.log", ""), folder:write("access.log.1", "")
+    gateway = server.start(([[
+plugins: [{ name: access-log, config: { to: "%s", fields: { p: "{path}" } } }]
+%s]]):format(log, HELLO), { folder = folder, workers = 2 })
+    client.get(gateway.port, "/hello")
+    wait("a line in the log", function() return text_of(log):find '"/hello"' end)
+    assert(os.rename(log, moved))
+    gateway:signal "USR1"
+    wait("a new log", function() return io.open(log) end)
+    client.get(gateway.port, "/next")
+    wait("a line in the new log", function() return text_of(log):find '"/next"' end)
+    assert.equal('{"p":"/hello"}\n', text_of(moved))
+    folder:remove()
   end)
 
   it("runs start and stop hooks once in each worker", function()

@@ -51,6 +51,38 @@ describe("store", function()
     assert.same({ nil, "bad_argument" }, { s:incr "k" })
   end)
 
+  it("counts against a limit", function()
+    local options = { limit = 2, window = 10 }
+    assert.equal(1, s:gcra("k", options).remaining)
+    assert.equal(0, s:gcra("k", options).refused)
+    local verdict = s:gcra("k", options)
+    assert.equal(1, verdict.refused)
+    assert.is_true(verdict.retry_after > 4 and verdict.retry_after <= 5)
+    test.clock.advance(5)
+    assert.equal(0, s:gcra("k", options).refused)
+    assert.equal(1, s:gcra("k", { limit = 2, window = 10, cost = 3 }).refused)
+    s:delete "k"
+    assert.equal(1, s:gcra("k", options).remaining)
+  end)
+
+  it("counts in windows", function()
+    test.clock.advance(10 - require("demilune.time").monotonic() % 10) -- a window begins
+    local options = { limit = 2, window = 10 }
+    assert.equal(0, s:window("n", { limit = 2, window = 10, cost = 2 }).remaining)
+    assert.equal(1, s:window("n", options).refused)
+    assert.equal(0, s:window("k", { limit = 2, window = 10, cost = 2, sliding = true }).remaining)
+    test.clock.advance(10)
+    assert.equal(1, s:window("n", options).remaining)
+    assert.equal(1, s:window("k", { limit = 2, window = 10, sliding = true }).refused)
+  end)
+
+  it("keeps counts and values apart", function()
+    s:gcra("k", { limit = 1, window = 60 })
+    assert.same({ nil, "bad_argument" }, { s:get "k" })
+    assert.has_error(function() s:gcra("k", { limit = 0, window = 1 }) end)
+    assert.has_error(function() s:window("k", { limit = 1, window = 0 }) end)
+  end)
+
   it("refuses what is too large, and what is no value", function()
     assert.same({ nil, "full" }, { s:set("big", ("x"):rep(64 * 2 ^ 20)) })
     assert.has_error(function() s:set("k", {}) end, "a store holds texts, numbers and booleans, not a table")

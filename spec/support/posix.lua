@@ -50,7 +50,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
   ]]
 end
 
-local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15 }
+local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15, SIGUSR1 = 10 }
 
 -- A sanitizer makes all of it several times slower.
 local preset = os.getenv "DEMILUNE_PRESET"
