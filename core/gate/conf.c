@@ -40,8 +40,8 @@ void conf_mark_secret(struct conf *node)
 const char *conf_type_name(enum conf_type type)
 {
     static const char *const names[] = {
-        [CONF_NULL] = "nothing",  [CONF_BOOL] = "true or false", [CONF_INT] = "a number",
-        [CONF_NUMBER] = "a number", [CONF_STRING] = "a text",    [CONF_LIST] = "a list",
+        [CONF_NULL] = "nothing",    [CONF_BOOL] = "true or false", [CONF_INT] = "a number",
+        [CONF_NUMBER] = "a number", [CONF_STRING] = "a text",      [CONF_LIST] = "a list",
         [CONF_MAP] = "a map",
     };
 

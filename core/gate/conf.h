@@ -16,22 +16,22 @@
 enum conf_type { CONF_NULL, CONF_BOOL, CONF_INT, CONF_NUMBER, CONF_STRING, CONF_LIST, CONF_MAP };
 
 struct conf_file {
-    struct slice name;  /* as the user wrote it; NUL-terminated */
-    struct slice dir;   /* what relative paths in it are relative to; NUL-terminated */
-    struct slice text;  /* whole, for snippets */
-    uint32_t index;     /* in the order of reading: the order of faults */
+    struct slice name; /* as the user wrote it; NUL-terminated */
+    struct slice dir;  /* what relative paths in it are relative to; NUL-terminated */
+    struct slice text; /* whole, for snippets */
+    uint32_t index;    /* in the order of reading: the order of faults */
     uint32_t nlines;
-    uint8_t *hidden;    /* bit per line: never shown (conf_hide) */
-    bool is_whole;      /* it was parsed to the end: its secrets are known by their keys */
+    uint8_t *hidden;        /* bit per line: never shown (conf_hide) */
+    bool is_whole;          /* it was parsed to the end: its secrets are known by their keys */
     struct conf_file *next; /* the one read after it; the root's file is the first */
 };
 
 struct conf {
     enum conf_type type; /* of a scalar: by the YAML 1.2 core schema; typed again when is_open */
     bool is_open;        /* came from ${}: its type is the schema's to decide */
-    bool is_secret;      /* ${file:} went in, or a URL's password, or a writeOnly key: never shown */
-    bool is_from_env;    /* ${NAME} went in: hidden in snippets and /config */
-    bool is_broken;      /* ${} could not be replaced: the fault is said, the value unknown */
+    bool is_secret;   /* ${file:} went in, or a URL's password, or a writeOnly key: never shown */
+    bool is_from_env; /* ${NAME} went in: hidden in snippets and /config */
+    bool is_broken;   /* ${} could not be replaced: the fault is said, the value unknown */
     bool boolean;
     uint32_t line, column; /* 1-based; columns count characters */
     uint32_t end_line;     /* last line of it */
@@ -84,9 +84,9 @@ struct fault {
     const struct conf_file *file; /* NULL: no place (a file that can't be read) */
     uint32_t line, column;
     bool is_warning;
-    bool is_system;      /* the system refused (a file unreadable), the text is not at fault */
-    bool hides_snippet;  /* a secret stands in that line */
-    struct slice path;   /* "routes[2].plugins[0].config.limt" */
+    bool is_system;     /* the system refused (a file unreadable), the text is not at fault */
+    bool hides_snippet; /* a secret stands in that line */
+    struct slice path;  /* "routes[2].plugins[0].config.limt" */
     struct slice message;
 };
 

@@ -47,7 +47,7 @@ static struct slice line_of(const struct conf_file *file, uint32_t line)
     while (slice_split(&rest, '\n', &text))
         if (--line == 0)
             return text.len && text.ptr[text.len - 1] == '\r' ? slice_sub(text, 0, text.len - 1)
-                                                               : text;
+                                                              : text;
     return SLICE_NONE;
 }
 
@@ -175,8 +175,8 @@ static int print_one(const struct fault *f, struct buf *out, const struct style 
     if (rc == 0 && f->path.len)
         rc = buf_printf(out, "%.*s: ", SLICE_ARG(f->path));
     if (rc == 0)
-        rc = buf_printf(out, "%s%.*s%s\n", f->is_warning ? "" : style->error,
-                        SLICE_ARG(f->message), f->is_warning ? "" : style->off);
+        rc = buf_printf(out, "%s%.*s%s\n", f->is_warning ? "" : style->error, SLICE_ARG(f->message),
+                        f->is_warning ? "" : style->off);
     if (rc == 0 && f->file)
         rc = print_snippet(f, out, style);
     return rc;

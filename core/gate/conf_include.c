@@ -44,8 +44,8 @@ static void merge(struct including *in, struct conf *into, const struct conf_pai
 
 static void merge_list(struct including *in, struct conf *into, const struct conf *from)
 {
-    into->items = room_for(in->arena, into->items, into->n, from->n, sizeof(into->items[0]),
-                           &into->room);
+    into->items =
+        room_for(in->arena, into->items, into->n, from->n, sizeof(into->items[0]), &into->room);
     if (from->n)
         memcpy(into->items + into->n, from->items, from->n * sizeof(into->items[0]));
     into->n += from->n;
@@ -54,8 +54,8 @@ static void merge_list(struct including *in, struct conf *into, const struct con
 static void merge_map(struct including *in, struct conf *into, const struct conf *from,
                       const struct conf_path *path)
 {
-    into->pairs = room_for(in->arena, into->pairs, into->n, from->n, sizeof(into->pairs[0]),
-                           &into->room);
+    into->pairs =
+        room_for(in->arena, into->pairs, into->n, from->n, sizeof(into->pairs[0]), &into->room);
     for (size_t i = 0; i < from->n; i++) {
         const struct conf_pair *pair = &from->pairs[i];
         const struct conf_path here = {.up = path, .key = pair->key};

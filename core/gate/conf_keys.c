@@ -79,8 +79,7 @@ static void check_number(struct faults *f, const struct key *k, struct conf *nod
 {
     double n;
 
-    if (k->type == KEY_WORKERS && node->type == CONF_STRING &&
-        slice_eq(node->text, SLICE("auto")))
+    if (k->type == KEY_WORKERS && node->type == CONF_STRING && slice_eq(node->text, SLICE("auto")))
         return;
     if (key_number(k, node, &n))
         check_range(f, k, node, n, path);
@@ -124,8 +123,8 @@ static void check_name(struct faults *f, struct conf *node, const struct conf_pa
     if (!check_text(f, node, path))
         return;
     struct slice s = node->text;
-    bool is_good = s.len > 0 && s.len <= 128 && text_is_field_value(s) &&
-                   slice_trim(s).len == s.len;
+    bool is_good =
+        s.len > 0 && s.len <= 128 && text_is_field_value(s) && slice_trim(s).len == s.len;
     for (size_t i = 0; i < s.len; i++)
         is_good &= s.ptr[i] != '\t' && s.ptr[i] != '/';
     if (!is_good)
@@ -191,8 +190,8 @@ static void check_supported(struct faults *f, const struct key *k, const struct 
                             const struct conf *node, const struct conf_path *path)
 {
     bool is_whole = strcmp(k->later, "*") == 0;
-    struct slice word = node->type == CONF_BOOL ? slice_from(node->boolean ? "true" : "false")
-                                                : node->text;
+    struct slice word =
+        node->type == CONF_BOOL ? slice_from(node->boolean ? "true" : "false") : node->text;
 
     if (is_whole ? is_off(k, node) : !key_list_has(k->later, word))
         return;

@@ -25,6 +25,7 @@ struct slice conf_text(const struct conf *map, const char *section, const char *
 
 /* The JSON Schema 2020-12 of the file. plugins: called for the `plugins` items' schema (the names and schemas of all
  * installed plugins), may be NULL. */
-void conf_keys_schema(struct json_writer *w, void (*plugins)(struct json_writer *w, void *arg), void *arg);
+void conf_keys_schema(struct json_writer *w, void (*plugins)(struct json_writer *w, void *arg),
+                      void *arg);
 
 #endif

@@ -13,7 +13,9 @@
 
 #define SECTION(name, ...) static const struct key keys_of_##name[] = {
 #define KEY(key, kind, ...) {.name = key, .type = KEY_##kind, __VA_ARGS__},
-#define END_SECTION };
+#define END_SECTION \
+    } \
+    ;
 #include "gate/conf_keys.def"
 #undef SECTION
 #undef KEY

@@ -33,10 +33,10 @@ struct key {
     enum key_type type;
     const char *of;       /* enum: "a|b|c"; maps: the section */
     const char *fallback; /* the documented default as text; NULL: off, or none */
-    double min, max;      /* in the unit of the program: ms, bytes, a count; max 0 = the type's own */
-    const char *later;    /* what is not supported yet: "*" (all but the default), or "a|b" */
+    double min, max;   /* in the unit of the program: ms, bytes, a count; max 0 = the type's own */
+    const char *later; /* what is not supported yet: "*" (all but the default), or "a|b" */
     bool is_needed, is_secret;
-    const char *text;     /* the description */
+    const char *text; /* the description */
 };
 
 struct section {

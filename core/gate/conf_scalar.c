@@ -39,16 +39,19 @@ static size_t digits_at(struct slice s, size_t i)
 static bool type_as_based(struct conf *node)
 {
     struct slice s = node->text;
-    unsigned base = s.len > 2 && s.ptr[0] == '0' ? (s.ptr[1] == 'o' ? 8 : s.ptr[1] == 'x' ? 16 : 0)
-                                                  : 0;
+    unsigned base = s.len > 2 && s.ptr[0] == '0' ? (s.ptr[1] == 'o'   ? 8
+                                                    : s.ptr[1] == 'x' ? 16
+                                                                      : 0)
+                                                 : 0;
     double n = 0;
 
     if (!base)
         return false;
     for (size_t i = 2; i < s.len; i++) {
         char c = s.ptr[i], small = c | 0x20;
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0')
-                         : small >= 'a' && small <= 'f' ? (unsigned)(small - 'a') + 10 : 99;
+        unsigned digit = c >= '0' && c <= '9'           ? (unsigned)(c - '0')
+                         : small >= 'a' && small <= 'f' ? (unsigned)(small - 'a') + 10
+                                                        : 99;
         if (digit >= base)
             return false;
         n = n * base + digit;
@@ -238,12 +241,14 @@ static bool put_file(struct expansion *e, struct slice name)
         fault_at(e->faults, e->node, SLICE_NONE, "\"${file:}\" names no file");
         return false;
     }
-    int rc = memchr(path.ptr, '\0', path.len) ? ERR_NOT_FOUND
-                                              : conf_read_file(path.ptr, MAX_SECRET, e->arena, &text);
+    int rc = memchr(path.ptr, '\0', path.len)
+                 ? ERR_NOT_FOUND
+                 : conf_read_file(path.ptr, MAX_SECRET, e->arena, &text);
     if (rc < 0) {
         fault_system(e->faults, e->node, SLICE_NONE, "can't read the file %s: %s", path.ptr,
-                     rc == ERR_SYSTEM ? strerror(errno) : rc == ERR_LIMIT ? "longer than 1 MiB"
-                                                                          : "no such name");
+                     rc == ERR_SYSTEM  ? strerror(errno)
+                     : rc == ERR_LIMIT ? "longer than 1 MiB"
+                                       : "no such name");
         return false;
     }
     if (text.len && text.ptr[text.len - 1] == '\n')

@@ -145,8 +145,8 @@ static struct conf *copy_node(struct reader *r, const struct conf *from, int dep
     }
     for (size_t i = 0; from->type >= CONF_LIST && i < from->n; i++) {
         bool is_map = from->type == CONF_MAP;
-        struct conf *child = copy_node(r, is_map ? from->pairs[i].value : from->items[i],
-                                       depth + 1);
+        struct conf *child =
+            copy_node(r, is_map ? from->pairs[i].value : from->items[i], depth + 1);
         if (!child)
             return NULL;
         if (is_map)
@@ -170,14 +170,16 @@ static struct conf *read_alias(struct reader *r, const yaml_event_t *e, int dept
         }
     }
     if (!from) {
-        fault_at_mark(r, e->start_mark, is_known ? "this alias stands inside its own anchor"
-                                                 : "no anchor of this name stands before it");
+        fault_at_mark(r, e->start_mark,
+                      is_known ? "this alias stands inside its own anchor"
+                               : "no anchor of this name stands before it");
         return new_node(r, CONF_NULL, e->start_mark);
     }
     struct conf *node = copy_node(r, from, depth);
     if (!node)
-        fault_at_mark(r, e->start_mark, "aliases make the tree too large (at most 10000 nodes come "
-                                        "from them, 64 levels deep)");
+        fault_at_mark(r, e->start_mark,
+                      "aliases make the tree too large (at most 10000 nodes come "
+                      "from them, 64 levels deep)");
     return node;
 }
 
@@ -205,8 +207,9 @@ static void type_by_tag(struct reader *r, struct conf *node, const yaml_event_t 
                 : is_core_tag(tag, "null")  ? node->type == CONF_NULL
                                             : false;
     if (!fits)
-        fault_at_mark(r, e->start_mark, "this tag is none of YAML's core schema, or its value does "
-                                        "not fit it");
+        fault_at_mark(r, e->start_mark,
+                      "this tag is none of YAML's core schema, or its value does "
+                      "not fit it");
 }
 
 static struct conf *read_scalar(struct reader *r, const yaml_event_t *e)
@@ -244,7 +247,9 @@ static void end_container(struct conf *node, const struct conf *last, const yaml
                           bool is_flow)
 {
     /* The end of a block is known only where the next thing begins. */
-    node->end_line = is_flow ? (uint32_t)end->end_mark.line + 1 : last ? last->end_line : node->line;
+    node->end_line = is_flow ? (uint32_t)end->end_mark.line + 1
+                     : last  ? last->end_line
+                             : node->line;
 }
 
 static struct conf *read_list(struct reader *r, const yaml_event_t *start, int depth)
@@ -319,8 +324,8 @@ static bool read_key(struct reader *r, yaml_event_t *e, struct conf_pair *pair, 
     pair->key = SLICE("?");
     if (e->type == YAML_SCALAR_EVENT &&
         !memchr(e->data.scalar.value, '\0', e->data.scalar.length)) {
-        pair->key = arena_dup(r->arena, slice_of((const char *)e->data.scalar.value,
-                                                 e->data.scalar.length));
+        pair->key = arena_dup(r->arena,
+                              slice_of((const char *)e->data.scalar.value, e->data.scalar.length));
         yaml_event_delete(e);
         return true;
     }

@@ -84,7 +84,8 @@ static int least_upwards(const char *mount, const char *group, int (*quota_of)(c
 static int quota_of_line(const char *root, char *line)
 {
     char mount[PATH_MAX];
-    char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+    char *controllers = strchr(line, ':'),
+         *group = controllers ? strchr(controllers + 1, ':') : NULL;
 
     if (!group)
         return 0;

@@ -107,8 +107,9 @@ static bool check_segment(struct route_path *p, struct segment s, struct slice r
                           memchr(s.text.ptr, '}', s.text.len)))
         *error = SLICE("a parameter is a whole segment: /{name}/");
     else if (has_name && !is_name(s.text))
-        *error = arena_printf(a, "\"%.*s\" can't be the name of a parameter (letters, digits, _ and -)",
-                              SLICE_ARG(s.text));
+        *error =
+            arena_printf(a, "\"%.*s\" can't be the name of a parameter (letters, digits, _ and -)",
+                         SLICE_ARG(s.text));
     else if (s.kind == SEGMENT_REST && !is_last)
         *error = SLICE("{name...} is the last segment");
     else if (has_name)
@@ -170,7 +171,7 @@ static void free_regex(void *re)
 /* The name that opens a group at the front of s: (?<name> (?P<name> (?'name' . */
 static struct slice group_name(struct slice s)
 {
-    size_t at = slice_starts(s, SLICE("(?P<"))                                  ? 4
+    size_t at = slice_starts(s, SLICE("(?P<"))                                   ? 4
                 : slice_starts(s, SLICE("(?<")) || slice_starts(s, SLICE("(?'")) ? 3
                                                                                  : 0;
     size_t end = at;

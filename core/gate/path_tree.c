@@ -195,9 +195,10 @@ static uint32_t add_param(struct path_tree *t, uint32_t parent)
 void path_tree_add(struct path_tree *t, uint32_t root, const struct route *route,
                    const struct route_path *path)
 {
-    struct entry e = {.node = root,
-                      .candidate = {.route = route, .path = path, .methods = route->methods,
-                                    .nheaders = route->nheaders}};
+    struct entry e = {
+        .node = root,
+        .candidate = {
+            .route = route, .path = path, .methods = route->methods, .nheaders = route->nheaders}};
     struct slice rest = path->pattern;
     struct segment s;
 
@@ -373,8 +374,8 @@ static const struct candidate *ask_noted(struct walk *w)
     return NULL;
 }
 
-const struct candidate *path_tree_match(const struct path_tree *t, uint32_t root,
-                                        struct slice path, candidate_fn take, void *arg)
+const struct candidate *path_tree_match(const struct path_tree *t, uint32_t root, struct slice path,
+                                        candidate_fn take, void *arg)
 {
     struct walk w;
 

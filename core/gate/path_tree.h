@@ -51,8 +51,8 @@ void path_tree_finish(struct path_tree *t, void (*look)(void *arg, const struct 
 /* Offers the candidates whose pattern takes the path, the first in precedence first, until `take`
  * says true; then returns that one, else NULL. path begins with a slash. No allocation. */
 typedef bool (*candidate_fn)(void *arg, const struct candidate *c);
-const struct candidate *path_tree_match(const struct path_tree *t, uint32_t root,
-                                        struct slice path, candidate_fn take, void *arg);
+const struct candidate *path_tree_match(const struct path_tree *t, uint32_t root, struct slice path,
+                                        candidate_fn take, void *arg);
 
 /* The parameters of c as they stand in the path that it took; returns how many. */
 uint32_t candidate_params(const struct candidate *c, struct slice path, struct slice *out);

@@ -21,28 +21,29 @@ struct plugin_use {
     const struct conf *config; /* checked, or NULL */
     const struct conf *place;  /* the list item, for messages */
     struct slice path;         /* "routes[2].plugins[0]" */
-    struct slice scope;        /* "global", "route:NAME", "consumer:NAME": what its counters belong to */
-    uint32_t index;            /* in the snapshot */
-    uint32_t hooks;            /* bit per enum phase, told by the plugin host */
-    bool continues_on_error;   /* on_error: continue */
+    struct slice scope; /* "global", "route:NAME", "consumer:NAME": what its counters belong to */
+    uint32_t index;     /* in the snapshot */
+    uint32_t hooks;     /* bit per enum phase, told by the plugin host */
+    bool continues_on_error; /* on_error: continue */
 };
 
 /* Plugins in the order in which they run. */
 struct chain {
     struct plugin_use **uses;
     uint32_t n;
-    uint32_t hooks;  /* union of the uses' */
-    uint32_t index;  /* of chains in the snapshot: what the plan's functions are found by */
+    uint32_t hooks; /* union of the uses' */
+    uint32_t index; /* of chains in the snapshot: what the plan's functions are found by */
 };
 
 enum path_kind { PATH_PATTERN, PATH_REGEX };
 
 struct route_path {
-    struct slice text;         /* as written */
-    struct slice pattern;      /* its literal parts normalised as request paths are; of a regex what follows "~ " */
+    struct slice text; /* as written */
+    struct slice
+        pattern; /* its literal parts normalised as request paths are; of a regex what follows "~ " */
     enum path_kind kind;
     const struct regex *regex;
-    struct slice *params;      /* names, in order; for a regex its named groups */
+    struct slice *params; /* names, in order; for a regex its named groups */
     uint32_t nparams;
 };
 
@@ -67,17 +68,17 @@ struct route {
     uint32_t nheaders;
 
     enum route_action action;
-    struct upstream *upstream;          /* ROUTE_PROXY */
-    const struct template *rewrite;     /* or NULL */
-    struct slice strip_prefix;          /* or absent */
-    int status;                         /* ROUTE_RESPOND, ROUTE_REDIRECT */
+    struct upstream *upstream;      /* ROUTE_PROXY */
+    const struct template *rewrite; /* or NULL */
+    struct slice strip_prefix;      /* or absent */
+    int status;                     /* ROUTE_RESPOND, ROUTE_REDIRECT */
     struct route_header_template *respond_headers;
     uint32_t nrespond_headers;
     const struct template *respond_body; /* or NULL */
     const struct template *redirect_to;  /* NULL = the same URL on https */
 
-    uint32_t timeout_ms;      /* 0 = none */
-    uint64_t request_body;    /* bytes */
+    uint32_t timeout_ms;   /* 0 = none */
+    uint64_t request_body; /* bytes */
     uint64_t buffered_body;
     uint32_t body_timeout_ms;
     uint32_t log_timeout_ms;

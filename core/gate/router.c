@@ -35,7 +35,7 @@ struct router {
     struct path_tree *tree;
     struct map exact, wild; /* host, ".suffix" -> rule */
     VEC(struct rule *) rules;
-    struct rule *any;       /* or NULL */
+    struct rule *any; /* or NULL */
     /* borrowed */
     struct arena *arena;
     const struct route *const *routes;
@@ -211,7 +211,7 @@ struct router *router_new(struct arena *a, const struct route *const *routes, si
 struct asking {
     const struct message *request;
     uint64_t method;
-    uint64_t allowed; /* of all whose host and path fit */
+    uint64_t allowed;  /* of all whose host and path fit */
     bool wrong_method; /* somebody refused nothing but the method */
 };
 
@@ -389,7 +389,8 @@ enum route_miss router_explain(const struct router *r, const struct route *route
 /* Exact before wildcards by their length before any; equal ones by the alphabet. */
 static int compare_hosts(struct slice a, struct slice b)
 {
-    int rank_a = !a.ptr ? 2 : slice_starts(a, SLICE("*.")), rank_b = !b.ptr ? 2 : slice_starts(b, SLICE("*."));
+    int rank_a = !a.ptr ? 2 : slice_starts(a, SLICE("*.")),
+        rank_b = !b.ptr ? 2 : slice_starts(b, SLICE("*."));
 
     if (rank_a != rank_b)
         return rank_a - rank_b;
@@ -448,17 +449,17 @@ static int compare_paths(const struct route_path *a, const struct route_path *b)
 
 struct ordered {
     const struct route *route;
-    struct slice host;             /* the best of its hosts, and of its paths */
+    struct slice host; /* the best of its hosts, and of its paths */
     const struct route_path *path;
 };
 
 static int compare_ordered(const void *a, const void *b)
 {
     const struct ordered *x = a, *y = b;
-    const struct candidate cx = {.route = x->route, .methods = x->route->methods,
-                                 .nheaders = x->route->nheaders};
-    const struct candidate cy = {.route = y->route, .methods = y->route->methods,
-                                 .nheaders = y->route->nheaders};
+    const struct candidate cx = {
+        .route = x->route, .methods = x->route->methods, .nheaders = x->route->nheaders};
+    const struct candidate cy = {
+        .route = y->route, .methods = y->route->methods, .nheaders = y->route->nheaders};
     int order = compare_hosts(x->host, y->host);
 
     if (!order)

@@ -23,8 +23,8 @@ struct selector_scope {
     const struct slice *partial; /* those that only some of the route's paths have: naming one is a
                                     fault, also where a selector has the same name */
     size_t npartial;
-    bool any_param;             /* global and consumer plugins: {param:ANY} is allowed, {id} is not */
-    bool in_response;           /* response and log hooks: status, upstream, response:NAME, duration */
+    bool any_param;   /* global and consumer plugins: {param:ANY} is allowed, {id} is not */
+    bool in_response; /* response and log hooks: status, upstream, response:NAME, duration */
 };
 
 /* NULL and a message in *error (in the arena): unknown selector with "did you mean", a missing

@@ -61,8 +61,7 @@ static struct slice claim_value(struct json_reader *r, int event, size_t from, s
 
 /* The reader stands inside an object. A name may have dots of its own: a key is compared with all
  * that is left of the path first, and then as its beginning. */
-static bool find_claim(struct json_reader *r, struct slice path, struct arena *a,
-                       struct slice *out)
+static bool find_claim(struct json_reader *r, struct slice path, struct arena *a, struct slice *out)
 {
     while (json_read(r) == JSON_KEY) {
         bool is_it = slice_eq(r->string, path);

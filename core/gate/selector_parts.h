@@ -11,31 +11,31 @@
 #include "http/headers.h"
 
 /* SELECTOR(KIND, "word", takes a name, known in response and log hooks only) */
-#define SELECTORS(SELECTOR)                          \
-    SELECTOR(CLIENT_IP, "client_ip", false, false)   \
-    SELECTOR(HOST, "host", false, false)             \
-    SELECTOR(METHOD, "method", false, false)         \
-    SELECTOR(PATH, "path", false, false)             \
-    SELECTOR(SCHEME, "scheme", false, false)         \
-    SELECTOR(ROUTE, "route", false, false)           \
-    SELECTOR(CONSUMER, "consumer", false, false)     \
-    SELECTOR(ID, "id", false, false)                 \
-    SELECTOR(HEADER, "header", true, false)          \
-    SELECTOR(QUERY, "query", true, false)            \
-    SELECTOR(COOKIE, "cookie", true, false)          \
-    SELECTOR(PARAM, "param", true, false)            \
-    SELECTOR(CLAIM, "claim", true, false)            \
+#define SELECTORS(SELECTOR) \
+    SELECTOR(CLIENT_IP, "client_ip", false, false) \
+    SELECTOR(HOST, "host", false, false) \
+    SELECTOR(METHOD, "method", false, false) \
+    SELECTOR(PATH, "path", false, false) \
+    SELECTOR(SCHEME, "scheme", false, false) \
+    SELECTOR(ROUTE, "route", false, false) \
+    SELECTOR(CONSUMER, "consumer", false, false) \
+    SELECTOR(ID, "id", false, false) \
+    SELECTOR(HEADER, "header", true, false) \
+    SELECTOR(QUERY, "query", true, false) \
+    SELECTOR(COOKIE, "cookie", true, false) \
+    SELECTOR(PARAM, "param", true, false) \
+    SELECTOR(CLAIM, "claim", true, false) \
     SELECTOR(TLS_SUBJECT, "tls:subject", false, false) \
-    SELECTOR(STATUS, "status", false, true)          \
-    SELECTOR(UPSTREAM, "upstream", false, true)      \
-    SELECTOR(RESPONSE, "response", true, true)       \
+    SELECTOR(STATUS, "status", false, true) \
+    SELECTOR(UPSTREAM, "upstream", false, true) \
+    SELECTOR(RESPONSE, "response", true, true) \
     SELECTOR(DURATION, "duration", false, true)
 
 enum selector_kind {
 #define SELECTOR(kind, word, takes_name, late) SELECTOR_##kind,
     SELECTORS(SELECTOR)
 #undef SELECTOR
-    SELECTOR_COUNT
+        SELECTOR_COUNT
 };
 
 struct selector {
@@ -49,7 +49,8 @@ struct template_part {
     const struct selector *selector; /* this one's value */
 };
 
-struct template {
+struct template
+{
     struct template_part *parts;
     size_t n;
 };

@@ -75,7 +75,8 @@ static void read_groups(struct build *b, struct consumer *c)
 }
 
 /* One kind: a plugin's name, and its list. */
-static void check_credentials(struct build *b, const struct consumer *c, const struct conf_pair *kind)
+static void check_credentials(struct build *b, const struct consumer *c,
+                              const struct conf_pair *kind)
 {
     struct slice path = PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind->key));
     const struct conf *list = kind->value;

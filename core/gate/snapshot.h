@@ -39,17 +39,17 @@ struct consumer {
     uint32_t ngroups;
     const struct conf *credentials; /* map: plugin name -> list */
     const struct conf *place;
-    struct chain chain;             /* its plugins, or empty */
+    struct chain chain; /* its plugins, or empty */
 };
 
 struct snapshot {
     struct arena *arena;
     atomic_int refs;
-    uint64_t version;      /* 1, 2, ... in this process */
-    struct slice id;       /* hash of the text, for people */
+    uint64_t version; /* 1, 2, ... in this process */
+    struct slice id;  /* hash of the text, for people */
     struct conf *conf;
 
-    int workers;           /* resolved: never 0 */
+    int workers; /* resolved: never 0 */
     enum log_level log_level;
     enum log_format log_format;
     uint32_t drain_delay_ms, drain_timeout_ms;
@@ -82,10 +82,10 @@ struct snapshot {
     struct map upstreams_by_name;
     struct plugin_use **uses;
     uint32_t nuses;
-    struct chain **chains;       /* every chain, by its index */
+    struct chain **chains; /* every chain, by its index */
     uint32_t nchains;
-    struct chain global;         /* the global plugins alone: rewrite, and requests that have no route */
-    struct route **routes;       /* in file order */
+    struct chain global;   /* the global plugins alone: rewrite, and requests that have no route */
+    struct route **routes; /* in file order */
     uint32_t nroutes;
     struct router *router;
     struct consumer **consumers;
@@ -95,10 +95,10 @@ struct snapshot {
 
 /* What a snapshot is built from and with. */
 struct snapshot_source {
-    const char *path;           /* file, or */
-    struct slice text;          /* text, with name and dir */
+    const char *path;  /* file, or */
+    struct slice text; /* text, with name and dir */
     const char *name, *dir;
-    int workers;                /* overrides the file when > 0 */
+    int workers; /* overrides the file when > 0 */
     /* Called once settings, named upstreams and consumers (without chains) are read, before the first plugin is
      * checked; NULL or returning NULL = no plugins known. It lives until snapshot_load returns. */
     struct plugin_host *(*plugin_host)(void *arg, const struct snapshot *partly);

@@ -14,7 +14,7 @@ struct plugin_order {
     uint8_t *after;                       /* [i * cap + j]: i stands after j */
     bool *in_routes;                      /* used globally or by a route */
     size_t cap;
-    VEC(uint32_t) kind_of;                /* by the use's index */
+    VEC(uint32_t) kind_of; /* by the use's index */
 };
 
 /* --- order ------------------------------------------------------------------------------------ */
@@ -102,8 +102,8 @@ static void check_guard(struct build *b, const struct plugin_use *use)
     const struct conf *node = build_get(use->place, "on_error");
 
     if (use->continues_on_error && b->host->ops->guards(b->host, use))
-        fault_at(b->faults, node, arena_printf(b->faults->arena, "%.*s.on_error",
-                                               SLICE_ARG(use->path)),
+        fault_at(b->faults, node,
+                 arena_printf(b->faults->arena, "%.*s.on_error", SLICE_ARG(use->path)),
                  "\"%.*s\" decides who may pass: when it fails, nobody may", SLICE_ARG(use->name));
 }
 
@@ -135,8 +135,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
         .path = arena_dup(b->a, path),
         .scope = scope,
         .index = (uint32_t)b->uses.n,
-        .continues_on_error =
-            slice_eq(build_text(build_get(item, "on_error")), SLICE("continue")),
+        .continues_on_error = slice_eq(build_text(build_get(item, "on_error")), SLICE("continue")),
     };
     if (!b->host) {
         fault_at(b->faults, build_get(item, "name"), PATH(b, "%.*s.name", SLICE_ARG(path)),

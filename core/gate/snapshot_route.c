@@ -65,8 +65,9 @@ static void read_hosts(struct reading *r)
             route->hosts[route->nhosts++] = host;
     }
     if (list && n == 0)
-        fault_at(r->b->faults, list, HERE(r, "hosts"), "an empty list takes no host; leave it out "
-                                                       "for any");
+        fault_at(r->b->faults, list, HERE(r, "hosts"),
+                 "an empty list takes no host; leave it out "
+                 "for any");
 }
 
 static bool has_path(const struct route *route, const struct route_path *p)
@@ -99,8 +100,9 @@ static void read_paths(struct reading *r)
             route->npaths++;
     }
     if (list && n == 0)
-        fault_at(r->b->faults, list, HERE(r, "paths"), "an empty list takes no path; leave it out "
-                                                       "for any");
+        fault_at(r->b->faults, list, HERE(r, "paths"),
+                 "an empty list takes no path; leave it out "
+                 "for any");
 }
 
 static bool path_has_param(const struct route_path *p, struct slice name)
@@ -181,8 +183,9 @@ static void read_methods(struct reading *r)
     for (uint32_t i = 0; i < n; i++)
         read_method(r, list->items[i], i);
     if (list && n == 0)
-        fault_at(r->b->faults, list, HERE(r, "methods"), "an empty list takes no method; leave it "
-                                                         "out for any");
+        fault_at(r->b->faults, list, HERE(r, "methods"),
+                 "an empty list takes no method; leave it "
+                 "out for any");
 }
 
 static bool has_header(const struct route *route, struct slice name)
@@ -204,8 +207,8 @@ static void read_headers(struct reading *r)
         struct slice name = map->pairs[i].key, value = build_text(map->pairs[i].value);
         if (!value.ptr)
             continue;
-        const char *wrong = !text_is_token(name)           ? "no name of a header"
-                            : has_header(route, name)      ? "stands here twice"
+        const char *wrong = !text_is_token(name)      ? "no name of a header"
+                            : has_header(route, name) ? "stands here twice"
                             : !text_is_field_value(value) || slice_trim(value).len != value.len
                                 ? "no value of a header"
                                 : NULL;
@@ -225,8 +228,8 @@ static void read_headers(struct reading *r)
 static const struct template *read_template(struct reading *r, const struct conf *node,
                                             const char *key)
 {
-    struct selector_scope scope = {.params = r->params, .nparams = r->nparams,
-                                   .partial = r->partial, .npartial = r->npartial};
+    struct selector_scope scope = {
+        .params = r->params, .nparams = r->nparams, .partial = r->partial, .npartial = r->npartial};
     struct slice text = build_text(node), error;
 
     if (!text.ptr)
@@ -333,8 +336,8 @@ static void read_answer_headers(struct reading *r, const struct conf *map)
         const struct template *value = read_template(r, map->pairs[i].value, key.ptr);
         const char *wrong = wrong_answer_header(name, value);
         if (wrong)
-            fault_at_key(r->b->faults, map, name, PATH(r->b, "routes[%u].%s", route->index, key.ptr),
-                         "%s", wrong);
+            fault_at_key(r->b->faults, map, name,
+                         PATH(r->b, "routes[%u].%s", route->index, key.ptr), "%s", wrong);
         else if (value)
             route->respond_headers[route->nrespond_headers++] =
                 (struct route_header_template){name, value};
@@ -410,10 +413,10 @@ static void read_limits(struct reading *r)
     struct route *route = r->route;
 
     route->timeout_ms = (uint32_t)conf_duration_ms(c, "route", "timeout");
-    route->request_body = build_get(c, "request_body") ? conf_size(c, "route", "request_body")
-                                                       : s->request_body;
-    route->buffered_body = build_get(c, "buffered_body") ? conf_size(c, "route", "buffered_body")
-                                                         : s->buffered_body;
+    route->request_body =
+        build_get(c, "request_body") ? conf_size(c, "route", "request_body") : s->request_body;
+    route->buffered_body =
+        build_get(c, "buffered_body") ? conf_size(c, "route", "buffered_body") : s->buffered_body;
     route->body_timeout_ms = build_get(c, "body_timeout")
                                  ? (uint32_t)conf_duration_ms(c, "route", "body_timeout")
                                  : s->limits.body_timeout_ms;

@@ -30,8 +30,8 @@ static void read_log_and_drain(struct build *b)
     int level = log_level_parse(conf_text(log, "log", "level"));
 
     b->s->log_level = level < 0 ? LOG_INFO : (enum log_level)level;
-    b->s->log_format = slice_eq(conf_text(log, "log", "format"), SLICE("text")) ? LOG_TEXT
-                                                                                : LOG_JSON;
+    b->s->log_format =
+        slice_eq(conf_text(log, "log", "format"), SLICE("text")) ? LOG_TEXT : LOG_JSON;
     b->s->drain_delay_ms = (uint32_t)conf_duration_ms(drain, "drain", "delay");
     b->s->drain_timeout_ms = (uint32_t)conf_duration_ms(drain, "drain", "timeout");
 }
@@ -262,7 +262,7 @@ void build_settings(struct build *b)
     read_stores(b);
     read_dns(b);
     read_outbound(b);
-    s->ntrusted_proxies = read_networks(b, build_get(b->root, "trusted_proxies"),
-                                        "trusted_proxies", &s->trusted_proxies);
+    s->ntrusted_proxies = read_networks(b, build_get(b->root, "trusted_proxies"), "trusted_proxies",
+                                        &s->trusted_proxies);
     read_plugin_path(b);
 }

@@ -203,8 +203,7 @@ struct upstream *build_upstream_of(struct build *b, const struct conf *node, uin
     struct upstream *u = map_find(&b->s->upstreams_by_name, text);
     if (!u)
         fault_at(b->faults, node, PATH(b, "routes[%u].upstream", route),
-                 "no upstream is named %.*s%s",
-                 SLICE_ARG(conf_shown(node, b->faults->arena)),
+                 "no upstream is named %.*s%s", SLICE_ARG(conf_shown(node, b->faults->arena)),
                  build_nearest(b, &b->s->upstreams_by_name, text));
     return u;
 }

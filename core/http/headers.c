@@ -104,8 +104,8 @@ __attribute__((constructor)) static void make_slots(void)
 static bool is_name(enum header_id id, struct slice s, struct words w)
 {
     const struct known *k = &known[id];
-    uint64_t diff = ((w.first ^ k->lower.first) & ~k->fold.first) |
-                    ((w.last ^ k->lower.last) & ~k->fold.last);
+    uint64_t diff =
+        ((w.first ^ k->lower.first) & ~k->fold.first) | ((w.last ^ k->lower.last) & ~k->fold.last);
 
     return names[id].len == s.len && diff == 0 && (s.len <= 16 || slice_eq_nocase(s, names[id]));
 }

@@ -159,7 +159,8 @@ DML_API int dml_reply_send(struct gateway *g, double handle, int status, const c
                            size_t len);
 
 /* The same with a body as the gateway's own errors have it (RFC 9457); detail: a sentence for the client, or NULL. */
-DML_API int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail, size_t len);
+DML_API int dml_reply_problem(struct gateway *g, double handle, int status, const char *detail,
+                              size_t len);
 
 /* --- api_body.c: bodies -------------------------------------------------------------------------------------------- */
 

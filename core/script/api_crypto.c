@@ -15,8 +15,8 @@
 #include "script/api_lib.h"
 
 static const char *const names[] = {
-    [DML_MD5] = "MD5",         [DML_SHA1] = "SHA1",     [DML_SHA256] = "SHA256",
-    [DML_SHA384] = "SHA384",   [DML_SHA512] = "SHA512",
+    [DML_MD5] = "MD5",       [DML_SHA1] = "SHA1",     [DML_SHA256] = "SHA256",
+    [DML_SHA384] = "SHA384", [DML_SHA512] = "SHA512",
 };
 
 static EVP_MD *digests[COUNT_OF(names)];
@@ -67,7 +67,8 @@ int dml_digest(int digest, const char *ptr, size_t len, char *out)
 
     if (digest < 0 || (size_t)digest >= COUNT_OF(names) || !digests[digest])
         return ERR_NOT_IMPLEMENTED;
-    if (EVP_DigestInit_ex2(c->digest, digests[digest], NULL) != 1 || EVP_DigestUpdate(c->digest, ptr, len) != 1 ||
+    if (EVP_DigestInit_ex2(c->digest, digests[digest], NULL) != 1 ||
+        EVP_DigestUpdate(c->digest, ptr, len) != 1 ||
         EVP_DigestFinal_ex(c->digest, (unsigned char *)out, &n) != 1)
         return ERR_SYSTEM;
     return (int)n;

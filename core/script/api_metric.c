@@ -10,11 +10,12 @@
 
 #define LABELS_MAX 8
 
-struct metric_family *dml_metric_family(const char *name, const char *help, int type, const char *labels,
-                                        const double *bounds, int nbounds)
+struct metric_family *dml_metric_family(const char *name, const char *help, int type,
+                                        const char *labels, const double *bounds, int nbounds)
 {
-    static const enum metric_type types[] = {
-        [DML_COUNTER] = METRIC_COUNTER, [DML_GAUGE] = METRIC_GAUGE, [DML_HISTOGRAM] = METRIC_HISTOGRAM};
+    static const enum metric_type types[] = {[DML_COUNTER] = METRIC_COUNTER,
+                                             [DML_GAUGE] = METRIC_GAUGE,
+                                             [DML_HISTOGRAM] = METRIC_HISTOGRAM};
     const char *names[LABELS_MAX];
     int n = 0;
 

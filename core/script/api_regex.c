@@ -13,10 +13,12 @@ static struct regex *inner(const struct dml_regex *re)
     return (struct regex *)(void *)re;
 }
 
-struct dml_regex *dml_regex_new(const char *ptr, size_t len, int flags, char *message, size_t size, int *offset)
+struct dml_regex *dml_regex_new(const char *ptr, size_t len, int flags, char *message, size_t size,
+                                int *offset)
 {
     size_t at = 0;
-    unsigned f = (flags & DML_REGEX_CASELESS ? REGEX_CASELESS : 0u) | (flags & DML_REGEX_UTF ? REGEX_UTF : 0u);
+    unsigned f = (flags & DML_REGEX_CASELESS ? REGEX_CASELESS : 0u) |
+                 (flags & DML_REGEX_UTF ? REGEX_UTF : 0u);
     struct regex *re = regex_new(slice_of(ptr, len), f, message, size, &at);
 
     *offset = (int)at;
@@ -28,7 +30,8 @@ void dml_regex_free(struct dml_regex *re)
     regex_free(inner(re));
 }
 
-int dml_regex_match(const struct dml_regex *re, const char *ptr, size_t len, size_t from, int32_t *spans, int nspans)
+int dml_regex_match(const struct dml_regex *re, const char *ptr, size_t len, size_t from,
+                    int32_t *spans, int nspans)
 {
     struct slice groups[GROUPS_MAX];
     int n = MIN(nspans, GROUPS_MAX);

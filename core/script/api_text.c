@@ -60,11 +60,13 @@ static bool is_host(struct slice s)
     if (s.len == 0 || s.len > 253)
         return false;
     while (slice_split(&s, '.', &label)) {
-        if (label.len == 0 || label.len > 63 || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-')
+        if (label.len == 0 || label.len > 63 || label.ptr[0] == '-' ||
+            label.ptr[label.len - 1] == '-')
             return false;
         for (size_t i = 0; i < label.len; i++) {
             char c = label.ptr[i];
-            if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+            if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+                c != '-' && c != '_')
                 return false;
         }
     }
@@ -76,22 +78,14 @@ int dml_text_is(int what, const char *ptr, size_t len)
     struct slice s = slice_of(ptr, len);
 
     switch (what) {
-    case DML_TEXT_IS_URL:
-        return is_url(s);
-    case DML_TEXT_IS_CIDR:
-        return is_network(s);
-    case DML_TEXT_IS_IP:
-        return is_ip(s, AF_UNSPEC);
-    case DML_TEXT_IS_IPV4:
-        return is_ip(s, AF_INET);
-    case DML_TEXT_IS_IPV6:
-        return is_ip(s, AF_INET6);
-    case DML_TEXT_IS_HOST:
-        return is_host(s);
-    case DML_TEXT_IS_TOKEN:
-        return text_is_token(s);
-    case DML_TEXT_IS_UTF8:
-        return text_is_utf8(s);
+    case DML_TEXT_IS_URL: return is_url(s);
+    case DML_TEXT_IS_CIDR: return is_network(s);
+    case DML_TEXT_IS_IP: return is_ip(s, AF_UNSPEC);
+    case DML_TEXT_IS_IPV4: return is_ip(s, AF_INET);
+    case DML_TEXT_IS_IPV6: return is_ip(s, AF_INET6);
+    case DML_TEXT_IS_HOST: return is_host(s);
+    case DML_TEXT_IS_TOKEN: return text_is_token(s);
+    case DML_TEXT_IS_UTF8: return text_is_utf8(s);
     }
     return ERR_ARG;
 }
@@ -115,16 +109,11 @@ int64_t dml_encode(int coding, const char *ptr, size_t len, char *out)
     struct slice s = slice_of(ptr, len);
 
     switch (coding) {
-    case DML_CODING_HEX:
-        return (int64_t)text_hex(ptr, len, out);
-    case DML_CODING_BASE64:
-        return (int64_t)text_base64(ptr, len, 0, out);
-    case DML_CODING_BASE64_URL:
-        return (int64_t)text_base64(ptr, len, TEXT_URL | TEXT_NO_PAD, out);
-    case DML_CODING_PERCENT:
-        return (int64_t)text_percent_encode(s, "", out);
-    case DML_CODING_FORM:
-        return (int64_t)form_encode(s, out);
+    case DML_CODING_HEX: return (int64_t)text_hex(ptr, len, out);
+    case DML_CODING_BASE64: return (int64_t)text_base64(ptr, len, 0, out);
+    case DML_CODING_BASE64_URL: return (int64_t)text_base64(ptr, len, TEXT_URL | TEXT_NO_PAD, out);
+    case DML_CODING_PERCENT: return (int64_t)text_percent_encode(s, "", out);
+    case DML_CODING_FORM: return (int64_t)form_encode(s, out);
     }
     return ERR_ARG;
 }
@@ -134,16 +123,11 @@ int64_t dml_decode(int coding, const char *ptr, size_t len, char *out)
     struct slice s = slice_of(ptr, len);
 
     switch (coding) {
-    case DML_CODING_HEX:
-        return text_unhex(s, out);
-    case DML_CODING_BASE64:
-        return text_unbase64(s, 0, out);
-    case DML_CODING_BASE64_URL:
-        return text_unbase64(s, TEXT_URL, out);
-    case DML_CODING_PERCENT:
-        return text_percent_decode(s, false, out);
-    case DML_CODING_FORM:
-        return text_percent_decode(s, true, out);
+    case DML_CODING_HEX: return text_unhex(s, out);
+    case DML_CODING_BASE64: return text_unbase64(s, 0, out);
+    case DML_CODING_BASE64_URL: return text_unbase64(s, TEXT_URL, out);
+    case DML_CODING_PERCENT: return text_percent_decode(s, false, out);
+    case DML_CODING_FORM: return text_percent_decode(s, true, out);
     }
     return ERR_ARG;
 }

@@ -30,19 +30,19 @@
 
 struct http_call {
     /* owned */
-    struct arena *arena;      /* of one try: its heads */
+    struct arena *arena; /* of one try: its heads */
     struct pool_claim claim;
     struct dns_query *query;
-    struct target *target;    /* a reference, unless it is an upstream's */
-    struct buf held;          /* the response's body */
+    struct target *target; /* a reference, unless it is an upstream's */
+    struct buf held;       /* the response's body */
     /* borrowed */
     struct co *co;
     struct gateway *gateway;
-    struct plan *plan;        /* counted */
+    struct plan *plan; /* counted */
     struct upstream *upstream;
     struct wire *wire;
     struct message *response;
-    int args;                 /* reference to the argument table, which keeps its texts alive */
+    int args; /* reference to the argument table, which keeps its texts alive */
     /* state */
     enum method method;
     struct slice host, path, query_text, authority, body;
@@ -377,7 +377,8 @@ static void on_resolved(void *arg, int err, const struct dns_answer *answer)
 
 static void go_to_upstream(struct http_call *c)
 {
-    int rc = upstream_pick(c->upstream, c->plan->balancers[c->upstream->index], 0, NULL, 0, &c->target);
+    int rc =
+        upstream_pick(c->upstream, c->plan->balancers[c->upstream->index], 0, NULL, 0, &c->target);
 
     if (rc < 0) {
         call_finish(c, rc);
@@ -444,15 +445,17 @@ static int read_arguments(lua_State *L, struct http_call *c)
     c->query_text = field_text(L, "query");
     c->authority = field_text(L, "authority");
     c->body = field_text(L, "body");
-    buf_init(&c->held, (size_t)field_number(L, "max_body", (double)c->plan->snapshot->buffered_body));
+    buf_init(&c->held,
+             (size_t)field_number(L, "max_body", (double)c->plan->snapshot->buffered_body));
     c->is_named = name.ptr != NULL;
     c->upstream = c->is_named ? snapshot_upstream(c->plan->snapshot, name) : &by_url;
     if (!c->upstream)
         return ERR_NOT_FOUND;
-    if (c->method == METHOD_UNKNOWN || c->method == METHOD_CONNECT || !c->path.len || !headers_are_fine(L))
+    if (c->method == METHOD_UNKNOWN || c->method == METHOD_CONNECT || !c->path.len ||
+        !headers_are_fine(L))
         return ERR_ARG;
-    c->connect_timeout_ms =
-        (uint64_t)ceil(field_number(L, "connect_timeout", c->upstream->connect_timeout_ms / 1e3) * 1e3);
+    c->connect_timeout_ms = (uint64_t)ceil(
+        field_number(L, "connect_timeout", c->upstream->connect_timeout_ms / 1e3) * 1e3);
     return 0;
 }
 
@@ -477,7 +480,8 @@ static int http_request(lua_State *L)
 
     luaL_checktype(L, 1, LUA_TTABLE);
     double timeout = field_number(L, "timeout", 0);
-    luaL_argcheck(L, timeout > 0 && timeout <= 86400, 1, "the timeout is above 0 seconds, up to a day");
+    luaL_argcheck(L, timeout > 0 && timeout <= 86400, 1,
+                  "the timeout is above 0 seconds, up to a day");
     if (!co->vm->gateway->plan)
         return luaL_error(L, "there is no configuration yet to go out by");
     pthread_once(&by_url_made, make_by_url);

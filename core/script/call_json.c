@@ -79,23 +79,13 @@ static bool push_value(lua_State *L, struct reading *r, int event)
 {
     luaL_checkstack(L, 4, "JSON is nested too deeply");
     switch (event) {
-    case JSON_OBJECT:
-        return push_object(L, r);
-    case JSON_ARRAY:
-        return push_array(L, r);
-    case JSON_STRING:
-        lua_pushlstring(L, r->reader.string.ptr, r->reader.string.len);
-        return true;
-    case JSON_NUMBER:
-        lua_pushnumber(L, r->reader.number);
-        return true;
+    case JSON_OBJECT: return push_object(L, r);
+    case JSON_ARRAY: return push_array(L, r);
+    case JSON_STRING: lua_pushlstring(L, r->reader.string.ptr, r->reader.string.len); return true;
+    case JSON_NUMBER: lua_pushnumber(L, r->reader.number); return true;
     case JSON_TRUE:
-    case JSON_FALSE:
-        lua_pushboolean(L, event == JSON_TRUE);
-        return true;
-    default:
-        lua_pushlightuserdata(L, NULL);
-        return true;
+    case JSON_FALSE: lua_pushboolean(L, event == JSON_TRUE); return true;
+    default: lua_pushlightuserdata(L, NULL); return true;
     }
 }
 
@@ -236,19 +226,14 @@ static bool write_value(lua_State *L, struct writing *w)
 
     luaL_checkstack(L, 6, "JSON is nested too deeply");
     switch (lua_type(L, -1)) {
-    case LUA_TNIL:
-        json_null(&w->writer);
-        return true;
+    case LUA_TNIL: json_null(&w->writer); return true;
     case LUA_TLIGHTUSERDATA:
         if (lua_touserdata(L, -1) != NULL)
             return refuse(w, "a userdata");
         json_null(&w->writer);
         return true;
-    case LUA_TBOOLEAN:
-        json_bool(&w->writer, lua_toboolean(L, -1));
-        return true;
-    case LUA_TNUMBER:
-        return write_number(w, lua_tonumber(L, -1));
+    case LUA_TBOOLEAN: json_bool(&w->writer, lua_toboolean(L, -1)); return true;
+    case LUA_TNUMBER: return write_number(w, lua_tonumber(L, -1));
     case LUA_TSTRING:
         text = lua_tolstring(L, -1, &len);
         json_string(&w->writer, slice_of(text, len));

@@ -41,19 +41,13 @@ static void add_field(lua_State *L, struct line *line)
     snprintf(name, NAME_MAX_LEN, "%s", lua_tostring(L, -2));
     struct slice text;
     switch (lua_type(L, -1)) {
-    case LUA_TNUMBER:
-        line->fields[line->n++] = LOG_D(name, lua_tonumber(L, -1));
-        break;
-    case LUA_TBOOLEAN:
-        line->fields[line->n++] = LOG_B(name, lua_toboolean(L, -1));
-        break;
+    case LUA_TNUMBER: line->fields[line->n++] = LOG_D(name, lua_tonumber(L, -1)); break;
+    case LUA_TBOOLEAN: line->fields[line->n++] = LOG_B(name, lua_toboolean(L, -1)); break;
     case LUA_TSTRING:
         text.ptr = lua_tolstring(L, -1, &text.len);
         line->fields[line->n++] = LOG_S(name, text);
         break;
-    default:
-        line->fields[line->n++] = LOG_C(name, luaL_typename(L, -1));
-        break;
+    default: line->fields[line->n++] = LOG_C(name, luaL_typename(L, -1)); break;
     }
 }
 

@@ -82,8 +82,8 @@ static int flight_join_call(lua_State *L)
     REQUIRE(wait != NULL);
     wait->co = co;
     uint64_t lease_ms = (uint64_t)ceil(lease * 1e3);
-    int rc = flight_join(all, slice_of(key, len), lease_ms, WAITERS_MAX, co->vm->gateway->mailbox, on_flight, wait,
-                         &wait->seat);
+    int rc = flight_join(all, slice_of(key, len), lease_ms, WAITERS_MAX, co->vm->gateway->mailbox,
+                         on_flight, wait, &wait->seat);
     if (rc == FLIGHT_WAITS)
         return co_wait(L, co, cancel_flight, wait, lease_ms + GRACE_MS);
     if (rc == FLIGHT_IS_OWNER)

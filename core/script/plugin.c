@@ -176,9 +176,8 @@ static struct slice without_value(lua_State *L, int table, struct arena *a)
 {
     struct slice expected = field_text(L, table, "expected");
 
-    return expected.ptr
-               ? arena_printf(a, "expected %.*s, got a hidden value", SLICE_ARG(expected))
-               : SLICE("this value, which is hidden, is wrong");
+    return expected.ptr ? arena_printf(a, "expected %.*s, got a hidden value", SLICE_ARG(expected))
+                        : SLICE("this value, which is hidden, is wrong");
 }
 
 /* What the plugin's schema calls writeOnly: the list of paths on top of L. */

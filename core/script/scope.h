@@ -21,7 +21,7 @@ struct selector_scope scope_of(const struct dml_scope *scope, struct slice *para
 struct part {
     const struct selector *selector; /* or */
     const struct template *template;
-    struct slice constant;           /* a template with no selectors: its text; else absent */
+    struct slice constant; /* a template with no selectors: its text; else absent */
 };
 
 /* False: *error says why, valid until the next call of this thread. */

@@ -16,7 +16,8 @@ static void one_pattern(struct slice text)
     struct slice error;
 
     if (path_pattern_parse(text, a, &p, &error)) {
-        bool is_text = p.kind == PATH_PATTERN && p.nparams == 0 && !slice_ends(p.pattern, SLICE("*"));
+        bool is_text =
+            p.kind == PATH_PATTERN && p.nparams == 0 && !slice_ends(p.pattern, SLICE("*"));
         if (is_text && !path_pattern_fits(&p, p.pattern))
             abort();
         path_pattern_fits(&p, SLICE("/a/b"));

@@ -449,7 +449,8 @@ static void test_include_merges(void **state UNUSED)
 
     folder_init(&f);
     folder_write(&f, "conf.d/b.yaml", "routes: [b1, b2]\nlimits: {headers: 5}\n");
-    folder_write(&f, "conf.d/a.yaml", "routes: [a]\nadmin: {address: x}\ninclude: [../more.yaml]\n");
+    folder_write(&f, "conf.d/a.yaml",
+                 "routes: [a]\nadmin: {address: x}\ninclude: [../more.yaml]\n");
     folder_write(&f, "conf.d/c.txt", "routes: [never]\n");
     folder_write(&f, "more.yaml", "routes: [more]\nempty:\n");
     const char *path = folder_write(&f, "main.yaml",
@@ -519,7 +520,8 @@ static void test_nodes_know_their_place(void **state UNUSED)
     struct config c;
 
     config_init(&c);
-    struct conf *root = parse(&c, "a: 1\nb:\n  - \"\xc3\xa9\": {c: x}\n  - |\n    l1\n    l2\nd: 1\n");
+    struct conf *root =
+        parse(&c, "a: 1\nb:\n  - \"\xc3\xa9\": {c: x}\n  - |\n    l1\n    l2\nd: 1\n");
     struct conf *b = conf_get(root, SLICE("b"));
     struct conf *inner = conf_get(b->items[0], SLICE("\xc3\xa9"));
     assert_int_equal(b->line, 3);

@@ -60,7 +60,7 @@ static void a_rewritten_path_does_not_climb(void **state)
     rig_stop(&rig);
 }
 
-#define CLAIMS                                                                       \
+#define CLAIMS \
     "X-Forwarded-Prefix: /claim\r\nX-FORWARDED-Anything: claim\r\nX-Real-IP: claim\r\n" \
     "X_Forwarded_For: claim\r\nX-Forwarded_Proto: claim\r\nX-Forwarded-Port: claim\r\n"
 
@@ -78,9 +78,9 @@ static void what_a_client_says_of_its_way_is_dropped(void **state)
 
 static enum phase_result says_prefix(struct rig *r UNUSED, struct exchange *x)
 {
-    assert_int_equal(exchange_header(x, SIDE_REQUEST, HEADER_SET, SLICE("X-Forwarded-Prefix"),
-                                     SLICE("/plugin")),
-                     0);
+    assert_int_equal(
+        exchange_header(x, SIDE_REQUEST, HEADER_SET, SLICE("X-Forwarded-Prefix"), SLICE("/plugin")),
+        0);
     return PHASE_DONE;
 }
 

@@ -45,8 +45,8 @@ static void a_header_made_of_the_request_is_left_out_where_it_is_none(void **sta
 
 static enum phase_result marks(struct rig *r UNUSED, struct exchange *x)
 {
-    assert_int_equal(
-        exchange_header(x, SIDE_RESPONSE, HEADER_SET, SLICE("X-Mark"), x->client_ip), 0);
+    assert_int_equal(exchange_header(x, SIDE_RESPONSE, HEADER_SET, SLICE("X-Mark"), x->client_ip),
+                     0);
     return PHASE_DONE;
 }
 

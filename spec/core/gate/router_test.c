@@ -134,10 +134,14 @@ static void expect_rows(const char *const *routes, const struct row *rows, size_
 
 static void test_patterns(void **state UNUSED)
 {
-    static const char *const routes[] = {
-        "exact - /orders", "one - /orders/{id}", "deep - /orders/{id}/items/{item}",
-        "rest - /files/{path...}", "below - /api/*", "slash - /orders/", "star - /%7Euser/a%2fb",
-        NULL};
+    static const char *const routes[] = {"exact - /orders",
+                                         "one - /orders/{id}",
+                                         "deep - /orders/{id}/items/{item}",
+                                         "rest - /files/{path...}",
+                                         "below - /api/*",
+                                         "slash - /orders/",
+                                         "star - /%7Euser/a%2fb",
+                                         NULL};
     static const struct row rows[] = {
         {"GET - /orders", "exact"},
         {"GET - /orders/", "slash"},
@@ -209,10 +213,9 @@ static void test_parameters(void **state UNUSED)
 static void test_path_precedence(void **state UNUSED)
 {
     static const char *const routes[] = {
-        "any - -",        "re1 - ~^/a",     "re2 - ~^/a/b",     "p0 - /*",
-        "p1 - /a/*",      "p2 - /a/b/*",    "pv - /{v}/b/c/*",  "v1 - /{x}/b",
-        "v2 - /a/{x}",    "exact - /a/b",   "v3 - /a/{x}/c",    "v4 - /{x}/b/c",
-        "pp - /a/{x}/c/*", "late - ~^/zz",  NULL};
+        "any - -",       "re1 - ~^/a",      "re2 - ~^/a/b",    "p0 - /*",      "p1 - /a/*",
+        "p2 - /a/b/*",   "pv - /{v}/b/c/*", "v1 - /{x}/b",     "v2 - /a/{x}",  "exact - /a/b",
+        "v3 - /a/{x}/c", "v4 - /{x}/b/c",   "pp - /a/{x}/c/*", "late - ~^/zz", NULL};
     static const struct row rows[] = {
         {"GET - /a/b", "exact"},
         {"GET - /a/q", "v2"},
@@ -238,10 +241,14 @@ static void test_path_precedence(void **state UNUSED)
 
 static void test_host_precedence(void **state UNUSED)
 {
-    static const char *const routes[] = {
-        "any - /p",           "wild *.example.com /p",  "longer *.shop.example.com /p",
-        "exact a.shop.example.com /p", "other - /other", "deep *.example.com /deep/{x}",
-        "two b.org,c.org /p", NULL};
+    static const char *const routes[] = {"any - /p",
+                                         "wild *.example.com /p",
+                                         "longer *.shop.example.com /p",
+                                         "exact a.shop.example.com /p",
+                                         "other - /other",
+                                         "deep *.example.com /deep/{x}",
+                                         "two b.org,c.org /p",
+                                         NULL};
     static const struct row rows[] = {
         {"GET a.shop.example.com /p", "exact"},
         {"GET b.shop.example.com /p", "longer"},
@@ -265,10 +272,16 @@ static void test_host_precedence(void **state UNUSED)
 
 static void test_methods_and_headers(void **state UNUSED)
 {
-    static const char *const routes[] = {
-        "plain - /p",        "get - /p GET,HEAD",  "web - /p GET,HEAD h=web",
-        "both - /p GET h=web,v=1", "only - /q - h=1", "post - /r POST", "put - /r PUT h=1",
-        "vpost - /{x} POST", "wide - /s/* DELETE",  NULL};
+    static const char *const routes[] = {"plain - /p",
+                                         "get - /p GET,HEAD",
+                                         "web - /p GET,HEAD h=web",
+                                         "both - /p GET h=web,v=1",
+                                         "only - /q - h=1",
+                                         "post - /r POST",
+                                         "put - /r PUT h=1",
+                                         "vpost - /{x} POST",
+                                         "wide - /s/* DELETE",
+                                         NULL};
     static const struct row rows[] = {
         {"GET - /p", "get"},
         {"HEAD - /p", "get"},
@@ -279,11 +292,11 @@ static void test_methods_and_headers(void **state UNUSED)
         {"GET - /p h=web,v=1", "both"},
         {"GET - /p h=web,h=web", "get"}, /* two fields have no one value */
         {"HEAD - /p h=web,v=1", "web"},
-        {"GET - /q", "405 POST"},        /* /{x} is there, for POST */
+        {"GET - /q", "405 POST"}, /* /{x} is there, for POST */
         {"POST - /q", "vpost"},
         {"GET - /q h=1", "only"},
         {"GET - /r", "405 POST PUT"},
-        {"PUT - /r", "405 POST PUT"},    /* the header was wrong, but of POST only the method */
+        {"PUT - /r", "405 POST PUT"}, /* the header was wrong, but of POST only the method */
         {"PUT - /r h=1", "put"},
         {"GET - /s/t", "405 DELETE"},
         {"GET - /t/u", "none"},
@@ -299,12 +312,20 @@ static void test_methods_and_headers(void **state UNUSED)
 /* A nearer route that refuses leaves the request to the next best one. */
 static void test_going_back(void **state UNUSED)
 {
-    static const char *const routes[] = {
-        "lit - /a/b POST", "var - /a/{x} GET", "pre - /a/* PUT", "re - ~^/a DELETE",
-        "any - - PATCH",   "host h.x /a/b OPTIONS", NULL};
+    static const char *const routes[] = {"lit - /a/b POST",
+                                         "var - /a/{x} GET",
+                                         "pre - /a/* PUT",
+                                         "re - ~^/a DELETE",
+                                         "any - - PATCH",
+                                         "host h.x /a/b OPTIONS",
+                                         NULL};
     static const struct row rows[] = {
-        {"POST h.x /a/b", "lit"},   {"GET h.x /a/b", "var"},   {"PUT h.x /a/b", "pre"},
-        {"DELETE h.x /a/b", "re"},  {"PATCH h.x /a/b", "any"}, {"OPTIONS h.x /a/b", "host"},
+        {"POST h.x /a/b", "lit"},
+        {"GET h.x /a/b", "var"},
+        {"PUT h.x /a/b", "pre"},
+        {"DELETE h.x /a/b", "re"},
+        {"PATCH h.x /a/b", "any"},
+        {"OPTIONS h.x /a/b", "host"},
         {"COPY h.x /a/b", "405 GET POST PUT DELETE OPTIONS PATCH"},
         {"COPY - /a/b", "405 GET POST PUT DELETE PATCH"},
         {"COPY - /q", "405 PATCH"},
@@ -393,8 +414,8 @@ static void test_a_pair_of_routes_is_told_once(void **state UNUSED)
 
 static void test_explain(void **state UNUSED)
 {
-    static const char *const routes[] = {"a h.x /p GET", "b - /p", "c - /p/{x} POST", "d - /p GET h=1",
-                                         "e *.x ~^/p$", NULL};
+    static const char *const routes[] = {"a h.x /p GET",   "b - /p",      "c - /p/{x} POST",
+                                         "d - /p GET h=1", "e *.x ~^/p$", NULL};
     static const enum route_miss expected[] = {MISS_NONE, MISS_PRECEDENCE, MISS_PATH, MISS_HEADER,
                                                MISS_PRECEDENCE};
     struct table t;
@@ -415,9 +436,10 @@ static void test_explain(void **state UNUSED)
 static void test_match_order(void **state UNUSED)
 {
     static const char *const routes[] = {
-        "any - -",     "re - ~^/x",         "p1 - /a/*",      "p2 - /a/b/*", "v - /{x}",
-        "lit - /a",    "post - /b POST",    "plain - /b",     "h - /b POST h=1",
-        "wild *.x /a", "longer *.a.x /a",   "exact a.x /q",   "re2 - ~^/a",  NULL};
+        "any - -",         "re - ~^/x",   "p1 - /a/*",       "p2 - /a/b/*",
+        "v - /{x}",        "lit - /a",    "post - /b POST",  "plain - /b",
+        "h - /b POST h=1", "wild *.x /a", "longer *.a.x /a", "exact a.x /q",
+        "re2 - ~^/a",      NULL};
     static const char *const expected[] = {"exact", "longer", "wild", "lit", "h",   "post", "plain",
                                            "v",     "p2",     "p1",   "re",  "re2", "any"};
     const struct route *out[ROUTES_MAX];
@@ -458,8 +480,9 @@ static struct slice many_routes(struct buf *out)
                                      "endpoints: [{address: 127.0.0.1:1}]}]\nroutes:\n"),
                      0);
     for (int i = 0; i < MANY; i++)
-        assert_int_equal(buf_printf(out, "- name: r%d\n  paths: [\"/svc-%d/items/{id}\"]\n  methods: "
-                                         "[GET, POST]\n  upstream: u\n",
+        assert_int_equal(buf_printf(out,
+                                    "- name: r%d\n  paths: [\"/svc-%d/items/{id}\"]\n  methods: "
+                                    "[GET, POST]\n  upstream: u\n",
                                     i, i),
                          0);
     return buf_slice(out);
@@ -476,8 +499,8 @@ static void test_fifty_thousand_routes(void **state UNUSED)
 
     config_init(&c);
     double start = now_ms();
-    struct snapshot *s =
-        snapshot_load(&(struct snapshot_source){.text = many_routes(&text), .name = "t"}, &c.faults);
+    struct snapshot *s = snapshot_load(
+        &(struct snapshot_source){.text = many_routes(&text), .name = "t"}, &c.faults);
     assert_string_equal(config_faults(&c), "");
     print_message("loaded in %.0f ms\n", now_ms() - start);
     for (uint32_t i = 0; i < MANY; i++) {

@@ -136,8 +136,7 @@ struct world {
 static void world_init(struct world *w)
 {
     *w = (struct world){.arena = arena_new_heap(4096)};
-    w->request = (struct message){.method = METHOD_POST,
-                                  .query = SLICE("a=1&b%20c=d%26e+f&a=2")};
+    w->request = (struct message){.method = METHOD_POST, .query = SLICE("a=1&b%20c=d%26e+f&a=2")};
     headers_init(&w->request.headers, w->arena, 8);
     headers_add(&w->request.headers, SLICE("X-User"), SLICE("jane"));
     headers_add(&w->request.headers, SLICE("X-List"), SLICE("1"));
@@ -166,8 +165,8 @@ static void world_init(struct world *w)
                         "\"b\"],\"realm\":{\"x\":{\"y\":\"deep\"},\"n\": 1.5 },\"a.b\":\"dot\","
                         "\"https://e.com/tenant\":\"t1\",\"a\":{\"b\":\"nested\",\"c\":\"d\"}}"),
     };
-    w->x.match = (struct route_match){.route = &w->route, .path = &w->path, .nparams = 2,
-                                      .params = {SLICE("7%2F8"), SLICE("i")}};
+    w->x.match = (struct route_match){
+        .route = &w->route, .path = &w->path, .nparams = 2, .params = {SLICE("7%2F8"), SLICE("i")}};
 }
 
 static struct slice value_of(struct world *w, const char *text)
@@ -266,14 +265,15 @@ static void test_templates(void **state UNUSED)
 
     world_init(&w);
     buf_init(&out, 32);
-    assert_int_equal(template_eval(compile(&w, "o-{header:x-user}-{consumer}{item}"), &w.x, &out), 0);
+    assert_int_equal(template_eval(compile(&w, "o-{header:x-user}-{consumer}{item}"), &w.x, &out),
+                     0);
     expect_slice(buf_slice(&out), "o-jane-i");
     buf_clear(&out);
     assert_int_equal(template_eval(compile(&w, "{consumer}{cookie:none}"), &w.x, &out), 0);
     assert_int_equal(buf_len(&out), 0);
-    assert_int_equal(template_eval(compile(&w, "0123456789012345678901234567890{id}{id}"), &w.x,
-                                   &out),
-                     ERR_FULL);
+    assert_int_equal(
+        template_eval(compile(&w, "0123456789012345678901234567890{id}{id}"), &w.x, &out),
+        ERR_FULL);
     buf_deinit(&out);
 
     expect_slice(template_text(compile(&w, "/v1/{id}/{param:item}"), &w.x, false), "/v1/7/8/i");

@@ -23,10 +23,10 @@ struct fake_plugins {
     struct plugin_host base;
     const struct fake_plugin *list;
     size_t n;
-    int asked;                /* stands_after was called so often */
-    bool in_route;            /* of the latest check: what its scope was */
+    int asked;     /* stands_after was called so often */
+    bool in_route; /* of the latest check: what its scope was */
     size_t nparams;
-    char param[32];           /* the first one */
+    char param[32]; /* the first one */
 };
 
 static inline const struct fake_plugin *fake_plugin_find(struct plugin_host *h, struct slice name)
@@ -49,7 +49,8 @@ static inline bool fake_plugin_check(struct plugin_host *h, struct plugin_use *u
     f->in_route = scope_params != NULL;
     f->nparams = nparams;
     if (nparams)
-        snprintf(f->param, sizeof(f->param), "%.*s", SLICE_ARG(*(const struct slice *)scope_params));
+        snprintf(f->param, sizeof(f->param), "%.*s",
+                 SLICE_ARG(*(const struct slice *)scope_params));
     if (!plugin || conf_get(use->config, SLICE("bad"))) {
         fault_at(faults, use->place, use->path, plugin ? "wrong config" : "not installed");
         return false;

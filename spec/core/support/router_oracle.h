@@ -102,9 +102,8 @@ struct rank {
 static inline bool oracle_host_fits(struct slice pattern, struct slice host)
 {
     if (pattern.len > 1 && pattern.ptr[0] == '*')
-        return host.len > pattern.len - 1 &&
-               memcmp(host.ptr + host.len - (pattern.len - 1), pattern.ptr + 1, pattern.len - 1) ==
-                   0;
+        return host.len > pattern.len - 1 && memcmp(host.ptr + host.len - (pattern.len - 1),
+                                                    pattern.ptr + 1, pattern.len - 1) == 0;
     return slice_eq(pattern, host);
 }
 
@@ -180,8 +179,10 @@ static inline const struct route *oracle_match(const struct route *const *routes
             if (r->nhosts && !oracle_host_fits(r->hosts[h], host))
                 continue;
             for (uint32_t p = 0; p < MAX(r->npaths, 1u); p++) {
-                struct rank rank = {.kind = 4, .methods = !r->methods,
-                                    .headers = -(int)r->nheaders, .index = (int)r->index};
+                struct rank rank = {.kind = 4,
+                                    .methods = !r->methods,
+                                    .headers = -(int)r->nheaders,
+                                    .index = (int)r->index};
                 if (r->npaths && !path_pattern_fits(&r->paths[p], path))
                     continue;
                 rank.host = !r->nhosts ? 2 : r->hosts[h].ptr[0] == '*';
@@ -249,8 +250,7 @@ static inline void oracle_run(struct numbers *n, uint32_t nroutes, uint32_t nreq
         router_match(router, q.host, q.path, &q.message, &m);
         const struct route *expected =
             oracle_match(routes, nroutes, q.host, q.path, &q.message, &allowed);
-        if (m.route != expected || m.allowed != allowed ||
-            (m.path && m.nparams != m.path->nparams))
+        if (m.route != expected || m.allowed != allowed || (m.path && m.nparams != m.path->nparams))
             abort();
         for (uint32_t k = 0; k < m.nparams; k++)
             if (m.params[k].ptr && (m.params[k].ptr < q.path.ptr ||
