@@ -161,7 +161,7 @@ static void push_traceback(lua_State *L, lua_State *dead, const char *message)
     lua_concat(L, lua_gettop(L) - top);
 }
 
-static void co_failed(struct co *co, enum co_end end, bool out_of_memory)
+static void co_failed(struct co *co, enum co_end end)
 {
     struct vm *vm = co->vm;
     lua_State *L = vm->L;
@@ -172,7 +172,7 @@ static void co_failed(struct co *co, enum co_end end, bool out_of_memory)
     co->on_end(co, L, end, 1);
     lua_settop(L, top);
     co_drop(co);
-    if (out_of_memory)
+    if (end == CO_STOPPED)
         vm_collect(vm); /* what it held is garbage only now */
 }
 
@@ -216,7 +216,7 @@ static bool co_resume(struct co *co, int nargs)
         }
         lua_pushliteral(T, "coroutine.yield was called outside of a coroutine of your own");
     }
-    co_failed(co, stopped ? CO_STOPPED : CO_RAISED, rc == LUA_ERRMEM);
+    co_failed(co, stopped ? CO_STOPPED : CO_RAISED);
     return false;
 }
 

@@ -211,6 +211,8 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
         message.ptr = lua_tolstring(L, -1, &message.len);
         hooks_report(co, message);
         result = PHASE_FAILED;
+        if (end == CO_STOPPED && s)
+            co_cancel_scope(&s->tasks); /* what it has spawned may be what fills the memory */
     }
     if (LIKELY(!s || s->co != co)) {
         h->result = result; /* run_from looks at it as soon as co_run returns */

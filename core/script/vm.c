@@ -33,11 +33,38 @@
 #error "which Debian multiarch folder has this machine's Lua modules?"
 #endif
 
-#define IDLE_STEP_KIB 512 /* of garbage collection in one quiet moment */
+#define SMALL_ALLOC (64 * KIB) /* what the reserve beyond the cap is for */
+#define IDLE_STEP_KIB 512      /* of garbage collection in one quiet moment */
 
 static _Thread_local struct vm_watch *this_watch;
 
 /* --- memory -------------------------------------------------------------------------------------------------------- */
+
+/* Set at the cap, it runs before every instruction, so that no pcall holds it up. */
+static void over_memory(lua_State *L, lua_Debug *ar)
+{
+    lua_getinfo(L, "Sl", ar);
+    lua_pushfstring(L, "%s:%d: not enough memory", ar->short_src,
+                    ar->currentline > 0 ? ar->currentline : ar->linedefined);
+    lua_error(L);
+}
+
+/* Small pieces come from a reserve beyond the cap, while the hook ends the hook's code at its next instruction: an error in
+ * the middle of leaving a compiled trace is more than LuaJIT survives. */
+static bool is_refused(struct vm *vm, size_t osize, size_t nsize)
+{
+    size_t after = vm->memory - osize + nsize;
+
+    if (LIKELY(nsize <= osize || !vm->memory_cap || after <= vm->memory_cap) || vm->depth == 0 ||
+        vm->is_exempt)
+        return false;
+    if (!vm->hit_cap) {
+        vm->hit_cap = true;
+        vm->collect_at = 0; /* so that vm_leave looks */
+        lua_sethook(vm->L, over_memory, LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
+    }
+    return nsize > SMALL_ALLOC || after > vm->memory_cap + vm->memory_cap / 4 + SMALL_ALLOC;
+}
 
 static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
 {
@@ -48,12 +75,8 @@ static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
         vm->memory -= osize;
         return NULL;
     }
-    if (nsize > osize && vm->memory_cap && vm->depth > 0 && !vm->is_exempt &&
-        vm->memory - osize + nsize > vm->memory_cap) {
-        vm->hit_cap = true;
-        vm->collect_at = 0; /* so that vm_leave looks */
+    if (is_refused(vm, osize, nsize))
         return NULL;
-    }
     void *fresh = realloc(ptr, nsize);
     if (fresh)
         vm->memory += nsize - osize;
@@ -70,6 +93,8 @@ static int collect_protected(lua_State *L)
  * The collector's own next cycle would begin at twice what is left, which may lie beyond the cap: then it begins soon. */
 void vm_collect(struct vm *vm)
 {
+    if (vm->hit_cap)
+        vm_was_stopped(vm);
     if (lua_cpcall(vm->L, collect_protected, NULL) != 0)
         lua_pop(vm->L, 1);
     if (vm->hit_cap)

@@ -11,7 +11,10 @@ local OPEN = { type = "string", pattern = "\\$\\{[^}]+\\}" }
 
 local UNITS = {
   duration = { { type = "string", pattern = "^(0|[0-9]+(\\.[0-9]+)?(ms|s|m|h|d))$" }, { const = 0 } },
-  size = { { type = "string", pattern = "^[0-9]+(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$" }, { type = "number", minimum = 0 } },
+  size = {
+    { type = "string", pattern = "^[0-9]+(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$" },
+    { type = "number", minimum = 0 },
+  },
   ratio = { { type = "string", pattern = "^[0-9]+(\\.[0-9]+)?%?$" }, { type = "number", minimum = 0, maximum = 1 } },
 }
 
