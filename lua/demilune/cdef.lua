@@ -227,14 +227,16 @@ void dml_uuid(int version, char *out);
 double dml_hash(const char *ptr, size_t len);
 enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
 int dml_digest(int digest, const char *ptr, size_t len, char *out);
-int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len, char *out);
+int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
+                     char *out);
 void dml_random(char *out, size_t len);
 int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
 enum dml_regex_flag { DML_REGEX_CASELESS = 1, DML_REGEX_UTF = 2 };
-struct dml_regex *dml_regex_new(const char *ptr, size_t len, int flags, char *message, size_t size, int *offset);
+struct dml_regex *dml_regex_new(const char *ptr, size_t len, int flags, char *message,
+                                        size_t size, int *offset);
 void dml_regex_free(struct dml_regex *re);
-int dml_regex_match(const struct dml_regex *re, const char *ptr, size_t len, size_t from, int32_t *spans,
-                            int nspans);
+int dml_regex_match(const struct dml_regex *re, const char *ptr, size_t len, size_t from,
+                            int32_t *spans, int nspans);
 int dml_regex_group(const struct dml_regex *re, const char *name);
 int dml_regex_groups(const struct dml_regex *re);
 enum dml_scope_flag {
@@ -247,10 +249,12 @@ struct dml_scope {
     int32_t params_len;
     int32_t flags;
 };
-struct dml_template *dml_template_new(const char *ptr, size_t len, const struct dml_scope *scope,
+struct dml_template *dml_template_new(const char *ptr, size_t len,
+                                              const struct dml_scope *scope,
                                               struct dml_slice *error);
 void dml_template_free(struct dml_template *t);
-int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t, struct dml_slice *out);
+int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t,
+                              struct dml_slice *out);
 enum dml_edit_op { DML_EDIT_SET, DML_EDIT_ADD, DML_EDIT_DEFAULT, DML_EDIT_REMOVE };
 struct dml_edit *dml_edit_new(void);
 void dml_edit_free(struct dml_edit *e);
@@ -265,9 +269,10 @@ struct dml_value {
 };
 struct store *dml_store(const char *name, size_t len);
 int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value *out);
-int dml_store_set(struct store *s, const char *key, size_t len, const struct dml_value *value, double ttl,
-                          int only_new);
-int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl, double *out);
+int dml_store_set(struct store *s, const char *key, size_t len,
+                          const struct dml_value *value, double ttl, int only_new);
+int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl,
+                           double *out);
 int dml_store_delete(struct store *s, const char *key, size_t len);
 double dml_store_ttl(struct store *s, const char *key, size_t len);
 enum dml_algorithm { DML_GCRA, DML_SLIDING_WINDOW, DML_FIXED_WINDOW, DML_CONCURRENT };
@@ -285,27 +290,29 @@ struct dml_verdict {
     double retry_after;
     double reset;
 };
-struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t len, int headers,
-                                            int ipv6_prefix);
+struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t len,
+                                            int headers, int ipv6_prefix);
 void dml_limiter_free(struct dml_limiter *l);
 int dml_limiter_policy(struct dml_limiter *l, const struct dml_limit_options *o);
-int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
-                           struct dml_slice *error);
-int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len, const struct dml_scope *scope,
-                             struct dml_slice *error);
-int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l, double cost,
-                             struct dml_verdict *out);
-int dml_limiter_take_key(const struct dml_limiter *l, const char *key, size_t len, double cost,
-                                 struct dml_verdict *out);
+int dml_limiter_by(struct dml_limiter *l, const char *ptr, size_t len,
+                           const struct dml_scope *scope, struct dml_slice *error);
+int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len,
+                             const struct dml_scope *scope, struct dml_slice *error);
+int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l,
+                             double cost, struct dml_verdict *out);
+int dml_limiter_take_key(const struct dml_limiter *l, const char *key, size_t len,
+                                 double cost, struct dml_verdict *out);
 int dml_store_take(struct store *s, const char *key, size_t len,
                            const struct dml_limit_options *o, double cost, struct dml_verdict *out);
 int dml_limiter_leave(const struct dml_limiter *l, const char *key, size_t len);
-int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,
-                                 struct dml_slice *out);
+int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v,
+                                 int policy, struct dml_slice *out);
 enum dml_metric { DML_COUNTER, DML_GAUGE, DML_HISTOGRAM };
-struct metric_family *dml_metric_family(const char *name, const char *help, int type, const char *labels,
-                                                const double *bounds, int nbounds);
-struct metric_series *dml_metric_series(struct metric_family *f, const struct dml_slice *values);
+struct metric_family *dml_metric_family(const char *name, const char *help, int type,
+                                                const char *labels, const double *bounds,
+                                                int nbounds);
+struct metric_series *dml_metric_series(struct metric_family *f,
+                                                const struct dml_slice *values);
 void dml_metric_add(struct gateway *g, struct metric_series *s, double n);
 void dml_metric_observe(struct gateway *g, struct metric_series *s, double value);
 struct access_log *dml_access_log_new(const char *path, struct dml_slice *error);
