@@ -27,6 +27,16 @@ void conf_hide(const struct conf *node)
         file->hidden[line / 8] |= (uint8_t)(1u << line % 8);
 }
 
+void conf_mark_secret(struct conf *node)
+{
+    node->is_secret = true;
+    conf_hide(node);
+    for (size_t i = 0; node->type == CONF_MAP && i < node->n; i++)
+        conf_mark_secret(node->pairs[i].value);
+    for (size_t i = 0; node->type == CONF_LIST && i < node->n; i++)
+        conf_mark_secret(node->items[i]);
+}
+
 const char *conf_type_name(enum conf_type type)
 {
     static const char *const names[] = {

@@ -59,6 +59,9 @@ struct conf *conf_get(const struct conf *map, struct slice key);
 /* Nothing of the node's lines is ever shown. */
 void conf_hide(const struct conf *node);
 
+/* It and everything below it is secret. While the snapshot is built. */
+void conf_mark_secret(struct conf *node);
+
 /* The node as a message may show it: quoted, cut, or "a hidden value". In the arena. */
 struct slice conf_shown(const struct conf *node, struct arena *a);
 

@@ -17,17 +17,6 @@
 static void check_map(struct faults *f, struct conf *map, const struct section *s,
                       const struct conf_path *path);
 
-/* Everything below it is secret. */
-static void mark_secret(struct conf *node)
-{
-    node->is_secret = true;
-    conf_hide(node);
-    for (size_t i = 0; node->type == CONF_MAP && i < node->n; i++)
-        mark_secret(node->pairs[i].value);
-    for (size_t i = 0; node->type == CONF_LIST && i < node->n; i++)
-        mark_secret(node->items[i]);
-}
-
 /* --- wrong types ------------------------------------------------------------------------------ */
 
 static void fault_of_type(struct faults *f, const struct conf *node, const struct conf_path *path,
@@ -220,7 +209,7 @@ static void check_value(struct faults *f, const struct key *k, const struct conf
                         struct conf *node, const struct conf_path *path)
 {
     if (k->is_secret)
-        mark_secret(node);
+        conf_mark_secret(node);
     if (node->is_broken || (node->type == CONF_NULL && !k->is_needed))
         return;
     if (k->later)

@@ -135,7 +135,9 @@ static struct task *make_task(lua_State *L)
     t->co->use = vm->cell.use;
     t->co->phase = vm->cell.phase;
     lua_insert(L, 1);
+    vm->is_exempt = true;
     luaL_checkstack(t->co->thread, n, "too many arguments");
+    vm->is_exempt = false;
     lua_xmove(L, t->co->thread, n);
     co_run_later(t->co, n - 1);
     return t;

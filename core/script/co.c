@@ -17,6 +17,7 @@
 #include "gate/gateway.h"
 
 #define IDLE_MAX 1024 /* coroutines kept for later */
+#define TRACEBACK_LEVELS 20
 
 const char co_wait_mark[] = "waits";
 
@@ -28,8 +29,10 @@ static struct co *co_make(struct vm *vm)
 
     REQUIRE(co != NULL);
     co->vm = vm;
+    vm->is_exempt = true; /* an error would leave co behind; the cap counts it all the same */
     co->thread = lua_newthread(vm->L);
     co->ref = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    vm->is_exempt = false;
     timer_init(&co->deadline, vm->gateway->loop, on_deadline);
     list_init(&co->link);
     list_init(&co->sibling);
@@ -111,31 +114,63 @@ static void co_recycle(struct co *co)
     vm->nidle++;
 }
 
-/* The text of an error value. Calls no metamethod, since that would run Lua again. */
-static const char *error_text(lua_State *T)
+/* The text of the error value at the top. Calls no metamethod, since that would run Lua again. */
+static const char *error_text(lua_State *L)
 {
-    if (lua_isstring(T, -1))
-        return lua_tostring(T, -1);
-    if (lua_istable(T, -1)) {
-        lua_pushliteral(T, "message");
-        lua_rawget(T, -2);
-        if (lua_isstring(T, -1))
-            return lua_tostring(T, -1);
-        lua_pop(T, 1);
+    if (lua_isstring(L, -1))
+        return lua_tostring(L, -1);
+    if (lua_istable(L, -1)) {
+        lua_pushliteral(L, "message");
+        lua_rawget(L, -2);
+        if (lua_isstring(L, -1))
+            return lua_tostring(L, -1);
+        lua_pop(L, 1);
     }
-    lua_pushfstring(T, "(the error is a %s)", luaL_typename(T, -1));
-    return lua_tostring(T, -1);
+    lua_pushfstring(L, "(the error is a %s)", luaL_typename(L, -1));
+    return lua_tostring(L, -1);
+}
+
+static void push_level(lua_State *L, lua_State *dead, lua_Debug *ar)
+{
+    lua_getinfo(dead, "Snl", ar);
+    lua_pushfstring(L, "\n\t%s:", ar->short_src);
+    if (ar->currentline > 0)
+        lua_pushfstring(L, "%d:", ar->currentline);
+    else
+        lua_pushliteral(L, "");
+    if (ar->name)
+        lua_pushfstring(L, " in function '%s'", ar->name);
+    else
+        lua_pushfstring(L, " in function <%s:%d>", ar->short_src, ar->linedefined);
+    lua_concat(L, 3);
+}
+
+/* Like luaL_traceback, which needs room on the stack that it looks at: there may be none, and to ask for it would raise
+ * where nobody catches. */
+static void push_traceback(lua_State *L, lua_State *dead, const char *message)
+{
+    lua_Debug ar;
+    int top = lua_gettop(L);
+
+    luaL_checkstack(L, TRACEBACK_LEVELS + 8, NULL);
+    lua_pushfstring(L, "%s\nstack traceback:", message);
+    for (int i = 0; i < TRACEBACK_LEVELS && lua_getstack(dead, i, &ar); i++)
+        push_level(L, dead, &ar);
+    if (lua_getstack(dead, TRACEBACK_LEVELS, &ar))
+        lua_pushliteral(L, "\n\t...");
+    lua_concat(L, lua_gettop(L) - top);
 }
 
 static void co_failed(struct co *co, enum co_end end, bool out_of_memory)
 {
     struct vm *vm = co->vm;
     lua_State *L = vm->L;
+    int top = lua_gettop(L);
 
-    lua_checkstack(co->thread, 4);
-    luaL_traceback(L, co->thread, error_text(co->thread), 0);
+    lua_xmove(co->thread, L, 1);
+    push_traceback(L, co->thread, error_text(L));
     co->on_end(co, L, end, 1);
-    lua_pop(L, 1);
+    lua_settop(L, top);
     co_drop(co);
     if (out_of_memory)
         vm_collect(vm); /* what it held is garbage only now */

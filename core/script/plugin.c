@@ -116,10 +116,13 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
 
 /* --- faults -------------------------------------------------------------------------------------------------------- */
 
-/* Follows "a.b[1]" (indices from 0) as far as the tree goes. *map and *key: the pair that it led through last. */
-static const struct conf *follow(const struct conf *at, struct slice path, const struct conf **map,
+/* Follows "a.b[1]" (indices from 0) as far as the tree goes; *rest is where it does not. *map and *key: the pair that it
+ * led through last. */
+static const struct conf *follow(const struct conf *at, struct slice *rest, const struct conf **map,
                                  struct slice *key)
 {
+    struct slice path = *rest;
+
     *map = NULL;
     while (at && path.len) {
         size_t n = 0;
@@ -144,6 +147,7 @@ static const struct conf *follow(const struct conf *at, struct slice path, const
         path = slice_from_index(path, n);
         if (path.len && path.ptr[0] == '.')
             path = slice_from_index(path, 1);
+        *rest = path;
     }
     return at;
 }
@@ -167,6 +171,34 @@ static struct slice join_path(struct faults *faults, struct slice place, struct 
                         path.ptr[0] == '[' ? "" : ".", SLICE_ARG(path));
 }
 
+/* The message of a fault whose value may not be shown. */
+static struct slice without_value(lua_State *L, int table, struct arena *a)
+{
+    struct slice expected = field_text(L, table, "expected");
+
+    return expected.ptr
+               ? arena_printf(a, "expected %.*s, got a hidden value", SLICE_ARG(expected))
+               : SLICE("this value, which is hidden, is wrong");
+}
+
+/* What the plugin's schema calls writeOnly: the list of paths on top of L. */
+static void mark_secrets(lua_State *L, const struct plugin_use *use)
+{
+    const struct conf *map;
+    struct slice key, path;
+
+    for (int i = 1; use->config && lua_istable(L, -1); i++) {
+        lua_rawgeti(L, -1, i);
+        path.ptr = lua_tolstring(L, -1, &path.len);
+        lua_pop(L, 1); /* the list keeps it */
+        if (!path.ptr)
+            break;
+        const struct conf *at = follow(use->config, &path, &map, &key);
+        if (path.len == 0)
+            conf_mark_secret((struct conf *)(uintptr_t)at);
+    }
+}
+
 /* One { text = path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
 static void add_fault(lua_State *L, const struct plugin_use *use, struct faults *faults)
 {
@@ -185,7 +217,9 @@ static void add_fault(lua_State *L, const struct plugin_use *use, struct faults 
     }
     struct slice full = join_path(faults, use->path, path);
     if (use->config && path.ptr) {
-        at = follow(use->config, path, &map, &key);
+        at = follow(use->config, &path, &map, &key);
+        if (path.len == 0 && (at->is_secret || at->is_from_env))
+            text = without_value(L, table, faults->arena);
         if (map && slice_starts(text, SLICE("unknown key"))) {
             fault_at_key(faults, map, key, full, "%.*s", SLICE_ARG(text));
             return;
@@ -268,7 +302,7 @@ static int call_check(struct plugin_host *h)
     struct checker *c = container_of(h, struct checker, base);
 
     c->vm->snapshot = c->snapshot;
-    int rc = vm_call(c->vm, 5, 2);
+    int rc = vm_call(c->vm, 5, 3);
     c->vm->snapshot = NULL;
     return rc;
 }
@@ -304,12 +338,16 @@ static bool host_check(struct plugin_host *h, struct plugin_use *use, const void
 
     vm_push_function(vm, "demilune.plugin", "check");
     plugin_push_use(L, use, scope_params, nparams, 0);
-    if (call_check(h) < 0)
+    if (call_check(h) < 0) {
         fault_from_error(L, use, faults);
-    else if (lua_istable(L, top + 1))
-        use->hooks = (lua_settop(L, top + 1), read_hooks(L));
-    else
-        plugin_add_faults(L, use, faults);
+    } else {
+        mark_secrets(L, use);
+        lua_pop(L, 1);
+        if (lua_istable(L, top + 1))
+            use->hooks = (lua_settop(L, top + 1), read_hooks(L));
+        else
+            plugin_add_faults(L, use, faults);
+    }
     lua_settop(L, top);
     return faults->nerrors == before;
 }

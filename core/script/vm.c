@@ -48,7 +48,7 @@ static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
         vm->memory -= osize;
         return NULL;
     }
-    if (nsize > osize && vm->memory_cap && vm->depth > 0 &&
+    if (nsize > osize && vm->memory_cap && vm->depth > 0 && !vm->is_exempt &&
         vm->memory - osize + nsize > vm->memory_cap) {
         vm->hit_cap = true;
         vm->collect_at = 0; /* so that vm_leave looks */
@@ -252,11 +252,17 @@ static int start_protected(lua_State *L)
     return 0;
 }
 
+static void on_gateway_end(struct later *later)
+{
+    vm_leave_this_thread(container_of(later, struct vm, at_end));
+}
+
 struct vm *vm_new(const struct vm_options *o, char **error)
 {
     struct vm *vm = calloc(1, sizeof(*vm));
 
     REQUIRE(vm != NULL);
+    later_init(&vm->at_end, on_gateway_end);
     list_init(&vm->parts);
     list_init(&vm->idle);
     list_init(&vm->waiting);
@@ -291,18 +297,13 @@ static void on_next_turn(struct timer *timer)
     co_run_ready(container_of(timer, struct vm, next_turn));
 }
 
-static void on_gateway_end(struct later *later)
-{
-    vm_leave_this_thread(container_of(later, struct vm, at_end));
-}
-
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch)
 {
     vm->gateway = gateway;
     vm->watch = watch;
     later_init(&vm->run_ready, on_ready);
     timer_init(&vm->next_turn, gateway->loop, on_next_turn);
-    later_init(&vm->at_end, on_gateway_end);
+    later_cancel(&vm->at_end);
     gateway_at_end(gateway, &vm->at_end);
     gateway->script = vm;
     loop_on_idle(gateway->loop, on_idle, gateway);

@@ -72,6 +72,7 @@ struct vm {
     int worker;       /* 1..n; 0 = control, tools */
     bool was_stopped; /* the last entry ran into its budget */
     bool hit_cap;
+    bool is_exempt; /* C makes something of its own while Lua runs: the cap waits */
 };
 
 struct vm_options {

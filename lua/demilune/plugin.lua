@@ -130,13 +130,18 @@ local function hooks_of(use)
 end
 
 -- Called by plugin.c for each place where a plugin is enabled: the numbers of its hooks, or nil and
--- a list of faults, each with a path within the config (none: the place itself).
+-- a list of faults, each with a path within the config (none: the place itself). The third result is
+-- a list of paths: what must never be shown.
 function M.check(index, name, config, params, place)
-  local faults = M.make(index, name, config, params, place)
-  if faults then
-    return nil, faults
+  local faults, secrets = M.make(index, name, config, params, place)
+  local paths = {}
+  for i, path in ipairs(secrets or {}) do
+    paths[i] = schema.path_text(path)
   end
-  return hooks_of(uses[index])
+  if faults then
+    return nil, faults, paths
+  end
+  return hooks_of(uses[index]), nil, paths
 end
 
 -- Is `name` told to stand after `other`?
@@ -183,11 +188,11 @@ function M.make(index, name, config, params, place, continues)
   if not plugin then
     return { { message = message, of_name = true } }
   end
-  local ok, value, faults = pcall(convert, plugin, config, params)
+  local ok, value, faults, secrets = pcall(convert, plugin, config, params)
   if not ok then
     return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(value)), of_name = true } }
   elseif value == nil then
-    return faults
+    return faults, secrets
   end
   local context = {
     plugin = name,
@@ -203,15 +208,16 @@ function M.make(index, name, config, params, place, continues)
   local instance, path
   ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, value, context)
   if not ok then
-    return { { message = "new failed: " .. tostring(instance) } }
+    return { { message = "new failed: " .. tostring(instance) } }, secrets
   elseif instance == nil and type(message) == "string" then -- new found the config at fault
-    return { { message = message, text = path } }
+    return { { message = message, text = path } }, secrets
   elseif type(instance) ~= "table" then
-    return { { message = "new returned no table" } }
+    return { { message = "new returned no table" } }, secrets
   elseif not plugin.new then
     setmetatable(instance, { __index = plugin })
   end
   uses[index] = { plugin = plugin, instance = instance, context = context, continues = continues }
+  return nil, secrets
 end
 
 -- --- chains -------------------------------------------------------------------------------------

@@ -190,10 +190,18 @@ describe("the admin endpoint", function()
     before_each(function()
       folder = server.folder()
       folder:write("secret", "s3cret-of-the-file\n")
+      folder:write("plugins/quiet/init.lua", [[
+return {
+  name = "quiet", version = "1.0.0", log = function() end,
+  schema = { type = "object", properties = { word = { type = "string", writeOnly = true }, n = { type = "integer" } } },
+}
+]])
       gateway = server.start([[
 workers: 1
 listeners: [{ address: "127.0.0.1:0" }]
 admin: { address: "127.0.0.1:0", token: "${file:secret}" }
+plugin_path: [plugins]
+plugins: [{ name: quiet, config: { word: s3cret, n: 1 } }]
 routes:
   - name: env
     paths: [/env]
@@ -248,6 +256,7 @@ consumers:
         assert.is_nil(config:find(secret, 1, true))
       end
       assert.equal("(hidden)", json.decode(config).config.admin.token)
+      assert.same({ word = "(hidden)", n = 1 }, json.decode(config).config.plugins[1].config)
       assert.matches("acme", config, 1, true)
       local routes = get("/routes", AUTHORIZED).body
       assert.is_nil(routes:find("s3cret", 1, true))

@@ -275,6 +275,35 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
     end)
   end)
 
+  it("shows no secret of a plugin", function()
+    folder:write("word", "s3cret\n")
+    folder:write("plugins/hush/init.lua", [[
+return {
+  name = "hush", version = "1.0.0", log = function() end,
+  schema = { type = "object", properties = {
+    word = { type = "string", writeOnly = true, minLength = 10 }, count = { type = "integer" },
+  } },
+}
+]])
+    folder:write("demilune.yaml", [[
+plugin_path: [plugins]
+plugins:
+  - { name: hush, config: { word: s3cret } }
+  - { name: hush, config: { count: "${file:word}" } }
+  - name: hush
+    config:
+      count: "${SPEC_WORD}"
+]])
+    options.env = { SPEC_WORD = "s3cret" }
+    local result = run "check"
+    assert.equal(1, result.status)
+    assert.matches("plugins[0].config.word: expected a text of at least 10 characters, got a hidden value", result.err,
+      1, true)
+    assert.matches("plugins[1].config.count: expected a whole number, got a hidden value", result.err, 1, true)
+    assert.matches("plugins[2].config.count: expected a whole number, got a hidden value", result.err, 1, true)
+    assert.is_nil(result.err:find("s3cret", 1, true))
+  end)
+
   it("shows no secret of a route", function()
     folder:write("word", "s3cret\n")
     folder:write("demilune.yaml", [[

@@ -239,6 +239,17 @@ static void an_error_need_not_be_a_text(void **state)
     }
 }
 
+/* There is no room on its stack then for anybody who looks at it. */
+static void one_that_recursed_without_end_is_reported(void **state)
+{
+    (void)state;
+    assert_false(co_run(begin("local function deep() return 1 + deep() end return deep()"), 0));
+    assert_non_null(strstr(log_text, "stack overflow"));
+    assert_non_null(strstr(log_text, "in function 'deep'"));
+    assert_false(co_run(begin("return 'fine'"), 0));
+    assert_string_equal("returned: fine", log_text);
+}
+
 static void what_waits_at_the_end_is_dropped(void **state)
 {
     (void)state;
@@ -356,6 +367,7 @@ int main(void)
         WITH_WAIT(a_finished_coroutine_is_used_again),
         WITH_WAIT(one_that_raised_is_not),
         WITH_WAIT(an_error_need_not_be_a_text),
+        WITH_WAIT(one_that_recursed_without_end_is_reported),
         WITH_WAIT(what_waits_at_the_end_is_dropped),
         WITH_WAIT(tasks_do_what_their_names_say),
         WITH_WAIT(what_a_task_raises_is_raised_where_it_is_joined),

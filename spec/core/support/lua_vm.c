@@ -33,6 +33,7 @@ void lua_vm_init(struct lua_vm *l, size_t memory_cap)
 
     metric_init(2, 1000);
     *l = (struct lua_vm){.gateway = {.loop = loop_new(), .writer = 1}};
+    list_init(&l->gateway.at_end);
     l->vm = vm_new(&o, &error);
     if (!l->vm)
         fprintf(stderr, "%s\n", error);
