@@ -94,7 +94,8 @@ describe("the traces of", function()
       { name = "key-auth" },
       { name = "rate-limit", config = { limit = 1000000, window = "1m", by = "consumer" } },
       { name = "headers", config = {
-        request = { set = { ["x-a"] = "1" }, remove = { "x-b" } }, response = { default = { ["x-c"] = "{consumer}" } } } },
+        request = { set = { ["x-a"] = "1" }, remove = { "x-b" } },
+        response = { default = { ["x-c"] = "{consumer}" } } } },
     }, { ["X-Api-Key"] = "k-1" }))
   end)
 
