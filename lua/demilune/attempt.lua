@@ -13,7 +13,7 @@ local ffi_string, raise, err = ffi.string, border.raise, border.err
 local function text(self, which)
   local rc = C.dml_attempt_text(gateway, self.h, self.number_, which, out)
   if rc == 0 then
-    return ffi_string(out.ptr, out.len)
+    return (ffi_string(out.ptr, out.len))
   elseif rc == err.GONE then
     raise "exchange is gone"
   end
@@ -31,15 +31,15 @@ end
 -- --- what it has brought -----------------------------------------------------------------------
 
 local response_fields = {
-  status = function(self) return number(self, C.DML_ATTEMPT_STATUS) end,
-  headers = function(self) return headers.new(self.h, headers.ATTEMPT_RESPONSE) end,
+  status = function(self) return (number(self, C.DML_ATTEMPT_STATUS)) end,
+  headers = function(self) return (headers.new(self.h, headers.ATTEMPT_RESPONSE)) end,
 }
 
 local Response = ffi.metatype("struct { double h; int32_t number_; }", {
   __index = function(self, name)
     local getter = response_fields[name]
     if getter then
-      return getter(self)
+      return (getter(self))
     end
     border.no_field("attempt.response", name, response_fields)
   end,
@@ -52,14 +52,14 @@ local Response = ffi.metatype("struct { double h; int32_t number_; }", {
 
 local getters = {
   number = function(self) return self.number_ end,
-  upstream = function(self) return text(self, C.DML_ATTEMPT_UPSTREAM) end,
-  endpoint = function(self) return text(self, C.DML_ATTEMPT_ENDPOINT) end,
-  error = function(self) return text(self, C.DML_ATTEMPT_ERROR) end,
-  status = function(self) return number(self, C.DML_ATTEMPT_STATUS) end,
-  duration = function(self) return number(self, C.DML_ATTEMPT_DURATION) end,
-  timeout = function(self) return number(self, C.DML_ATTEMPT_TIMEOUT) end,
-  connect_timeout = function(self) return number(self, C.DML_ATTEMPT_CONNECT_TIMEOUT) end,
-  headers = function(self) return headers.new(self.h, headers.ATTEMPT_REQUEST) end,
+  upstream = function(self) return (text(self, C.DML_ATTEMPT_UPSTREAM)) end,
+  endpoint = function(self) return (text(self, C.DML_ATTEMPT_ENDPOINT)) end,
+  error = function(self) return (text(self, C.DML_ATTEMPT_ERROR)) end,
+  status = function(self) return (number(self, C.DML_ATTEMPT_STATUS)) end,
+  duration = function(self) return (number(self, C.DML_ATTEMPT_DURATION)) end,
+  timeout = function(self) return (number(self, C.DML_ATTEMPT_TIMEOUT)) end,
+  connect_timeout = function(self) return (number(self, C.DML_ATTEMPT_CONNECT_TIMEOUT)) end,
+  headers = function(self) return (headers.new(self.h, headers.ATTEMPT_REQUEST)) end,
   response = function(self)
     return number(self, C.DML_ATTEMPT_STATUS) and Response(self.h, self.number_) or nil
   end,
@@ -103,7 +103,7 @@ M.new = ffi.metatype("struct { double h; int32_t number_; }", {
   __index = function(self, name)
     local getter = getters[name]
     if getter then
-      return getter(self)
+      return (getter(self))
     end
     border.no_field("attempt", name, getters)
   end,

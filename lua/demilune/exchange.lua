@@ -131,22 +131,22 @@ local function claims(self)
 end
 
 local getters = {
-  h = function(self) return tonumber(ffi_cast(Address, self)) end,
-  request = function(self) return request.new(self.h) end,
-  response = function(self) return response.new(self.h) end,
+  h = function(self) return (tonumber(ffi_cast(Address, self))) end,
+  request = function(self) return (request.new(self.h)) end,
+  response = function(self) return (response.new(self.h)) end,
   ctx = context,
   route = route,
   consumer = consumer,
-  upstream = function(self) return text(self.h, C.DML_TEXT_UPSTREAM) end,
+  upstream = function(self) return (text(self.h, C.DML_TEXT_UPSTREAM)) end,
   attempts = attempts,
-  client_ip = function(self) return text(self.h, C.DML_TEXT_CLIENT_IP) end,
+  client_ip = function(self) return (text(self.h, C.DML_TEXT_CLIENT_IP)) end,
   client_is_trusted = function(self) return number(self.h, C.DML_NUMBER_TRUSTED) == 1 end,
-  id = function(self) return text(self.h, C.DML_TEXT_ID) end,
+  id = function(self) return (text(self.h, C.DML_TEXT_ID)) end,
   claims = claims,
-  error = function(self) return text(self.h, C.DML_TEXT_ERROR) end,
+  error = function(self) return (text(self.h, C.DML_TEXT_ERROR)) end,
   timings = timings,
-  bytes_sent = function(self) return number(self.h, C.DML_NUMBER_BYTES) end,
-  bytes_received = function(self) return number(self.h, C.DML_NUMBER_BYTES_IN) end,
+  bytes_sent = function(self) return (number(self.h, C.DML_NUMBER_BYTES)) end,
+  bytes_received = function(self) return (number(self.h, C.DML_NUMBER_BYTES_IN)) end,
   trace = function() return nil end,
 }
 
@@ -278,7 +278,7 @@ ffi.metatype("struct dml_exchange", {
   __index = function(self, name)
     local getter = getters[name]
     if getter then
-      return getter(self)
+      return (getter(self))
     end
     return methods[name] or border.no_field("exchange", name, getters, methods)
   end,
@@ -295,7 +295,7 @@ ffi.metatype("struct dml_exchange", {
 })
 
 function M.new(handle)
-  return ffi_cast(Exchange, handle)
+  return (ffi_cast(Exchange, handle))
 end
 
 return M

@@ -9,6 +9,9 @@
 --
 -- `out` and the other buffers are shared by all callers: a result is copied out before anything
 -- else is called.
+--
+-- What hooks call returns (f(x)) rather than f(x): LuaJIT takes no more than fifteen tail calls in a
+-- trace, and a hook of some length would not be compiled. The parentheses make it an ordinary call.
 
 local ffi = require "ffi"
 local cdef = require "demilune.cdef"
@@ -80,7 +83,7 @@ end
 function M.text(handle, which)
   local rc = C.dml_exchange_text(gateway, handle, which, out)
   if rc == 0 then
-    return ffi_string(out.ptr, out.len)
+    return (ffi_string(out.ptr, out.len))
   elseif rc == GONE then
     raise "exchange is gone"
   end
@@ -134,7 +137,7 @@ function M.as_text(value, what)
   if kind == "string" then
     return value
   elseif kind == "number" then
-    return tostring(value)
+    return (tostring(value))
   end
   raise(("%s is a text, not %s"):format(what, value == nil and "nil" or "a " .. kind))
 end

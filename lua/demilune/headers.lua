@@ -87,7 +87,7 @@ local function get(self, name)
   end
   local rc = C.dml_header_get(gateway, self.h, self.side, name, #name, out)
   if rc == 0 then
-    return ffi_string(out.ptr, out.len)
+    return (ffi_string(out.ptr, out.len))
   elseif rc == GONE then
     raise "exchange is gone"
   end

@@ -20,7 +20,7 @@ local function param(self, name)
   end
   local rc = C.dml_param(gateway, self.h, name, #name, out)
   if rc == 0 then
-    return ffi_string(out.ptr, out.len)
+    return (ffi_string(out.ptr, out.len))
   elseif rc == GONE then
     raise "exchange is gone"
   end
@@ -50,16 +50,16 @@ local Params = ffi.metatype("struct { double h; }", {
 -- --- the request -------------------------------------------------------------------------------
 
 local getters = {
-  method = function(self) return text(self.h, C.DML_TEXT_METHOD) end,
-  scheme = function(self) return text(self.h, C.DML_TEXT_SCHEME) end,
-  host = function(self) return text(self.h, C.DML_TEXT_HOST) end,
-  port = function(self) return number(self.h, C.DML_NUMBER_PORT) end,
-  path = function(self) return text(self.h, C.DML_TEXT_PATH) end,
-  query = function(self) return text(self.h, C.DML_TEXT_QUERY) end,
-  params = function(self) return Params(self.h) end,
+  method = function(self) return (text(self.h, C.DML_TEXT_METHOD)) end,
+  scheme = function(self) return (text(self.h, C.DML_TEXT_SCHEME)) end,
+  host = function(self) return (text(self.h, C.DML_TEXT_HOST)) end,
+  port = function(self) return (number(self.h, C.DML_NUMBER_PORT)) end,
+  path = function(self) return (text(self.h, C.DML_TEXT_PATH)) end,
+  query = function(self) return (text(self.h, C.DML_TEXT_QUERY)) end,
+  params = function(self) return (Params(self.h)) end,
   version = function(self) return number(self.h, C.DML_NUMBER_VERSION) / 10 end,
-  headers = function(self) return headers.new(self.h, REQUEST) end,
-  body = function(self) return body.new(self.h, REQUEST) end,
+  headers = function(self) return (headers.new(self.h, REQUEST)) end,
+  body = function(self) return (body.new(self.h, REQUEST)) end,
 }
 
 -- What the text must be, for the message.
@@ -76,7 +76,7 @@ local methods = {}
 function methods.query_value(self, name)
   local rc = C.dml_query_value(gateway, self.h, name, #name, out)
   if rc == 0 then
-    return ffi_string(out.ptr, out.len)
+    return (ffi_string(out.ptr, out.len))
   elseif rc == GONE then
     raise "exchange is gone"
   end
@@ -108,7 +108,7 @@ M.new = ffi.metatype("struct { double h; }", {
   __index = function(self, name)
     local getter = getters[name]
     if getter then
-      return getter(self)
+      return (getter(self))
     end
     return methods[name] or border.no_field("request", name, getters, methods)
   end,

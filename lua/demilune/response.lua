@@ -13,9 +13,9 @@ local number, err = border.number, border.err
 local RESPONSE = headers.RESPONSE
 
 local getters = {
-  status = function(self) return number(self.h, C.DML_NUMBER_STATUS) end,
-  headers = function(self) return headers.new(self.h, RESPONSE) end,
-  body = function(self) return body.new(self.h, RESPONSE) end,
+  status = function(self) return (number(self.h, C.DML_NUMBER_STATUS)) end,
+  headers = function(self) return (headers.new(self.h, RESPONSE)) end,
+  body = function(self) return (body.new(self.h, RESPONSE)) end,
 }
 
 local setters = {}
@@ -38,7 +38,7 @@ M.new = ffi.metatype("struct { double h; }", {
   __index = function(self, name)
     local getter = getters[name]
     if getter then
-      return getter(self)
+      return (getter(self))
     end
     border.no_field("response", name, getters)
   end,

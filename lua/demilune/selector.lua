@@ -54,7 +54,7 @@ function Template:value(exchange)
   if rc < 0 then
     return nil
   end
-  return ffi.string(out.ptr, out.len)
+  return (ffi.string(out.ptr, out.len))
 end
 
 local function make_template(filled, error_out, text)

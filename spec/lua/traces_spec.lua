@@ -1,0 +1,117 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- The hooks of the shipped plugins are compiled, each chain as one trace from its beginning to its
+-- end: interpreted, a request would cost several times as much. What does that is easily lost (a
+-- closure, a pattern, a loop in a hook), and no other spec would notice.
+
+local server = require "spec.support.server"
+local store = require "demilune.store"
+local test = require "demilune.test"
+
+local REQUESTS = 400
+
+-- Notes in the store what LuaJIT makes of the functions of chains: how their traces end, or where and
+-- why (a number of jit.vmdef's traceerr) the first try to make one ended.
+local WATCH = [[
+local info = require("jit.util").funcinfo
+local store = require("demilune.store").use()
+local Watch = { name = "watch", version = "1.0.0" }
+Watch.__index = Watch
+
+local started
+
+local function note(event, trace, func, pc, code)
+  if event == "start" then
+    started = info(func, pc).loc:match "^%(%a+ hooks%)"
+  elseif event == "stop" and started then
+    store:set("trace " .. started, require("jit.util").traceinfo(trace).linktype)
+  elseif event == "abort" and started then
+    store:add("trace " .. started, ("trouble %d at %s"):format(code, info(func, pc).loc))
+  end
+end
+
+function Watch:start()
+  jit.attach(note, "trace")
+end
+
+return Watch
+]]
+
+-- A hook of an author, of some length.
+local LONG = [[
+local Long = { name = "long", version = "1.0.0" }
+Long.__index = Long
+
+function Long:access(exchange)
+  local request, response = exchange.request, exchange.response
+  local path, host, id, ip = request.path, request.host, exchange.id, exchange.client_ip
+  if request.method == "POST" or request.headers["x-not-there"] or request.scheme ~= "http" or not exchange.route then
+    return exchange:reply(400)
+  end
+  request.headers["x-1"], request.headers["x-2"], request.headers["x-3"] = path, host, id
+  response.headers["x-4"], response.headers["x-5"] = ip, request.headers["x-1"]
+  exchange.ctx.is_seen = true
+  if exchange.consumer or exchange.upstream == "none" or exchange.error then
+    return exchange:problem(403, "no")
+  end
+end
+
+return Long
+]]
+
+describe("the traces of", function()
+  local folder, upstream
+
+  setup(function()
+    folder = server.folder()
+    folder:write("plugins/watch/init.lua", WATCH)
+    folder:write("plugins/long/init.lua", LONG)
+    upstream = test.upstream { body = "ok" }
+  end)
+
+  teardown(function()
+    folder:remove()
+  end)
+
+  -- What became of the chains of these plugins.
+  local function traces_of(plugins, headers)
+    local gateway = test.gateway {
+      upstream = upstream, plugins = plugins, global = { "watch" }, plugin_path = { folder.path .. "/plugins" },
+      consumers = { { name = "acme", credentials = { ["key-auth"] = { { key = "k-1" } } } } },
+    }
+    for _ = 1, REQUESTS do
+      assert.equal(200, gateway:get("/", { headers = headers }).status)
+    end
+    local found = {}
+    for _, phase in ipairs { "access", "response", "log" } do
+      found[phase] = store.use():get("trace (" .. phase .. " hooks)")
+    end
+    return found
+  end
+
+  it("key-auth, rate-limit and headers", function()
+    assert.same({ access = "return", response = "return" }, traces_of({
+      { name = "key-auth" },
+      { name = "rate-limit", config = { limit = 1000000, window = "1m", by = "consumer" } },
+      { name = "headers", config = {
+        request = { set = { ["x-a"] = "1" }, remove = { "x-b" } },
+        response = { default = { ["x-c"] = "{consumer}" } } } },
+    }, { ["X-Api-Key"] = "k-1" }))
+  end)
+
+  it("request-id and access-log", function()
+    assert.same({ access = "return", log = "return" }, traces_of({
+      { name = "request-id" }, { name = "access-log", config = { to = "/dev/null" } },
+    }))
+  end)
+
+  it("cors", function()
+    assert.same({ access = "return", response = "return" }, traces_of({
+      { name = "cors", config = { origins = { "https://a.example" } } },
+    }, { Origin = "https://a.example" }))
+  end)
+
+  it("a longer hook", function()
+    assert.same({ access = "return" }, traces_of { "long" })
+  end)
+end)
