@@ -49,9 +49,9 @@ struct vm {
     struct later run_ready;
     struct timer next_turn;
     /* borrowed */
-    struct gateway *gateway;   /* NULL while it is being built */
-    struct vm_watch *watch;    /* NULL on threads without a watchdog */
-    struct co *current;        /* running now */
+    struct gateway *gateway;         /* NULL while it is being built */
+    struct vm_watch *watch;          /* NULL on threads without a watchdog */
+    struct co *current;              /* running now */
     const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
