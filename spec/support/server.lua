@@ -171,10 +171,10 @@ function M.start(config, options)
   gateway.pid = posix.spawn(argv_of(args, options.descriptors), {
     stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path, env = options.env,
   })
-  wait("a gateway that is ready", function()
+  local is_ready = pcall(wait, "a gateway that is ready", function()
     return gateway:log():find('"event":"ready"', 1, true) or not gateway:is_running()
   end)
-  if not gateway:is_running() then
+  if not is_ready or not gateway:is_running() then
     local log = gateway:log()
     gateway.may_fail = true
     gateway:stop()
