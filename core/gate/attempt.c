@@ -261,7 +261,7 @@ static void attempt_connect(struct attempt *a)
 static bool is_targets_fault(int err)
 {
     return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED &&
-           err != ERR_SYSTEM && err != ERR_ARG;
+           err != ERR_LIMIT && err != ERR_SYSTEM && err != ERR_ARG;
 }
 
 static void attempt_failed(struct attempt *a, int err)

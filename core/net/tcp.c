@@ -188,6 +188,11 @@ static int connect_error(int errno_value)
     case EHOSTDOWN: return ERR_UNREACHABLE;
     case ECONNRESET:
     case EPIPE: return ERR_RESET;
+    case EMFILE: /* what this machine has no more of: descriptors, memory, ports */
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EADDRNOTAVAIL: return ERR_LIMIT;
     default: return ERR_SYSTEM;
     }
 }

@@ -13,7 +13,7 @@
 struct stream *tcp_new(struct loop *l, int fd, const struct stream_events *events, void *owner);
 
 /* Connects. on_done is called once, from the loop (never from inside tcp_connect): with a stream
- * and 0, or NULL and ERR_REFUSED, ERR_TIMEOUT, ERR_UNREACHABLE, ERR_SYSTEM (out of descriptors)...
+ * and 0, or NULL and ERR_REFUSED, ERR_TIMEOUT, ERR_UNREACHABLE, ERR_LIMIT (out of descriptors)...
  * The stream has no owner and does not read yet: set events and owner, then stream_resume.
  * TCP_NODELAY is set. */
 struct tcp_connect;

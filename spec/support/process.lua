@@ -2,6 +2,8 @@
 
 -- What the system says of a running process.
 
+local posix = require "spec.support.posix"
+
 local M = {}
 
 -- A sanitizer keeps books of its own: so much more memory than without one.
@@ -27,6 +29,15 @@ end
 -- Has it grown by less than so many bytes since `before`?
 function M.has_grown_less(pid, before, bytes)
   return M.rss(pid) - before < bytes * (STRETCH[os.getenv "DEMILUNE_PRESET"] or 1)
+end
+
+-- How many of the descriptors below `limit` are open?
+function M.open_files(pid, limit)
+  local n = 0
+  for fd = 0, limit - 1 do
+    n = n + (posix.readlink(("/proc/%d/fd/%d"):format(pid, fd)) and 1 or 0)
+  end
+  return n
 end
 
 -- The CPU time of its threads so far, in seconds.

@@ -57,8 +57,12 @@ end
 
 -- --- a command ------------------------------------------------------------------------------------------------
 
-local function argv_of(args)
+-- limit: open files that the program may have.
+local function argv_of(args, limit)
   local argv = { M.program }
+  if limit then
+    argv = { "/bin/sh", "-c", ('ulimit -n %d && exec "$0" "$@"'):format(limit), M.program }
+  end
   for _, arg in ipairs(args) do
     argv[#argv + 1] = arg
   end
@@ -153,7 +157,7 @@ end
 
 -- Starts a gateway and waits until it is ready. config: YAML, behind a preamble with a listener and an admin
 -- address on free ports (no preamble with bare = true). options: workers (2), bare, folder (where plugins lie, and
--- its files), env, args.
+-- its files), env, args, descriptors (a limit).
 function M.start(config, options)
   options = options or {}
   local folder = options.folder or M.folder()
@@ -164,13 +168,13 @@ function M.start(config, options)
     args[#args + 1] = arg
   end
   local gateway = setmetatable({ folder = folder, owns_folder = not options.folder }, Gateway)
-  gateway.pid = posix.spawn(argv_of(args), {
+  gateway.pid = posix.spawn(argv_of(args, options.descriptors), {
     stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path, env = options.env,
   })
-  wait("a gateway that is ready", function()
+  local is_ready = pcall(wait, "a gateway that is ready", function()
     return gateway:log():find('"event":"ready"', 1, true) or not gateway:is_running()
   end)
-  if not gateway:is_running() then
+  if not is_ready or not gateway:is_running() then
     local log = gateway:log()
     gateway.may_fail = true
     gateway:stop()

@@ -196,7 +196,7 @@ static void unix_sockets_connect_too(void **state)
     rmdir(dir);
 }
 
-static void without_descriptors_it_is_the_system_that_refuses(void **state)
+static void without_descriptors_it_is_a_limit(void **state)
 {
     struct rlimit limit, none;
     struct addr at;
@@ -209,7 +209,7 @@ static void without_descriptors_it_is_the_system_that_refuses(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     connect_to(&at, 1000);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    assert_int_equal(done.err, ERR_SYSTEM);
+    assert_int_equal(done.err, ERR_LIMIT);
     close(listening);
 }
 
@@ -224,7 +224,7 @@ int main(void)
         TEST(silence_ends_at_the_deadline),
         TEST(a_cancelled_connect_says_nothing),
         TEST(unix_sockets_connect_too),
-        TEST(without_descriptors_it_is_the_system_that_refuses),
+        TEST(without_descriptors_it_is_a_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
