@@ -158,8 +158,8 @@ local RAISERS = { "raise", "raise_table", "raise_nil", "raise_false", "raise_cda
 local MISUSES = { "bad_reply", "split_value", "split_name", "split_reply", "set_length", "set_coding", "set_connection",
   "set_upgrade", "set_trailer", "reply_length", "bad_path", "bad_method", "bad_host" }
 
--- ThreadSanitizer holds signals back until the next call into libc, and what runs away here makes none: the first runaway
--- would run for ever.
+-- ThreadSanitizer holds signals back until the next call into libc, and what runs away here makes
+-- none: the first runaway would run for ever.
 if os.getenv "DEMILUNE_PRESET" == "tsan" then
   describe("a faulty plugin", function()
     pending "can't be stopped under ThreadSanitizer"
