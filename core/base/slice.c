@@ -65,6 +65,22 @@ bool slice_eq_nocase(struct slice a, struct slice b)
     return true;
 }
 
+bool slice_eq_secret(struct slice a, struct slice b)
+{
+    uint64_t differ = 0;
+    size_t i = 0;
+
+    if (a.len != b.len)
+        return false;
+    for (; i + 8 <= a.len; i += 8)
+        differ |= load64(a.ptr + i) ^ load64(b.ptr + i);
+    for (; i < a.len; i++)
+        differ |= (uint8_t)(a.ptr[i] ^ b.ptr[i]);
+    /* All of it is wanted, not only whether it is 0: so there is no way out before the end. */
+    __asm__ volatile("" : "+r"(differ));
+    return differ == 0;
+}
+
 bool slice_has_capital(struct slice s)
 {
     size_t i = 0;

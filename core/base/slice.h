@@ -66,6 +66,9 @@ static inline char *slice_put(char *out, struct slice s)
 /* ASCII letters only (RFC 9110, 5.1: field names). */
 bool slice_eq_nocase(struct slice a, struct slice b);
 
+/* In a time that depends on the lengths alone. */
+bool slice_eq_secret(struct slice a, struct slice b);
+
 bool slice_has_capital(struct slice s);
 
 bool slice_starts(struct slice s, struct slice prefix);

@@ -117,6 +117,8 @@ void build_consumers(struct build *b)
             continue;
         }
         struct consumer *c = arena_zero(b->a, sizeof(*c));
+        name = arena_dup(b->a,
+                         name); /* near what points to it: of many consumers few are in the cache */
         *c = (struct consumer){.name = name, .index = s->nconsumers, .place = item};
         map_set(&s->consumers_by_name, name, c);
         s->consumers[s->nconsumers++] = c;

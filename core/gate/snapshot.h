@@ -34,12 +34,12 @@ struct store_conf {
 
 struct consumer {
     struct slice name;
+    struct chain chain; /* its plugins, or empty */
     uint32_t index;
-    struct slice *groups;
     uint32_t ngroups;
+    struct slice *groups;
     const struct conf *credentials; /* map: plugin name -> list */
     const struct conf *place;
-    struct chain chain; /* its plugins, or empty */
 };
 
 struct snapshot {

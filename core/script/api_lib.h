@@ -14,6 +14,7 @@
 struct dml_regex;
 struct dml_template;
 struct dml_edit;
+struct dml_keyring;
 struct dml_limiter;
 struct access_log;
 struct metric_family;
@@ -62,9 +63,6 @@ DML_API int dml_http_date_read(const char *ptr, size_t len, double *out);
 /* Version 4 or 7; out has 36 bytes. */
 DML_API void dml_uuid(int version, char *out);
 
-/* A keyed hash as a whole number below 2^53: for tables whose keys others choose. */
-DML_API double dml_hash(const char *ptr, size_t len);
-
 /* --- api_crypto.c -------------------------------------------------------------------------------------------------- */
 
 enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
@@ -94,7 +92,7 @@ DML_API int dml_regex_match(const struct dml_regex *re, const char *ptr, size_t 
 DML_API int dml_regex_group(const struct dml_regex *re, const char *name);
 DML_API int dml_regex_groups(const struct dml_regex *re);
 
-/* --- api_template.c: selectors, templates, edits of headers --------------------------------------------------------- */
+/* --- api_template.c: selectors and templates ------------------------------------------------------------------------ */
 
 enum dml_scope_flag {
     DML_SCOPE_RESPONSE = 1,  /* response and log hooks: status, duration, ... */
@@ -119,15 +117,29 @@ DML_API void dml_template_free(struct dml_template *t);
 DML_API int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t,
                               struct dml_slice *out);
 
-/* A list of changes of one message's headers, made once and applied as one. */
+/* --- api_edit.c: lists of changes of one message's headers, made once and applied as one ----------------------------- */
+
 enum dml_edit_op { DML_EDIT_SET, DML_EDIT_ADD, DML_EDIT_DEFAULT, DML_EDIT_REMOVE };
-DML_API struct dml_edit *dml_edit_new(void);
+DML_API struct dml_edit *dml_edit_new(int side);
 DML_API void dml_edit_free(struct dml_edit *e);
 
 /* ERR_ARG: the name, or the text where it is constant, is not allowed; else as dml_template_new with a negative code. */
 DML_API int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value,
                          const struct dml_scope *scope, struct dml_slice *error);
-DML_API int dml_edit_apply(struct gateway *g, double handle, int side, const struct dml_edit *e);
+DML_API int dml_edit_apply(struct gateway *g, double handle, const struct dml_edit *e);
+
+/* --- api_keyring.c: secrets of consumers ------------------------------------------------------------------------------ */
+
+DML_API struct dml_keyring *dml_keyring_new(void);
+DML_API void dml_keyring_free(struct dml_keyring *ring);
+
+/* owner: the consumer's number in the snapshot. ERR_EXISTS: it is there already. */
+DML_API int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t len, uint32_t owner);
+
+/* By what the selector or template finds: 1, and the exchange has a consumer; 0: nobody's secret; ERR_NOT_FOUND: the
+ * request has nothing of it. */
+DML_API int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
+                                 const struct dml_template *source);
 
 /* --- api_store.c --------------------------------------------------------------------------------------------------- */
 

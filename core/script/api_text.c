@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/hash.h"
 #include "base/rand.h"
 #include "base/text.h"
 #include "http/uri.h"
@@ -189,9 +188,4 @@ void dml_uuid(int version, char *out)
             raw[i] = (uint8_t)(ms >> (40 - 8 * i));
     }
     text_uuid(raw, version, out);
-}
-
-double dml_hash(const char *ptr, size_t len)
-{
-    return (double)(hash_keyed(slice_of(ptr, len)) >> 11);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What boot.lua and plugin.lua need from the core besides the FFI. Nothing here waits. */
+/* What boot.lua, plugin.lua and chain.lua need from the core besides the FFI. Nothing here waits. */
 
 #include <dirent.h>
 #include <lauxlib.h>
@@ -37,7 +37,7 @@ static int hook_failed(lua_State *L)
     return 0;
 }
 
-/* consumers(kind): list of { consumer = { name, groups }, credential = table } */
+/* consumers(kind): list of { consumer = { name, groups }, number, credential = table } */
 static int hook_consumers(lua_State *L)
 {
     struct vm *vm = vm_of(L);

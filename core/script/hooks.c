@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Runs the hooks of a phase: at most two chains (the route's with the global plugins in it, then the consumer's; the
- * other way round where a response is unwrapped), each one Lua function in one coroutine.
+ * other way round where a response is unwrapped), each one Lua function in one coroutine. A chain that only changes
+ * headers in a phase does so without Lua.
  *
  * A hook that does not wait leaves no trace: no allocation, no list. When one waits, or spawns a task, the exchange gets
  * a struct script in its arena. */
@@ -20,18 +21,27 @@
 #include "gate/gateway.h"
 #include "gate/snapshot.h"
 #include "script/plugin.h"
+#include "script/scope.h"
 
 #define RETIRE_LOOK_MS 50
 #define RETIRE_MS 30000 /* what detached tasks may take after their plan has gone */
+
+/* What a chain does in a phase. */
+struct hook {
+    int function; /* registry ref */
+    const struct dml_edit *
+        *edits; /* instead: lists that do without Lua, NULL behind the last; or NULL */
+};
 
 struct hooks {
     struct phase_host base;
     /* owned */
     struct vm *vm;
     struct snapshot *snapshot; /* one reference */
-    int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
-    int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
-    struct timer look;         /* has the last detached task ended? */
+    struct hook *hooks;        /* by chain index and phase */
+    size_t nhooks;
+    int contexts, chunks; /* refs of the tables that Lua keeps things in, by slot */
+    struct timer look;    /* has the last detached task ended? */
     struct later retire, at_end;
     /* borrowed */
     void (*on_retired)(void *arg, struct vm *vm);
@@ -178,6 +188,13 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
     return co;
 }
 
+/* Which can't fail: the message is still to be sent in the phases that may have them. */
+static void run_edits(const struct dml_edit *const *edits, struct exchange *x)
+{
+    for (; *edits; edits++)
+        (void)CHECK(edits_apply(x, *edits) == 0);
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -186,8 +203,13 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
             continue;
         if (step > 0 && is_settled(x, p))
             break;
+        const struct hook *hook = &h->hooks[chain->index * PHASE_COUNT + p];
+        if (hook->edits) {
+            run_edits(hook->edits, x);
+            continue;
+        }
         struct co *co = new_co(h, x, p, step);
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, hook->function);
         lua_pushnumber(co->thread, x->handle);
         if (co_run(co, 1)) {
             script_of(x)->co = co;
@@ -322,6 +344,15 @@ void hooks_stop(struct phase_host *host)
 
 /* --- the end ------------------------------------------------------------------------------------------------------- */
 
+static void free_hooks(struct hooks *h)
+{
+    for (size_t i = 0; i < h->nhooks; i++)
+        free(h->hooks[i].edits);
+    free(h->hooks);
+    snapshot_unref(h->snapshot);
+    free(h);
+}
+
 static void hooks_end(struct hooks *h)
 {
     struct vm *vm = h->vm;
@@ -332,13 +363,11 @@ static void hooks_end(struct hooks *h)
     vm->snapshot = NULL;
     if (vm->gateway)
         vm_leave_this_thread(vm);
-    snapshot_unref(h->snapshot);
     if (h->on_retired)
         h->on_retired(h->arg, vm);
     else
         vm_free(vm);
-    free(h->functions);
-    free(h);
+    free_hooks(h);
 }
 
 /* Detached tasks may go on for a while; the VM ends after the last. */
@@ -374,10 +403,8 @@ static void host_free(struct phase_host *host)
     struct hooks *h = hooks_of(host);
 
     if (!h->vm->gateway) {
-        snapshot_unref(h->snapshot);
         vm_free(h->vm);
-        free(h->functions);
-        free(h);
+        free_hooks(h);
         return;
     }
     struct loop *l = h->vm->gateway->loop;
@@ -448,24 +475,47 @@ static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
     }
 }
 
-static bool make_function(struct hooks *h, const struct chain *chain, enum phase p,
-                          struct faults *faults)
+/* From the list of their addresses on top; that of the objects below it keeps them alive as long as the VM. */
+static const struct dml_edit **take_edits(lua_State *L)
 {
+    size_t n = lua_objlen(L, -1);
+    const struct dml_edit **edits = calloc(n + 1, sizeof(edits[0]));
+
+    REQUIRE(edits != NULL);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -1, (int)i + 1);
+        edits[i] = (const struct dml_edit *)(uintptr_t)lua_tonumber(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+    return edits;
+}
+
+/* plugin.lua gives a function; or nil, lists of edits and their addresses. */
+static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p,
+                      struct faults *faults)
+{
+    struct hook *hook = &h->hooks[chain->index * PHASE_COUNT + p];
     lua_State *L = h->vm->L;
 
     vm_push_function(h->vm, "demilune.plugin", "chain");
     lua_pushstring(L, phase_name(p));
     push_uses(L, chain, p);
-    if (vm_call(h->vm, 2, 1) < 0) {
+    if (vm_call(h->vm, 2, 3) < 0) {
         fault_plain(faults, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);
         return false;
     }
-    h->functions[chain->index * PHASE_COUNT + p] = luaL_ref(L, LUA_REGISTRYINDEX);
+    if (lua_isnil(L, -3))
+        hook->edits = take_edits(L);
+    else
+        lua_pop(L, 2);
+    hook->function = luaL_ref(L, LUA_REGISTRYINDEX); /* a nil has a number of its own */
     return true;
 }
 
-static bool make_functions(struct hooks *h, struct faults *faults)
+static bool make_hooks(struct hooks *h, struct faults *faults)
 {
     bool ok = true;
 
@@ -473,7 +523,7 @@ static bool make_functions(struct hooks *h, struct faults *faults)
         const struct chain *chain = h->snapshot->chains[i];
         for (int p = 0; p < PHASE_START; p++) {
             if (chain->hooks & PHASE_BIT(p))
-                ok = make_function(h, chain, (enum phase)p, faults) && ok;
+                ok = make_hook(h, chain, (enum phase)p, faults) && ok;
         }
     }
     return ok;
@@ -496,7 +546,7 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
                              void (*on_retired)(void *arg, struct vm *vm), void *arg)
 {
     struct hooks *h = calloc(1, sizeof(*h));
-    size_t nfunctions = (size_t)snapshot->nchains * PHASE_COUNT, before = faults->nerrors;
+    size_t before = faults->nerrors;
 
     REQUIRE(h != NULL);
     h->base.ops = &host_ops;
@@ -504,20 +554,17 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     h->snapshot = snapshot_ref(snapshot);
     h->on_retired = on_retired;
     h->arg = arg;
-    h->functions = malloc((nfunctions + 1) * sizeof(h->functions[0]));
-    REQUIRE(h->functions != NULL);
-    for (size_t i = 0; i < nfunctions; i++)
-        h->functions[i] = LUA_NOREF;
+    h->nhooks = (size_t)snapshot->nchains * PHASE_COUNT;
+    h->hooks = calloc(h->nhooks + 1, sizeof(h->hooks[0]));
+    REQUIRE(h->hooks != NULL);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
     vm->snapshot = h->snapshot;
     for (uint32_t i = 0; i < snapshot->nuses; i++)
         make_instance(h, snapshot->uses[i], faults);
-    if (faults->nerrors > before || !make_functions(h, faults)) {
+    if (faults->nerrors > before || !make_hooks(h, faults)) {
         vm->snapshot = NULL;
-        snapshot_unref(h->snapshot);
-        free(h->functions);
-        free(h);
+        free_hooks(h);
         return NULL;
     }
     return &h->base;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The gate's hook table filled in with Lua: a phase's chain is one Lua function (lua/demilune/plugin.lua makes it), run
+/* The gate's hook table filled in with Lua: a phase's chain is one Lua function (lua/demilune/chain.lua makes it), run
  * in a recycled coroutine.
  *
  *   builder:  vm_new -> hooks_new (loads the plugins, calls their new)        -> handed to the worker

@@ -103,9 +103,11 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
             continue;
         plugin_push_consumer(L, c);
         for (size_t k = 0; k < list->n; k++) {
-            lua_createtable(L, 0, 2);
+            lua_createtable(L, 0, 3);
             lua_pushvalue(L, -2);
             lua_setfield(L, -2, "consumer");
+            lua_pushnumber(L, c->index);
+            lua_setfield(L, -2, "number");
             plugin_push_conf(L, list->items[k], false);
             lua_setfield(L, -2, "credential");
             lua_rawseti(L, -3, ++n);

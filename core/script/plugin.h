@@ -30,7 +30,8 @@ void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open);
 /* Pushes { name, groups }. */
 void plugin_push_consumer(lua_State *L, const struct consumer *c);
 
-/* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top. */
+/* Appends { consumer = { name, groups }, number, credential = table } for each credential of that kind to the table on
+ * top. number: the consumer's, in the snapshot. */
 void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
 
 /* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path

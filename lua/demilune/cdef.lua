@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, api_lib.h and core/base/err.def. Not to be edited.
 
 return {
-  abi = 1,
+  abi = 2,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -192,6 +192,7 @@ int dml_retry(struct gateway *g, double handle, double delay);
 struct dml_regex;
 struct dml_template;
 struct dml_edit;
+struct dml_keyring;
 struct dml_limiter;
 struct access_log;
 struct metric_family;
@@ -225,7 +226,6 @@ int dml_http_date(double when, char *out);
 int dml_iso_date(double when, char *out);
 int dml_http_date_read(const char *ptr, size_t len, double *out);
 void dml_uuid(int version, char *out);
-double dml_hash(const char *ptr, size_t len);
 enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
 int dml_digest(int digest, const char *ptr, size_t len, char *out);
 int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
@@ -257,11 +257,16 @@ void dml_template_free(struct dml_template *t);
 int dml_template_eval(struct gateway *g, double handle, const struct dml_template *t,
                               struct dml_slice *out);
 enum dml_edit_op { DML_EDIT_SET, DML_EDIT_ADD, DML_EDIT_DEFAULT, DML_EDIT_REMOVE };
-struct dml_edit *dml_edit_new(void);
+struct dml_edit *dml_edit_new(int side);
 void dml_edit_free(struct dml_edit *e);
 int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value,
                          const struct dml_scope *scope, struct dml_slice *error);
-int dml_edit_apply(struct gateway *g, double handle, int side, const struct dml_edit *e);
+int dml_edit_apply(struct gateway *g, double handle, const struct dml_edit *e);
+struct dml_keyring *dml_keyring_new(void);
+void dml_keyring_free(struct dml_keyring *ring);
+int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t len, uint32_t owner);
+int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
+                                 const struct dml_template *source);
 enum dml_tag { DML_TAG_STRING, DML_TAG_NUMBER, DML_TAG_BOOLEAN };
 struct dml_value {
     struct dml_slice text;

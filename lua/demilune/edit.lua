@@ -6,6 +6,12 @@
 --   list:apply(exchange)
 --
 -- Values are templates. The order is remove, set, add, default, and by name within each.
+--
+-- A hook that does nothing else can be such a list. Where it is all that a chain does in a phase, the
+-- core applies it without entering Lua:
+--
+--   Mine.response = edit.hook                     the plugin has the hook
+--   self.response = edit.new("response", ...)     and each instance a list in its place, or false
 
 local ffi = require "ffi"
 local border = require "demilune.ffi"
@@ -36,7 +42,7 @@ end
 -- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
 -- change; nil and a message when a change can't be made.
 function M.new(side, changes, context)
-  local list = ffi.gc(C.dml_edit_new(), C.dml_edit_free)
+  local list = ffi.gc(C.dml_edit_new(SIDES[side]), C.dml_edit_free)
   local flags = side == "response" and C.DML_SCOPE_RESPONSE or 0
   local n = 0
   local function put(op, name, value)
@@ -61,14 +67,28 @@ function M.new(side, changes, context)
   if n == 0 then
     return nil
   end
-  return setmetatable({ list = list, side = SIDES[side] }, Edit)
+  return setmetatable({ list = list }, Edit)
 end
 
-function Edit:apply(exchange)
-  local rc = C.dml_edit_apply(gateway, exchange.h, self.side, self.list)
+local function apply(self, exchange)
+  local rc = C.dml_edit_apply(gateway, exchange.h, self.list)
   if rc < 0 then
     error("the header fields can't be changed: " .. border.words[rc], 2)
   end
+end
+
+Edit.apply = apply
+
+-- What such a hook is where it runs in Lua after all: its first argument is the list.
+M.hook = apply
+
+function M.is_list(value)
+  return getmetatable(value) == Edit
+end
+
+-- For C: the address of a list, which lives as long as the object.
+function Edit:address()
+  return (tonumber(ffi.cast("intptr_t", self.list)))
 end
 
 return M

@@ -51,7 +51,7 @@ end
 -- "@.../lua/demilune/": what stands in front of the names of our own files.
 local folder = source_of(1):match "^(.*)ffi%.lua$"
 
--- "=(access hooks)" is what plugin.lua makes.
+-- "=(access hooks)" is what chain.lua makes.
 local function is_ours(source)
   return source == "" or source:sub(1, #folder) == folder or source:sub(1, 2) == "=("
 end

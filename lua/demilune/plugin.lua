@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- The plugin contract. Loads plugins and looks whether they are what they must be, checks their
--- configs against their schemas, makes an instance per place where one is enabled, and makes of
--- each chain and phase one function that C calls.
+-- configs against their schemas, makes an instance per place where one is enabled, and says what each
+-- chain does in each phase.
 
-local ffi = require "ffi"
-local attempt = require "demilune.attempt"
 local border = require "demilune.ffi"
+local chain = require "demilune.chain"
 local core = require "demilune.core"
+local edit = require "demilune.edit"
 local exchange = require "demilune.exchange"
 local schema = require "demilune.schema"
 local selector = require "demilune.selector"
@@ -21,6 +21,7 @@ core.open_metatable(getmetatable(schema.open ""))
 M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response", "body", "log", "start", "stop" }
 
 local NOT_YET = { certificate = true }
+local MAY_BE_EDITS = { rewrite = true, access = true, response = true }
 
 -- --- loading ------------------------------------------------------------------------------------
 
@@ -48,6 +49,8 @@ local function fault_of(plugin, name)
         return ("its %s is no function"):format(hook)
       elseif NOT_YET[hook] then
         return ('its hook "%s" is not yet supported'):format(hook)
+      elseif plugin[hook] == edit.hook and not MAY_BE_EDITS[hook] then
+        return ('its hook "%s" can\'t be a list of edits'):format(hook)
       end
       has_hook = true
     end
@@ -118,11 +121,21 @@ local function convert(plugin, config, params)
   return check:check(config == nil and {} or config, { formats = selector.checks(params) })
 end
 
--- An instance whose config leaves nothing to do in a hook has false in its place.
+-- A hook and what it is called on: the instance, or the list of edits that it has in the hook's place.
+-- nil where there is none: an instance whose config leaves nothing to do has false there.
+function M.hook_of(plugin, instance, phase)
+  local hook = plugin[phase]
+  if not hook or instance[phase] == false then
+    return nil
+  end
+  return hook, hook == edit.hook and instance[phase] or instance
+end
+
+-- The numbers of the hooks that a use has.
 local function hooks_of(use)
   local list = {}
-  for i, hook in ipairs(M.HOOKS) do
-    if use.plugin[hook] and use.instance[hook] ~= false then
+  for i, phase in ipairs(M.HOOKS) do
+    if M.hook_of(use.plugin, use.instance, phase) then
       list[#list + 1] = i - 1
     end
   end
@@ -181,6 +194,18 @@ local function fallback(config)
   return { config = config }
 end
 
+-- What is wrong with what new has returned, or nil.
+local function fault_of_instance(plugin, instance)
+  if type(instance) ~= "table" then
+    return "new returned no table"
+  end
+  for _, phase in ipairs(M.HOOKS) do
+    if plugin[phase] == edit.hook and instance[phase] ~= false and not edit.is_list(instance[phase]) then
+      return ("new has put no list of edits in the place of %s"):format(phase)
+    end
+  end
+end
+
 -- Makes the instance of a place; returns nil, or a list of faults as M.check. params: names of the
 -- route's path parameters, nil where any may be meant; `place` has route, scope and version.
 function M.make(index, name, config, params, place, continues)
@@ -211,10 +236,13 @@ function M.make(index, name, config, params, place, continues)
     return { { message = "new failed: " .. tostring(instance) } }, secrets
   elseif instance == nil and type(message) == "string" then -- new found the config at fault
     return { { message = message, text = path } }, secrets
-  elseif type(instance) ~= "table" then
-    return { { message = "new returned no table" } }, secrets
-  elseif not plugin.new then
+  end
+  if not plugin.new then
     setmetatable(instance, { __index = plugin })
+  end
+  local fault = fault_of_instance(plugin, instance)
+  if fault then
+    return { { message = fault } }, secrets
   end
   uses[index] = { plugin = plugin, instance = instance, context = context, continues = continues }
   return nil, secrets
@@ -222,167 +250,34 @@ end
 
 -- --- chains -------------------------------------------------------------------------------------
 
-local function traceback(message)
-  return type(message) == "string" and debug.traceback(message, 2) or tostring(message)
-end
-
--- The outcome of an attempt hook.
-local function judge(handle, verdict, delay)
-  if verdict ~= "retry" then
-    error(('an attempt hook returns "retry" and a delay, or nothing, not %s'):format(tostring(verdict)), 0)
-  elseif delay ~= nil and type(delay) ~= "number" then
-    error("the delay of a retry is a number of seconds", 0)
-  end
-  local rc = border.C.dml_retry(border.gateway, handle, delay or 0)
-  if rc < 0 then
-    error("the delay of a retry is from 0 seconds to a day", 0)
-  end
-end
-
-local function first_chunk(handle)
-  local last = border.C.dml_chunk(border.gateway, handle, border.out)
-  return ffi.string(border.out.ptr, border.out.len), last == 1
-end
-
-local function send_chunk(handle, chunk)
-  exchange.chunks[handle % 2 ^ 20 + 1] = chunk
-  border.C.dml_chunk_replace(border.gateway, handle, chunk, #chunk)
-end
-
-local function wrong_chunk(value)
-  error("a body hook returns a text, or nil, not a " .. type(value), 0)
-end
-
--- Per phase: what stands before, around each hook, and behind. $H is the hook, $I its instance, $U
--- the index of its use. The whole is one function per sequence of hooks, so that LuaJIT compiles
--- each sequence for itself; chains with the same sequence share it.
-local SHAPES = {
-  plain = {
-    call = "$H($I, exchange)",
-    safe = "xpcall($H, traceback, $I, exchange)",
-    stop = "if C.dml_exchange_replied(gateway, handle) ~= 0 then return end",
-  },
-  log = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)", always_safe = true },
-  balance = {
-    before = "local attempt = latest(handle)",
-    call = "$H($I, exchange, attempt)",
-    safe = "xpcall($H, traceback, $I, exchange, attempt)",
-    stop = "if C.dml_exchange_replied(gateway, handle) ~= 0 then return end",
-  },
-  attempt = {
-    before = "local attempt, verdict, delay = latest(handle)",
-    call = "verdict, delay = $H($I, exchange, attempt)",
-    safe = "xpcall($H, traceback, $I, exchange, attempt)",
-    results = "verdict, delay",
-    stop = [[if verdict ~= nil then return judge(handle, verdict, delay) end
-      if C.dml_exchange_replied(gateway, handle) ~= 0 then return end]],
-  },
-  body = {
-    before = "local result; local chunk, last = first_chunk(handle)",
-    call = "result = $H($I, exchange, chunk, last)",
-    safe = "xpcall($H, traceback, $I, exchange, chunk, last)",
-    results = "result",
-    stop = [[if result ~= nil then
-      if type(result) ~= "string" then wrong_chunk(result) end
-      chunk = result
-      send_chunk(handle, chunk)
-      if chunk == "" and not last then return end
-    end]],
-  },
-}
-
-local SHAPE_OF = { balance = "balance", attempt = "attempt", body = "body", log = "log" }
-
-local PARAMETERS_MAX = 16 -- hooks that are upvalues of their own; more than that are looked up in tables
-
-local HEAD = [[
-local C, gateway, cell, Exchange, latest, traceback, failed, judge, first_chunk, send_chunk, wrong_chunk, H = ...
-%s
-return function(I, U)
-%s
-return function(handle)
-local exchange = Exchange(handle)
-]]
-
-local function one_call(shape, item, safe)
-  local lines = { "cell.use = $U" }
-  if safe then
-    lines[2] = ("local ok, first%s = %s"):format(shape.results == "verdict, delay" and ", second" or "", shape.safe)
-    lines[3] = "if not ok then failed($U, first)"
-    if shape.results == "verdict, delay" then
-      lines[4] = "verdict, delay = nil, nil else verdict, delay = first, second"
-    elseif shape.results then
-      lines[4] = "result = nil else result = first"
-    end
-    lines[#lines + 1] = "end"
-  else
-    lines[2] = shape.call
-  end
-  lines[#lines + 1] = shape.stop
-  local text = "do " .. table.concat(lines, "\n") .. "\nend\n"
-  return (text:gsub("%$(%u)", item))
-end
-
-local function unpacked(letter, n)
-  local names, values = {}, {}
-  for i = 1, n do
-    names[i], values[i] = letter .. i, ("%s[%d]"):format(letter, i)
-  end
-  return ("local %s = %s"):format(table.concat(names, ", "), table.concat(values, ", "))
-end
-
-local function source_of(shape, n, continues)
-  local as_upvalues = n <= PARAMETERS_MAX
-  local out = {
-    HEAD:format(as_upvalues and unpacked("H", n) or "",
-      as_upvalues and unpacked("I", n) .. "\n" .. unpacked("U", n) or ""),
-    shape.before and shape.before .. "\n" or "",
-  }
-  for i = 1, n do
-    local form = as_upvalues and "%s%d" or "%s[%d]"
-    local item = { H = form:format("H", i), I = form:format("I", i), U = form:format("U", i) }
-    out[#out + 1] = one_call(shape, item, shape.always_safe or continues[i])
-  end
-  out[#out + 1] = "end\nend\n"
-  return table.concat(out)
-end
-
-local made = {}              -- sequence of hooks → function that makes a chain's function
-local numbers, count = {}, 0 -- hook → number, for the name of a sequence
-
-local function number_of(hook)
-  local n = numbers[hook]
-  if not n then
-    count = count + 1
-    n, numbers[hook] = count, count
-  end
-  return n
-end
-
-local function maker_of(phase, hooks, continues)
-  local name = { phase }
-  for i, hook in ipairs(hooks) do
-    name[i + 1] = number_of(hook) .. (continues[i] and "c" or "")
-  end
-  local key = table.concat(name, " ")
-  if not made[key] then
-    local source = source_of(SHAPES[SHAPE_OF[phase] or "plain"], #hooks, continues)
-    local chunk = assert(load(source, "=(" .. phase .. " hooks)"))
-    made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
-      core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)
-  end
-  return made[key]
-end
-
--- The function of a chain for a phase: called by C with the exchange's handle. `indices` are the
--- uses that have this hook, in the order in which they run.
-function M.chain(phase, indices)
-  local hooks, instances, continues = {}, {}, {}
+-- Where all the hooks of a chain are lists of edits: those and their addresses, else nil.
+local function edits_of(phase, indices)
+  local lists, addresses = {}, {}
   for i, index in ipairs(indices) do
     local use = uses[index]
-    hooks[i], instances[i], continues[i] = use.plugin[phase], use.instance, use.continues
+    if use.plugin[phase] ~= edit.hook then
+      return nil
+    end
+    lists[i] = use.instance[phase]
+    addresses[i] = lists[i]:address()
   end
-  return maker_of(phase, hooks, continues)(instances, indices)
+  return lists, addresses
+end
+
+-- What a chain does in a phase: a function that C calls with the exchange's handle; or nil, lists of
+-- edits, and their addresses. `indices` are the uses that have this hook, in the order in which they run.
+function M.chain(phase, indices)
+  local lists, addresses = edits_of(phase, indices)
+  if lists then
+    return nil, lists, addresses
+  end
+  local hooks, objects, continues = {}, {}, {}
+  for i, index in ipairs(indices) do
+    local use = uses[index]
+    hooks[i], objects[i] = M.hook_of(use.plugin, use.instance, phase)
+    continues[i] = use.continues
+  end
+  return chain.maker(phase, hooks, continues)(objects, indices)
 end
 
 -- start or stop of one place: the hook and its arguments.

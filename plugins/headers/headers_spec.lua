@@ -83,6 +83,21 @@ describe("headers", function()
     assert.equal("yes", response.headers["x-here"])
   end)
 
+  it("keeps its place among others", function()
+    local g = gateway(nil, { plugins = {
+      { name = "headers", config = { response = { add = { ["X-Order"] = "3" } } } },
+      { name = "request-id" },
+      { name = "headers", config = { response = { set = { ["X-Order"] = "2" } } } },
+      { name = "cors", config = { origins = { "*" } } },
+      { name = "headers", config = { request = { set = { ["X-In"] = "{header:x-request-id}" } },
+        response = { set = { ["X-Order"] = "1" }, remove = { "Access-Control-Allow-Origin" } } } },
+    } })
+    local response = g:get("/", { headers = { Origin = "https://a.example" } })
+    assert.equal("2, 3", response.headers["x-order"])
+    assert.equal("*", response.headers["access-control-allow-origin"])
+    assert.equal(response.headers["x-request-id"], upstream:last().headers["x-in"])
+  end)
+
   it("refuses what can't be", function()
     local function faults(config)
       return test.faults { plugins = { { name = "headers", config = config } } }

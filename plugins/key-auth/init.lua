@@ -25,7 +25,7 @@ local credential_schema = schema.compile {
 
 -- --- the keys ------------------------------------------------------------------------------------
 
-local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
+local rings = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
 
 local function fault_of(item, message)
   return ('a credential of the consumer "%s": %s'):format(item.consumer.name, message)
@@ -39,7 +39,7 @@ local function read_keys(list)
     if not credential then
       local place = faults[1].text
       return nil, fault_of(item, (place ~= "" and place .. ": " or "") .. faults[1].message)
-    elseif not keys:add(credential.key, item.consumer) then
+    elseif not keys:add(credential.key, item.number) then
       return nil, fault_of(item, "this key is another credential's already")
     end
   end
@@ -47,14 +47,14 @@ local function read_keys(list)
 end
 
 local function keys_of(list)
-  if not known[list] then
+  if not rings[list] then
     local keys, message = read_keys(list)
     if not keys then
       return nil, message
     end
-    known[list] = keys
+    rings[list] = keys
   end
-  return known[list]
+  return rings[list]
 end
 
 -- --- instances -----------------------------------------------------------------------------------
@@ -108,34 +108,33 @@ end
 
 -- --- requests ------------------------------------------------------------------------------------
 
--- The places beside the first, where that has no key.
-local function find_elsewhere(self, exchange)
+-- By the places beside the first, where that has no key.
+local function identify_elsewhere(self, exchange)
   for i = 2, #self.others do
-    local owner = self.keys:find(self.others[i], exchange)
-    if owner ~= nil then
-      return owner
+    local known = self.keys:identify(self.others[i], exchange)
+    if known ~= nil then
+      return known
     end
   end
 end
 
-local function refuse(self, exchange, owner)
+-- known: false for a wrong key, nil for none.
+local function refuse(self, exchange, known)
   if self.anonymous then
     if not exchange.consumer then
       exchange.consumer = self.anonymous
     end
     return true
   end
-  exchange:problem(401, owner == nil and "An API key is needed." or "This API key is not known.", CHALLENGE)
+  exchange:problem(401, known == nil and "An API key is needed." or "This API key is not known.", CHALLENGE)
 end
 
 function KeyAuth:access(exchange)
-  local owner = self.keys:find(self.first, exchange)
-  if owner == nil and self.others then
-    owner = find_elsewhere(self, exchange)
+  local known = self.keys:identify(self.first, exchange)
+  if known == nil and self.others then
+    known = identify_elsewhere(self, exchange)
   end
-  if owner then
-    exchange.consumer = owner
-  elseif not refuse(self, exchange, owner) then
+  if not known and not refuse(self, exchange, known) then
     return
   end
   self.edits:apply(exchange)

@@ -136,12 +136,16 @@ end
 local Exchange = {}
 Exchange.__index = Exchange
 
+-- The hook and what it is called on.
 local function hook_of(self, phase)
-  local hook = self.plugin and self.plugin[phase]
-  if not hook or self.instance[phase] == false then
+  local hook, object
+  if self.plugin then
+    hook, object = plugin.hook_of(self.plugin, self.instance, phase)
+  end
+  if not hook then
     error(('test.exchange: there is no hook "%s" here'):format(phase), 3)
   end
-  return hook
+  return hook, object
 end
 
 local function answer(self)
@@ -177,15 +181,15 @@ end
 
 -- Runs a hook; what it raises is raised.
 function Exchange:run(phase, first, second)
-  local hook, instance = hook_of(self, phase), self.instance
+  local hook, object = hook_of(self, phase)
   local outcome = phase == "attempt" and type(first) == "table" and with_flat_headers(first) or nil
   core.test_exchange_phase(self.handle, phase, outcome)
   if phase == "body" then
     return run_body(self, hook, first, second)
   elseif phase == "balance" or phase == "attempt" then
-    return call(self, phase, hook, instance, self.exchange, attempt.latest(self.handle))
+    return call(self, phase, hook, object, self.exchange, attempt.latest(self.handle))
   end
-  return call(self, phase, hook, instance, self.exchange)
+  return call(self, phase, hook, object, self.exchange)
 end
 
 -- What the upstream has answered.

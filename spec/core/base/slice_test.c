@@ -52,6 +52,24 @@ static void a_copy_of_any_length_ends_where_it_should(void **state)
     assert_ptr_equal(slice_put(to, SLICE_NONE), to);
 }
 
+static void secrets_are_compared_to_their_last_byte(void **state)
+{
+    char a[40], b[40];
+
+    (void)state;
+    for (size_t len = 0; len <= sizeof(a); len++) {
+        memset(a, 'k', sizeof(a));
+        memset(b, 'k', sizeof(b));
+        assert_true(slice_eq_secret(slice_of(a, len), slice_of(b, len)));
+        assert_false(slice_eq_secret(slice_of(a, len), slice_of(b, len + 1)));
+        for (size_t at = 0; at < sizeof(b); at++) {
+            b[at] ^= (char)(1 << at % 8);
+            assert_int_equal(slice_eq_secret(slice_of(a, len), slice_of(b, len)), at >= len);
+            b[at] = 'k';
+        }
+    }
+}
+
 static void a_capital_is_seen_wherever_it_stands(void **state)
 {
     char text[20];
@@ -192,6 +210,7 @@ int main(void)
         cmocka_unit_test(comparing_without_case_folds_ascii_letters_only),
         cmocka_unit_test(comparing_without_case_sees_each_byte_at_each_length),
         cmocka_unit_test(a_copy_of_any_length_ends_where_it_should),
+        cmocka_unit_test(secrets_are_compared_to_their_last_byte),
         cmocka_unit_test(a_capital_is_seen_wherever_it_stands),
         cmocka_unit_test(every_pair_of_bytes_compares_as_tolower_says),
         cmocka_unit_test(prefixes_suffixes_and_order),

@@ -108,6 +108,10 @@ static void what_is_no_plugin(void **state)
         {"return { name = 'p12', version = '1', access = function() end, new = function() end }",
          "new returned no table"},
         {"require('demilune.task').sleep(1) return {}", "can't wait here"},
+        {"return { name = 'p14', version = '1', log = require('demilune.edit').hook }",
+         "its hook \"log\" can't be a list of edits"},
+        {"return { name = 'p15', version = '1', access = require('demilune.edit').hook }",
+         "new has put no list of edits in the place of access"},
     };
     char yaml[4096] = "plugins: [";
 
