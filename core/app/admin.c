@@ -28,7 +28,7 @@ struct admin {
     /* owned */
     struct wire_env wire;
     struct http_limits limits;
-    struct blocks recv_blocks, arena_blocks;
+    struct blocks recv_blocks, head_blocks, arena_blocks;
     struct inbound_set *inbound;
     struct listener *listener;
     struct listener_quota quota;
@@ -237,10 +237,12 @@ static struct admin *admin_new(struct control *c)
     a->limits = admin_limits;
     a->quota.max = CONNECTIONS;
     blocks_init(&a->recv_blocks, WIRE_RECV_BLOCK, SPARE_BLOCKS);
+    blocks_init(&a->head_blocks, WIRE_HEAD_BLOCK, SPARE_BLOCKS);
     blocks_init(&a->arena_blocks, WIRE_ARENA_BLOCK, SPARE_BLOCKS);
     a->wire = (struct wire_env){
         .loop = c->loop,
         .recv_blocks = &a->recv_blocks,
+        .head_blocks = &a->head_blocks,
         .arena_blocks = &a->arena_blocks,
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &a->limits,
@@ -283,6 +285,7 @@ void admin_free(struct admin *a)
     inbound_set_free(a->inbound);
     free(a->wire.scratch);
     blocks_deinit(&a->recv_blocks);
+    blocks_deinit(&a->head_blocks);
     blocks_deinit(&a->arena_blocks);
     free(a);
 }

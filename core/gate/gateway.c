@@ -49,6 +49,7 @@ void gateway_init(struct gateway *g, struct snapshot *first)
     g->wire = (struct wire_env){
         .loop = g->loop,
         .recv_blocks = new_blocks(WIRE_RECV_BLOCK),
+        .head_blocks = new_blocks(WIRE_HEAD_BLOCK),
         .arena_blocks = new_blocks(WIRE_ARENA_BLOCK),
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &first->limits,
@@ -105,6 +106,7 @@ void gateway_deinit(struct gateway *g)
     stats_free(g->stats);
     free(g->wire.scratch);
     free_blocks(g->wire.recv_blocks);
+    free_blocks(g->wire.head_blocks);
     free_blocks(g->wire.arena_blocks);
 }
 

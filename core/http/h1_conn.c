@@ -16,20 +16,35 @@ enum { SPANS = 64 };
 
 /* --- bytes that wait -------------------------------------------------------------------------- */
 
-struct h1_block *h1_block_take(struct h1_conn *c, size_t size)
+static struct h1_block *block(void *mem, size_t size)
 {
-    bool fits = size <= WIRE_RECV_BLOCK - sizeof(struct h1_block);
-    size_t all = fits ? WIRE_RECV_BLOCK : size + sizeof(struct h1_block);
-    struct h1_block *b = fits ? blocks_take(c->env->recv_blocks) : malloc(all);
+    struct h1_block *b = mem;
 
     REQUIRE(b != NULL);
-    *b = (struct h1_block){.size = (uint32_t)all};
+    *b = (struct h1_block){.size = (uint32_t)size};
     return b;
+}
+
+struct h1_block *h1_block_take(struct h1_conn *c, size_t size)
+{
+    size_t all = size + sizeof(struct h1_block);
+
+    return all <= WIRE_RECV_BLOCK ? block(blocks_take(c->env->recv_blocks), WIRE_RECV_BLOCK)
+                                  : block(malloc(all), all);
+}
+
+struct h1_block *h1_block_take_head(struct h1_conn *c, size_t size)
+{
+    return size + sizeof(struct h1_block) <= WIRE_HEAD_BLOCK
+               ? block(blocks_take(c->env->head_blocks), WIRE_HEAD_BLOCK)
+               : h1_block_take(c, size);
 }
 
 void h1_block_give(struct h1_conn *c, struct h1_block *b)
 {
-    if (b->size == WIRE_RECV_BLOCK)
+    if (b->size == WIRE_HEAD_BLOCK)
+        blocks_give(c->env->head_blocks, b);
+    else if (b->size == WIRE_RECV_BLOCK)
         blocks_give(c->env->recv_blocks, b);
     else
         free(b);
@@ -204,13 +219,13 @@ static void on_later(struct later *l)
 {
     struct h1_conn *c = container_of(l, struct h1_conn, later);
 
-    if (c->head == NULL && c->out_err == 0 && c->eof == 0 && c->hold == NULL &&
-        c->in != H1_IN_DROP && c->in != H1_IN_TUNNEL)
-        return; /* a head was to wait for its body, and has left with it */
-    if (c->head != NULL && c->out_err == 0) {
+    if (c->head != NULL && !c->head_closed && c->out_err == 0) {
         int rc = h1_conn_write(c, NULL, 0, false, NULL);
         c->out_err = MIN(rc, 0);
     }
+    if (c->out_err == 0 && c->eof == 0 && c->hold == NULL && c->in != H1_IN_DROP &&
+        c->in != H1_IN_TUNNEL)
+        return; /* a head was to wait for its body, and nothing else */
     if (c->out_err != 0)
         c->role->on_lost(c, c->out_err);
     pump(c);
@@ -413,6 +428,7 @@ void h1_conn_close_gently(struct h1_conn *c)
 {
     if (c->stream == NULL)
         return;
+    (void)!h1_conn_flush(c); /* who does not take it is not told */
     stream_close_gently(c->stream);
     let_go(c);
 }

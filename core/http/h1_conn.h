@@ -11,8 +11,9 @@
  *             are delivered from steps only, and every order may be given inside of them: after
  *             each one the role looks anew.
  *   writing   A head is serialised into a block and waits there for the first body bytes, the end,
- *             or the end of the turn. How the body is framed is decided when it leaves: a body that
- *             is whole by then gets a length. */
+ *             or the end of the turn. How the body is framed is decided then (the head is closed): a
+ *             body that is whole by then gets a length. A closed head with a short body behind it
+ *             waits for the end of the turn, when all that do so leave one after the other. */
 
 #ifndef DML_HTTP_H1_CONN_H
 #define DML_HTTP_H1_CONN_H
@@ -108,12 +109,14 @@ struct h1_conn {
     uint32_t out_mark;        /* bytes sent when out_due was set (their low bits) */
     uint32_t in_ms;           /* in_due is so long after the last byte */
     struct h1_scan scan;
-    int eof;       /* what ended the reading side, or 0 */
-    int out_err;   /* what ended the writing side, where its owner was not told so at once */
-    uint8_t waits; /* enum h1_wait */
-    uint8_t in;    /* enum h1_in */
-    uint8_t out;   /* enum h1_out */
-    uint8_t kind;  /* enum body_kind of what is sent */
+    int eof;          /* what ended the reading side, or 0 */
+    int out_err;      /* what ended the writing side, where its owner was not told so at once */
+    uint8_t waits;    /* enum h1_wait */
+    uint8_t in;       /* enum h1_in */
+    uint8_t out;      /* enum h1_out */
+    uint8_t kind;     /* enum body_kind of what is sent */
+    bool head_closed; /* the body's framing is in c->head, and perhaps some of the body */
+    uint8_t leaving;  /* index in env->leaving + 1: it leaves at the end of the turn; or 0 */
     bool chunked;
     bool silent;   /* the content is not sent: HEAD, 204, 304 */
     bool old_peer; /* HTTP/1.0 */
@@ -162,8 +165,10 @@ void h1_conn_watch(struct h1_conn *c);
 /* The peer has closed its half of a tunnel: tells the owner once all before it was delivered. */
 void h1_conn_end_tunnel(struct h1_conn *c);
 
-/* Blocks: of a connection's pool when `size` bytes fit one, else from the heap. */
+/* Blocks for bytes that were read, or for heads, which are smaller: of a pool when `size` bytes fit
+ * one, else from the heap. */
 struct h1_block *h1_block_take(struct h1_conn *c, size_t size);
+struct h1_block *h1_block_take_head(struct h1_conn *c, size_t size);
 void h1_block_give(struct h1_conn *c, struct h1_block *b);
 
 /* Memory for a head of `size` bytes and what h1_conn_write puts behind it; then how many there
@@ -175,7 +180,11 @@ void h1_conn_drop_head(struct h1_conn *c);
 /* Sends the waiting head as an interim one. */
 int h1_conn_write_interim(struct h1_conn *c);
 
-/* Sends the waiting head, the pieces, the end. 0, WIRE_FULL, or a negative code. */
+/* Sends what waits for the end of the turn. 0, WIRE_FULL, or a negative code. */
+int h1_conn_flush(struct h1_conn *c);
+
+/* Sends the waiting head, the pieces, the end; perhaps at the end of the turn. 0, WIRE_FULL, or a
+ * negative code. */
 int h1_conn_write(struct h1_conn *c, const struct slice *pieces, int n, bool end,
                   const struct headers *trailers);
 

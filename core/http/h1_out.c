@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The sending half of a connection: the head that waits, how its body is framed, and one system
- * call for both. */
+ * call for both.
+ *
+ * What can wait leaves at the end of the turn, all connections in a row. Sending runs through half
+ * of the kernel: between two requests that are read it would drive our code and data out of the
+ * caches, and ours the kernel's. */
 
 #include "http/h1.h"
 
@@ -19,9 +23,22 @@ enum {
     JOIN_MAX = 2048, /* bytes that are copied behind their head */
 };
 
+/* An error is told from the loop. */
+static void flush_or_note(struct h1_conn *c)
+{
+    int rc = h1_conn_flush(c);
+
+    if (rc >= 0)
+        return;
+    c->out_err = rc;
+    loop_later(c->env->loop, &c->later);
+}
+
 char *h1_conn_head_room(struct h1_conn *c, size_t size)
 {
-    c->head = h1_block_take(c, size + TAIL_ROOM);
+    flush_or_note(c); /* the answer to the request before */
+    c->head = h1_block_take_head(c, size + TAIL_ROOM);
+    c->head_closed = false;
     return c->head->bytes;
 }
 
@@ -35,6 +52,12 @@ void h1_conn_drop_head(struct h1_conn *c)
     if (c->head != NULL)
         h1_block_give(c, c->head);
     c->head = NULL;
+    if (c->leaving == 0)
+        return;
+    c->env->leaving[c->leaving - 1] = NULL;
+    c->leaving = 0;
+    if (++c->env->ngaps == c->env->nleaving)
+        later_cancel(&c->env->leave);
 }
 
 /* The message leaves: `len` bytes of content with its head, and no more when `end`. */
@@ -59,6 +82,7 @@ static void close_head(struct h1_conn *c, size_t len, bool end)
     }
     p = slice_put(p, connection);
     h1_conn_head_ready(c, slice_put(p, SLICE("\r\n")));
+    c->head_closed = true;
 }
 
 static size_t hex_line(size_t n, char *out)
@@ -96,6 +120,7 @@ static int join_head(struct h1_conn *c, struct iovec *iov, int k)
         return k;
     for (int i = 1; i < k; i++)
         p = slice_put(p, slice_of(iov[i].iov_base, iov[i].iov_len));
+    head->end += (uint32_t)len;
     iov[0].iov_len += len;
     return 1;
 }
@@ -127,6 +152,49 @@ static int send_all(struct h1_conn *c, const struct iovec *iov, int k)
         c->in_due = clock_ms() + c->in_ms; /* a tunnel is silent when both ways are */
     c->full = rc == STREAM_FULL;
     return c->full ? WIRE_FULL : 0;
+}
+
+int h1_conn_flush(struct h1_conn *c)
+{
+    if (c->head == NULL || !c->head_closed)
+        return 0;
+    struct iovec iov = {c->head->bytes, c->head->end};
+    return send_all(c, &iov, 1);
+}
+
+static void leave_all(struct wire_env *env)
+{
+    for (uint32_t i = 0; i < env->nleaving; i++)
+        if (env->leaving[i] != NULL)
+            flush_or_note(env->leaving[i]);
+    env->nleaving = env->ngaps = 0;
+}
+
+static void on_leave(struct later *d)
+{
+    leave_all(container_of(d, struct wire_env, leave));
+}
+
+/* What may wait is small: the stream never says that it is full. */
+static bool may_wait(const struct h1_conn *c)
+{
+    return c->head->size <= WIRE_RECV_BLOCK && stream_queued(c->stream) == 0;
+}
+
+static void leave_later(struct h1_conn *c)
+{
+    struct wire_env *env = c->env;
+
+    if (c->leaving != 0)
+        return;
+    if (UNLIKELY(env->leave.fn == NULL))
+        later_init(&env->leave, on_leave);
+    env->leaving[env->nleaving++] = c;
+    c->leaving = (uint8_t)env->nleaving;
+    if (env->nleaving == WIRE_LEAVING_MAX)
+        leave_all(env);
+    else
+        loop_later(env->loop, &env->leave);
 }
 
 /* The last chunk with the trailers, in memory that lives until the write has returned. */
@@ -182,7 +250,8 @@ static int write_some(struct h1_conn *c, const struct slice *pieces, int n, bool
     if (rc < 0)
         return rc;
     if (c->head != NULL) {
-        close_head(c, len, end && trailers == NULL);
+        if (!c->head_closed)
+            close_head(c, len, end && trailers == NULL);
         add(iov, &k, slice_of(c->head->bytes, c->head->end));
     }
     if (c->silent)
@@ -199,7 +268,10 @@ static int write_some(struct h1_conn *c, const struct slice *pieces, int n, bool
         add(iov, &k, last_chunk(trailers, &mem));
     if (c->head != NULL && k > 1)
         k = join_head(c, iov, k);
-    rc = send_all(c, iov, k);
+    if (c->head != NULL && k == 1 && may_wait(c))
+        leave_later(c);
+    else
+        rc = send_all(c, iov, k);
     if (UNLIKELY(mem != NULL))
         free(mem);
     return rc;
@@ -228,7 +300,9 @@ int h1_conn_write(struct h1_conn *c, const struct slice *pieces, int n, bool end
     if (rc < 0 || !end)
         return rc;
     c->out = H1_OUT_DONE;
-    if (ends_by_close(c))
-        stream_shutdown(c->stream);
+    if (!ends_by_close(c))
+        return rc;
+    rc = h1_conn_flush(c);
+    stream_shutdown(c->stream);
     return rc;
 }

@@ -32,6 +32,8 @@ static void end(struct h1_conn *c)
 {
     struct h1_server *s = server_of(c);
 
+    if (c->stream != NULL)
+        (void)!h1_conn_flush(c);
     h1_conn_close(c);
     s->host->on_end(s);
 }
@@ -93,7 +95,7 @@ static void refuse(struct h1_conn *c, int err, const char *why)
     rand_secure(raw, sizeof(raw));
     text_uuid(raw, 4, uuid);
     buf_init(&out, 2 * KIB);
-    if (problem(&out, env->server_name, err_status(err), why, id) == 0) {
+    if (h1_conn_flush(c) >= 0 && problem(&out, env->server_name, err_status(err), why, id) == 0) {
         struct slice text = buf_slice(&out);
         struct iovec iov = {(void *)(uintptr_t)text.ptr, text.len};
         int rc = stream_write(c->stream, &iov, 1);
@@ -435,7 +437,7 @@ static int server_finish(struct wire *w, const struct headers *trailers)
  * needs a reset. */
 static void cut_off(struct h1_conn *c)
 {
-    bool begun = c->out == H1_OUT_OPEN && c->head == NULL;
+    bool begun = c->out == H1_OUT_OPEN && (c->head == NULL || c->head_closed);
 
     if (begun && c->kind == BODY_UNKNOWN && !c->chunked)
         h1_conn_close_hard(c);

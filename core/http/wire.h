@@ -31,8 +31,9 @@
  *      or goes on when its pump is already on the stack.)
  *   2. Pieces given to body (either way) are borrowed for the call. on_body delivers all spans of
  *      one read at once.
- *   3. head with end=false may be held back until the first body, finish or the end of the turn, so
- *      that head and first bytes leave in one system call.
+ *   3. What head, body and finish are given may be held back until the end of the turn, so that a
+ *      short message leaves in one system call, and all those of a turn behind each other. That
+ *      it could not be sent is then told by on_gone.
  *   4. After on_gone, and after abort, no event follows. After on_gone the owner still calls
  *      release. abort releases. A server wire that said ERR_BAD_REQUEST or ERR_REQUEST_TIMEOUT
  *      still takes an answer; its connection closes.
@@ -53,8 +54,9 @@
 #include "base/slice.h"
 #include "http/message.h"
 #include "net/addr.h"
+#include "net/loop.h"
 
-struct loop;
+struct h1_conn;
 struct wire;
 
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
@@ -131,10 +133,18 @@ struct wire_peer {
     int listener; /* index in the configuration */
 };
 
+#define WIRE_RECV_BLOCK (16 * KIB)
+#define WIRE_HEAD_BLOCK (4 * KIB)
+#define WIRE_ARENA_BLOCK (8 * KIB)
+#define WIRE_SCRATCH (128 * KIB)
+#define WIRE_LEAVING_MAX 64
+
 /* What all wires of a thread share. Filled by the worker. */
 struct wire_env {
     struct loop *loop;
-    struct blocks *recv_blocks;  /* WIRE_RECV_BLOCK bytes: what was read and has to wait */
+    struct blocks *recv_blocks; /* WIRE_RECV_BLOCK bytes: what was read and has to wait */
+    struct blocks
+        *head_blocks; /* WIRE_HEAD_BLOCK bytes: a head that leaves, and what fits behind it */
     struct blocks *arena_blocks; /* WIRE_ARENA_BLOCK bytes: the first of an exchange's arena */
     char *scratch; /* WIRE_SCRATCH bytes: all is read here and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
@@ -145,11 +155,12 @@ struct wire_env {
                         struct slice id);
     void *owner;              /* of on_bad_head */
     struct slice server_name; /* value of Server in answers of the wire's own */
+    /* h1_out.c's own, zero at first: connections with messages that leave at the end of the turn. One
+     * that was closed meanwhile leaves a gap. */
+    struct h1_conn *leaving[WIRE_LEAVING_MAX];
+    struct later leave;
+    uint32_t nleaving, ngaps;
 };
-
-#define WIRE_RECV_BLOCK (16 * KIB)
-#define WIRE_ARENA_BLOCK (8 * KIB)
-#define WIRE_SCRATCH (128 * KIB)
 
 static inline int wire_head(struct wire *w, const struct message *m, bool end)
 {

@@ -52,7 +52,7 @@ struct side {
 
 static struct side side;
 static struct wire_env env;
-static struct blocks recv_blocks, arena_blocks;
+static struct blocks recv_blocks, head_blocks, arena_blocks;
 static struct http_limits limits = {256, 1024, 8, 1000, 1000, 2000};
 static bool is_client;
 static char pending[8192]; /* what the stream gives next */
@@ -362,10 +362,12 @@ static void setup(bool client)
 {
     if (env.loop == NULL) {
         blocks_init(&recv_blocks, WIRE_RECV_BLOCK, 4);
+        blocks_init(&head_blocks, WIRE_HEAD_BLOCK, 4);
         blocks_init(&arena_blocks, WIRE_ARENA_BLOCK, 4);
         env = (struct wire_env){
             .loop = loop_new(),
             .recv_blocks = &recv_blocks,
+            .head_blocks = &head_blocks,
             .arena_blocks = &arena_blocks,
             .scratch = malloc(WIRE_SCRATCH),
             .limits = &limits,
@@ -401,7 +403,7 @@ static void teardown(void)
         loop_turn(env.loop, 0);
     }
     REQUIRE(side.stream_freed);
-    REQUIRE(recv_blocks.nused == 0 && arena_blocks.nused == 0);
+    REQUIRE(recv_blocks.nused == 0 && head_blocks.nused == 0 && arena_blocks.nused == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)

@@ -26,6 +26,8 @@ static void test_a_request_is_written(void **state)
     headers_add(&m.headers, SLICE("Content-Length"), SLICE("99"));
     headers_add(&m.headers, SLICE("Connection"), SLICE("x"));
     assert_int_equal(wire_head(u->ear.w, &m, true), 0);
+    assert_true(u->ear.w->unsent); /* it leaves at the end of the turn */
+    loop_turn(u->ws.env.loop, 0);
     assert_false(u->ear.w->unsent);
     UPSTREAM_UNTIL(u, upstream_got(u, "\r\n\r\n"));
     assert_string_equal(u->inbox.text,
@@ -467,6 +469,19 @@ static void test_abort_ends_it(void **state)
     UPSTREAM_UNTIL(u, u->inbox.eof);
 }
 
+static void test_what_is_aborted_at_once_is_never_sent(void **state)
+{
+    struct upstream *u = *state;
+
+    upstream_open(u);
+    struct message m = upstream_request(u, METHOD_POST);
+    assert_int_equal(wire_head(u->ear.w, &m, true), 0);
+    wire_abort(u->ear.w, ERR_CANCELLED);
+    u->ear.w = NULL;
+    UPSTREAM_UNTIL(u, u->inbox.eof);
+    assert_int_equal(u->inbox.len, 0);
+}
+
 static void abort_it(struct ear *e)
 {
     wire_abort(e->w, ERR_CANCELLED);
@@ -578,6 +593,7 @@ int main(void)
         UPSTREAM_TEST(test_interim_heads_are_bounded),
         UPSTREAM_TEST(test_release_before_the_end_cuts_off),
         UPSTREAM_TEST(test_abort_ends_it),
+        UPSTREAM_TEST(test_what_is_aborted_at_once_is_never_sent),
         UPSTREAM_TEST(test_abort_inside_an_event),
         UPSTREAM_TEST(test_a_head_that_does_not_come),
         UPSTREAM_TEST(test_silence_in_a_body),

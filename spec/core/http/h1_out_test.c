@@ -151,7 +151,7 @@ static void test_many_pieces_keep_their_order(void **state)
 static void test_a_body_of_any_size_follows_its_head(void **state)
 {
     static const size_t sizes[] = {1, 2, 2047, 2048, 2049, 5000};
-    static const size_t pads[] = {1, 13900, 14300, 16000, 16250, 16384, 20000};
+    static const size_t pads[] = {1, 1500, 3800, 3900, 4096, 14300, 16100, 16384, 20000};
     struct client *c = *state;
     char pad[20001], text[5001];
 
@@ -178,6 +178,33 @@ static void test_a_body_of_any_size_follows_its_head(void **state)
         assert_string_equal(got + 4, text);
         assert_true(client_got(c, pad));
     }
+}
+
+static void answer(struct ear *e)
+{
+    ear_answer(e, 200, "here");
+}
+
+/* More than may wait for the end of a turn. */
+static void test_the_answers_of_a_turn_all_leave(void **state)
+{
+    struct client *c = *state;
+    int fds[150], answered = 0;
+
+    c->ear.on_end = answer;
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
+        client_again(c);
+        fds[i] = c->fd;
+        put(c->fd, GET "\r\n");
+    }
+    TURN_UNTIL(c->ws.env.loop, c->ear.heads == COUNT_OF(fds));
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
+        client_forget(c);
+        answered += inbox_read(&c->inbox, fds[i]) && client_got(c, "\r\n\r\nhere");
+        close(fds[i]);
+    }
+    assert_int_equal(answered, COUNT_OF(fds));
+    c->fd = -1;
 }
 
 static void test_trailers_leave_behind_the_last_chunk(void **state)
@@ -224,6 +251,7 @@ int main(void)
         CLIENT_TEST(test_a_body_that_is_whole_gets_a_length),
         CLIENT_TEST(test_many_pieces_keep_their_order),
         CLIENT_TEST(test_a_body_of_any_size_follows_its_head),
+        CLIENT_TEST(test_the_answers_of_a_turn_all_leave),
         CLIENT_TEST(test_trailers_leave_behind_the_last_chunk),
         CLIENT_TEST(test_a_line_break_never_splits_an_answer),
     };

@@ -55,6 +55,7 @@ static void test_an_idle_connection_changes_loops(void **state)
     upstream_forget(u);
     struct message m = upstream_request(u, METHOD_GET);
     assert_int_equal(wire_head(u->ear.w, &m, true), 0);
+    TURN_UNTIL(other.env.loop, !u->ear.w->unsent);
     put(u->fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     TURN_UNTIL(other.env.loop, u->ear.ended);
     ear_done(&u->ear);

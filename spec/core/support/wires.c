@@ -23,6 +23,7 @@ void wires_init(struct wires *ws)
 {
     *ws = (struct wires){0};
     blocks_init(&ws->recv_blocks, WIRE_RECV_BLOCK, 16);
+    blocks_init(&ws->head_blocks, WIRE_HEAD_BLOCK, 16);
     blocks_init(&ws->arena_blocks, WIRE_ARENA_BLOCK, 16);
     ws->limits = (struct http_limits){
         .request_line = 8 * KIB,
@@ -35,6 +36,7 @@ void wires_init(struct wires *ws)
     ws->env = (struct wire_env){
         .loop = loop_new(),
         .recv_blocks = &ws->recv_blocks,
+        .head_blocks = &ws->head_blocks,
         .arena_blocks = &ws->arena_blocks,
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &ws->limits,
@@ -48,8 +50,10 @@ void wires_deinit(struct wires *ws)
 {
     loop_turn(ws->env.loop, 0);
     assert_int_equal(ws->recv_blocks.nused, 0);
+    assert_int_equal(ws->head_blocks.nused, 0);
     assert_int_equal(ws->arena_blocks.nused, 0);
     blocks_deinit(&ws->recv_blocks);
+    blocks_deinit(&ws->head_blocks);
     blocks_deinit(&ws->arena_blocks);
     loop_free(ws->env.loop);
     free(ws->env.scratch);

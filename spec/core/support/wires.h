@@ -11,7 +11,7 @@
 
 struct wires {
     struct wire_env env;
-    struct blocks recv_blocks, arena_blocks;
+    struct blocks recv_blocks, head_blocks, arena_blocks;
     struct http_limits limits;
     /* bad heads that were answered by the wire itself */
     int bad_heads;
