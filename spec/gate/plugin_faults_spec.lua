@@ -50,6 +50,7 @@ function acts.eat_around_pcall()
   local t = {}
   while true do pcall(function() for i = 1, 1e6 do t[#t + 1] = {} end end) end
 end
+function acts.eat_tasks() for _ = 1, 1e9 do task.spawn(task.sleep, 3600) end end
 function acts.eat_ctx(exchange) local t = exchange.ctx for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end
 
 function acts.raise() error "out of luck" end
@@ -152,7 +153,7 @@ routes:
 local RUNAWAYS = { "spin", "spin_interpreted", "spin_in_ffi", "spin_around_pcall", "spin_around_pcall_error",
   "spin_in_handler", "spin_in_wrap", "spin_in_thread", "spin_in_sort", "spin_in_gsub", "spin_in_tostring",
   "spin_in_task", "spin_without_hook", "spin_after_wait", "recurse", "recurse_in_handler" }
-local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_ctx" }
+local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_ctx", "eat_tasks" }
 local RAISERS = { "raise", "raise_table", "raise_nil", "raise_false", "raise_cdata", "raise_odd", "raise_thread",
   "raise_long", "raise_bytes", "raise_after_reply", "yield", "yield_mark", "wait_in_sort", "global", "exit", "execute" }
 local MISUSES = { "bad_reply", "split_value", "split_name", "split_reply", "set_length", "set_coding", "set_connection",
