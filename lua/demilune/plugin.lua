@@ -8,6 +8,7 @@ local ffi = require "ffi"
 local attempt = require "demilune.attempt"
 local border = require "demilune.ffi"
 local core = require "demilune.core"
+local credential = require "demilune.credential"
 local exchange = require "demilune.exchange"
 local schema = require "demilune.schema"
 local selector = require "demilune.selector"
@@ -52,7 +53,7 @@ local function fault_of(plugin, name)
       has_hook = true
     end
   end
-  return not has_hook and "it has no hook" or nil
+  return not has_hook and "it has no hook" or credential.fault_of(plugin.credential)
 end
 
 -- Names of the plugins that can be enabled → their files.
@@ -144,6 +145,12 @@ function M.check(index, name, config, params, place)
   return hooks_of(uses[index]), nil, paths
 end
 
+-- What is wrong with the credentials of a kind, the name of a plugin that can be used: as
+-- demilune.credential says it.
+function M.check_credentials(kind)
+  return (select(2, credential.read(kind, M.load(kind).credential)))
+end
+
 -- Is `name` told to stand after `other`?
 function M.stands_after(name, other)
   for _, before in ipairs(M.load(name).after or {}) do
@@ -166,12 +173,13 @@ function M.reset()
   exchange.reset()
 end
 
--- The credentials of a kind: { consumer = { name, groups }, credential = table } each. One list for
--- all places, made when it is first asked for.
+-- The credentials of a kind, as demilune.credential gives them. One list for all places, made when
+-- it is first asked for.
 local function consumers(kind)
   local list = credentials[kind]
   if not list then
-    list = core.consumers(kind)
+    local plugin = M.load(kind)
+    list = credential.read(kind, plugin and plugin.credential)
     credentials[kind] = list
   end
   return list
