@@ -37,7 +37,7 @@ struct store_conf {
 
 struct consumer {
     struct slice name;
-    uint32_t index;
+    uint32_t index; /* in the file's list */
     struct slice *groups;
     uint32_t ngroups;
     const struct conf *credentials; /* map: plugin name -> list */
