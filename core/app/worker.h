@@ -5,6 +5,7 @@
  *
  *   new     loop, mailbox, gateway, VM, plan            (control thread)
  *   start   thread, start hooks, accepting
+ *   swap    a reload: another plan, VM, listeners
  *   drain   no more accepting, exchanges end
  *   stop    what is left is cut off, stop hooks, the thread ends
  *   free    everything in reverse                       (control thread) */
@@ -42,6 +43,7 @@ struct worker {
     struct control *control;
     struct watchdog *watchdog; /* or NULL */
     struct vm_watch *watch;    /* what it sees of this thread, while the thread runs */
+    struct listener_quota *quota;
     struct metric_series *lua_memory, *lua_waiting;
     /* state */
     enum worker_state state;
@@ -71,6 +73,21 @@ void worker_start(struct worker *w);
 
 /* In place of worker_start: the calling thread is the worker's, and runs its loop as it likes. */
 void worker_adopt(struct worker *w);
+
+/* What a reload brings to a worker; the worker takes it over and frees it. The listener at place i of the new
+ * configuration is that of place old[i], or a new one on the descriptor fds[i] where that is not -1. */
+struct worker_swap {
+    struct mail mail;
+    struct plan *plan;
+    struct vm *vm; /* of the plan's host, or NULL */
+    uint32_t nlisteners;
+    int *fds, *old; /* one block of memory */
+};
+
+struct worker_swap *worker_swap_new(uint32_t nlisteners);
+
+/* By mail; control_on_worker_swapped follows. */
+void worker_swap(struct worker *w, struct worker_swap *s);
 
 /* By mail. drain: accepts no more and lets exchanges end; control_on_worker_drained follows when none is left. stop: cuts
  * off what is left and ends the thread. */

@@ -108,26 +108,41 @@ void gateway_deinit(struct gateway *g)
     free_blocks(g->wire.arena_blocks);
 }
 
+static bool is_trusted(void *snapshot, const struct addr *peer)
+{
+    const struct snapshot *s = snapshot;
+
+    return s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
+}
+
+static bool trusts_alike(const struct snapshot *a, const struct snapshot *b)
+{
+    return a->ntrusted_proxies == b->ntrusted_proxies &&
+           (a->ntrusted_proxies == 0 ||
+            memcmp(a->trusted_proxies, b->trusted_proxies,
+                   a->ntrusted_proxies * sizeof(a->trusted_proxies[0])) == 0);
+}
+
 void gateway_use(struct gateway *g, struct plan *plan)
 {
     struct plan *old = g->plan;
 
     g->plan = plan;
     g->wire.limits = &plan->snapshot->limits;
-    if (old) {
-        dns_configure(g->dns, &plan->snapshot->dns);
-        g->looked_at = 0;
-        timer_set(&g->mover, 0);
-        plan_retire(old, plan->snapshot->drain_timeout_ms);
-    }
+    if (!old)
+        return;
+    dns_configure(g->dns, &plan->snapshot->dns);
+    if (!trusts_alike(old->snapshot, plan->snapshot))
+        inbound_judge(g->inbound, is_trusted, plan->snapshot);
+    g->looked_at = 0;
+    timer_set(&g->mover, 0);
+    plan_retire(old, plan->snapshot->drain_timeout_ms);
 }
 
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local)
 {
-    const struct snapshot *s = g->plan->snapshot;
-    bool trusted =
-        s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
+    struct snapshot *s = g->plan->snapshot;
 
     inbound_accept(g->inbound, &(struct inbound_from){
                                    .listener = ln,
@@ -136,7 +151,7 @@ void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, 
                                    .peer = peer,
                                    .local = local,
                                    .tls = s->listeners[listener_index].tls,
-                                   .is_trusted = trusted,
+                                   .is_trusted = is_trusted(s, peer),
                                });
 }
 

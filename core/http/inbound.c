@@ -156,6 +156,30 @@ void inbound_drain(struct inbound_set *set)
         h1_server_drain(&container_of(link, struct inbound, link)->h1);
 }
 
+void inbound_renumber(struct inbound_set *set, const struct listener *ln, int index)
+{
+    LIST_EACH (link, &set->conns) {
+        struct inbound *in = container_of(link, struct inbound, link);
+        if (in->listener != ln)
+            continue;
+        in->listener_index = (int16_t)index;
+        if (index < 0)
+            h1_server_drain(&in->h1);
+    }
+}
+
+void inbound_judge(struct inbound_set *set, bool (*is_trusted)(void *arg, const struct addr *peer),
+                   void *arg)
+{
+    struct addr peer;
+
+    LIST_EACH (link, &set->conns) {
+        struct inbound *in = container_of(link, struct inbound, link);
+        get_address(&peer, in->addresses, in->peer_len);
+        in->is_trusted = is_trusted(arg, &peer);
+    }
+}
+
 void inbound_abort_all(struct inbound_set *set)
 {
     LIST_EACH (link, &set->conns)

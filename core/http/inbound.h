@@ -37,6 +37,14 @@ void inbound_accept(struct inbound_set *set, const struct inbound_from *from);
  * set before). */
 void inbound_drain(struct inbound_set *set);
 
+/* A reload has moved a listener: to another place of the configuration; or out of it (-1), and its
+ * connections are drained. */
+void inbound_renumber(struct inbound_set *set, const struct listener *ln, int index);
+
+/* trusted_proxies are others now: asks again of each connection's peer. */
+void inbound_judge(struct inbound_set *set, bool (*is_trusted)(void *arg, const struct addr *peer),
+                   void *arg);
+
 /* Cuts off all that is left. */
 void inbound_abort_all(struct inbound_set *set);
 

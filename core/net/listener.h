@@ -27,7 +27,7 @@ MUST_CHECK int listener_address(int fd, struct addr *out);
  * another worker: looked at every 10 ms). */
 struct listener_quota {
     atomic_int open;
-    int max;
+    atomic_int max; /* a reload may change it */
 };
 
 /* fd is a new connected non-blocking socket that the callee owns. When it is closed,

@@ -24,6 +24,8 @@
 #define RETIRE_LOOK_MS 50
 #define LAST_WORDS_MS 200 /* for tasks that were cancelled at the end of their VM */
 
+static atomic_int count; /* in this process */
+
 struct hooks {
     struct phase_host base;
     /* owned */
@@ -322,10 +324,16 @@ void hooks_stop(struct phase_host *host)
 
 /* --- the end ------------------------------------------------------------------------------------------------------- */
 
+int hooks_count(void)
+{
+    return atomic_load(&count);
+}
+
 void hooks_free(struct phase_host *host)
 {
     struct hooks *h = hooks_of(host);
 
+    atomic_fetch_sub(&count, 1);
     vm_free(h->vm);
     snapshot_unref(h->snapshot);
     free(h->functions);
@@ -528,5 +536,6 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
         free(h);
         return NULL;
     }
+    atomic_fetch_add(&count, 1);
     return &h->base;
 }
