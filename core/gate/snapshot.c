@@ -11,6 +11,7 @@
 #include "gate/conf_keys.h"
 #include "gate/conf_yaml.h"
 #include "gate/snapshot_build.h"
+#include "net/tls.h"
 #include "side/store.h"
 
 #define NAMES_MAX 1000 /* compared for "did you mean" */
@@ -124,6 +125,8 @@ void build_consumers(struct build *b)
 /* What lies outside of the arena. */
 static void release(struct snapshot *s)
 {
+    for (uint32_t i = 0; i < s->nlisteners; i++)
+        tls_server_unref(s->listeners[i].tls);
     for (uint32_t i = 0; i < s->nupstreams; i++) {
         struct upstream *u = s->upstreams[i];
         for (uint32_t j = 0; j < u->nendpoints; j++)
