@@ -173,7 +173,7 @@ static void exchange_after(struct exchange *x, enum phase p)
         exchange_end(x);
         return;
     }
-    if (x->pending_err || x->hook_failed) {
+    if (x->pending_err || (x->hook_failed && p != PHASE_BODY)) {
         int err = x->pending_err ? x->pending_err : ERR_HOOK;
         x->pending_err = 0;
         exchange_fail(x, err);

@@ -293,10 +293,7 @@ static void flow_hook_chunk(struct exchange *x, struct slice chunk, bool last)
     x->chunk_is_last = last;
     x->chunk_replaced = false;
     if (exchange_run_phase(x, PHASE_BODY)) {
-        if (x->hook_failed)
-            exchange_fail(x, ERR_HOOK);
-        else
-            flow_chunk_done(x);
+        flow_chunk_done(x);
     } else if (!x->chunk_mem && chunk.len) {
         x->chunk_mem = slice_dup(chunk); /* the hook waits: the receive buffer does not */
         x->chunk.ptr = x->chunk_mem;
@@ -400,6 +397,14 @@ static void flow_pump_hooks(struct exchange *x)
 
 void flow_chunk_done(struct exchange *x)
 {
+    bool is_own_error =
+        x->err && x->replied; /* what a hook can't take away: there is nothing else to say */
+
+    if (x->hook_failed && !is_own_error) {
+        exchange_fail(x, ERR_HOOK);
+        return;
+    }
+    x->chunk_replaced = x->chunk_replaced && !x->hook_failed;
     struct slice out = x->chunk_replaced ? x->chunk_out : x->chunk;
     size_t taken = x->chunk.len;
     bool last = x->chunk_is_last;

@@ -159,7 +159,15 @@ void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, 
     bool trusted =
         s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
 
-    inbound_accept(g->inbound, ln, listener_index, fd, peer, local, trusted);
+    inbound_accept(g->inbound, &(struct inbound_from){
+                                   .listener = ln,
+                                   .listener_index = listener_index,
+                                   .fd = fd,
+                                   .peer = peer,
+                                   .local = local,
+                                   .tls = s->listeners[listener_index].tls,
+                                   .is_trusted = trusted,
+                               });
 }
 
 void gateway_drain(struct gateway *g)

@@ -88,6 +88,10 @@ struct plugin_host_ops {
     /* What to say where something stands for a plugin of this name that can't be used ("not installed ..."); absent
      * when it can. In the arena. NULL: all can. */
     struct slice (*missing)(struct plugin_host *h, struct slice name, struct arena *a);
+
+    /* Holds all consumers' credentials of a kind, the name of a plugin that is not missing, against what that plugin says
+     * of them. Faults are added, each at its credential. NULL: all are good. */
+    void (*credentials)(struct plugin_host *h, struct slice kind, struct faults *faults);
 };
 
 #endif

@@ -20,11 +20,14 @@
 #include "net/addr.h"
 #include "net/dns.h"
 
+struct tls_server;
+
 struct listener_conf {
     struct slice text; /* as written */
     struct addr addr;
     uint32_t index;
     const struct conf *place;
+    struct tls_server *tls; /* a reference; NULL = plain */
 };
 
 struct store_conf {
@@ -34,7 +37,7 @@ struct store_conf {
 
 struct consumer {
     struct slice name;
-    uint32_t index;
+    uint32_t index; /* in the file's list */
     struct slice *groups;
     uint32_t ngroups;
     const struct conf *credentials; /* map: plugin name -> list */

@@ -107,19 +107,19 @@ static void keep_addresses(struct inbound *in, const struct addr *peer, const st
     memcpy(p, ip, in->ip_len);
 }
 
-void inbound_accept(struct inbound_set *set, struct listener *ln, int listener_index, int fd,
-                    const struct addr *peer, const struct addr *local, bool is_trusted)
+void inbound_accept(struct inbound_set *set, const struct inbound_from *from)
 {
+    const struct addr *peer = from->peer, *local = from->local;
     char ip[ADDR_TEXT];
     size_t ip_len = addr_print_ip(peer, ip, sizeof(ip));
     struct inbound *in = calloc(1, sizeof(*in) + peer->len + local->len + ip_len);
 
     REQUIRE(in != NULL);
-    h1_server_init(&in->h1, set->env, tcp_new(set->env->loop, fd, NULL, NULL), &host);
+    h1_server_init(&in->h1, set->env, tcp_new(set->env->loop, from->fd, NULL, NULL), &host);
     in->set = set;
-    in->listener = ln;
-    in->listener_index = (int16_t)listener_index;
-    in->is_trusted = is_trusted;
+    in->listener = from->listener;
+    in->listener_index = (int16_t)from->listener_index;
+    in->is_trusted = from->is_trusted;
     in->peer_len = (uint8_t)peer->len;
     in->local_len = (uint8_t)local->len;
     in->ip_len = (uint8_t)ip_len;

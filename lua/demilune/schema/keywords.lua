@@ -94,7 +94,7 @@ function make.enum(_, node, given)
     local near = text and value_of.nearest(text, texts)
     local expected = list_words(given)
     return run:fault(expected, frame.value, near and {
-      message = ('expected %s, came %s: did you mean "%s"?'):format(expected, value_of.describe(text), near),
+      message = ('expected %s, got %s: did you mean "%s"?'):format(expected, value_of.describe(text), near),
     } or nil)
   end
 end
@@ -223,7 +223,7 @@ local function demand(run, frame, names, why)
   for _, name in ipairs(names) do
     if frame.value[name] == nil then
       fits = run:fault(('"%s"'):format(name), frame.value,
-        { message = ('"%s" is missing%s'):format(name, why or "") })
+        { is_bare = true, message = ('"%s" is missing%s'):format(name, why or "") })
     end
   end
   return fits

@@ -275,14 +275,6 @@ static void test_the_documented_defaults(void **state UNUSED)
 
 /* --- the schema ------------------------------------------------------------------------------- */
 
-static void put_plugins(struct json_writer *w, void *arg)
-{
-    json_object(w);
-    json_key(w, SLICE("description"));
-    json_string(w, slice_from(arg));
-    json_object_end(w);
-}
-
 static void test_the_schema_is_json_whose_references_lead_somewhere(void **state UNUSED)
 {
     struct json_writer w;
@@ -295,9 +287,12 @@ static void test_the_schema_is_json_whose_references_lead_somewhere(void **state
 
     buf_init(&out, 1 * MIB);
     json_writer_init(&w, &out, 2);
-    conf_keys_schema(&w, put_plugins, (char[]){"of the test"});
+    conf_keys_schema(&w, &(struct conf_schema_parts){
+                             .plugin = SLICE("{\"description\":\"of the plugins\"}"),
+                             .credentials = SLICE("{\"description\":\"of the credentials\"}")});
     assert_int_equal(json_writer_end(&w), 0);
-    assert_true(slice_find(buf_slice(&out), SLICE("of the test")) > 0);
+    assert_true(slice_find(buf_slice(&out), SLICE("of the plugins")) > 0);
+    assert_true(slice_find(buf_slice(&out), SLICE("of the credentials")) > 0);
 
     map_init(&defs);
     struct arena *a = arena_new_heap(4096);
@@ -336,7 +331,7 @@ static void test_secrets_are_write_only_in_the_schema(void **state UNUSED)
 
     buf_init(&out, 1 * MIB);
     json_writer_init(&w, &out, 0);
-    conf_keys_schema(&w, NULL, NULL);
+    conf_keys_schema(&w, &(struct conf_schema_parts){0});
     assert_int_equal(json_writer_end(&w), 0);
     ssize_t token = slice_find(buf_slice(&out), SLICE("\"token\":{"));
     assert_true(token > 0);
