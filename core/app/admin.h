@@ -13,12 +13,20 @@
 struct admin;
 struct control;
 struct faults;
+struct json_writer;
+struct reload_report;
+struct snapshot;
 
-/* NULL and a fault when the address can't be had. */
-struct admin *admin_start(struct control *c, struct faults *faults);
+/* Opens the address of a snapshot for admin_change: *fd is -1 when there is nothing to open (off, or where `a` listens
+ * already). a: the present one, or NULL. False and a fault when it can't be had. */
+bool admin_open(const struct admin *a, const struct snapshot *s, int *fd, struct faults *faults);
+
+/* The endpoint of c->snapshot: a, changed, or a new one (NULL: off, and it never was on). Connections to an address that
+ * is left end with the answer under way. */
+struct admin *admin_change(struct admin *a, struct control *c, int fd);
 void admin_free(struct admin *a);
 
-/* The address that was bound. */
+/* The address that was bound, or "off". */
 const char *admin_address(const struct admin *a);
 
 /* --- pages ----------------------------------------------------------------------------------------------------------- */
@@ -29,6 +37,7 @@ struct admin_answer {
     const struct control *control;
     const struct message *request;
     struct arena *arena;
+    const struct reload_report *report; /* of the reload that was asked for; NULL: there is none */
     /* owned */
     struct buf body;
     /* state */
@@ -45,6 +54,10 @@ MUST_CHECK int admin_page_config(struct admin_answer *answer);
 MUST_CHECK int admin_page_routes(struct admin_answer *answer);
 MUST_CHECK int admin_page_upstreams(struct admin_answer *answer);
 MUST_CHECK int admin_page_plugins(struct admin_answer *answer);
+MUST_CHECK int admin_page_reload(struct admin_answer *answer);
 MUST_CHECK int metrics_page(struct admin_answer *answer);
+
+/* For /config: why the last reload failed. */
+void admin_put_last_reload(struct json_writer *w, const struct control *c);
 
 #endif

@@ -10,58 +10,20 @@
 #include <time.h>
 
 #include "app/cli.h"
-#include "app/closer.h"
-#include "app/library.h"
 #include "app/worker.h"
 #include "base/check.h"
-#include "gate/plan.h"
-#include "script/hooks.h"
-#include "script/vm.h"
-
-static void free_host(void *host)
-{
-    hooks_free(host);
-}
-
-static void on_retired(void *closer, struct phase_host *host)
-{
-    closer_give(closer, free_host, host);
-}
-
-/* The host of a worker, or NULL with a fault (a VM that can't be made was logged). */
-static struct phase_host *make_host(struct building *b, struct worker *w, struct vm **vm)
-{
-    struct snapshot *s = b->load.snapshot;
-    size_t before = b->load.faults.nerrors;
-
-    *vm = library_vm(s, &w->gateway, w->number);
-    if (!*vm) {
-        fault_plain(&b->load.faults, "a worker's Lua can't be started (the log says why)");
-        return NULL;
-    }
-    struct phase_host *host = hooks_new(*vm, s, &b->load.faults, on_retired, b->closer);
-    if (host)
-        return host;
-    vm_free(*vm);
-    if (b->load.faults.nerrors == before)
-        fault_plain(&b->load.faults, "the plugins of a worker can't be made");
-    return NULL;
-}
 
 static bool make_part(struct building *b, int n)
 {
-    struct snapshot *s = b->load.snapshot;
-    struct worker *w = b->workers[n];
-    struct phase_host *host = NULL;
-    struct vm *vm = NULL;
+    struct worker_plan_source source = {
+        .gateway = &b->workers[n]->gateway,
+        .snapshot = b->load.snapshot,
+        .before = b->before,
+        .closer = b->closer,
+    };
 
-    if (atomic_load(&b->is_given_up))
-        return false;
-    if (s->nuses && !(host = make_host(b, w, &vm)))
-        return false;
-    b->parts[n].plan = plan_new(&w->gateway, snapshot_ref(s), host, b->before);
-    b->parts[n].vm = vm;
-    return true;
+    return !atomic_load(&b->is_given_up) &&
+           worker_plan_make(&b->parts[n], &source, &b->load.faults);
 }
 
 static void *build(void *arg)
@@ -110,8 +72,7 @@ bool building_join(struct building *b, uint32_t wait_ms)
 void building_free(struct building *b)
 {
     for (int n = 0; n < b->nworkers; n++)
-        if (b->parts[n].plan)
-            plan_free(b->parts[n].plan);
+        worker_plan_free(&b->parts[n]);
     free(b->parts);
     snapshot_unref(b->before);
     if (b->load.arena)

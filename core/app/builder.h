@@ -10,22 +10,18 @@
 #include <stdatomic.h>
 
 #include "app/load.h"
+#include "app/worker_plan.h"
 #include "base/base.h"
 #include "net/mailbox.h"
 
 struct closer;
-struct plan;
-struct vm;
 struct worker;
 
 struct building {
     /* owned */
     struct load load;          /* its faults, and the snapshot when there are none */
     struct snapshot *before;   /* one reference */
-    struct building_part {     /* one per worker; a plan that was taken is NULL here */
-        struct plan *plan;
-        struct vm *vm; /* its host's, or NULL */
-    } * parts;
+    struct worker_plan *parts; /* one per worker; a plan that was taken is NULL here */
     pthread_t thread;
     /* borrowed */
     const char *file;

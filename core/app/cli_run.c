@@ -15,5 +15,5 @@ int cli_run(const struct cli *cli)
     int status = load_open(&load, cli->config, cli->workers);
     struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
     load_close(&load);
-    return snapshot ? control_run(snapshot) : status;
+    return snapshot ? control_run(snapshot, load_file(cli->config), cli->workers) : status;
 }

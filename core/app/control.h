@@ -11,7 +11,9 @@
 #include "net/loop.h"
 
 struct admin;
+struct closer;
 struct mailbox;
+struct reload;
 struct signals;
 struct snapshot;
 struct sockets;
@@ -31,25 +33,32 @@ struct control {
     char *listening;     /* the addresses that were bound, for people */
     struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
+    struct closer *closer;
+    struct reload *reload;
     struct signals *signals;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
     /* state */
     int nworkers;
     int nready, ndrained;
-    bool is_closed; /* draining: the workers accept no more */
+    uint32_t asked_connections; /* limits.connections, before the system's limit */
+    bool is_closed;             /* draining: the workers accept no more */
     enum control_state state;
 };
 
-/* Runs the gateway of this snapshot (taken over) until it is told to stop. Returns the exit status of the program. All
- * faults have been printed or logged. */
-int control_run(struct snapshot *snapshot);
+/* Runs the gateway of this snapshot (taken over) until it is told to stop. file, workers: what it came from, for reloads.
+ * Returns the exit status of the program. All faults have been printed or logged. */
+int control_run(struct snapshot *snapshot, const char *file, int workers);
 
 struct mailbox *control_mailbox(struct control *c);
 
 /* By mail from a worker; on the control thread. */
 void control_on_worker_ready(struct control *c);
 void control_on_worker_drained(struct control *c);
+void control_on_worker_swapped(struct control *c);
+
+/* limits.connections, or as many as the descriptor limit allows. */
+void control_limit_connections(struct control *c, uint32_t n);
 
 /* The same for a signal that the process got. */
 void control_on_signal(struct control *c, int signal);

@@ -100,7 +100,8 @@ int load_read(struct load *l, const char *file, int workers)
     load(l, file, workers);
     close_vm(l);
     if (l->vm_failed)
-        fault_plain(&l->faults, "the Lua library can't be loaded (the log says why)");
+        fault_system(&l->faults, NULL, SLICE_NONE,
+                     "the Lua library can't be loaded (the log says why)");
     if (l->faults.nerrors == 0 && l->snapshot)
         return CLI_FINE;
     return l->faults.nsystem == l->faults.nerrors ? CLI_SYSTEM : CLI_FAULT;

@@ -328,6 +328,11 @@ static double version(void *arg)
     return (double)((const struct reload *)arg)->control->snapshot->version;
 }
 
+static double states(void *arg UNUSED)
+{
+    return hooks_count();
+}
+
 static void show(const char *name, const char *help, metric_read_fn fn, struct reload *r)
 {
     struct metric_family *f = metric_family(name, help, METRIC_GAUGE, NULL, 0, NULL, 0);
@@ -351,6 +356,9 @@ static void add_metrics(struct reload *r)
          "When the configuration in use was taken, since 1970.", good_seconds, r);
     show("demilune_config_version", "Number of the configuration in use; each reload counts on.",
          version, r);
+    show("demilune_lua_states",
+         "Lua states with plugins: one per worker, more while requests of older configurations go on.",
+         states, r);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/closer.h"
 #include "app/control.h"
-#include "app/library.h"
 #include "app/watchdog.h"
+#include "app/worker_plan.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -69,22 +70,30 @@ static void on_beat(struct timer *t)
 
 static void on_look(struct timer *t);
 
-/* The VM and the plugins' instances in it. A configuration without plugins needs none. */
+static void free_plan(void *plan)
+{
+    plan_free(plan);
+}
+
+static void on_plan_end(void *closer, struct plan *plan)
+{
+    closer_give(closer, free_plan, plan);
+}
+
 static bool make_plan(struct worker *w, const struct worker_setup *setup, struct faults *faults)
 {
-    struct phase_host *host = NULL;
+    struct worker_plan p;
+    struct worker_plan_source source = {
+        .gateway = &w->gateway,
+        .snapshot = setup->snapshot,
+        .closer = setup->closer,
+        .needs_vm = setup->needs_vm,
+    };
 
-    if (setup->snapshot->nuses || setup->needs_vm) {
-        w->vm = library_vm(setup->snapshot, &w->gateway, w->number);
-        if (!w->vm)
-            return false;
-    }
-    if (setup->snapshot->nuses) {
-        host = hooks_new(w->vm, setup->snapshot, faults, NULL, NULL);
-        if (!host)
-            return false;
-    }
-    gateway_use(&w->gateway, plan_new(&w->gateway, snapshot_ref(setup->snapshot), host, NULL));
+    if (!worker_plan_make(&p, &source, faults))
+        return false;
+    w->vm = p.vm;
+    gateway_use(&w->gateway, p.plan);
     return true;
 }
 
@@ -95,8 +104,10 @@ static void start_listeners(struct worker *w, const struct worker_setup *setup)
     w->nlisteners = setup->snapshot->nlisteners;
     w->listeners = calloc(w->nlisteners + 1, sizeof(w->listeners[0]));
     REQUIRE(w->listeners != NULL);
-    for (uint32_t i = 0; i < w->nlisteners; i++)
+    for (uint32_t i = 0; i < w->nlisteners; i++) {
         w->listeners[i] = listener_start(w->loop, setup->fds[i], setup->quota, on_accept, w);
+        setup->fds[i] = -1;
+    }
 }
 
 struct worker *worker_new(const struct worker_setup *setup, struct faults *faults)
@@ -116,6 +127,10 @@ struct worker *worker_new(const struct worker_setup *setup, struct faults *fault
     w->gateway.mailbox = w->mailbox;
     w->gateway.writer = w->number;
     w->gateway.nworkers = setup->snapshot->workers;
+    if (setup->closer) {
+        w->gateway.on_plan_end = on_plan_end;
+        w->gateway.plan_end_arg = setup->closer;
+    }
     gateway_init(&w->gateway, setup->snapshot);
     if (!make_plan(w, setup, faults)) {
         worker_free(w);
@@ -166,8 +181,7 @@ static void start_beat(struct worker *w)
     if (!w->vm || w->lua_memory)
         return;
     w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
-    w->lua_waiting =
-        lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
+    w->lua_waiting = lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
     on_beat(&w->beat);
 }
 

@@ -20,6 +20,7 @@
 #include "net/listener.h"
 #include "net/mailbox.h"
 
+struct closer;
 struct control;
 struct faults;
 struct loop;
@@ -56,9 +57,10 @@ struct worker {
 
 struct worker_setup {
     struct control *control;   /* NULL: it will not be started */
+    struct closer *closer;     /* frees its plans and VMs; NULL: itself */
     struct watchdog *watchdog; /* or NULL */
     struct snapshot *snapshot;
-    const int *fds; /* one listening descriptor per listener, taken over; NULL: none */
+    int *fds; /* one listening descriptor per listener, taken over (-1 then); NULL: none */
     struct listener_quota *quota;
     int number;    /* 0 is taken as 1 */
     bool needs_vm; /* even without plugins */

@@ -52,7 +52,7 @@ struct plan {
     size_t nwaiting;       /* exchanges that the last look has found in a hook */
     uint64_t leave_by_ms;  /* once retired */
     uint32_t ngone_closed; /* of `gone`, in this order */
-    bool is_retired, is_left;
+    bool is_retired, is_left, is_over; /* over: its host has gone */
 };
 
 /* Takes the snapshot's reference and the host over. before: the snapshot that it follows, or NULL. Any thread; of g only

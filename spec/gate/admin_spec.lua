@@ -26,7 +26,7 @@ routes:
     respond: { body: hello }
 ]]
 
-local CHANGES = { "/reload", "/upstreams/up/endpoints/127.0.0.1:1/drain", "/upstreams/up/endpoints/x/enable",
+local CHANGES = { "/upstreams/up/endpoints/127.0.0.1:1/drain", "/upstreams/up/endpoints/x/enable",
   "/breakers/up/open", "/breakers/up/close", "/breakers/up/auto", "/cache/purge" }
 
 describe("the admin endpoint", function()
