@@ -18,6 +18,7 @@
 #include "app/load.h"
 #include "app/process.h"
 #include "app/signals.h"
+#include "app/sockets.h"
 #include "app/upstream_metrics.h"
 #include "app/watchdog.h"
 #include "app/worker.h"
@@ -48,6 +49,7 @@ static void control_stop(struct control *c)
     if (c->state == CONTROL_STOPPING)
         return;
     c->state = CONTROL_STOPPING;
+    sockets_close(c->sockets, NULL);
     for (int i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
     loop_stop(c->loop);
@@ -64,6 +66,7 @@ static void on_drain_timer(struct timer *t)
         return;
     }
     c->is_closed = true;
+    sockets_close(c->sockets, NULL);
     for (int i = 0; i < c->nworkers; i++)
         worker_drain(c->workers[i]);
     timer_set(t, c->snapshot->drain_timeout_ms);
@@ -149,26 +152,28 @@ static void open_fault(struct faults *faults, const struct listener_conf *l, int
                  "can't listen on %.*s: %s%s", SLICE_ARG(l->text), strerror(error), hint);
 }
 
-/* The first worker's socket finds out whether the address is free: those of the others share it. */
-static int open_one(const struct listener_conf *l, int nworkers, uint32_t stride, int *fds,
-                    struct addr *at)
+static int *new_fds(size_t n)
 {
-    *at = l->addr;
-    for (int n = 0; n < nworkers; n++) {
-        int *fd = &fds[(uint32_t)n * stride];
-        if (n == 0 && addr_port(at)) {
-            if (listener_open(at, false, fd) < 0)
-                return -1;
-            close(*fd);
-            *fd = -1;
-        }
-        if (listener_open(at, true, fd) < 0 || (n == 0 && listener_address(*fd, at) < 0))
-            return -1;
-    }
-    return 0;
+    int *fds = calloc(n + 1, sizeof(*fds));
+
+    REQUIRE(fds != NULL);
+    for (size_t i = 0; i < n; i++)
+        fds[i] = -1;
+    return fds;
 }
 
-/* fds[worker * nlisteners + listener]. All workers bind the address that the first one got (port 0). */
+/* fds[worker * nlisteners + listener], of one listener. */
+static int open_one(struct control *c, const struct listener_conf *l, int *fds, struct addr *at)
+{
+    int *own = new_fds((size_t)c->nworkers);
+    int rc = sockets_open(c->sockets, &l->addr, own, at);
+
+    for (int n = 0; n < c->nworkers; n++)
+        fds[(uint32_t)n * c->snapshot->nlisteners] = own[n];
+    free(own);
+    return rc;
+}
+
 static void open_listeners(struct control *c, int *fds, struct faults *faults)
 {
     const struct snapshot *s = c->snapshot;
@@ -179,7 +184,7 @@ static void open_listeners(struct control *c, int *fds, struct faults *faults)
     for (uint32_t i = 0; i < s->nlisteners; i++) {
         char address[ADDR_TEXT];
         struct addr at;
-        if (open_one(&s->listeners[i], c->nworkers, s->nlisteners, &fds[i], &at) < 0) {
+        if (open_one(c, &s->listeners[i], &fds[i], &at) < 0) {
             open_fault(faults, &s->listeners[i], errno);
             continue;
         }
@@ -189,16 +194,6 @@ static void open_listeners(struct control *c, int *fds, struct faults *faults)
     (void)rc; /* a list too long for a log line */
     size_t len;
     c->listening = buf_take(&text, &len);
-}
-
-static int *new_fds(size_t n)
-{
-    int *fds = calloc(n + 1, sizeof(*fds));
-
-    REQUIRE(fds != NULL);
-    for (size_t i = 0; i < n; i++)
-        fds[i] = -1;
-    return fds;
 }
 
 static void close_fds(const int *fds, size_t n)
@@ -280,6 +275,7 @@ static void control_new(struct control *c, struct snapshot *snapshot)
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
     c->watchdog = watchdog_new(snapshot->script_time_budget_ms, 0);
+    c->sockets = sockets_new(c->nworkers);
     c->signals = signals_start(c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
@@ -293,6 +289,7 @@ static void control_free(struct control *c)
         if (c->workers[n])
             worker_free(c->workers[n]);
     free(c->workers);
+    sockets_free(c->sockets);
     if (c->admin)
         admin_free(c->admin);
     watchdog_free(c->watchdog);

@@ -14,6 +14,7 @@ struct admin;
 struct mailbox;
 struct signals;
 struct snapshot;
+struct sockets;
 struct watchdog;
 struct worker;
 
@@ -25,6 +26,7 @@ struct control {
     struct mailbox *mailbox;
     struct snapshot *snapshot; /* the current one */
     struct worker **workers;
+    struct sockets *sockets;
     struct listener_quota quota;
     char *listening;     /* the addresses that were bound, for people */
     struct admin *admin; /* NULL: off */
