@@ -80,7 +80,11 @@ static inline void plan_enter(struct plan *p)
 }
 void plan_leave(struct plan *p);
 
-/* Accepts one connection for the current plan (trusted_proxies are looked up here). */
+/* Is this address one of the current plan's trusted_proxies? */
+bool gateway_trusts(const struct gateway *g, const struct addr *a);
+
+/* Accepts one connection for the current plan. On a listener with proxy_protocol a peer that is not
+ * trusted is closed at once. */
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local);
 
