@@ -13,6 +13,7 @@
 enum { N = 4, THREADS = 4 };
 
 static struct upstream up;
+static struct upstream_live *live;
 static struct endpoint endpoints[N];
 
 static int set_up(void **state)
@@ -24,6 +25,9 @@ static int set_up(void **state)
         endpoints[i] = (struct endpoint){
             .weight = 1,
             .target = target_ref(SLICE("http1"), SLICE("10.0.0.1"), (uint16_t)(80 + i))};
+    live = upstream_live_ref(SLICE("orders"));
+    for (int i = 0; i < N; i++)
+        endpoints[i].live = endpoint_live_ref(live, endpoints[i].target);
     up = (struct upstream){.name = SLICE("orders"), .endpoints = endpoints, .nendpoints = N};
     up.passive.consecutive_errors = 3;
     up.passive.eject_for_ms = 30000;
@@ -34,20 +38,23 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
+        endpoint_live_unref(endpoints[i].live);
         target_unref(endpoints[i].target);
+    }
+    upstream_live_unref(live);
     return 0;
 }
 
 static void fail_times(int endpoint, int n)
 {
     for (int i = 0; i < n; i++)
-        upstream_report(&up, endpoints[endpoint].target, OUTCOME_ERROR);
+        upstream_report(&up, &endpoints[endpoint], OUTCOME_ERROR, 1000);
 }
 
 static bool is_usable(int endpoint)
 {
-    return target_is_usable(endpoints[endpoint].target);
+    return endpoint_is_usable(endpoints[endpoint].live);
 }
 
 static void enough_errors_in_a_row_eject_for_a_while(void **state)
@@ -69,7 +76,7 @@ static void a_good_answer_between_starts_the_count_anew(void **state)
 {
     (void)state;
     fail_times(0, 2);
-    upstream_report(&up, endpoints[0].target, OUTCOME_OK);
+    upstream_report(&up, &endpoints[0], OUTCOME_OK, 1000);
     fail_times(0, 2);
     assert_true(is_usable(0));
 }
@@ -132,9 +139,103 @@ static void attempts_are_counted(void **state)
 {
     (void)state;
     fail_times(0, 2);
-    upstream_report(&up, endpoints[0].target, OUTCOME_OK);
-    assert_int_equal(endpoints[0].target->requests, 3);
-    assert_int_equal(endpoints[0].target->failures, 2);
+    upstream_report(&up, &endpoints[0], OUTCOME_OK, 1000);
+    assert_int_equal(endpoints[0].live->requests, 3);
+    assert_int_equal(endpoints[0].live->failures, 2);
+}
+
+static void with_two_half_is_one_and_with_one_none(void **state)
+{
+    (void)state;
+    up.nendpoints = 2;
+    fail_times(0, 3);
+    fail_times(1, 3);
+    assert_false(is_usable(0));
+    assert_true(is_usable(1));
+    clock_advance_ms(30001);
+    up.nendpoints = 1;
+    fail_times(0, 30);
+    assert_true(is_usable(0));
+}
+
+static void the_last_usable_one_is_never_ejected(void **state)
+{
+    (void)state;
+    up.passive.max_ejected = 1;
+    health_set_down(&up, &endpoints[0], true, "timeout");
+    health_set_drained(&up, &endpoints[1], true);
+    endpoints[2].weight = 0;
+    fail_times(3, 30);
+    assert_true(is_usable(3));
+    health_set_down(&up, &endpoints[0], false, "");
+    fail_times(3, 1);
+    assert_false(is_usable(3));
+}
+
+static void what_an_endpoint_goes_through_has_a_name(void **state)
+{
+    const struct endpoint *e = &endpoints[0];
+    (void)state;
+
+    up.slow_start_ms = 10000;
+    assert_int_equal(health_state(&up, e), HEALTH_HEALTHY);
+    fail_times(0, 3);
+    assert_int_equal(health_state(&up, e), HEALTH_EJECTED);
+    health_set_down(&up, e, true, "timeout");
+    assert_int_equal(health_state(&up, e), HEALTH_DOWN);
+    health_set_drained(&up, e, true);
+    assert_int_equal(health_state(&up, e), HEALTH_DRAINED);
+    health_set_drained(&up, e, false);
+    health_set_down(&up, e, false, "");
+    assert_int_equal(health_state(&up, e), HEALTH_EJECTED);
+    clock_advance_ms(30000);
+    assert_int_equal(health_state(&up, e), HEALTH_SLOW_START);
+    assert_in_range(health_share(&up, e) * 1000, 100, 101); /* it begins when the ejection ends */
+    clock_advance_ms(10000);
+    assert_int_equal(health_state(&up, e), HEALTH_HEALTHY);
+    assert_int_equal(e->live->ejections, 1);
+}
+
+static void the_end_of_an_ejection_is_noticed_once(void **state)
+{
+    (void)state;
+    fail_times(0, 3);
+    health_sweep(&up);
+    assert_int_not_equal(endpoints[0].live->ejected_until_ms, 0);
+    clock_advance_ms(30001);
+    health_sweep(&up);
+    assert_int_equal(endpoints[0].live->ejected_until_ms, 0);
+}
+
+static void what_a_reload_adds_starts_slowly_but_not_the_first_configuration(void **state)
+{
+    (void)state;
+    up.slow_start_ms = 10000;
+    health_admit(&up, &endpoints[0], true);
+    health_admit(&up, &endpoints[0], false);
+    health_admit(&up, &endpoints[1], false);
+    assert_true(health_share(&up, &endpoints[0]) == 1);
+    assert_true(health_share(&up, &endpoints[1]) < 0.11);
+}
+
+static void upstreams_with_the_same_server_have_verdicts_of_their_own(void **state)
+{
+    struct upstream_live *other = upstream_live_ref(SLICE("reports"));
+    struct endpoint_live *l = endpoint_live_ref(other, endpoints[0].target);
+    (void)state;
+
+    fail_times(0, 3);
+    health_set_drained(&up, &endpoints[1], true);
+    assert_true(endpoint_is_usable(l));
+    assert_false(endpoint_is_drained(other, endpoints[0].target));
+    assert_true(endpoint_is_drained(live, endpoints[1].target));
+    assert_ptr_equal(endpoint_live_ref(other, endpoints[0].target), l); /* as a reload does */
+    atomic_store(&l->drained, true);
+    endpoint_live_unref(l);
+    assert_true(endpoint_is_drained(other, endpoints[0].target));
+    endpoint_live_unref(l);
+    assert_false(endpoint_is_drained(other, endpoints[0].target)); /* forgotten */
+    upstream_live_unref(other);
 }
 
 static void *fail_all(void *arg)
@@ -170,6 +271,12 @@ int main(void)
         T(half_of_three_is_one),
         T(switched_off_it_never_ejects),
         T(attempts_are_counted),
+        T(with_two_half_is_one_and_with_one_none),
+        T(the_last_usable_one_is_never_ejected),
+        T(what_an_endpoint_goes_through_has_a_name),
+        T(the_end_of_an_ejection_is_noticed_once),
+        T(what_a_reload_adds_starts_slowly_but_not_the_first_configuration),
+        T(upstreams_with_the_same_server_have_verdicts_of_their_own),
         T(the_share_holds_with_many_workers),
     };
     return cmocka_run_group_tests_name("gate/health", tests, NULL, NULL);
