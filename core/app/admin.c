@@ -213,7 +213,8 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
 {
     struct admin *a = owner;
 
-    inbound_accept(a->inbound, ln, 0, fd, peer, local, false);
+    inbound_accept(a->inbound,
+                   &(struct inbound_from){.listener = ln, .fd = fd, .peer = peer, .local = local});
 }
 
 /* --- beginning and end ----------------------------------------------------------------------------------------------- */

@@ -50,6 +50,12 @@ struct endpoint_live *endpoint_live_ref(struct upstream_live *u, struct target *
     return l;
 }
 
+struct endpoint_live *endpoint_live_hold(struct endpoint_live *l)
+{
+    atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+    return l;
+}
+
 void endpoint_live_unref(struct endpoint_live *l)
 {
     if (refs_drop_unless_last(&l->refs))

@@ -2,7 +2,7 @@
 
 /* An endpoint: a target as a member of one upstream. The configured part is immutable and belongs
  * to the snapshot; the live part is shared by all workers, found again by the pair (upstream,
- * target), and survives reloads for as long as a snapshot names it.
+ * target), and survives reloads for as long as the configuration names it.
  *
  * Verdicts and load belong to the pair and not to the target: two upstreams with the same server
  * may ask it for different things and probe it in different ways, and what one of them finds, or
@@ -44,7 +44,7 @@ struct endpoint_live {
     atomic_ullong ejections;
     /* state, control thread */
     struct probe_news probe;
-    bool is_known; /* a configuration in use has named it before */
+    uint64_t known_in; /* version of the last configuration in use that names it; 0 = none */
     /* state, shared: what each attempt changes */
     _Alignas(64) atomic_int active; /* attempts under way */
     atomic_uint errors_in_row;
@@ -62,6 +62,9 @@ struct endpoint {
 /* Finds the pair's live part or makes it. Takes a lock; control or builder thread. It holds
  * references on both. */
 struct endpoint_live *endpoint_live_ref(struct upstream_live *u, struct target *t);
+
+/* One more for who has one already. Any thread, no lock. */
+struct endpoint_live *endpoint_live_hold(struct endpoint_live *l);
 
 /* Any thread. */
 void endpoint_live_unref(struct endpoint_live *l);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "gate/balancer.h"
+#include "gate/snapshot.h"
 
 #define SLOW_START_LEAST 0.1
 
@@ -97,10 +98,13 @@ static void end_ejection(const struct upstream *u, const struct endpoint *e)
              LOG_S("endpoint", e->address));
 }
 
-void health_sweep(const struct upstream *u)
+void health_sweep(const struct snapshot *s)
 {
-    for (uint32_t i = 0; i < u->nendpoints; i++)
-        end_ejection(u, &u->endpoints[i]);
+    for (uint32_t i = 0; i < s->nupstreams; i++) {
+        const struct upstream *u = s->upstreams[i];
+        for (uint32_t k = 0; k < u->nendpoints; k++)
+            end_ejection(u, &u->endpoints[k]);
+    }
 }
 
 /* --- slow start ------------------------------------------------------------------------------- */
@@ -163,11 +167,38 @@ void health_set_drained(const struct upstream *u, const struct endpoint *e, bool
              LOG_S("upstream", u->name), LOG_S("endpoint", e->address));
 }
 
-void health_admit(const struct upstream *u, const struct endpoint *e, bool is_first)
+static void admit(const struct upstream *u, const struct snapshot *now, bool is_first)
 {
-    if (!e->live->is_known && !is_first && u->slow_start_ms > 0)
-        begin_slow_start(e);
-    e->live->is_known = true;
+    for (uint32_t i = 0; i < u->nendpoints; i++) {
+        struct endpoint_live *l = u->endpoints[i].live;
+        if (l->known_in == 0 && !is_first)
+            begin_slow_start(&u->endpoints[i]);
+        l->known_in = now->version;
+    }
+}
+
+static void forget(struct endpoint_live *l)
+{
+    atomic_store(&l->drained, false);
+    atomic_store(&l->is_down, false);
+    atomic_store(&l->ejected_until_ms, 0);
+    atomic_store(&l->slow_start_from_ms, 0);
+    atomic_store(&l->errors_in_row, 0);
+    atomic_store(&l->latency, 0);
+    l->probe = (struct probe_news){0};
+    l->known_in = 0;
+}
+
+void health_follow(const struct snapshot *now, const struct snapshot *before)
+{
+    for (uint32_t i = 0; i < now->nupstreams; i++)
+        admit(now->upstreams[i], now, before == NULL);
+    for (uint32_t i = 0; before && i < before->nupstreams; i++) {
+        const struct upstream *u = before->upstreams[i];
+        for (uint32_t k = 0; k < u->nendpoints; k++)
+            if (u->endpoints[k].live->known_in != now->version)
+                forget(u->endpoints[k].live);
+    }
 }
 
 /* --- in words --------------------------------------------------------------------------------- */

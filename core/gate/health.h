@@ -17,6 +17,8 @@
 
 #include "gate/upstream.h"
 
+struct snapshot;
+
 /* Judges one attempt. An endpoint that works costs one load of a shared cell, no store. Any
  * thread. */
 void health_report(const struct upstream *u, const struct endpoint *e,
@@ -55,11 +57,12 @@ void health_set_down(const struct upstream *u, const struct endpoint *e, bool do
 /* By an operator. */
 void health_set_drained(const struct upstream *u, const struct endpoint *e, bool drained);
 
-/* A configuration with this endpoint is in use from now on; the first one of the process starts
- * no slow start. */
-void health_admit(const struct upstream *u, const struct endpoint *e, bool is_first);
+/* Another configuration is in use. Endpoints that it adds start slowly (but those of the first one
+ * do not: before is NULL), and what was found of those that it has no more is forgotten, however
+ * long requests to them may still take. */
+void health_follow(const struct snapshot *now, const struct snapshot *before);
 
-/* Logs which ejections of u are over. To be called about every second. */
-void health_sweep(const struct upstream *u);
+/* Logs which ejections are over. To be called about every second. */
+void health_sweep(const struct snapshot *s);
 
 #endif

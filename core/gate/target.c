@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "gate/refs.h"
 #include "gate/shelf.h"
+#include "net/tls.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct map targets;
@@ -43,23 +44,25 @@ static char *lower_dup(struct slice host)
     return text;
 }
 
-static char *identity_new(struct slice protocol, const char *host, uint16_t port)
+static char *identity_new(struct slice protocol, const char *host, uint16_t port,
+                          const struct tls_client *tls)
 {
+    struct slice policy = tls ? tls_client_identity(tls) : SLICE("");
+    const char *gap = tls ? " " : "";
     char *text;
     int n;
 
     if (is_unix(slice_from(host)))
-        n = asprintf(&text, "%.*s %s", SLICE_ARG(protocol), host);
-    else if (strchr(host, ':'))
-        n = asprintf(&text, "%.*s [%s]:%u", SLICE_ARG(protocol), host, port);
+        n = asprintf(&text, "%.*s %s%s%.*s", SLICE_ARG(protocol), host, gap, SLICE_ARG(policy));
     else
-        n = asprintf(&text, "%.*s %s:%u", SLICE_ARG(protocol), host, port);
+        n = asprintf(&text, strchr(host, ':') ? "%.*s [%s]:%u%s%.*s" : "%.*s %s:%u%s%.*s",
+                     SLICE_ARG(protocol), host, port, gap, SLICE_ARG(policy));
     REQUIRE(n >= 0);
     return text;
 }
 
 /* Takes both texts over. */
-static struct target *target_new(char *identity, char *host, uint16_t port)
+static struct target *target_new(char *identity, char *host, uint16_t port, struct tls_client *tls)
 {
     struct target *t = calloc(1, sizeof(*t));
     int rc;
@@ -68,6 +71,7 @@ static struct target *target_new(char *identity, char *host, uint16_t port)
     t->identity = slice_from(identity);
     t->host = slice_from(host);
     t->port = port;
+    t->tls = tls_client_ref(tls);
     if (is_unix(t->host))
         rc = addr_parse(t->host, &t->addr);
     else
@@ -80,15 +84,17 @@ static struct target *target_new(char *identity, char *host, uint16_t port)
 static void target_free(struct target *t)
 {
     shelf_free(t->shelf);
+    tls_client_unref(t->tls);
     free((char *)t->identity.ptr);
     free((char *)t->host.ptr);
     free(t);
 }
 
-struct target *target_ref(struct slice protocol, struct slice host, uint16_t port)
+struct target *target_ref_tls(struct slice protocol, struct slice host, uint16_t port,
+                              struct tls_client *tls)
 {
     char *name = lower_dup(without_brackets(host));
-    char *identity = identity_new(protocol, name, port);
+    char *identity = identity_new(protocol, name, port, tls);
 
     pthread_mutex_lock(&lock);
     struct target *t = map_find(&targets, slice_from(identity));
@@ -96,7 +102,7 @@ struct target *target_ref(struct slice protocol, struct slice host, uint16_t por
         free(identity);
         free(name);
     } else {
-        t = target_new(identity, name, port);
+        t = target_new(identity, name, port, tls);
         map_set(&targets, t->identity, t);
     }
     atomic_fetch_add(&t->refs, 1);

@@ -16,14 +16,16 @@
 
 struct arena;
 struct shelf;
+struct tls_client;
 
 struct target {
     /* owned, fixed */
-    struct slice identity; /* "http1 127.0.0.1:9001" */
+    struct slice identity; /* "http1 127.0.0.1:9001", with TLS its policy behind that */
     struct slice host;     /* name or address */
     uint16_t port;
-    bool is_name;     /* resolve it */
-    struct addr addr; /* when it is an address */
+    bool is_name;           /* resolve it */
+    struct addr addr;       /* when it is an address */
+    struct tls_client *tls; /* a reference; NULL = plain */
     struct shelf *shelf;
     /* state, shared */
     atomic_int refs;
@@ -32,8 +34,15 @@ struct target {
 };
 
 /* Finds the target of this identity or makes it. Control or builder thread; takes a lock. host:
- * a name, an IP address (a v6 one with or without brackets), or "unix:/path" (then port is 0). */
-struct target *target_ref(struct slice protocol, struct slice host, uint16_t port);
+ * a name, an IP address (a v6 one with or without brackets), or "unix:/path" (then port is 0).
+ * tls: how it is spoken to, or NULL; the target takes a reference of its own. */
+struct target *target_ref_tls(struct slice protocol, struct slice host, uint16_t port,
+                              struct tls_client *tls);
+
+static inline struct target *target_ref(struct slice protocol, struct slice host, uint16_t port)
+{
+    return target_ref_tls(protocol, host, port, NULL);
+}
 
 /* One more reference for who has one already. Any thread, no lock. */
 struct target *target_hold(struct target *t);

@@ -12,6 +12,7 @@
 #include "net/listener.h"
 
 struct inbound_set;
+struct tls_server;
 
 /* acceptor and owner receive the first on_head of each wire (wire.h, "server wire"). */
 struct inbound_set *inbound_set_new(struct wire_env *env, const struct wire_events *acceptor,
@@ -20,9 +21,17 @@ struct inbound_set *inbound_set_new(struct wire_env *env, const struct wire_even
 /* All connections must be gone or are closed now. */
 void inbound_set_free(struct inbound_set *set);
 
-/* Takes fd over. is_trusted: the peer is in trusted_proxies. */
-void inbound_accept(struct inbound_set *set, struct listener *ln, int listener_index, int fd,
-                    const struct addr *peer, const struct addr *local, bool is_trusted);
+/* A new connection. It goes through stages before its wire: TLS, where tls is not NULL. */
+struct inbound_from {
+    struct listener *listener;
+    int listener_index;
+    int fd; /* taken over */
+    const struct addr *peer, *local;
+    struct tls_server *tls; /* the connection takes a reference */
+    bool is_trusted;        /* the peer is in trusted_proxies */
+};
+
+void inbound_accept(struct inbound_set *set, const struct inbound_from *from);
 
 /* Idle connections are closed at once, others after the answer under way (env->draining must be
  * set before). */

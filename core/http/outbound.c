@@ -66,7 +66,7 @@ static void on_connected(void *arg, struct stream *s, int err)
         free_later(o);
 }
 
-struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
+struct outbound *outbound_connect(struct wire_env *env, const struct outbound_to *to,
                                   const struct outbound_events *events, void *owner)
 {
     struct outbound_h1 *o = calloc(1, sizeof(*o));
@@ -76,7 +76,7 @@ struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, u
     o->base.owner = owner;
     o->env = env;
     list_init(&o->base.link);
-    o->connecting = tcp_connect(env->loop, to, timeout_ms, on_connected, o);
+    o->connecting = tcp_connect(env->loop, to->addr, to->timeout_ms, on_connected, o);
     return &o->base;
 }
 

@@ -123,7 +123,7 @@ static void on_timer(struct timer *t)
     release(f);
 }
 
-struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
+struct outbound *outbound_connect(struct wire_env *env, const struct outbound_to *to,
                                   const struct outbound_events *events, void *owner)
 {
     struct fake *f = calloc(1, sizeof(*f));
@@ -132,10 +132,10 @@ struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, u
     f->outbound.events = events;
     f->outbound.owner = owner;
     f->env = env;
-    f->timeout_ms = timeout_ms;
-    f->answer = answers[addr_port(to)];
+    f->timeout_ms = to->timeout_ms;
+    f->answer = answers[addr_port(to->addr)];
     f->is_connecting = true;
-    note_tried(to);
+    note_tried(to->addr);
     timer_init(&f->timer, env->loop, on_timer);
     timer_set(&f->timer, 0);
 

@@ -8,11 +8,13 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "gate/snapshot.h"
 #include "support/test.h"
 
 enum { N = 4, THREADS = 4 };
 
-static struct upstream up;
+static struct upstream up, *ups[] = {&up};
+static struct snapshot now = {.version = 1, .upstreams = ups, .nupstreams = 1};
 static struct upstream_live *live;
 static struct endpoint endpoints[N];
 
@@ -200,10 +202,10 @@ static void the_end_of_an_ejection_is_noticed_once(void **state)
 {
     (void)state;
     fail_times(0, 3);
-    health_sweep(&up);
+    health_sweep(&now);
     assert_int_not_equal(endpoints[0].live->ejected_until_ms, 0);
     clock_advance_ms(30001);
-    health_sweep(&up);
+    health_sweep(&now);
     assert_int_equal(endpoints[0].live->ejected_until_ms, 0);
 }
 
@@ -211,11 +213,37 @@ static void what_a_reload_adds_starts_slowly_but_not_the_first_configuration(voi
 {
     (void)state;
     up.slow_start_ms = 10000;
-    health_admit(&up, &endpoints[0], true);
-    health_admit(&up, &endpoints[0], false);
-    health_admit(&up, &endpoints[1], false);
+    up.nendpoints = 1;
+    health_follow(&now, NULL);
     assert_true(health_share(&up, &endpoints[0]) == 1);
-    assert_true(health_share(&up, &endpoints[1]) < 0.11);
+    struct upstream more = up, *mores[] = {&more};
+    struct snapshot next = {.version = 2, .upstreams = mores, .nupstreams = 1};
+    more.nendpoints = 2;
+    health_follow(&next, &now);
+    assert_true(health_share(&more, &endpoints[0]) == 1);
+    assert_true(health_share(&more, &endpoints[1]) < 0.11);
+}
+
+static void what_was_found_survives_a_reload_and_goes_with_the_endpoint(void **state)
+{
+    struct upstream fewer = up, *fewers[] = {&fewer};
+    struct snapshot next = {.version = 2, .upstreams = fewers, .nupstreams = 1};
+    (void)state;
+
+    fewer.nendpoints = 2;
+    health_follow(&now, NULL);
+    fail_times(1, 3);
+    fail_times(3, 3);
+    for (int i = 0; i < N; i += 2) {
+        health_set_drained(&up, &endpoints[i], true);
+        health_set_down(&up, &endpoints[i], true, "timeout");
+    }
+    health_follow(&next, &now);
+    assert_int_equal(health_state(&up, &endpoints[0]), HEALTH_DRAINED);
+    assert_int_equal(health_state(&up, &endpoints[1]), HEALTH_EJECTED);
+    /* Attempts of before may still hold them: added again, they begin anew all the same. */
+    assert_int_equal(health_state(&up, &endpoints[2]), HEALTH_HEALTHY);
+    assert_int_equal(health_state(&up, &endpoints[3]), HEALTH_HEALTHY);
 }
 
 static void upstreams_with_the_same_server_have_verdicts_of_their_own(void **state)
@@ -276,6 +304,7 @@ int main(void)
         T(what_an_endpoint_goes_through_has_a_name),
         T(the_end_of_an_ejection_is_noticed_once),
         T(what_a_reload_adds_starts_slowly_but_not_the_first_configuration),
+        T(what_was_found_survives_a_reload_and_goes_with_the_endpoint),
         T(upstreams_with_the_same_server_have_verdicts_of_their_own),
         T(the_share_holds_with_many_workers),
     };
