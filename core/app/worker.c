@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "app/control.h"
 #include "app/library.h"
@@ -187,6 +188,35 @@ void worker_start(struct worker *w)
     w->is_started = true;
     snprintf(name, sizeof(name), "worker %d", w->number);
     pthread_setname_np(w->thread, name);
+}
+
+/* --- connections of others ------------------------------------------------------------------------------------------- */
+
+struct taken_mail {
+    struct mail mail;
+    int listener, fd;
+    struct addr peer;
+};
+
+static void on_taken(struct mail *m, void *reader)
+{
+    struct taken_mail *tm = container_of(m, struct taken_mail, mail);
+    struct worker *w = reader;
+
+    if ((uint32_t)tm->listener < w->nlisteners)
+        listener_take(w->listeners[tm->listener], tm->fd, &tm->peer);
+    else
+        close(tm->fd); /* it ends */
+    free(tm);
+}
+
+void worker_take(struct worker *w, int listener, int fd, const struct addr *peer)
+{
+    struct taken_mail *tm = calloc(1, sizeof(*tm));
+
+    REQUIRE(tm != NULL);
+    *tm = (struct taken_mail){.mail.fn = on_taken, .listener = listener, .fd = fd, .peer = *peer};
+    mailbox_send(w->mailbox, &tm->mail);
 }
 
 /* --- the end --------------------------------------------------------------------------------------------------------- */

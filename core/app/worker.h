@@ -77,6 +77,9 @@ void worker_adopt(struct worker *w);
 void worker_drain(struct worker *w);
 void worker_stop(struct worker *w);
 
+/* By mail: a connection that was accepted for it, on that listener of the snapshot. */
+void worker_take(struct worker *w, int listener, int fd, const struct addr *peer);
+
 /* Joins the thread if it was started (and told to stop), then frees everything. */
 void worker_free(struct worker *w);
 

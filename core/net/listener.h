@@ -23,6 +23,10 @@ struct listener;
 MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
 MUST_CHECK int listener_address(int fd, struct addr *out);
 
+/* Of the sockets that share the address of this one, in the order in which they were opened, only
+ * the first n get new connections; 0: all again. Where the system can't, all do. */
+void listener_steer(int fd, unsigned n);
+
 /* Connections in all workers against the cap; at the cap accepting pauses until one closes (in
  * another worker: looked at every 10 ms). */
 struct listener_quota {
@@ -42,6 +46,9 @@ struct listener *listener_start(struct loop *l, int fd, struct listener_quota *q
 
 /* One connection of this listener's quota has closed. */
 void listener_released(struct listener *ln);
+
+/* A connection that was accepted elsewhere becomes one of this listener. */
+void listener_take(struct listener *ln, int fd, const struct addr *peer);
 
 /* Accepts what is already in the backlog, then stops watching; the descriptor is closed by
  * listener_free. */

@@ -153,6 +153,7 @@ local function ports_of(gateway)
   end
   gateway.port = gateway.ports[1]
   gateway.admin_port = tonumber(line:match '"admin":"[^"]*:(%d+)"')
+  gateway.process = tonumber(line:match '"pid":(%d+)') -- of the gateway; signals are for its supervisor, `pid`
 end
 
 -- Starts a gateway and waits until it is ready. config: YAML, behind a preamble with a listener and an admin
