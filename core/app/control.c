@@ -142,6 +142,9 @@ void control_on_worker_ready(struct control *c)
     if (++c->nready < c->nworkers || c->state != CONTROL_STARTING)
         return;
     c->state = CONTROL_READY;
+    for (int n = 0; n < c->nworkers; n++)
+        worker_open(c->workers[n]);
+    c->stragglers = stragglers_start(c);
     LOG_INFO("ready", "the gateway is ready", LOG_C("listeners", c->listening),
              LOG_C("admin", c->admin ? admin_address(c->admin) : "off"),
              LOG_I("workers", c->nworkers), LOG_I("routes", c->snapshot->nroutes),
@@ -277,7 +280,6 @@ static int control_start(struct control *c, struct faults *faults)
     free(fds);
     if (status != CLI_FINE)
         return status;
-    c->stragglers = stragglers_start(c);
     for (int n = 0; n < c->nworkers; n++)
         worker_start(c->workers[n]);
     return status;
@@ -309,7 +311,7 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
-    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, 0);
+    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
     c->sockets = sockets_new(c->nworkers, lifeline);
     lifeline_start(lifeline, c);
     process_register_metrics(c);

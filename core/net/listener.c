@@ -138,7 +138,7 @@ static void pause_for(struct listener *ln, uint64_t ms)
     timer_set(&ln->pause, ms);
 }
 
-static void resume(struct listener *ln)
+void listener_resume(struct listener *ln)
 {
     ln->at_cap = false;
     timer_stop(&ln->pause);
@@ -223,7 +223,7 @@ static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUS
 
 static void on_pause_over(struct timer *t)
 {
-    resume(container_of(t, struct listener, pause));
+    listener_resume(container_of(t, struct listener, pause));
 }
 
 struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
@@ -269,8 +269,13 @@ void listener_released(struct listener *ln)
     ln->connections--;
     quota_give(ln);
     if (ln->at_cap && !ln->stopped)
-        resume(ln);
+        listener_resume(ln);
     free_if_unused(ln);
+}
+
+void listener_hold(struct listener *ln)
+{
+    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
 }
 
 void listener_take(struct listener *ln, int fd, const struct addr *peer)

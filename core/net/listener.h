@@ -39,10 +39,14 @@ struct listener_quota {
 typedef void (*listener_accept_fn)(void *owner, struct listener *ln, int fd,
                                    const struct addr *peer, const struct addr *local);
 
-/* Starts accepting on this loop. Takes fd over. Out of descriptors (EMFILE, ENFILE): pauses for
+/* On this loop. Takes fd over. Accepts nothing before listener_open_up. Out of descriptors (EMFILE, ENFILE): pauses for
  * 100 ms and logs once, rather than spinning. Accepts at most 16 connections per turn. */
 struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
                                 listener_accept_fn on_accept, void *owner);
+
+/* Accepts nothing until it is resumed: who comes waits in the backlog. */
+void listener_hold(struct listener *ln);
+void listener_resume(struct listener *ln);
 
 /* One connection of this listener's quota has closed. */
 void listener_released(struct listener *ln);
