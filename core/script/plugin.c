@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "gate/conf.h"
 #include "gate/snapshot.h"
+#include "script/calls.h"
 #include "script/hooks.h"
 
 struct checker {
@@ -30,15 +31,20 @@ static void push_map(lua_State *L, const struct conf *conf, bool keep_open)
         plugin_push_conf(L, conf->pairs[i].value, keep_open);
         lua_rawset(L, -3);
     }
+    json_mark(L, false);
 }
 
 static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        plugin_push_conf(L, conf->items[i], keep_open);
+        if (conf->items[i]->type == CONF_NULL)
+            lua_pushlightuserdata(L, NULL); /* as json.null: a list has no gaps */
+        else
+            plugin_push_conf(L, conf->items[i], keep_open);
         lua_rawseti(L, -2, (int)i + 1);
     }
+    json_mark(L, true);
 }
 
 static void push_open(lua_State *L, const struct conf *conf)
@@ -187,7 +193,7 @@ static bool field_bool(lua_State *L, int table, const char *name)
 static struct slice full_path(const struct whole *whole, struct slice path, struct arena *a)
 {
     if (!path.len)
-        return whole->place_path;
+        return path.ptr && whole->conf ? whole->conf_path : whole->place_path;
     return arena_printf(a, "%.*s%s%.*s", SLICE_ARG(whole->conf_path), path.ptr[0] == '[' ? "" : ".",
                         SLICE_ARG(path));
 }

@@ -113,7 +113,7 @@ describe("schema of a plugin's config", function()
   end)
 
   it("holds bounds in the converted unit", function()
-    assert.equal('size: expected at most 1024, got "2KiB"', message(limits, { limit = 1, size = "2KiB" }))
+    assert.equal('size: expected at most 1024 bytes, got "2KiB"', message(limits, { limit = 1, size = "2KiB" }))
   end)
 
   it("refuses an unknown key and names the near one", function()
@@ -133,7 +133,7 @@ describe("schema of a plugin's config", function()
   end)
 
   it("names the near word of an enumeration", function()
-    assert.equal('algorithm: expected one of "gcra", "fixed_window", got "fixed-window": did you mean "fixed_window"?',
+    assert.equal('algorithm: expected one of "gcra", "fixed_window", got "fixed-window", did you mean "fixed_window"?',
       message({ properties = { algorithm = { enum = { "gcra", "fixed_window" } } } }, { algorithm = "fixed-window" }))
   end)
 
