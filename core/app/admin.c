@@ -11,6 +11,7 @@
 
 #include "app/admin_rules.h"
 #include "app/control.h"
+#include "app/listen_fault.h"
 #include "app/sockets.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -261,9 +262,8 @@ struct admin *admin_start(struct control *c, struct faults *faults)
     int fd;
 
     if (sockets_open_one(c->sockets, &s->admin_addr, &fd, &at) < 0) {
-        fault_system(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
-                     SLICE("admin.address"), "can't listen on %.*s: %s",
-                     SLICE_ARG(s->admin_address), strerror(errno));
+        listen_fault(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
+                     SLICE("admin.address"), &s->admin_addr, errno);
         return NULL;
     }
     struct admin *a = admin_new(c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Start: listening sockets first (a port that is taken is told before anything else happens), then the admin endpoint,
- * then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
+ * then privileges go, then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
  * drain.timeout what is left is cut off. A second SIGTERM, or SIGINT, cuts off at once. */
 
 #include "app/control.h"
@@ -16,7 +16,9 @@
 #include "app/admin.h"
 #include "app/cli.h"
 #include "app/lifeline.h"
+#include "app/listen_fault.h"
 #include "app/load.h"
+#include "app/privileges.h"
 #include "app/process.h"
 #include "app/sockets.h"
 #include "app/stragglers.h"
@@ -174,17 +176,6 @@ static void raise_descriptor_limit(struct control *c)
     c->quota.max = possible;
 }
 
-static void open_fault(struct faults *faults, const struct listener_conf *l, int error)
-{
-    const char *hint = error == EADDRINUSE ? " (does another program use this port?)"
-                       : error == EACCES   ? " (ports below 1024 need privileges)"
-                                           : "";
-
-    fault_system(faults, conf_get(l->place, SLICE("address")),
-                 arena_printf(faults->arena, "listeners[%u].address", l->index),
-                 "can't listen on %.*s: %s%s", SLICE_ARG(l->text), strerror(error), hint);
-}
-
 static int *new_fds(size_t n)
 {
     int *fds = calloc(n + 1, sizeof(*fds));
@@ -218,7 +209,9 @@ static void open_listeners(struct control *c, int *fds, struct faults *faults)
         char address[ADDR_TEXT];
         struct addr at;
         if (open_one(c, &s->listeners[i], &fds[i], &at) < 0) {
-            open_fault(faults, &s->listeners[i], errno);
+            listen_fault(faults, conf_get(s->listeners[i].place, SLICE("address")),
+                         arena_printf(faults->arena, "listeners[%u].address", i),
+                         &s->listeners[i].addr, errno);
             continue;
         }
         addr_print(&at, address, sizeof(address));
@@ -272,14 +265,18 @@ static int control_start(struct control *c, struct faults *faults)
     open_listeners(c, fds, faults);
     if (c->snapshot->admin_address.len)
         c->admin = admin_start(c, faults);
+    if (faults->nerrors == 0)
+        privileges_drop(c->snapshot, faults);
     bool is_made = faults->nerrors == 0 && make_workers(c, fds, faults);
     int status = load_report(faults);
     if (status == CLI_FINE && !is_made)
         status = CLI_SYSTEM;
     close_fds(fds, nfds);
     free(fds);
-    if (status != CLI_FINE)
+    if (status != CLI_FINE) {
+        sockets_undo(c->sockets);
         return status;
+    }
     for (int n = 0; n < c->nworkers; n++)
         worker_start(c->workers[n]);
     return status;

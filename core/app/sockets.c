@@ -4,7 +4,10 @@
  * closes its own, and the address stays ours until sockets_close.
  *
  * Sockets of a group that nobody accepts from yet (opened for a gateway that is not ready), or that no worker has, must
- * get no connections: then the group is steered to the others. */
+ * get no connections: then the group is steered to the others.
+ *
+ * A unix socket's file is removed when the last copy is closed, which we are not told: it is looked for at the next
+ * occasion and in the end. */
 
 #include "app/sockets.h"
 
@@ -36,6 +39,7 @@ struct place {
 struct sockets {
     /* owned */
     struct list places;
+    VEC(struct addr) left; /* unix addresses that were closed; the files may be there */
     /* borrowed */
     struct lifeline *lifeline; /* or NULL */
     /* state */
@@ -76,12 +80,20 @@ static void place_cut(struct place *p, size_t n)
     errno = kept;
 }
 
-static void place_free(struct place *p)
+static void place_free(struct sockets *s, struct place *p)
 {
     place_cut(p, 0);
+    if (addr_is_unix(&p->bound))
+        vec_push(&s->left, p->bound);
     vec_free(&p->fds);
     list_remove(&p->link);
     free(p);
+}
+
+static void remove_files(struct sockets *s)
+{
+    for (size_t i = 0; i < s->left.n; i++)
+        listener_remove_file(&s->left.items[i]);
 }
 
 static bool is_shared(const struct place *p)
@@ -216,7 +228,7 @@ static int open_for(struct sockets *s, const struct addr *a, int n, bool is_sing
         p->opened = s->nopened++;
         *at = p->bound;
     } else if (p->fds.n == 0) {
-        place_free(p);
+        place_free(s, p);
     }
     return rc;
 }
@@ -247,13 +259,16 @@ struct sockets *sockets_new(int nworkers, struct lifeline *lifeline)
 void sockets_free(struct sockets *s)
 {
     LIST_EACH (link, &s->places)
-        place_free(container_of(link, struct place, link));
+        place_free(s, container_of(link, struct place, link));
+    remove_files(s);
+    vec_free(&s->left);
     free(s);
 }
 
 void sockets_begin(struct sockets *s)
 {
     s->nopened = 0;
+    remove_files(s);
     LIST_EACH (link, &s->places) {
         struct place *p = container_of(link, struct place, link);
         p->opened = -1;
@@ -279,7 +294,7 @@ static void drop(struct sockets *s, struct place *p)
 
     if (s->lifeline)
         lifeline_drop(s->lifeline, name_of(p, name));
-    place_free(p);
+    place_free(s, p);
 }
 
 /* What the supervisor held and nobody has asked for. */
@@ -323,7 +338,7 @@ void sockets_close(struct sockets *s, const struct addr *a)
     LIST_EACH (link, &s->places) {
         struct place *p = container_of(link, struct place, link);
         if (!a)
-            place_free(p);
+            place_free(s, p);
         else if (addr_eq(&p->asked, a))
             drop(s, p);
     }

@@ -20,7 +20,9 @@ struct sockets;
 
 /* With what the supervisor held. NULL: there is none. */
 struct sockets *sockets_new(int nworkers, struct lifeline *lifeline);
-void sockets_free(struct sockets *s); /* closes this process's, but leaves the supervisor's alone */
+
+/* Closes this process's, but leaves the supervisor's alone. Files of unix sockets go when nobody listens there any more. */
+void sockets_free(struct sockets *s);
 
 void sockets_begin(struct sockets *s);
 

@@ -191,6 +191,12 @@ static struct slice chained(struct exchange *x, enum header_id id, struct slice 
                       : own;
 }
 
+/* How fields of a request name who sent it: who came over a unix socket has no address (RFC 7239, 6.2). */
+static struct slice node_of(const struct wire_peer *peer)
+{
+    return addr_is_unix(&peer->address) ? SLICE("unknown") : peer->ip;
+}
+
 static struct slice forwarded_element(struct exchange *x, struct slice ip)
 {
     struct slice host = x->request->authority;
@@ -226,7 +232,7 @@ static void add_forwarded(struct exchange *x, struct headers *h)
 {
     const struct wire_peer *peer = x->down->peer;
     const struct headers *in = &x->request->headers;
-    struct slice ip = peer->ip;
+    struct slice ip = node_of(peer);
     struct slice via = headers_get_id(in, HEADER_VIA);
     struct slice host =
         x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;

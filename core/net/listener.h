@@ -16,16 +16,20 @@ struct listener;
 
 /* Opens, binds and listens (backlog: the system's maximum). *fd is non-blocking, close-on-exec;
  * TCP connections that it accepts have TCP_NODELAY. An IPv6 socket takes IPv6 only. A unix socket
- * that nobody serves any more is replaced; it can't be bound twice: workers share one by dup(2).
- * On failure ERR_SYSTEM with errno set (EADDRINUSE, EACCES, EADDRNOTAVAIL). Port 0 lets the system
- * choose: read it back with listener_address. With `shared`, further sockets may bind the same
- * address (SO_REUSEPORT). */
+ * that nobody serves any more is replaced, and its file has mode 0666; it can't be bound twice:
+ * workers share one by dup(2). On failure ERR_SYSTEM with errno set: EADDRINUSE, EACCES,
+ * EADDRNOTAVAIL, EEXIST (a file that is no socket has the name) ... Port 0 lets the system choose:
+ * read it back with listener_address. With `shared`, further sockets may bind the same address
+ * (SO_REUSEPORT). */
 MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
 MUST_CHECK int listener_address(int fd, struct addr *out);
 
 /* Of the sockets that share the address of this one, in the order in which they were opened, only
  * the first n get new connections; 0: all again. Where the system can't, all do. */
 void listener_steer(int fd, unsigned n);
+
+/* Of a unix address: removes the file, unless somebody, a successor maybe, still listens there. */
+void listener_remove_file(const struct addr *a);
 
 /* Connections in all workers against the cap; at the cap accepting pauses until one closes (in
  * another worker: looked at every 10 ms). */
@@ -39,7 +43,7 @@ struct listener_quota {
 typedef void (*listener_accept_fn)(void *owner, struct listener *ln, int fd,
                                    const struct addr *peer, const struct addr *local);
 
-/* On this loop. Takes fd over. Accepts nothing before listener_open_up. Out of descriptors (EMFILE, ENFILE): pauses for
+/* Starts accepting on this loop. Takes fd over. Out of descriptors (EMFILE, ENFILE): pauses for
  * 100 ms and logs once, rather than spinning. Accepts at most 16 connections per turn. */
 struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
                                 listener_accept_fn on_accept, void *owner);

@@ -126,6 +126,15 @@ function Gateway:wait()
   return self.status
 end
 
+-- As when the machine loses power: supervisor and gateway end at once, and neither can do anything about it.
+function Gateway:crash()
+  self.may_fail = true
+  posix.kill(self.process, posix.SIGSTOP)
+  posix.kill(self.pid, posix.SIGKILL)
+  posix.kill(self.process, posix.SIGKILL)
+  self:wait()
+end
+
 -- Ends it (if it still runs), and must be called in the end. It must have left in order.
 function Gateway:stop()
   if self:is_running() then
@@ -147,7 +156,10 @@ end
 
 local function ports_of(gateway)
   local line = gateway:event "ready"
-  gateway.ports = {}
+  gateway.ports, gateway.places = {}, {}
+  for place in line:match('"listeners":"([^"]*)"'):gmatch "%S+" do
+    gateway.places[#gateway.places + 1] = place
+  end
   for port in line:match('"listeners":"([^"]*)"'):gmatch ":(%d+)" do
     gateway.ports[#gateway.ports + 1] = tonumber(port)
   end

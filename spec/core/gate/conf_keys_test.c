@@ -136,7 +136,6 @@ static void test_not_yet_supported(void **state UNUSED)
     static const struct {
         const char *yaml, *fault;
     } rows[] = {
-        {"user: demilune", "t:1:1: user: not yet supported"},
         {"watch: true", "t:1:8: watch: true is not yet supported"},
         {"watch: True", "watch: True is not yet supported"},
         {"redis: [{name: a, url: b}]", "redis: not yet supported"},
@@ -147,8 +146,6 @@ static void test_not_yet_supported(void **state UNUSED)
         {"listeners: [{address: a, tls: {certificates: []}}]",
          "listeners[0].tls: not yet supported"},
         {"listeners: [{address: a, http2: true}]", "listeners[0].http2: true is not yet supported"},
-        {"listeners: [{address: a, proxy_protocol: true}]",
-         "listeners[0].proxy_protocol: true is not yet supported"},
         {"upstreams: [{name: a, endpoints: [], tls: {verify: true}}]",
          "upstreams[0].tls: not yet supported"},
         {"upstreams: [{name: a, endpoints: [], protocol: http2}]",
