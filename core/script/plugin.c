@@ -38,10 +38,7 @@ static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        if (conf->items[i]->type == CONF_NULL)
-            lua_pushlightuserdata(L, NULL); /* as json.null: a list has no gaps */
-        else
-            plugin_push_conf(L, conf->items[i], keep_open);
+        plugin_push_conf(L, conf->items[i], keep_open);
         lua_rawseti(L, -2, (int)i + 1);
     }
     json_mark(L, true);
@@ -67,7 +64,7 @@ void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open)
         return;
     }
     switch (conf->type) {
-    case CONF_NULL: lua_pushnil(L); break;
+    case CONF_NULL: lua_pushlightuserdata(L, NULL); break;
     case CONF_BOOL: lua_pushboolean(L, conf->boolean); break;
     case CONF_INT:
     case CONF_NUMBER: lua_pushnumber(L, conf->number); break;

@@ -21,7 +21,7 @@ void plugin_host_free(struct plugin_host *host);
 
 /* --- inside the script floor --------------------------------------------------------------------------------------- */
 
-/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. With
+/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null json.null. With
  * keep_open a value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the
  * registry: its type is the schema's to decide. Where there is no schema it is a text. */
 #define PLUGIN_OPEN "demilune.open"
