@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "gate/hook_time.h"
 #include "gate/snapshot.h"
 
 #define INDENT 2
@@ -234,6 +235,23 @@ int admin_page_upstreams(struct admin_answer *answer)
 
 /* --- plugins --------------------------------------------------------------------------------------------------------- */
 
+static double read_sum(const atomic_ullong *sum)
+{
+    return (double)atomic_load_explicit(sum, memory_order_relaxed);
+}
+
+/* Estimates over all runs, from those that were timed (gate/hook_time.h). */
+static void put_time(struct json_writer *w, const char *hook, const struct hook_time *t)
+{
+    json_key(w, slice_from(hook));
+    json_object(w);
+    number(w, "samples", read_sum(&t->samples));
+    number(w, "runs", read_sum(&t->runs));
+    number(w, "busy_seconds", read_sum(&t->busy_ns) / 1e9);
+    number(w, "waiting_seconds", read_sum(&t->waited_ns) / 1e9);
+    json_object_end(w);
+}
+
 static void put_use(struct json_writer *w, const struct plugin_use *use)
 {
     json_object(w);
@@ -245,6 +263,12 @@ static void put_use(struct json_writer *w, const struct plugin_use *use)
         if (use->hooks & PHASE_BIT(p))
             json_string(w, slice_from(phase_name(p)));
     json_array_end(w);
+    json_key(w, SLICE("time"));
+    json_object(w);
+    for (enum phase p = 0; p < PHASE_START; p++)
+        if (use->hooks & PHASE_BIT(p))
+            put_time(w, phase_name(p), hook_time_of(use, p));
+    json_object_end(w);
     json_object_end(w);
 }
 

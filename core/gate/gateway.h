@@ -20,6 +20,7 @@
 
 struct balancer;
 struct gate_stats;
+struct hook_lap;
 struct plan;
 
 struct gateway {
@@ -35,7 +36,8 @@ struct gateway {
     /* borrowed */
     struct loop *loop;
     struct mailbox *mailbox;
-    void *script; /* the script floor's per-worker part, or NULL */
+    void *script;         /* the script floor's per-worker part, or NULL */
+    struct hook_lap *lap; /* of the hooks that run now, when they are timed */
     /* state */
     int writer; /* index of this worker's metric cells, 1... */
     int nworkers;

@@ -30,6 +30,7 @@ struct hooks {
     struct vm *vm;
     struct snapshot *snapshot; /* one reference */
     int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
+    int timed;                 /* ref of a table: the same of chains that have been timed */
     int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
     struct timer look;         /* has the last detached task ended? */
     struct later retire, at_end;
@@ -37,6 +38,7 @@ struct hooks {
     void (*on_retired)(void *arg, struct vm *vm);
     void *arg;
     /* state */
+    struct hook_sampler sampler;
     enum phase_result result; /* of the chain that has run last */
     uint64_t retire_by_ms;
 };
@@ -178,6 +180,65 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
     return co;
 }
 
+/* The uses of a chain that have a hook of p, in the order in which they run. */
+static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
+{
+    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
+    int n = 0;
+
+    lua_createtable(L, (int)chain->n, 0);
+    for (uint32_t i = 0; i < chain->n; i++) {
+        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
+        if (!(use->hooks & PHASE_BIT(p)))
+            continue;
+        lua_pushnumber(L, use->index);
+        lua_rawseti(L, -2, ++n);
+    }
+}
+
+/* Has a chain's function for p made and pushes it; false with a message in its place. */
+static bool push_function(struct vm *vm, const struct chain *chain, enum phase p, bool is_timed)
+{
+    vm_push_function(vm, "demilune.plugin", "chain");
+    lua_pushstring(vm->L, phase_name(p));
+    push_uses(vm->L, chain, p);
+    lua_pushboolean(vm->L, is_timed);
+    return vm_call(vm, 3, 1) == 0;
+}
+
+/* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
+static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    lua_State *L = h->vm->L;
+    int key = (int)(chain->index * PHASE_COUNT + p);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->timed);
+    lua_rawgeti(L, -1, key);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        if (!push_function(h->vm, chain, p, true)) {
+            lua_pop(L, 2);
+            return false;
+        }
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, key);
+    }
+    lua_xmove(L, co->thread, 1);
+    lua_pop(L, 1);
+    return true;
+}
+
+/* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
+static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    uint32_t weight = hook_sampler_due(&h->sampler);
+
+    if (UNLIKELY(weight) && push_timed(h, co, chain, p))
+        hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
+    else
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -187,7 +248,7 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
         if (step > 0 && is_settled(x, p))
             break;
         struct co *co = new_co(h, x, p, step);
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
+        push_chain(h, co, chain, p);
         lua_pushnumber(co->thread, x->handle);
         if (co_run(co, 1)) {
             script_of(x)->co = co;
@@ -432,31 +493,12 @@ static void make_instance(struct hooks *h, const struct plugin_use *use, struct 
     lua_settop(L, top);
 }
 
-/* The uses of a chain that have a hook of p, in the order in which they run. */
-static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
-{
-    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
-    int n = 0;
-
-    lua_createtable(L, (int)chain->n, 0);
-    for (uint32_t i = 0; i < chain->n; i++) {
-        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
-        if (!(use->hooks & PHASE_BIT(p)))
-            continue;
-        lua_pushnumber(L, use->index);
-        lua_rawseti(L, -2, ++n);
-    }
-}
-
 static bool make_function(struct hooks *h, const struct chain *chain, enum phase p,
                           struct faults *faults)
 {
     lua_State *L = h->vm->L;
 
-    vm_push_function(h->vm, "demilune.plugin", "chain");
-    lua_pushstring(L, phase_name(p));
-    push_uses(L, chain, p);
-    if (vm_call(h->vm, 2, 1) < 0) {
+    if (!push_function(h->vm, chain, p, false)) {
         fault_plain(faults, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);
         return false;
@@ -508,6 +550,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     REQUIRE(h->functions != NULL);
     for (size_t i = 0; i < nfunctions; i++)
         h->functions[i] = LUA_NOREF;
+    lua_newtable(vm->L);
+    h->timed = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    hook_sampler_init(&h->sampler);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
     vm->snapshot = h->snapshot;

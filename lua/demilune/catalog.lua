@@ -186,12 +186,12 @@ end
 
 -- What holds of a place where this plugin is enabled.
 local function case_of(name, schema)
-  local config, is_needed = as_document("plugin:" .. name, schema), schema.required and #schema.required > 0
+  local config, needs_it = as_document("plugin:" .. name, schema), schema.required and #schema.required > 0
   return {
     ["if"] = { properties = { name = { const = name } } },
     ["then"] = {
-      properties = { config = is_needed and config or { anyOf = { config, { type = "null" } } } },
-      required = is_needed and { "config" } or nil,
+      properties = { config = needs_it and config or { anyOf = { config, { type = "null" } } } },
+      required = needs_it and { "config" } or nil,
     },
   }
 end
