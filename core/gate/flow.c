@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "gate/attempt.h"
+#include "gate/exchange_move.h"
 #include "gate/exchange_steps.h"
 #include "gate/gateway.h"
 
@@ -238,7 +239,7 @@ void exchange_on_upstream_room(struct exchange *x)
 
 static bool has_body_hooks(const struct exchange *x)
 {
-    return x->plan->host && (exchange_hooks(x) & PHASE_BIT(PHASE_BODY));
+    return x->plan->host && (exchange_hooks(x) & PHASE_BIT(PHASE_BODY)) && !x->is_past_body_hooks;
 }
 
 static bool is_fixed(const struct exchange *x)
@@ -302,6 +303,8 @@ static void flow_hook_chunk(struct exchange *x, struct slice chunk, bool last)
 
 static void flow_start_tunnel(struct exchange *x)
 {
+    if (UNLIKELY(x->plan->is_retired))
+        exchange_move(x);
     exchange_to(x, EXCHANGE_TUNNEL);
     x->flows[SIDE_REQUEST].state = x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
     x->flows[SIDE_REQUEST].limit = 0;

@@ -58,8 +58,9 @@ struct phase_host_ops {
     /* The exchange ends: forget what belongs to its handle. Called only when it ever ran a hook. */
     void (*forget)(struct phase_host *h, struct exchange *x);
 
-    /* The plan is retired and the last exchange of it has ended. */
-    void (*free)(struct phase_host *h);
+    /* No exchange runs a hook of it any more. What plugins do in the background must have ended at that time of
+     * clock_ms. */
+    void (*free)(struct phase_host *h, uint64_t by_ms);
 };
 
 /* Asked while a snapshot is built, on the building thread. Implemented by the script floor; tests and a gateway

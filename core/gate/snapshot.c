@@ -134,6 +134,7 @@ static void release(struct snapshot *s)
         upstream_live_unref(u->live);
     }
     map_deinit(&s->upstreams_by_name);
+    map_deinit(&s->routes_by_key);
     map_deinit(&s->consumers_by_name);
 }
 
@@ -196,6 +197,7 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
     s->arena = a;
     atomic_init(&s->refs, 1);
     map_init(&s->upstreams_by_name);
+    map_init(&s->routes_by_key);
     map_init(&s->consumers_by_name);
     s->conf = load_conf(source, a, faults);
     if (s->conf)
@@ -227,6 +229,11 @@ void snapshot_unref(struct snapshot *s)
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name)
 {
     return map_find(&s->upstreams_by_name, name);
+}
+
+struct route *snapshot_route(const struct snapshot *s, struct slice key)
+{
+    return map_find(&s->routes_by_key, key);
 }
 
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name)

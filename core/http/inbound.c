@@ -42,7 +42,7 @@ static struct inbound *inbound_of(struct h1_server *s)
 
 static void get_address(struct addr *out, const char *bytes, size_t len)
 {
-    memcpy(&out->storage, bytes, len);
+    slice_put((char *)&out->storage, slice_of(bytes, len));
     out->len = (socklen_t)len;
 }
 
@@ -50,12 +50,12 @@ static void describe(struct h1_server *s, struct wire_peer *out)
 {
     struct inbound *in = inbound_of(s);
 
-    *out = (struct wire_peer){
-        .ip = slice_of(in->addresses + in->peer_len + in->local_len, in->ip_len),
-        .is_tls = s->is_tls,
-        .is_trusted = in->is_trusted,
-        .listener = in->listener_index,
-    };
+    /* Field by field: an address has room for the longest of its kind. */
+    out->ip = slice_of(in->addresses + in->peer_len + in->local_len, in->ip_len);
+    out->is_tls = s->is_tls;
+    out->is_trusted = in->is_trusted;
+    out->tls_subject = out->server_name = SLICE_NONE;
+    out->listener = in->listener_index;
     get_address(&out->address, in->addresses, in->peer_len);
     get_address(&out->local, in->addresses + in->peer_len, in->local_len);
 }
@@ -65,10 +65,12 @@ static void describe(struct h1_server *s, struct wire_peer *out)
 static void on_request(struct h1_server *s, struct wire *w)
 {
     struct inbound *in = inbound_of(s);
-    struct wire_peer *peer = arena_alloc(w->arena, sizeof(*peer));
+    struct wire_peer *peer = arena_alloc(w->arena, sizeof(*peer) + in->ip_len);
+    char *ip = (char *)(peer + 1);
 
     describe(s, peer);
-    peer->ip = arena_dup(w->arena, peer->ip);
+    slice_put(ip, peer->ip);
+    peer->ip.ptr = ip;
     w->peer = peer;
     w->events = in->set->acceptor;
     w->owner = in->set->owner;

@@ -427,3 +427,11 @@ void co_cancel_scope(struct list *scope)
     while ((link = list_pop(scope)))
         cancel_later(container_of(link, struct co, sibling));
 }
+
+void co_cancel_all(struct vm *vm)
+{
+    struct list *link;
+
+    while ((link = list_first(&vm->waiting)))
+        cancel_later(container_of(link, struct co, link));
+}
