@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Start: listening sockets first (a port that is taken is told before anything else happens), then the admin endpoint,
- * then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
+ * then privileges go, then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
  * drain.timeout what is left is cut off. A second SIGTERM, or SIGINT, cuts off at once. */
 
 #include "app/control.h"
@@ -15,7 +15,9 @@
 
 #include "app/admin.h"
 #include "app/cli.h"
+#include "app/listen_fault.h"
 #include "app/load.h"
+#include "app/privileges.h"
 #include "app/process.h"
 #include "app/signals.h"
 #include "app/sockets.h"
@@ -27,6 +29,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gate/access_log.h"
+#include "gate/probe.h"
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
@@ -141,17 +144,6 @@ static void raise_descriptor_limit(struct control *c)
     c->quota.max = possible;
 }
 
-static void open_fault(struct faults *faults, const struct listener_conf *l, int error)
-{
-    const char *hint = error == EADDRINUSE ? " (does another program use this port?)"
-                       : error == EACCES   ? " (ports below 1024 need privileges)"
-                                           : "";
-
-    fault_system(faults, conf_get(l->place, SLICE("address")),
-                 arena_printf(faults->arena, "listeners[%u].address", l->index),
-                 "can't listen on %.*s: %s%s", SLICE_ARG(l->text), strerror(error), hint);
-}
-
 static int *new_fds(size_t n)
 {
     int *fds = calloc(n + 1, sizeof(*fds));
@@ -185,7 +177,9 @@ static void open_listeners(struct control *c, int *fds, struct faults *faults)
         char address[ADDR_TEXT];
         struct addr at;
         if (open_one(c, &s->listeners[i], &fds[i], &at) < 0) {
-            open_fault(faults, &s->listeners[i], errno);
+            listen_fault(faults, conf_get(s->listeners[i].place, SLICE("address")),
+                         arena_printf(faults->arena, "listeners[%u].address", i),
+                         &s->listeners[i].addr, errno);
             continue;
         }
         addr_print(&at, address, sizeof(address));
@@ -238,6 +232,8 @@ static int control_start(struct control *c, struct faults *faults)
     open_listeners(c, fds, faults);
     if (c->snapshot->admin_address.len)
         c->admin = admin_start(c, faults);
+    if (faults->nerrors == 0)
+        privileges_drop(c->snapshot, faults);
     bool is_made = faults->nerrors == 0 && make_workers(c, fds, faults);
     int status = load_report(faults);
     if (status == CLI_FINE && !is_made)
@@ -279,6 +275,8 @@ static void control_new(struct control *c, struct snapshot *snapshot)
     c->signals = signals_start(c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
+    c->probes = probes_new(c->loop);
+    probes_follow(c->probes, snapshot);
 }
 
 static void control_free(struct control *c)
@@ -293,6 +291,7 @@ static void control_free(struct control *c)
     if (c->admin)
         admin_free(c->admin);
     watchdog_free(c->watchdog);
+    probes_free(c->probes);
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
     mailbox_free(c->mailbox);

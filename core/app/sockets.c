@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A short list: looked through at start and at reloads only. Workers get copies, so that a worker which stops listening
- * closes its own, and the address stays ours until sockets_close. */
+ * closes its own, and the address stays ours until sockets_close. A unix socket's file is removed when the last copy is
+ * closed, which we are not told: it is looked for at the next occasion and in the end. */
 
 #include "app/sockets.h"
 
@@ -24,6 +25,7 @@ struct place {
 struct sockets {
     /* owned */
     struct list places;
+    struct list left; /* places on unix sockets that were closed; the files may be there */
     /* state */
     int nworkers;
 };
@@ -38,7 +40,7 @@ static struct place *find(struct sockets *s, const struct addr *a)
     return NULL;
 }
 
-static void place_free(struct sockets *s, struct place *p)
+static void place_close(struct sockets *s, struct place *p)
 {
     int kept = errno;
 
@@ -46,8 +48,27 @@ static void place_free(struct sockets *s, struct place *p)
         if (p->fds[n] >= 0)
             close(p->fds[n]);
     list_remove(&p->link);
-    free(p);
     errno = kept;
+}
+
+static void place_free(struct sockets *s, struct place *p)
+{
+    place_close(s, p);
+    free(p);
+}
+
+static void remove_files(struct sockets *s)
+{
+    LIST_EACH (link, &s->left)
+        listener_remove_file(&container_of(link, struct place, link)->bound);
+}
+
+static void free_left(struct sockets *s)
+{
+    struct list *link;
+
+    while ((link = list_pop(&s->left)) != NULL)
+        free(container_of(link, struct place, link));
 }
 
 /* Alone first: sockets that share an address would not find out that another program of this user has it. */
@@ -63,8 +84,22 @@ static int probe(const struct addr *a)
     return rc;
 }
 
+/* One for all, since a path can't be bound twice. */
+static int open_unix(struct sockets *s, struct place *p)
+{
+    int rc = listener_open(&p->bound, false, &p->fds[0]);
+
+    for (int n = 1; rc == 0 && n < s->nworkers; n++) {
+        p->fds[n] = fcntl(p->fds[0], F_DUPFD_CLOEXEC, 0);
+        rc = p->fds[n] < 0 ? ERR_SYSTEM : 0;
+    }
+    return rc;
+}
+
 static int open_all(struct sockets *s, struct place *p)
 {
+    if (addr_is_unix(&p->bound))
+        return open_unix(s, p);
     for (int n = 0; n < s->nworkers; n++) {
         int rc = listener_open(&p->bound, true, &p->fds[n]);
         if (rc == 0 && n == 0)
@@ -112,12 +147,15 @@ struct sockets *sockets_new(int nworkers)
     REQUIRE(s != NULL);
     s->nworkers = nworkers;
     list_init(&s->places);
+    list_init(&s->left);
     return s;
 }
 
 void sockets_free(struct sockets *s)
 {
     sockets_close(s, NULL);
+    remove_files(s);
+    free_left(s);
     free(s);
 }
 
@@ -126,6 +164,7 @@ int sockets_open(struct sockets *s, const struct addr *a, int *fds, struct addr 
     struct place *p = find(s, a);
     bool is_new = !p;
 
+    remove_files(s);
     if (is_new)
         p = place_new(s, a);
     if (!p)
@@ -141,7 +180,12 @@ void sockets_close(struct sockets *s, const struct addr *a)
 {
     LIST_EACH (link, &s->places) {
         struct place *p = container_of(link, struct place, link);
-        if (!a || addr_eq(&p->asked, a))
-            place_free(s, p);
+        if (a && !addr_eq(&p->asked, a))
+            continue;
+        place_close(s, p);
+        if (addr_is_unix(&p->bound))
+            list_append(&s->left, &p->link);
+        else
+            free(p);
     }
 }

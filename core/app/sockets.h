@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The gateway's listening sockets, by address: one per worker for TCP (SO_REUSEPORT), so that the kernel spreads
- * connections. They outlive configurations: an address that a new configuration listens on too keeps its sockets, and
+ * connections; of a unix socket, copies of one. They outlive configurations: an address that a new configuration listens on too keeps its sockets, and
  * nobody who is in a backlog is turned away. Control thread. */
 
 #ifndef DML_APP_SOCKETS_H
@@ -13,7 +13,9 @@
 struct sockets;
 
 struct sockets *sockets_new(int nworkers);
-void sockets_free(struct sockets *s); /* closes what is open */
+
+/* Closes what is open. Files of unix sockets go, unless another process listens there by now. */
+void sockets_free(struct sockets *s);
 
 /* The sockets of this address, which are opened when they are not there yet: fds[0..nworkers) are descriptors that the
  * caller owns (copies). *at: the address as bound (port 0: the port that the system chose; asked for again, it is the

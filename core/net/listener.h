@@ -16,12 +16,16 @@ struct listener;
 
 /* Opens, binds and listens (backlog: the system's maximum). *fd is non-blocking, close-on-exec;
  * TCP connections that it accepts have TCP_NODELAY. An IPv6 socket takes IPv6 only. A unix socket
- * that nobody serves any more is replaced; it can't be bound twice: workers share one by dup(2).
- * On failure ERR_SYSTEM with errno set (EADDRINUSE, EACCES, EADDRNOTAVAIL). Port 0 lets the system
- * choose: read it back with listener_address. With `shared`, further sockets may bind the same
- * address (SO_REUSEPORT). */
+ * that nobody serves any more is replaced, and its file has mode 0666; it can't be bound twice:
+ * workers share one by dup(2). On failure ERR_SYSTEM with errno set: EADDRINUSE, EACCES,
+ * EADDRNOTAVAIL, EEXIST (a file that is no socket has the name) ... Port 0 lets the system choose:
+ * read it back with listener_address. With `shared`, further sockets may bind the same address
+ * (SO_REUSEPORT). */
 MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
 MUST_CHECK int listener_address(int fd, struct addr *out);
+
+/* Of a unix address: removes the file, unless somebody, a successor maybe, still listens there. */
+void listener_remove_file(const struct addr *a);
 
 /* Connections in all workers against the cap; at the cap accepting pauses until one closes (in
  * another worker: looked at every 10 ms). */

@@ -147,7 +147,10 @@ end
 
 local function ports_of(gateway)
   local line = gateway:event "ready"
-  gateway.ports = {}
+  gateway.ports, gateway.places = {}, {}
+  for place in line:match('"listeners":"([^"]*)"'):gmatch "%S+" do
+    gateway.places[#gateway.places + 1] = place
+  end
   for port in line:match('"listeners":"([^"]*)"'):gmatch ":(%d+)" do
     gateway.ports[#gateway.ports + 1] = tonumber(port)
   end

@@ -136,7 +136,6 @@ static void test_not_yet_supported(void **state UNUSED)
     static const struct {
         const char *yaml, *fault;
     } rows[] = {
-        {"user: demilune", "t:1:1: user: not yet supported"},
         {"watch: true", "t:1:8: watch: true is not yet supported"},
         {"watch: True", "watch: True is not yet supported"},
         {"redis: [{name: a, url: b}]", "redis: not yet supported"},
@@ -148,20 +147,11 @@ static void test_not_yet_supported(void **state UNUSED)
         {"listeners: [{address: a, tls: {certificates: []}}]",
          "listeners[0].tls: not yet supported"},
         {"listeners: [{address: a, http2: true}]", "listeners[0].http2: true is not yet supported"},
-        {"listeners: [{address: a, proxy_protocol: true}]",
-         "listeners[0].proxy_protocol: true is not yet supported"},
         {"upstreams: [{name: a, endpoints: [], tls: {verify: true}}]",
          "upstreams[0].tls: not yet supported"},
         {"upstreams: [{name: a, endpoints: [], protocol: http2}]",
          "upstreams[0].protocol: \"http2\" is not yet supported"},
         {"upstreams: [{name: a, endpoints: [], protocol: auto}]", "is not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], balance: ewma}]",
-         "upstreams[0].balance: \"ewma\" is not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], balance: random}]", "is not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], health: {active: {path: /}}}]",
-         "upstreams[0].health.active: not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], health: {slow_start: 30s}}]",
-         "upstreams[0].health.slow_start: not yet supported"},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
