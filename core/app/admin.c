@@ -11,6 +11,8 @@
 
 #include "app/admin_rules.h"
 #include "app/control.h"
+#include "app/listen_fault.h"
+#include "app/sockets.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -59,8 +61,8 @@ static const struct page {
     {"/plugins", PAGE_GET, ADMIN_REST, admin_page_plugins},
     {"/", PAGE_GET, ADMIN_REST, NULL},
     {"/reload", PAGE_POST, ADMIN_REST, NULL},
-    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, NULL},
-    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, NULL},
+    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, admin_page_drain},
+    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, admin_page_enable},
     {"/breakers/*/open", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/close", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/auto", PAGE_POST, ADMIN_REST, NULL},
@@ -89,7 +91,7 @@ static const struct page *page_find(struct slice path)
     return NULL;
 }
 
-static void write_problem(struct admin_answer *answer, int status, const char *detail)
+void admin_problem(struct admin_answer *answer, int status, const char *detail)
 {
     struct json_writer w;
 
@@ -125,17 +127,17 @@ static void write_answer(const struct admin *admin, struct admin_answer *answer,
     if (status == 401)
         headers_add_id(headers, HEADER_WWW_AUTHENTICATE, SLICE("Bearer"));
     if (status != 0) {
-        write_problem(answer, status, why);
+        admin_problem(answer, status, why);
     } else if (!page) {
-        write_problem(answer, 404, "There is no such page.");
+        admin_problem(answer, 404, "There is no such page.");
     } else if (page->method == PAGE_GET ? !is_get : !is_post) {
         headers_add_id(headers, HEADER_ALLOW,
                        page->method == PAGE_GET ? SLICE("GET, HEAD") : SLICE("POST"));
-        write_problem(answer, 405, "The page does not support this method.");
+        admin_problem(answer, 405, "The page does not support this method.");
     } else if (!page->write) {
-        write_problem(answer, 501, "Not yet supported.");
+        admin_problem(answer, 501, "Not yet supported.");
     } else if (page->write(answer) < 0) {
-        write_problem(answer, 500, "The answer is too long.");
+        admin_problem(answer, 500, "The answer is too long.");
     }
 }
 
@@ -259,15 +261,13 @@ struct admin *admin_start(struct control *c, struct faults *faults)
     struct addr at;
     int fd;
 
-    if (listener_open(&s->admin_addr, false, &fd) < 0) {
-        fault_system(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
-                     SLICE("admin.address"), "can't listen on %.*s: %s",
-                     SLICE_ARG(s->admin_address), strerror(errno));
+    if (sockets_open_one(c->sockets, &s->admin_addr, &fd, &at) < 0) {
+        listen_fault(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
+                     SLICE("admin.address"), &s->admin_addr, errno);
         return NULL;
     }
     struct admin *a = admin_new(c);
     a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
-    REQUIRE(listener_address(fd, &at) == 0);
     addr_print(&at, a->address, sizeof(a->address));
     a->listener = listener_start(c->loop, fd, &a->quota, on_accept, a);
     if (!a->is_loopback && !s->admin_token.ptr)
@@ -276,6 +276,12 @@ struct admin *admin_start(struct control *c, struct faults *faults)
             "the admin address can be reached from outside and has no token: it serves /health and "
             "/metrics only");
     return a;
+}
+
+void admin_retire(struct admin *a)
+{
+    a->wire.draining = true;
+    listener_drain(a->listener);
 }
 
 void admin_free(struct admin *a)

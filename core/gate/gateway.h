@@ -58,7 +58,8 @@ void gateway_at_end(struct gateway *g, struct later *d);
 /* Makes it the current one, with its limits; the one before retires. */
 void gateway_use(struct gateway *g, struct plan *plan);
 
-/* Accepts one connection for the current plan (trusted_proxies are looked up here). */
+/* Accepts one connection for the current plan (trusted_proxies are looked up here). On a listener with
+ * proxy_protocol a peer that is not trusted is closed at once. */
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local);
 

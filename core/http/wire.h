@@ -123,7 +123,7 @@ struct wire {
 struct wire_peer {
     struct addr address; /* of the socket, or what a PROXY header said */
     struct addr local;
-    struct slice ip; /* printed, no port */
+    struct slice ip; /* printed, no port; "unix:" of every peer on a unix socket */
     bool is_tls;
     bool is_trusted; /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject;
@@ -143,7 +143,11 @@ struct wire_env {
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
-    void *owner;              /* of on_bad_head */
+    /* For connections with PROXY headers (inbound.h): is this address one of trusted_proxies? And what
+     * came from a peer in place of a header; why may be NULL. */
+    bool (*is_trusted)(void *owner, const struct addr *a);
+    void (*on_bad_proxy)(void *owner, const struct addr *peer, int err, const char *why);
+    void *owner;              /* of these three */
     struct slice server_name; /* value of Server in answers of the wire's own */
 };
 
