@@ -12,6 +12,7 @@
 
 struct admin;
 struct mailbox;
+struct probes;
 struct signals;
 struct snapshot;
 struct sockets;
@@ -31,6 +32,7 @@ struct control {
     char *listening;     /* the addresses that were bound, for people */
     struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
+    struct probes *probes; /* of the current snapshot's upstreams */
     struct signals *signals;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
