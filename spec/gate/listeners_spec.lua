@@ -238,8 +238,7 @@ listeners:
       second:remove()
 
       gateway.may_fail = true
-      posix.kill(gateway.pid, posix.SIGKILL)
-      gateway:wait()
+      gateway:crash()
       assert.is_true(exists(path))
       start(unix() .. WHO)
       assert.equal(200, client.get("unix:" .. path, "/who").status)
@@ -416,7 +415,7 @@ workers: 2
 user: nobody
 listeners: [{ address: "%s" }, { address: "127.0.0.1:0" }]
 ]]):format(address) .. WHO)
-      local found, n = ids(gateway.pid)
+      local found, n = ids(gateway.process)
       local uid = gateway:event("privileges.dropped"):match '"uid":(%d+)'
       local gid = gateway:event("privileges.dropped"):match '"gid":(%d+)'
       local four = "%s\t%s\t%s\t%s"

@@ -126,6 +126,15 @@ function Gateway:wait()
   return self.status
 end
 
+-- As when the machine loses power: supervisor and gateway end at once, and neither can do anything about it.
+function Gateway:crash()
+  self.may_fail = true
+  posix.kill(self.process, posix.SIGSTOP)
+  posix.kill(self.pid, posix.SIGKILL)
+  posix.kill(self.process, posix.SIGKILL)
+  self:wait()
+end
+
 -- Ends it (if it still runs), and must be called in the end. It must have left in order.
 function Gateway:stop()
   if self:is_running() then
@@ -156,6 +165,7 @@ local function ports_of(gateway)
   end
   gateway.port = gateway.ports[1]
   gateway.admin_port = tonumber(line:match '"admin":"[^"]*:(%d+)"')
+  gateway.process = tonumber(line:match '"pid":(%d+)') -- of the gateway; signals are for its supervisor, `pid`
 end
 
 -- Starts a gateway and waits until it is ready. config: YAML, behind a preamble with a listener and an admin
