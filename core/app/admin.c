@@ -61,8 +61,8 @@ static const struct page {
     {"/plugins", PAGE_GET, ADMIN_REST, admin_page_plugins},
     {"/", PAGE_GET, ADMIN_REST, NULL},
     {"/reload", PAGE_POST, ADMIN_REST, NULL},
-    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, NULL},
-    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, NULL},
+    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, admin_page_drain},
+    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, admin_page_enable},
     {"/breakers/*/open", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/close", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/auto", PAGE_POST, ADMIN_REST, NULL},
@@ -91,7 +91,7 @@ static const struct page *page_find(struct slice path)
     return NULL;
 }
 
-static void write_problem(struct admin_answer *answer, int status, const char *detail)
+void admin_problem(struct admin_answer *answer, int status, const char *detail)
 {
     struct json_writer w;
 
@@ -127,17 +127,17 @@ static void write_answer(const struct admin *admin, struct admin_answer *answer,
     if (status == 401)
         headers_add_id(headers, HEADER_WWW_AUTHENTICATE, SLICE("Bearer"));
     if (status != 0) {
-        write_problem(answer, status, why);
+        admin_problem(answer, status, why);
     } else if (!page) {
-        write_problem(answer, 404, "There is no such page.");
+        admin_problem(answer, 404, "There is no such page.");
     } else if (page->method == PAGE_GET ? !is_get : !is_post) {
         headers_add_id(headers, HEADER_ALLOW,
                        page->method == PAGE_GET ? SLICE("GET, HEAD") : SLICE("POST"));
-        write_problem(answer, 405, "The page does not support this method.");
+        admin_problem(answer, 405, "The page does not support this method.");
     } else if (!page->write) {
-        write_problem(answer, 501, "Not yet supported.");
+        admin_problem(answer, 501, "Not yet supported.");
     } else if (page->write(answer) < 0) {
-        write_problem(answer, 500, "The answer is too long.");
+        admin_problem(answer, 500, "The answer is too long.");
     }
 }
 

@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gate/access_log.h"
+#include "gate/probe.h"
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
@@ -314,6 +315,8 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     lifeline_start(lifeline, c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
+    c->probes = probes_new(c->loop);
+    probes_follow(c->probes, snapshot);
 }
 
 static void control_free(struct control *c)
@@ -329,6 +332,7 @@ static void control_free(struct control *c)
     if (c->admin)
         admin_free(c->admin);
     watchdog_free(c->watchdog);
+    probes_free(c->probes);
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
     mailbox_free(c->mailbox);

@@ -13,6 +13,7 @@
 struct admin;
 struct lifeline;
 struct mailbox;
+struct probes;
 struct snapshot;
 struct sockets;
 struct stragglers;
@@ -32,6 +33,7 @@ struct control {
     char *listening;     /* the addresses that were bound, for people */
     struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
+    struct probes *probes; /* of the current snapshot's upstreams */
     struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;

@@ -150,7 +150,7 @@ void exchange_finish(struct exchange *x)
 static void exchange_route(struct exchange *x);
 static void exchange_act(struct exchange *x);
 
-bool exchange_run_phase(struct exchange *x, enum phase p)
+static bool exchange_run(struct exchange *x, enum phase p, bool goes_on)
 {
     struct phase_host *host = x->plan->host;
 
@@ -164,7 +164,8 @@ bool exchange_run_phase(struct exchange *x, enum phase p)
     x->phase = p;
     x->ran_hooks = true;
     x->hook_failed = false;
-    enum phase_result result = host->ops->run(host, x, p);
+    enum phase_result result =
+        UNLIKELY(goes_on) ? host->ops->go_on(host, x, p) : host->ops->run(host, x, p);
     if (result == PHASE_WAITS) {
         x->hook_waits = true;
         return false;
@@ -172,6 +173,11 @@ bool exchange_run_phase(struct exchange *x, enum phase p)
     x->phase = PHASE_NONE;
     x->hook_failed = result == PHASE_FAILED;
     return true;
+}
+
+bool exchange_run_phase(struct exchange *x, enum phase p)
+{
+    return exchange_run(x, p, false);
 }
 
 /* All hooks of p have run: what now? */
@@ -182,8 +188,12 @@ static void exchange_after(struct exchange *x, enum phase p)
         return;
     }
     if (x->pending_err || (x->hook_failed && p != PHASE_BODY)) {
-        int err = x->pending_err ? x->pending_err : ERR_HOOK;
+        int err = x->pending_err              ? x->pending_err
+                  : x->is_cancelled && x->err ? x->err /* no fault of the hook's */
+                                              : ERR_HOOK;
         x->pending_err = 0;
+        x->goes_on = x->hook_failed && p == PHASE_RESPONSE;
+        x->hook_failed = false;
         exchange_fail(x, err);
         return;
     }
@@ -321,13 +331,11 @@ void exchange_answer(struct exchange *x)
     if (x->state != EXCHANGE_RESPONSE)
         exchange_to(x, EXCHANGE_RESPONSE);
     reply_lay_over(x);
-    if (x->response_hooked) {
-        flow_send_head(x);
-        return;
-    }
-    x->response_hooked = true;
     x->reply_fresh = false;
-    exchange_step(x, PHASE_RESPONSE);
+    bool goes_on = x->goes_on;
+    x->goes_on = false;
+    if (exchange_run(x, PHASE_RESPONSE, goes_on))
+        exchange_after(x, PHASE_RESPONSE);
 }
 
 /* --- failure ----------------------------------------------------------------------------------------------------- */

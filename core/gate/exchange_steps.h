@@ -35,7 +35,8 @@ bool exchange_run_phase(struct exchange *x, enum phase p);
 /* Runs the hooks of p, now or when they have waited, then what follows that phase. May end x. */
 void exchange_step(struct exchange *x, enum phase p);
 
-/* x->response is ready, from whatever source: response hooks, then down with it. May end x. */
+/* x->response is ready, from whatever source: response hooks, then down with it. Each answer goes to all of them, but
+ * the 500 of one that failed only to those behind it. May end x. */
 void exchange_answer(struct exchange *x);
 
 /* The response is over. Ends x, or leaves it to its log hooks. */

@@ -404,6 +404,7 @@ void flow_chunk_done(struct exchange *x)
         x->err && x->replied; /* what a hook can't take away: there is nothing else to say */
 
     if (x->hook_failed && !is_own_error) {
+        x->hook_failed = false;
         exchange_fail(x, ERR_HOOK);
         return;
     }

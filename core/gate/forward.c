@@ -164,19 +164,11 @@ int forward_path(struct exchange *x)
     return uri_normalise_path(path, x->arena, &x->upstream_path) < 0 ? ERR_BAD_REQUEST : 0;
 }
 
-static struct slice target_authority(struct exchange *x, const struct target *t)
-{
-    bool v6 = slice_find_char(t->host, ':') >= 0;
-
-    return arena_printf(x->arena, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", v6 ? "[" : "",
-                        SLICE_ARG(t->host), v6 ? "]" : "", t->port);
-}
-
 static struct slice upstream_host(struct exchange *x, const struct attempt *a)
 {
     switch (a->upstream->host_mode) {
     case HOST_NAME: return a->upstream->host;
-    case HOST_TARGET: return target_authority(x, a->target);
+    case HOST_TARGET: return target_authority(a->endpoint->target, x->arena);
     default: return x->request->authority;
     }
 }

@@ -45,6 +45,8 @@ struct hooks {
 struct script {
     struct co *co;     /* the hook that waits, or NULL */
     struct list tasks; /* the scope of what its hooks have spawned */
+    int step;          /* of the hook that failed last: in which chain, */
+    int32_t use;       /* and whose it is */
 };
 
 static struct script *script_of(struct exchange *x)
@@ -161,6 +163,25 @@ static bool is_settled(const struct exchange *x, enum phase p)
     }
 }
 
+/* Pushes the list of the uses that have a hook of p, in the order in which they run: all of the chain, or those behind
+ * one. Returns how many. */
+static int push_uses(lua_State *L, const struct chain *chain, enum phase p, int32_t behind)
+{
+    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY, is_behind = behind < 0;
+    int n = 0;
+
+    lua_createtable(L, (int)chain->n, 0);
+    for (uint32_t i = 0; i < chain->n; i++) {
+        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
+        if (is_behind && (use->hooks & PHASE_BIT(p))) {
+            lua_pushnumber(L, use->index);
+            lua_rawseti(L, -2, ++n);
+        }
+        is_behind = is_behind || use->index == (uint32_t)behind;
+    }
+    return n;
+}
+
 static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults);
 
 static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int step)
@@ -178,6 +199,17 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
     return co;
 }
 
+/* The chain's function is on the coroutine's stack. */
+static enum phase_result run_chain(struct hooks *h, struct exchange *x, struct co *co)
+{
+    lua_pushnumber(co->thread, x->handle);
+    if (co_run(co, 1)) {
+        script_of(x)->co = co;
+        return PHASE_WAITS;
+    }
+    return h->result;
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -188,15 +220,19 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
             break;
         struct co *co = new_co(h, x, p, step);
         lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
-        lua_pushnumber(co->thread, x->handle);
-        if (co_run(co, 1)) {
-            script_of(x)->co = co;
-            return PHASE_WAITS;
-        }
-        if (h->result == PHASE_FAILED)
-            return PHASE_FAILED;
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
     }
     return PHASE_DONE;
+}
+
+static void note_failure(struct exchange *x, const struct co *co)
+{
+    struct script *s = script_of(x);
+
+    s->step = co->step;
+    s->use = co->use;
 }
 
 static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults UNUSED)
@@ -211,6 +247,7 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
         message.ptr = lua_tolstring(L, -1, &message.len);
         hooks_report(co, message);
         result = PHASE_FAILED;
+        note_failure(x, co);
         if (end == CO_STOPPED && s)
             co_cancel_scope(&s->tasks); /* what it has spawned may be what fills the memory */
     }
@@ -228,6 +265,38 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
 static enum phase_result host_run(struct phase_host *host, struct exchange *x, enum phase p)
 {
     return run_from(hooks_of(host), x, p, 0);
+}
+
+/* The rest of a chain has no function yet; plugin.lua makes one, of code that it keeps. */
+static bool push_rest(struct hooks *h, const struct chain *chain, enum phase p, int32_t behind)
+{
+    lua_State *L = h->vm->L;
+    int top = lua_gettop(L);
+
+    vm_push_function(h->vm, "demilune.plugin", "chain");
+    lua_pushstring(L, phase_name(p));
+    if (push_uses(L, chain, p, behind) > 0) {
+        if (vm_call(h->vm, 2, 1) == 0)
+            return true;
+        hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
+    }
+    lua_settop(L, top);
+    return false;
+}
+
+static enum phase_result host_go_on(struct phase_host *host, struct exchange *x, enum phase p)
+{
+    struct hooks *h = hooks_of(host);
+    const struct script *s = script_of(x);
+
+    if (s->use >= 0 && push_rest(h, chain_at(h, x, p, s->step), p, s->use)) {
+        struct co *co = new_co(h, x, p, s->step);
+        lua_xmove(h->vm->L, co->thread, 1);
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
+    }
+    return run_from(h, x, p, s->step + 1);
 }
 
 static void host_cancel(struct phase_host *host UNUSED, struct exchange *x)
@@ -400,6 +469,7 @@ static void host_free(struct phase_host *host, uint64_t by_ms)
 
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
     .free = host_free,
@@ -440,22 +510,6 @@ static void make_instance(struct hooks *h, const struct plugin_use *use, struct 
     lua_settop(L, top);
 }
 
-/* The uses of a chain that have a hook of p, in the order in which they run. */
-static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
-{
-    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
-    int n = 0;
-
-    lua_createtable(L, (int)chain->n, 0);
-    for (uint32_t i = 0; i < chain->n; i++) {
-        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
-        if (!(use->hooks & PHASE_BIT(p)))
-            continue;
-        lua_pushnumber(L, use->index);
-        lua_rawseti(L, -2, ++n);
-    }
-}
-
 static bool make_function(struct hooks *h, const struct chain *chain, enum phase p,
                           struct faults *faults)
 {
@@ -463,7 +517,7 @@ static bool make_function(struct hooks *h, const struct chain *chain, enum phase
 
     vm_push_function(h->vm, "demilune.plugin", "chain");
     lua_pushstring(L, phase_name(p));
-    push_uses(L, chain, p);
+    push_uses(L, chain, p, -1);
     if (vm_call(h->vm, 2, 1) < 0) {
         fault_plain(faults, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);

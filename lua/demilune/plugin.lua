@@ -189,6 +189,8 @@ local SHAPES = {
     safe = "xpcall($H, traceback, $I, exchange)",
     stop = "if C.dml_exchange_replied(gateway, handle) ~= 0 then return end",
   },
+  -- A reply made here is the response that those behind it get.
+  response = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)" },
   log = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)", always_safe = true },
   balance = {
     before = "local attempt = latest(handle)",
@@ -218,7 +220,6 @@ local SHAPES = {
   },
 }
 
-local SHAPE_OF = { balance = "balance", attempt = "attempt", body = "body", log = "log" }
 
 local PARAMETERS_MAX = 16 -- hooks that are upvalues of their own; more than that are looked up in tables
 
@@ -293,7 +294,7 @@ local function maker_of(phase, hooks, continues)
   end
   local key = table.concat(name, " ")
   if not made[key] then
-    local source = source_of(SHAPES[SHAPE_OF[phase] or "plain"], #hooks, continues)
+    local source = source_of(SHAPES[phase] or SHAPES.plain, #hooks, continues)
     local chunk = assert(load(source, "=(" .. phase .. " hooks)"))
     made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
       core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)

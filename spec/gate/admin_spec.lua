@@ -26,8 +26,12 @@ routes:
     respond: { body: hello }
 ]]
 
-local CHANGES = { "/reload", "/upstreams/up/endpoints/127.0.0.1:1/drain", "/upstreams/up/endpoints/x/enable",
-  "/breakers/up/open", "/breakers/up/close", "/breakers/up/auto", "/cache/purge" }
+-- And what each answers to who may ask for it here.
+local CHANGES = {
+  ["/reload"] = 501, ["/breakers/up/open"] = 501, ["/breakers/up/close"] = 501, ["/breakers/up/auto"] = 501,
+  ["/cache/purge"] = 501, ["/upstreams/up/endpoints/127.0.0.1:1/drain"] = 404,
+  ["/upstreams/none/endpoints/127.0.0.1:1/enable"] = 404,
+}
 
 describe("the admin endpoint", function()
   local gateway, upstream
@@ -121,6 +125,10 @@ describe("the admin endpoint", function()
         usable_endpoints = 1, shelved_connections = 0 } do
         assert.matches(('\ndemilune_upstream_%s{upstream="up"} %d\n'):format(name, value), metrics, 1, true)
       end
+      local labels = ('{upstream="up",endpoint="127.0.0.1:%d"}'):format(upstream.port)
+      for name, value in pairs { up = 1, active = 0, ejections_total = 0 } do
+        assert.matches(("\ndemilune_upstream_endpoint_%s%s %d\n"):format(name, labels, value), metrics, 1, true)
+      end
       u:close()
       c:close()
     end)
@@ -154,20 +162,20 @@ describe("the admin endpoint", function()
       assert.equal("POST", get("/reload").headers.allow)
     end)
 
-    it("says what is not yet supported", function()
-      for _, path in ipairs(CHANGES) do
-        assert.equal(501, status("POST", path))
+    it("says what is not yet supported, and what does not exist", function()
+      for path, answer in pairs(CHANGES) do
+        assert.equal(answer, status("POST", path))
       end
       assert.equal(501, status("GET", "/"))
     end)
 
     it("refuses changes that a page of another origin asks for", function()
       local here = "127.0.0.1:" .. gateway.admin_port
-      for _, path in ipairs(CHANGES) do
+      for path, answer in pairs(CHANGES) do
         for _, foreign in ipairs { "http://evil.example", "null", "http://127.0.0.1:1" } do
           assert.equal(403, status("POST", path, { Host = here, Origin = foreign }))
         end
-        assert.equal(501, status("POST", path, { Host = here, Origin = "http://" .. here }))
+        assert.equal(answer, status("POST", path, { Host = here, Origin = "http://" .. here }))
       end
     end)
 

@@ -151,13 +151,6 @@ static void test_not_yet_supported(void **state UNUSED)
         {"upstreams: [{name: a, endpoints: [], protocol: http2}]",
          "upstreams[0].protocol: \"http2\" is not yet supported"},
         {"upstreams: [{name: a, endpoints: [], protocol: auto}]", "is not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], balance: ewma}]",
-         "upstreams[0].balance: \"ewma\" is not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], balance: random}]", "is not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], health: {active: {path: /}}}]",
-         "upstreams[0].health.active: not yet supported"},
-        {"upstreams: [{name: a, endpoints: [], health: {slow_start: 30s}}]",
-         "upstreams[0].health.slow_start: not yet supported"},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

@@ -425,6 +425,9 @@ static void a_failing_hook_is_500_in_every_phase_before_the_head(void **state)
             close(origin);
         origin = -1;
     }
+    /* Each 500 went to the response hooks; that of a response hook to those behind it. */
+    assert_int_equal(rig.calls[PHASE_RESPONSE], COUNT_OF(phases));
+    assert_int_equal(rig.rests[PHASE_RESPONSE], 1);
     rig_stop(&rig);
 }
 

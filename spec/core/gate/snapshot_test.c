@@ -84,8 +84,6 @@ static void test_the_whole_example_names_what_is_not_there_yet(void **state UNUS
         "kafka: not yet",
         "spill: not yet",
         "upstreams[0].tls: not yet",
-        "upstreams[0].health.active: not yet",
-        "upstreams[0].health.slow_start: not yet",
     };
     struct loaded l;
 
@@ -127,8 +125,6 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     cut(text, "http2: true", NULL);
     cut(text, "redis:", "spill:");
     cut(text, "    tls: { verify", NULL);
-    cut(text, "      active:", NULL);
-    cut(text, "slow_start", NULL);
     struct snapshot *s =
         load_from(&l, &(struct snapshot_source){.text = slice_from(text), .name = "t"});
     assert_string_equal(config_faults(&l.config), "");
@@ -139,6 +135,9 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     assert_int_equal(s->nupstreams, 1);
     assert_int_equal(s->upstreams[0]->nendpoints, 2);
     assert_int_equal(s->upstreams[0]->max_connections, 1024);
+    assert_int_equal(s->upstreams[0]->slow_start_ms, 30000);
+    expect_slice(s->upstreams[0]->active.path, "/health");
+    assert_int_equal(s->upstreams[0]->active.interval_ms, 5000);
     assert_int_equal(s->global.n, 2);
     assert_int_equal(s->nroutes, 3);
     assert_int_equal(s->routes[0]->chain.n, 3);
@@ -282,6 +281,7 @@ static void test_what_upstreams_know_survives_a_reload(void **state UNUSED)
 
     assert_ptr_equal(a->upstreams[0]->live, b->upstreams[0]->live);
     assert_ptr_equal(a->upstreams[0]->endpoints[0].target, b->upstreams[0]->endpoints[0].target);
+    assert_ptr_equal(a->upstreams[0]->endpoints[0].live, b->upstreams[0]->endpoints[0].live);
     assert_true(b->version > a->version);
     assert_false(slice_eq(a->id, b->id));
     struct target *t = target_hold(b->upstreams[0]->endpoints[0].target);
