@@ -299,7 +299,7 @@ struct admin *admin_start(struct control *c, struct faults *faults)
 
 void admin_retire(struct admin *a)
 {
-    a->wire.draining = true;
+    a->wire.retiring = true;
     listener_drain(a->listener);
 }
 

@@ -3,6 +3,7 @@
 -- Starts the program itself: server.start runs a gateway with a configuration, server.run any command to its end.
 
 local posix = require "spec.support.posix"
+local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
 local M = {}
@@ -140,6 +141,9 @@ function Gateway:crash()
   posix.kill(self.pid, posix.SIGKILL)
   posix.kill(self.process, posix.SIGKILL)
   self:wait()
+  wait("the end of the gateway's process", function()
+    return not process.is_running(self.process)
+  end)
 end
 
 -- Ends it (if it still runs), and must be called in the end. It must have left in order.
