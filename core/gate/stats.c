@@ -27,6 +27,7 @@ enum stats_kind {
     STAT_ATTEMPTS,
     STAT_UPSTREAM,
     STAT_BAD_HEADS,
+    STAT_BAD_PROXY,
     STAT_COUNT
 };
 
@@ -61,6 +62,12 @@ static const struct {
                         METRIC_COUNTER,
                         {"reason"},
                         1},
+    [STAT_BAD_PROXY] =
+        {"demilune_bad_proxy_headers_total",
+         "Connections closed for want of a PROXY header that is believed, by reason.",
+         METRIC_COUNTER,
+         {"reason"},
+         1},
 };
 
 struct seen {
@@ -172,4 +179,9 @@ void stats_attempt(const struct attempt *a)
 void stats_bad_head(struct gateway *g, int err)
 {
     metric_inc(series_of(g->stats, STAT_BAD_HEADS, slice_from(err_word(err)), 0, NULL), g->writer);
+}
+
+void stats_bad_proxy(struct gateway *g, struct slice reason)
+{
+    metric_inc(series_of(g->stats, STAT_BAD_PROXY, reason, 0, NULL), g->writer);
 }

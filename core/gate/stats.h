@@ -7,6 +7,7 @@
 #define DML_GATE_STATS_H
 
 #include "base/base.h"
+#include "base/slice.h"
 
 struct attempt;
 struct exchange;
@@ -28,5 +29,8 @@ void stats_free(struct gate_stats *s);
 void stats_exchange(const struct exchange *x);
 void stats_attempt(const struct attempt *a);
 void stats_bad_head(struct gateway *g, int err);
+
+/* A connection closed for want of a PROXY header that can be believed. */
+void stats_bad_proxy(struct gateway *g, struct slice reason);
 
 #endif
