@@ -81,7 +81,7 @@ static void on_drain_timer(struct timer *t)
     c->is_closed = true;
     close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
-        worker_drain(c->workers[i]);
+        c->is_retired ? worker_retire(c->workers[i]) : worker_drain(c->workers[i]);
     timer_set(t, c->snapshot->drain_timeout_ms);
 }
 
@@ -97,6 +97,7 @@ static void control_drain(struct control *c, uint64_t delay_ms)
 void control_on_retire(struct control *c)
 {
     lifeline_retire(c->lifeline);
+    c->is_retired = true;
     if (c->admin)
         admin_retire(c->admin);
     if (c->state < CONTROL_DRAINING)

@@ -42,7 +42,8 @@ struct control {
     /* state */
     int nworkers;
     int nready, ndrained;
-    bool is_closed; /* draining: the workers accept no more */
+    bool is_closed;  /* draining: the workers accept no more */
+    bool is_retired; /* another gateway has the sockets */
     enum control_state state;
 };
 

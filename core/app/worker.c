@@ -246,7 +246,7 @@ static bool is_empty(const struct worker *w)
 static void look_draining(struct worker *w)
 {
     /* Not with the order itself: a request may have come with a connection that was just accepted. */
-    if (w->looks == 1)
+    if (w->looks == 1 && w->gateway.wire.draining)
         gateway_drain(&w->gateway);
     if (is_empty(w))
         tell_control(w, control_on_worker_drained);
@@ -290,7 +290,7 @@ static void on_look(struct timer *t)
     }
 }
 
-enum order { ORDER_OPEN, ORDER_DRAIN, ORDER_STOP };
+enum order { ORDER_OPEN, ORDER_DRAIN, ORDER_RETIRE, ORDER_STOP };
 
 struct order_mail {
     struct mail mail;
@@ -311,10 +311,13 @@ static void on_order(struct mail *m, void *reader)
         close_listeners(w);
         inbound_abort_all(w->gateway.inbound);
         timer_set(&w->look, 0);
-    } else if (om->order == ORDER_DRAIN && w->state == WORKER_RUNS) {
+    } else if (om->order != ORDER_OPEN && w->state == WORKER_RUNS) {
         w->looks = 0;
         w->state = WORKER_DRAINS;
-        w->gateway.wire.draining = true; /* answers say that they are the last from now on */
+        if (om->order == ORDER_RETIRE)
+            w->gateway.wire.retiring = true;
+        else
+            w->gateway.wire.draining = true; /* answers say that they are the last from now on */
         close_listeners(w);
         timer_set(&w->look, LOOK_MS);
     }
@@ -339,6 +342,11 @@ void worker_open(struct worker *w)
 void worker_drain(struct worker *w)
 {
     order(w, ORDER_DRAIN);
+}
+
+void worker_retire(struct worker *w)
+{
+    order(w, ORDER_RETIRE);
 }
 
 void worker_stop(struct worker *w)

@@ -6,7 +6,7 @@
  *   new     loop, mailbox, gateway, VM, plan            (control thread)
  *   start   thread, start hooks
  *   open    accepting, once all workers have started
- *   drain   no more accepting, exchanges end
+ *   drain   no more accepting, exchanges end; or retire: connections that are idle may have one more
  *   stop    what is left is cut off, stop hooks, the thread ends
  *   free    everything in reverse                       (control thread) */
 
@@ -74,10 +74,13 @@ void worker_start(struct worker *w);
 /* In place of worker_start: the calling thread is the worker's, and runs its loop as it likes. */
 void worker_adopt(struct worker *w);
 
-/* By mail. open: accepts from now on. drain: accepts no more and lets exchanges end; control_on_worker_drained follows when none is left. stop: cuts
+/* By mail. open: accepts from now on. drain: accepts no more and lets exchanges end; control_on_worker_drained follows when none is left. retire: the
+ * same, but an idle connection is not closed, since its client may be sending a request: the answer to it is the last.
+ * stop: cuts
  * off what is left and ends the thread. */
 void worker_open(struct worker *w);
 void worker_drain(struct worker *w);
+void worker_retire(struct worker *w);
 void worker_stop(struct worker *w);
 
 /* By mail: a connection that was accepted for it, on that listener of the snapshot. */

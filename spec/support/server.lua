@@ -3,6 +3,7 @@
 -- Starts the program itself: server.start runs a gateway with a configuration, server.run any command to its end.
 
 local posix = require "spec.support.posix"
+local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
 local M = {}
@@ -41,6 +42,13 @@ function Folder:write(name, text)
   file:close()
   self.files[path] = true
   return path
+end
+
+-- What a program has written there, "" as long as there is no such file.
+function Folder:read(name)
+  local path = self.path .. "/" .. name
+  self.files[path] = true
+  return read(path)
 end
 
 function Folder:remove()
@@ -133,6 +141,9 @@ function Gateway:crash()
   posix.kill(self.pid, posix.SIGKILL)
   posix.kill(self.process, posix.SIGKILL)
   self:wait()
+  wait("the end of the gateway's process", function()
+    return not process.is_running(self.process)
+  end)
 end
 
 -- Ends it (if it still runs), and must be called in the end. It must have left in order.
