@@ -46,6 +46,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
     int clock_gettime(int clock, struct spec_timespec *out);
     int nanosleep(const struct spec_timespec *wanted, struct spec_timespec *left);
     int symlink(const char *target, const char *path);
+    int truncate(const char *path, long size);
     long readlink(const char *path, char *out, size_t size);
     char *mkdtemp(char *template);
     int rmdir(const char *path);
@@ -265,6 +266,11 @@ end
 
 function M.symlink(target, path)
   return C.symlink(target, path) == 0
+end
+
+-- Cuts a file to so many bytes.
+function M.truncate(path, size)
+  return C.truncate(path, size) == 0
 end
 
 function M.new_folder()
