@@ -12,6 +12,7 @@
 #include "app/admin_rules.h"
 #include "app/control.h"
 #include "app/listen_fault.h"
+#include "app/sockets.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -279,14 +280,13 @@ struct admin *admin_start(struct control *c, struct faults *faults)
     struct addr at;
     int fd;
 
-    if (listener_open(&s->admin_addr, false, &fd) < 0) {
+    if (sockets_open_one(c->sockets, &s->admin_addr, &fd, &at) < 0) {
         listen_fault(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
                      SLICE("admin.address"), &s->admin_addr, errno);
         return NULL;
     }
     struct admin *a = admin_new(c);
     a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
-    REQUIRE(listener_address(fd, &at) == 0);
     addr_print(&at, a->address, sizeof(a->address));
     a->listener = listener_start(c->loop, fd, &a->quota, on_accept, a);
     if (!a->is_loopback && !s->admin_token.ptr)
@@ -295,6 +295,12 @@ struct admin *admin_start(struct control *c, struct faults *faults)
             "the admin address can be reached from outside and has no token: it serves /health and "
             "/metrics only");
     return a;
+}
+
+void admin_retire(struct admin *a)
+{
+    a->wire.retiring = true;
+    listener_drain(a->listener);
 }
 
 void admin_free(struct admin *a)

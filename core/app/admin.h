@@ -16,6 +16,8 @@ struct faults;
 
 /* NULL and a fault when the address can't be had. */
 struct admin *admin_start(struct control *c, struct faults *faults);
+/* Another gateway answers here now: accepts no more, and what is open ends with its next answer. */
+void admin_retire(struct admin *a);
 void admin_free(struct admin *a);
 
 /* The address that was bound. */

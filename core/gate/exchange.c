@@ -40,7 +40,8 @@ static const unsigned may_follow[] = {
     [EXCHANGE_ACCESS] = TO(UPSTREAM) | TO(RESPONSE) | TO(LOG),
     [EXCHANGE_UPSTREAM] = TO(RESPONSE) | TO(LOG),
     [EXCHANGE_RESPONSE] = TO(RELAY) | TO(TUNNEL) | TO(LOG),
-    [EXCHANGE_RELAY] = TO(LOG),
+    [EXCHANGE_RELAY] =
+        TO(RESPONSE) | TO(LOG), /* an answer whose head is held back can be taken back */
     [EXCHANGE_TUNNEL] = TO(LOG),
     [EXCHANGE_LOG] = TO(DONE),
     [EXCHANGE_DONE] = 0,
@@ -158,7 +159,7 @@ static bool exchange_run(struct exchange *x, enum phase p, bool goes_on)
         return true;
     if (UNLIKELY(
             x->plan->is_left)) { /* a body must not go on without the hooks that would change it */
-        x->hook_failed = p == PHASE_BODY;
+        x->hook_failed = p == PHASE_BODY && !goes_on;
         return true;
     }
     x->phase = p;
@@ -178,6 +179,11 @@ static bool exchange_run(struct exchange *x, enum phase p, bool goes_on)
 bool exchange_run_phase(struct exchange *x, enum phase p)
 {
     return exchange_run(x, p, false);
+}
+
+bool exchange_run_rest(struct exchange *x, enum phase p)
+{
+    return exchange_run(x, p, true);
 }
 
 /* All hooks of p have run: what now? */
@@ -332,13 +338,14 @@ void exchange_respond(struct exchange *x, struct message *response, bool end)
 
 void exchange_answer(struct exchange *x)
 {
+    bool goes_on = x->goes_on && !x->plan->is_left;
+
     if (UNLIKELY(x->plan->is_left))
         exchange_move(x);
     if (x->state != EXCHANGE_RESPONSE)
         exchange_to(x, EXCHANGE_RESPONSE);
     reply_lay_over(x);
     x->reply_fresh = false;
-    bool goes_on = x->goes_on;
     x->goes_on = false;
     if (exchange_run(x, PHASE_RESPONSE, goes_on))
         exchange_after(x, PHASE_RESPONSE);
@@ -373,6 +380,8 @@ void exchange_fail(struct exchange *x, int err)
     if (x->attempt)
         attempt_abort(x->attempt, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
+    if (x->head_is_held)
+        flow_take_head_back(x);
     if (!x->head_is_down && !x->client_is_gone && x->down) {
         reply_error(x, err);
         return;
@@ -410,6 +419,10 @@ void exchange_on_timer(struct timer *t)
         return;
     if (x->state == EXCHANGE_LOG) {
         exchange_cancel_log(x);
+        return;
+    }
+    if (x->head_is_held) {
+        flow_on_timer(x);
         return;
     }
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF && !attempt_backoff_over(x->attempt))

@@ -111,7 +111,8 @@ struct exchange {
     bool replied;        /* the answer is a plugin's or the gateway's own, not upstream's */
     bool reply_fresh;    /* a hook has replied just now */
     bool goes_on;        /* the next answer is for the response hooks behind the one that failed */
-    bool head_is_down;   /* the final response head was sent to the client */
+    bool head_is_down;   /* the final response head was sent to the client, or: */
+    bool head_is_held;   /* it is settled, but waits for what the first body hook says */
     bool upstream_ended; /* noted while a body hook waited: the upstream's body is complete */
     bool is_cancelled;   /* later waits of hooks end at once */
     bool client_is_gone;

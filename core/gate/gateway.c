@@ -162,9 +162,9 @@ void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, 
     bool trusted = is_trusted(g, peer);
 
     if (l->proxy_protocol && !trusted) {
+        refuse_proxy(g, peer, "untrusted", "the peer is not in trusted_proxies");
         close(fd);
         listener_released(ln);
-        refuse_proxy(g, peer, "untrusted", "the peer is not in trusted_proxies");
         return;
     }
     inbound_accept(g->inbound, &(struct inbound_from){

@@ -183,9 +183,9 @@ static void turn_away(struct arrival *a, const struct proxy_read_end *end)
 {
     const struct wire_env *env = a->set->env;
 
-    close(end->fd);
     if (end->is_begun || end->err == ERR_TIMEOUT)
         env->on_bad_proxy(env->owner, &a->peer, end->err, end->why);
+    close(end->fd);
     listener_released(a->from.listener);
 }
 

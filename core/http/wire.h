@@ -139,6 +139,7 @@ struct wire_env {
     char *scratch; /* WIRE_SCRATCH bytes: all is read here and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
     bool draining;                    /* server wires: close after the next answer */
+    bool retiring;                    /* the same, but not after an answer that has not said so */
     /* A head that can't be parsed has been answered by the wire itself, and the client was told
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -133,13 +134,30 @@ int listener_address(int fd, struct addr *out)
     return getsockname(fd, &out->sa, &out->len) == 0 ? 0 : ERR_SYSTEM;
 }
 
+/* The kernel asks a program for the socket: it answers with a random number below n. */
+void listener_steer(int fd, unsigned n)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(SKF_AD_OFF + SKF_AD_RANDOM)),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    struct sock_fprog program = {COUNT_OF(code), code};
+    int none = 0;
+
+    if (n > 0)
+        setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
+    else
+        setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none));
+}
+
 static void pause_for(struct listener *ln, uint64_t ms)
 {
     ev_io_stop(loop_ev(ln->loop), &ln->watcher);
     timer_set(&ln->pause, ms);
 }
 
-static void resume(struct listener *ln)
+void listener_resume(struct listener *ln)
 {
     ln->at_cap = false;
     timer_stop(&ln->pause);
@@ -224,7 +242,7 @@ static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUS
 
 static void on_pause_over(struct timer *t)
 {
-    resume(container_of(t, struct listener, pause));
+    listener_resume(container_of(t, struct listener, pause));
 }
 
 struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
@@ -270,8 +288,19 @@ void listener_released(struct listener *ln)
     ln->connections--;
     quota_give(ln);
     if (ln->at_cap && !ln->stopped)
-        resume(ln);
+        listener_resume(ln);
     free_if_unused(ln);
+}
+
+void listener_hold(struct listener *ln)
+{
+    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
+}
+
+void listener_take(struct listener *ln, int fd, const struct addr *peer)
+{
+    atomic_fetch_add_explicit(&ln->quota->open, 1, memory_order_relaxed);
+    welcome(ln, fd, peer);
 }
 
 void listener_drain(struct listener *ln)

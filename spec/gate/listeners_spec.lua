@@ -7,7 +7,6 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "spec.support.client"
 local origin = require "spec.support.origin"
-local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
@@ -238,8 +237,7 @@ listeners:
       second:remove()
 
       gateway.may_fail = true
-      posix.kill(gateway.pid, posix.SIGKILL)
-      gateway:wait()
+      gateway:crash()
       assert.is_true(exists(path))
       start(unix() .. WHO)
       assert.equal(200, client.get("unix:" .. path, "/who").status)
@@ -409,12 +407,14 @@ trusted_proxies: [%s]
     end
 
     it_root("gives up root in every thread once the ports are bound", function()
-      start([[
+      local moment = math.floor(posix.now() * 1000) -- an address that no other run has now
+      local address = ("127.%d.%d.1:81"):format(1 + moment % 250, math.floor(moment / 250) % 250)
+      start(([[
 workers: 2
 user: nobody
-listeners: [{ address: "127.77.3.1:81" }, { address: "127.0.0.1:0" }]
-]] .. WHO)
-      local found, n = ids(gateway.pid)
+listeners: [{ address: "%s" }, { address: "127.0.0.1:0" }]
+]]):format(address) .. WHO)
+      local found, n = ids(gateway.process)
       local uid = gateway:event("privileges.dropped"):match '"uid":(%d+)'
       local gid = gateway:event("privileges.dropped"):match '"gid":(%d+)'
       local four = "%s\t%s\t%s\t%s"

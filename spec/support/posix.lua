@@ -45,6 +45,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
 
     int clock_gettime(int clock, struct spec_timespec *out);
     int nanosleep(const struct spec_timespec *wanted, struct spec_timespec *left);
+    int symlink(const char *target, const char *path);
     long readlink(const char *path, char *out, size_t size);
     char *mkdtemp(char *template);
     int rmdir(const char *path);
@@ -52,7 +53,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
   ]]
 end
 
-local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15, SIGUSR1 = 10 }
+local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15, SIGUSR1 = 10, SIGUSR2 = 12, SIGSTOP = 19 }
 
 -- A sanitizer makes all of it several times slower.
 local preset = os.getenv "DEMILUNE_PRESET"
@@ -251,6 +252,10 @@ function M.readlink(path)
   local out = ffi.new "char[4096]"
   local n = tonumber(C.readlink(path, out, 4096))
   return n > 0 and ffi.string(out, n) or nil
+end
+
+function M.symlink(target, path)
+  return C.symlink(target, path) == 0
 end
 
 function M.new_folder()

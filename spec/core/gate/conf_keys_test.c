@@ -143,7 +143,6 @@ static void test_not_yet_supported(void **state UNUSED)
         {"spill: {dir: x}", "spill: not yet supported"},
         {"listeners: [{address: x, tls: {}}]", "listeners[0].tls: not yet supported"},
         {"upstreams: [{name: a, endpoints: [], tls: {}}]", "upstreams[0].tls: not yet supported"},
-        {"script: {hang_timeout: 3s}", "script.hang_timeout: not yet supported (only 2s)"},
         {"listeners: [{address: a, tls: {certificates: []}}]",
          "listeners[0].tls: not yet supported"},
         {"listeners: [{address: a, http2: true}]", "listeners[0].http2: true is not yet supported"},
@@ -167,7 +166,7 @@ static void test_off_values_and_defaults_are_taken(void **state UNUSED)
 {
     struct config c;
 
-    check(&c, "watch: false\nuser:\nredis: []\nkafka: []\nspill:\nscript: {hang_timeout: 2000ms}\n"
+    check(&c, "watch: false\nuser:\nredis: []\nkafka: []\nspill:\n"
               "listeners: [{address: a, http2: false, proxy_protocol: false, tls: }]\n"
               "upstreams: [{name: a, endpoints: [], protocol: http1, balance: round_robin,\n"
               "  health: {slow_start: 0, active: }, tls: }]\n");
