@@ -72,6 +72,7 @@ static void read_listener(struct build *b, const struct conf *item, uint32_t i)
         }
     }
     s->nlisteners++;
+    l->tls = build_listener_tls(b, l, i);
 }
 
 static void read_listeners(struct build *b)

@@ -55,6 +55,7 @@
 #include "net/addr.h"
 
 struct loop;
+struct tls_end;
 struct wire;
 
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
@@ -125,10 +126,11 @@ struct wire_peer {
     struct addr local;
     struct slice ip; /* printed, no port */
     bool is_tls;
-    bool is_trusted; /* set by the acceptor: in trusted_proxies */
-    struct slice tls_subject;
-    struct slice server_name;
-    int listener; /* index in the configuration */
+    bool is_asked;            /* TLS: its listener asks for client certificates */
+    bool is_trusted;          /* set by the acceptor: in trusted_proxies */
+    struct slice tls_subject; /* of the verified client certificate, or empty */
+    struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
+    int listener;             /* index in the configuration */
 };
 
 /* What all wires of a thread share. Filled by the worker. */
@@ -143,7 +145,9 @@ struct wire_env {
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
-    void *owner;              /* of on_bad_head */
+    /* A handshake has ended, of a client (peer) or with an upstream (NULL). May be NULL. */
+    void (*on_handshake)(void *owner, const struct wire_peer *peer, const struct tls_end *end);
+    void *owner;              /* of these */
     struct slice server_name; /* value of Server in answers of the wire's own */
 };
 
