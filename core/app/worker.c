@@ -84,7 +84,7 @@ static bool make_plan(struct worker *w, const struct worker_setup *setup, struct
         if (!host)
             return false;
     }
-    gateway_use(&w->gateway, plan_new(&w->gateway, snapshot_ref(setup->snapshot), host));
+    gateway_use(&w->gateway, plan_new(&w->gateway, snapshot_ref(setup->snapshot), host, NULL));
     return true;
 }
 

@@ -353,7 +353,7 @@ static inline void add(_Atomic double *cell, double n)
 
 static inline bool is_writer(const struct metric_series *s, int writer)
 {
-    return writer >= 0 && writer < s->nwriters;
+    return (unsigned)writer < (unsigned)s->nwriters;
 }
 
 void metric_add(struct metric_series *s, int writer, double n)

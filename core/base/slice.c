@@ -65,6 +65,19 @@ bool slice_eq_nocase(struct slice a, struct slice b)
     return true;
 }
 
+bool slice_has_capital(struct slice s)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= s.len; i += 8)
+        if (fold(load64(s.ptr + i)) != load64(s.ptr + i))
+            return true;
+    for (; i < s.len; i++)
+        if (fold_byte(s.ptr[i]) != s.ptr[i])
+            return true;
+    return false;
+}
+
 bool slice_starts(struct slice s, struct slice prefix)
 {
     return s.len >= prefix.len && slice_eq(slice_of(s.ptr, prefix.len), prefix);

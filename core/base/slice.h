@@ -54,16 +54,19 @@ static inline char *slice_put(char *out, struct slice s)
     } else if (s.len >= 4) {
         memcpy(out, s.ptr, 4);
         memcpy(end - 4, s.ptr + s.len - 4, 4);
-    } else if (s.len > 0) {
-        out[0] = s.ptr[0];
-        out[s.len / 2] = s.ptr[s.len / 2];
-        end[-1] = s.ptr[s.len - 1];
+    } else if (s.len >= 2) {
+        memcpy(out, s.ptr, 2);
+        memcpy(end - 2, s.ptr + s.len - 2, 2);
+    } else if (s.len == 1) {
+        *out = *s.ptr;
     }
     return end;
 }
 
 /* ASCII letters only (RFC 9110, 5.1: field names). */
 bool slice_eq_nocase(struct slice a, struct slice b);
+
+bool slice_has_capital(struct slice s);
 
 bool slice_starts(struct slice s, struct slice prefix);
 bool slice_ends(struct slice s, struct slice suffix);

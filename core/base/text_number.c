@@ -21,12 +21,18 @@ static bool is_digit(char c)
 
 int text_to_u64(struct slice s, uint64_t max, uint64_t *out)
 {
+    size_t i = 0, sure = MIN(s.len, 19u); /* so many digits fit, whatever they are */
     uint64_t n = 0;
     bool is_over = false;
 
     if (s.len == 0)
         return ERR_SYNTAX;
-    for (size_t i = 0; i < s.len; i++) {
+    for (; i < sure; i++) {
+        if (!is_digit(s.ptr[i]))
+            return ERR_SYNTAX;
+        n = n * 10 + (unsigned)(s.ptr[i] - '0');
+    }
+    for (; i < s.len; i++) {
         if (!is_digit(s.ptr[i]))
             return ERR_SYNTAX;
         is_over |= __builtin_mul_overflow(n, 10, &n);
@@ -51,15 +57,13 @@ int text_to_i64(struct slice s, int64_t *out)
 
 size_t text_from_u64(uint64_t n, char *out)
 {
-    char digits[20];
-    size_t i = sizeof(digits);
+    size_t len = 1;
 
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    memcpy(out, digits + i, sizeof(digits) - i);
-    return sizeof(digits) - i;
+    for (uint64_t rest = n; rest >= 10; rest /= 10)
+        len++;
+    for (size_t i = len; i > 0; n /= 10)
+        out[--i] = (char)('0' + n % 10);
+    return len;
 }
 
 size_t text_from_i64(int64_t n, char *out)

@@ -198,7 +198,12 @@ static void put_key(struct json_writer *w, const struct key *k)
         json_object_end(w);
         break;
     case KEY_REDIRECT: put_redirect(w, k); break;
-    case KEY_ANY: text_pair(w, "type", "object"); break;
+    case KEY_ANY:
+        if (k->of)
+            put_ref(w, k->of);
+        else
+            text_pair(w, "type", "object");
+        break;
     default: put_scalar(w, k); break;
     }
     put_default(w, k);
@@ -252,8 +257,16 @@ static void put_placeholder(struct json_writer *w)
     json_object_end(w);
 }
 
-void conf_keys_schema(struct json_writer *w, void (*plugins)(struct json_writer *w, void *arg),
-                      void *arg)
+static void put_credentials(struct json_writer *w, struct slice known)
+{
+    json_key(w, SLICE("credentials"));
+    if (known.ptr)
+        json_raw(w, known);
+    else
+        put_type(w, "object", NULL);
+}
+
+void conf_keys_schema(struct json_writer *w, const struct conf_schema_parts *parts)
 {
     json_object(w);
     text_pair(w, "$schema", "https://json-schema.org/draft/2020-12/schema");
@@ -262,13 +275,14 @@ void conf_keys_schema(struct json_writer *w, void (*plugins)(struct json_writer 
     json_key(w, SLICE("$defs"));
     json_object(w);
     put_placeholder(w);
+    put_credentials(w, parts->credentials);
     for (size_t i = 0; i < sections_count(); i++) {
         const struct section *s = sections_get(i);
         if (strcmp(s->name, "root") == 0)
             continue;
         json_key(w, slice_from(s->name));
-        if (plugins && strcmp(s->name, "plugin") == 0) {
-            plugins(w, arg);
+        if (parts->plugin.ptr && strcmp(s->name, "plugin") == 0) {
+            json_raw(w, parts->plugin);
             continue;
         }
         json_object(w);

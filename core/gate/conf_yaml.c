@@ -64,6 +64,22 @@ static void place_of_offset(struct slice text, size_t offset, uint32_t *line, ui
     }
 }
 
+/* Inside { } and [ ] a brace ends a text that has no quotes: the most frequent slip with ${} and path parameters. */
+static bool is_brace_in_flow(const struct reader *r, uint32_t line, uint32_t column)
+{
+    const char *inside = r->parser.context ? r->parser.context : "";
+    struct slice rest = r->file->text, text = SLICE("");
+    size_t at = 0;
+
+    while (line-- > 0 && slice_split(&rest, '\n', &text))
+        ;
+    while (--column > 0 && at < text.len)
+        for (at++; at < text.len && ((uint8_t)text.ptr[at] & 0xc0) == 0x80; at++)
+            ;
+    return strstr(inside, "flow") && at > 0 && at < text.len && text.ptr[at] == '{' &&
+           !strchr(" \t,[]{}", text.ptr[at - 1]);
+}
+
 static void fault_of_parser(struct reader *r)
 {
     const yaml_parser_t *p = &r->parser;
@@ -73,6 +89,10 @@ static void fault_of_parser(struct reader *r)
     if (p->error == YAML_READER_ERROR) {
         place_of_offset(r->file->text, p->problem_offset, &line, &column);
         fault_at_place(r->faults, r->file, line, column, "no UTF-8 text: %s", p->problem);
+    } else if (is_brace_in_flow(r, line, column)) {
+        fault_at_place(r->faults, r->file, line, column,
+                       "no YAML: inside { } and [ ] a text with a brace in it wants quotes: "
+                       "\"${NAME}\", \"/orders/{id}\"");
     } else if (p->context && p->context_mark.line + 1 != line) {
         fault_at_place(r->faults, r->file, line, column, "no YAML: %s, %s that begins on line %u",
                        p->problem, p->context, (uint32_t)p->context_mark.line + 1);

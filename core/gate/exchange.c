@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include "gate/exchange_move.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
@@ -130,6 +131,8 @@ static void exchange_log(struct exchange *x)
     stats_exchange(x);
     if (down)
         wire_release(down);
+    if (UNLIKELY(x->plan->is_left))
+        exchange_move(x);
     if (exchange_run_phase(x, PHASE_LOG))
         exchange_end(x);
 }
@@ -153,6 +156,11 @@ bool exchange_run_phase(struct exchange *x, enum phase p)
 
     if (!host || !(exchange_hooks(x) & PHASE_BIT(p)))
         return true;
+    if (UNLIKELY(
+            x->plan->is_left)) { /* a body must not go on without the hooks that would change it */
+        x->hook_failed = p == PHASE_BODY;
+        return true;
+    }
     x->phase = p;
     x->ran_hooks = true;
     x->hook_failed = false;
@@ -173,7 +181,7 @@ static void exchange_after(struct exchange *x, enum phase p)
         exchange_end(x);
         return;
     }
-    if (x->pending_err || x->hook_failed) {
+    if (x->pending_err || (x->hook_failed && p != PHASE_BODY)) {
         int err = x->pending_err ? x->pending_err : ERR_HOOK;
         x->pending_err = 0;
         exchange_fail(x, err);
@@ -308,6 +316,8 @@ void exchange_respond(struct exchange *x, struct message *response, bool end)
 
 void exchange_answer(struct exchange *x)
 {
+    if (UNLIKELY(x->plan->is_left))
+        exchange_move(x);
     if (x->state != EXCHANGE_RESPONSE)
         exchange_to(x, EXCHANGE_RESPONSE);
     reply_lay_over(x);
@@ -361,6 +371,22 @@ void exchange_fail(struct exchange *x, int err)
     exchange_log(x);
 }
 
+static void exchange_cancel_log(struct exchange *x)
+{
+    if (x->hook_waits && !x->is_cancelled) {
+        x->is_cancelled = true;
+        x->plan->host->ops->cancel(x->plan->host, x);
+    }
+}
+
+void exchange_end_early(struct exchange *x)
+{
+    if (x->state == EXCHANGE_LOG)
+        exchange_cancel_log(x);
+    else
+        exchange_fail(x, ERR_STOPPING);
+}
+
 void exchange_on_timer(struct timer *t)
 {
     struct exchange_slot *slot = container_of(t, struct exchange_slot, timer);
@@ -369,10 +395,7 @@ void exchange_on_timer(struct timer *t)
     if (!x)
         return;
     if (x->state == EXCHANGE_LOG) {
-        if (x->hook_waits && !x->is_cancelled) {
-            x->is_cancelled = true;
-            x->plan->host->ops->cancel(x->plan->host, x);
-        }
+        exchange_cancel_log(x);
         return;
     }
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF && !attempt_backoff_over(x->attempt))

@@ -115,6 +115,8 @@ struct exchange {
     bool upstream_ended;  /* noted while a body hook waited: the upstream's body is complete */
     bool is_cancelled;    /* later waits of hooks end at once */
     bool client_is_gone;
+    bool has_moved;          /* to the plan of a later configuration */
+    bool is_past_body_hooks; /* ... while its response was being sent: it goes on without them */
 
     struct slice reply_body; /* of the gateway's or a plugin's answer */
     struct headers

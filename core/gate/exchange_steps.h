@@ -14,6 +14,9 @@ void exchange_to(struct exchange *x, enum exchange_state state);
 /* Ends it with the error answer of err, or, when the head has gone down already, by breaking the message off. */
 void exchange_fail(struct exchange *x, int err);
 
+/* Its plan goes, and it can't do without: cuts off the hook that waits, or the response. */
+void exchange_end_early(struct exchange *x);
+
 /* A final response head of the accepted attempt is here. */
 void exchange_respond(struct exchange *x, struct message *response, bool end);
 

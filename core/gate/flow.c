@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "gate/attempt.h"
+#include "gate/exchange_move.h"
 #include "gate/exchange_steps.h"
 #include "gate/gateway.h"
 
@@ -238,7 +239,7 @@ void exchange_on_upstream_room(struct exchange *x)
 
 static bool has_body_hooks(const struct exchange *x)
 {
-    return x->plan->host && (exchange_hooks(x) & PHASE_BIT(PHASE_BODY));
+    return x->plan->host && (exchange_hooks(x) & PHASE_BIT(PHASE_BODY)) && !x->is_past_body_hooks;
 }
 
 static bool is_fixed(const struct exchange *x)
@@ -293,10 +294,7 @@ static void flow_hook_chunk(struct exchange *x, struct slice chunk, bool last)
     x->chunk_is_last = last;
     x->chunk_replaced = false;
     if (exchange_run_phase(x, PHASE_BODY)) {
-        if (x->hook_failed)
-            exchange_fail(x, ERR_HOOK);
-        else
-            flow_chunk_done(x);
+        flow_chunk_done(x);
     } else if (!x->chunk_mem && chunk.len) {
         x->chunk_mem = slice_dup(chunk); /* the hook waits: the receive buffer does not */
         x->chunk.ptr = x->chunk_mem;
@@ -305,6 +303,8 @@ static void flow_hook_chunk(struct exchange *x, struct slice chunk, bool last)
 
 static void flow_start_tunnel(struct exchange *x)
 {
+    if (UNLIKELY(x->plan->is_retired))
+        exchange_move(x);
     exchange_to(x, EXCHANGE_TUNNEL);
     x->flows[SIDE_REQUEST].state = x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
     x->flows[SIDE_REQUEST].limit = 0;
@@ -400,6 +400,14 @@ static void flow_pump_hooks(struct exchange *x)
 
 void flow_chunk_done(struct exchange *x)
 {
+    bool is_own_error =
+        x->err && x->replied; /* what a hook can't take away: there is nothing else to say */
+
+    if (x->hook_failed && !is_own_error) {
+        exchange_fail(x, ERR_HOOK);
+        return;
+    }
+    x->chunk_replaced = x->chunk_replaced && !x->hook_failed;
     struct slice out = x->chunk_replaced ? x->chunk_out : x->chunk;
     size_t taken = x->chunk.len;
     bool last = x->chunk_is_last;

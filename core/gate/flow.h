@@ -18,7 +18,7 @@ void flow_deinit(struct exchange *x);
 /* Response hooks are done: the head goes down, and the body after it. May end x. */
 void flow_send_head(struct exchange *x);
 
-/* Body hooks are done with x->chunk. May end x. */
+/* Body hooks are done with x->chunk, or have failed. May end x. */
 void flow_chunk_done(struct exchange *x);
 
 /* Events of the client's wire. */

@@ -9,7 +9,6 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "gate/balancer.h"
 #include "gate/exchange.h"
 #include "gate/forward.h"
 #include "gate/stats.h"
@@ -58,6 +57,8 @@ void gateway_init(struct gateway *g, struct snapshot *first)
     };
     REQUIRE(g->wire.scratch != NULL);
     list_init(&g->at_end);
+    list_init(&g->retired);
+    timer_init(&g->mover, g->loop, plans_on_timer);
     exchange_table_init(&g->table, g->loop, exchange_on_timer);
     g->dns = dns_new(g->loop, &first->dns);
     g->stats = stats_new(g->writer);
@@ -94,11 +95,10 @@ void gateway_deinit(struct gateway *g)
     (void)CHECK(g->table.used == 0);
     run_at_end(g);
     g->plan = NULL;
-    if (plan) {
-        plan->is_retired = true;
-        plan->exchanges++;
-        plan_leave(plan);
-    }
+    if (plan)
+        plan_retire(plan, 0);
+    (void)CHECK(list_is_empty(&g->retired));
+    timer_deinit(&g->mover);
     pool_free(g->pool);
     dns_free(g->dns);
     exchange_table_deinit(&g->table);
@@ -108,48 +108,18 @@ void gateway_deinit(struct gateway *g)
     free_blocks(g->wire.arena_blocks);
 }
 
-struct plan *plan_new(struct gateway *g, struct snapshot *snapshot, struct phase_host *host)
-{
-    struct arena *a = arena_new_heap(4 * KIB);
-    struct plan *p = arena_zero(a, sizeof(*p));
-
-    p->arena = a;
-    p->snapshot = snapshot;
-    p->host = host;
-    p->gateway = g;
-    p->upstream_stats = arena_zero(a, snapshot->nupstreams * sizeof(p->upstream_stats[0]) + 1);
-    p->route_stats = arena_zero(a, snapshot->nroutes * sizeof(p->route_stats[0]) + 1);
-    p->balancers = arena_zero(a, snapshot->nupstreams * sizeof(p->balancers[0]) + 1);
-    for (uint32_t i = 0; i < snapshot->nupstreams; i++)
-        p->balancers[i] = balancer_new(a, snapshot->upstreams[i], (uint32_t)g->writer);
-    return p;
-}
-
-static void plan_free(struct plan *p)
-{
-    if (p->host)
-        p->host->ops->free(p->host);
-    snapshot_unref(p->snapshot);
-    arena_free(p->arena);
-}
-
-void plan_leave(struct plan *p)
-{
-    if (--p->exchanges == 0 && UNLIKELY(p->is_retired))
-        plan_free(p);
-}
-
 void gateway_use(struct gateway *g, struct plan *plan)
 {
     struct plan *old = g->plan;
 
     g->plan = plan;
     g->wire.limits = &plan->snapshot->limits;
-    if (!old)
-        return;
-    old->is_retired = true;
-    old->exchanges++;
-    plan_leave(old);
+    if (old) {
+        dns_configure(g->dns, &plan->snapshot->dns);
+        g->looked_at = 0;
+        timer_set(&g->mover, 0);
+        plan_retire(old, plan->snapshot->drain_timeout_ms);
+    }
 }
 
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,

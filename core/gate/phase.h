@@ -58,8 +58,9 @@ struct phase_host_ops {
     /* The exchange ends: forget what belongs to its handle. Called only when it ever ran a hook. */
     void (*forget)(struct phase_host *h, struct exchange *x);
 
-    /* The plan is retired and the last exchange of it has ended. */
-    void (*free)(struct phase_host *h);
+    /* No exchange runs a hook of it any more. What plugins do in the background must have ended at that time of
+     * clock_ms. */
+    void (*free)(struct phase_host *h, uint64_t by_ms);
 };
 
 /* Asked while a snapshot is built, on the building thread. Implemented by the script floor; tests and a gateway
@@ -88,6 +89,10 @@ struct plugin_host_ops {
     /* What to say where something stands for a plugin of this name that can't be used ("not installed ..."); absent
      * when it can. In the arena. NULL: all can. */
     struct slice (*missing)(struct plugin_host *h, struct slice name, struct arena *a);
+
+    /* Holds all consumers' credentials of a kind, the name of a plugin that is not missing, against what that plugin says
+     * of them. Faults are added, each at its credential. NULL: all are good. */
+    void (*credentials)(struct plugin_host *h, struct slice kind, struct faults *faults);
 };
 
 #endif

@@ -338,6 +338,18 @@ void pool_close_idle(struct pool *p, struct target *t)
     }
 }
 
+void pool_leave(struct pool *p, struct upstream_live *live, struct target *t)
+{
+    struct pool_lane *lane = lane_find(p, live, t);
+
+    if (lane) {
+        lane->is_left = true;
+        close_old(lane, 0);
+    } else {
+        shelf_sweep(t->shelf, live, 0);
+    }
+}
+
 size_t pool_idle_count(const struct pool *p)
 {
     return p->nidle;

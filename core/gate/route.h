@@ -56,6 +56,7 @@ enum route_action { ROUTE_PROXY, ROUTE_RESPOND, ROUTE_REDIRECT };
 
 struct route {
     struct slice name;
+    struct slice key; /* what it is found by after a reload: its name, or its first host and path */
     uint32_t index;
     const struct conf *place;
 
@@ -85,6 +86,9 @@ struct route {
 
     struct chain chain; /* global + route */
 };
+
+/* Index of a record that is in no snapshot (any more). */
+#define ROUTE_GONE UINT32_MAX
 
 struct route_header_template {
     struct slice name;

@@ -76,21 +76,15 @@ static void read_groups(struct build *b, struct consumer *c)
     }
 }
 
-/* One kind: a plugin's name, and its list. */
-static void check_credentials(struct build *b, const struct consumer *c,
-                              const struct conf_pair *kind)
+/* One kind: a plugin's name, and its list, which that plugin looks at later (build_consumer_chains). */
+static void check_kind(struct build *b, const struct consumer *c, const struct conf_pair *kind)
 {
-    struct slice path = PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind->key));
     const struct conf *list = kind->value;
-    struct slice why = SLICE_NONE;
 
     if (list->type != CONF_LIST && list->type != CONF_NULL && !list->is_broken)
-        fault_at(b->faults, list, path, "expected a list of credentials, got %s",
-                 conf_type_name(list->type));
-    if (b->host && b->host->ops->missing)
-        why = b->host->ops->missing(b->host, kind->key, b->a);
-    if (why.ptr)
-        fault_at_key(b->faults, c->credentials, kind->key, path, "%.*s", SLICE_ARG(why));
+        fault_at(b->faults, list,
+                 PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind->key)),
+                 "expected a list of credentials, got %s", conf_type_name(list->type));
 }
 
 static void read_credentials(struct build *b, struct consumer *c)
@@ -99,7 +93,7 @@ static void read_credentials(struct build *b, struct consumer *c)
 
     c->credentials = map && map->type == CONF_MAP ? map : NULL;
     for (size_t i = 0; c->credentials && i < map->n; i++)
-        check_credentials(b, c, &map->pairs[i]);
+        check_kind(b, c, &map->pairs[i]);
 }
 
 void build_consumers(struct build *b)
@@ -119,7 +113,7 @@ void build_consumers(struct build *b)
             continue;
         }
         struct consumer *c = arena_zero(b->a, sizeof(*c));
-        *c = (struct consumer){.name = name, .index = s->nconsumers, .place = item};
+        *c = (struct consumer){.name = name, .index = i, .place = item};
         map_set(&s->consumers_by_name, name, c);
         s->consumers[s->nconsumers++] = c;
         read_groups(b, c);
@@ -142,6 +136,7 @@ static void release(struct snapshot *s)
         tls_client_unref(u->tls);
     }
     map_deinit(&s->upstreams_by_name);
+    map_deinit(&s->routes_by_key);
     map_deinit(&s->consumers_by_name);
 }
 
@@ -204,6 +199,7 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
     s->arena = a;
     atomic_init(&s->refs, 1);
     map_init(&s->upstreams_by_name);
+    map_init(&s->routes_by_key);
     map_init(&s->consumers_by_name);
     s->conf = load_conf(source, a, faults);
     if (s->conf)
@@ -235,6 +231,11 @@ void snapshot_unref(struct snapshot *s)
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name)
 {
     return map_find(&s->upstreams_by_name, name);
+}
+
+struct route *snapshot_route(const struct snapshot *s, struct slice key)
+{
+    return map_find(&s->routes_by_key, key);
 }
 
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name)

@@ -43,13 +43,16 @@ struct store_conf {
 
 struct consumer {
     struct slice name;
-    uint32_t index;
+    uint32_t index; /* in the file's list */
     struct slice *groups;
     uint32_t ngroups;
     const struct conf *credentials; /* map: plugin name -> list */
     const struct conf *place;
     struct chain chain; /* its plugins, or empty */
 };
+
+/* Index of a record that is in no snapshot (any more). */
+#define CONSUMER_GONE UINT32_MAX
 
 struct snapshot {
     struct arena *arena;
@@ -98,6 +101,7 @@ struct snapshot {
     struct chain global;   /* the global plugins alone: rewrite, and requests that have no route */
     struct route **routes; /* in file order */
     uint32_t nroutes;
+    struct map routes_by_key;
     struct router *router;
     struct consumer **consumers;
     uint32_t nconsumers;
@@ -125,6 +129,7 @@ struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name);
+struct route *snapshot_route(const struct snapshot *s, struct slice key);
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name);
 
 #endif

@@ -235,17 +235,38 @@ static void read_consumer_chain(struct build *b, struct consumer *consumer, stru
     add_chain(b, c);
 }
 
-/* A consumer's credentials stand under the names of plugins. */
-static void check_credentials(struct build *b, const struct consumer *c)
+/* A consumer's credentials stand under the names of plugins. Those that can be used are put into `kinds`. */
+static void check_kinds(struct build *b, const struct consumer *c, struct map *kinds)
 {
     for (size_t i = 0; c->credentials && i < c->credentials->n; i++) {
         struct slice kind = c->credentials->pairs[i].key;
+        if (map_find(kinds, kind))
+            continue;
         struct slice why = b->host->ops->missing(b->host, kind, b->a);
         if (why.ptr)
             fault_at_key(b->faults, c->credentials, kind,
                          PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind)),
                          "%.*s", SLICE_ARG(why));
+        else
+            map_set(kinds, kind, (void *)(uintptr_t)c);
     }
+}
+
+static void check_credentials(struct build *b)
+{
+    const struct plugin_host_ops *ops = b->host ? b->host->ops : NULL;
+    struct map_entry *e;
+    struct map kinds;
+    size_t at = 0;
+
+    if (!ops || !ops->missing)
+        return;
+    map_init(&kinds);
+    for (uint32_t i = 0; i < b->s->nconsumers; i++)
+        check_kinds(b, b->s->consumers[i], &kinds);
+    while (ops->credentials && (e = map_next(&kinds, &at)))
+        ops->credentials(b->host, e->key, b->faults);
+    map_deinit(&kinds);
 }
 
 void build_consumer_chains(struct build *b)
@@ -253,11 +274,9 @@ void build_consumer_chains(struct build *b)
     struct chain *none = arena_zero(b->a, sizeof(*none));
 
     add_chain(b, none); /* of consumers without plugins */
-    for (uint32_t i = 0; i < b->s->nconsumers; i++) {
-        if (b->host && b->host->ops->missing)
-            check_credentials(b, b->s->consumers[i]);
+    check_credentials(b);
+    for (uint32_t i = 0; i < b->s->nconsumers; i++)
         read_consumer_chain(b, b->s->consumers[i], none);
-    }
 }
 
 static void *moved(struct arena *a, const void *items, size_t bytes)

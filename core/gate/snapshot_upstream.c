@@ -99,9 +99,11 @@ static void read_host(struct build *b, struct upstream *u, uint32_t index)
                    : slice_eq(text, SLICE("target")) ? HOST_TARGET
                                                      : HOST_NAME;
     u->host = text;
+    const struct conf *node = build_get(u->place, "host");
     if (u->host_mode == HOST_NAME && uri_parse_host(text, b->a, &host, &port) < 0)
-        fault_at(b->faults, build_get(u->place, "host"), PATH(b, "upstreams[%u].host", index),
-                 "is none of pass, target, or a host's name");
+        fault_at(b->faults, node, PATH(b, "upstreams[%u].host", index),
+                 "expected pass, target or a host's name, got %.*s",
+                 SLICE_ARG(conf_shown(node, b->faults->arena)));
 }
 
 static void read_tls(struct build *b, struct upstream *u, uint32_t index)

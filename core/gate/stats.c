@@ -147,7 +147,10 @@ void stats_exchange(const struct exchange *x)
 {
     struct gate_stats *s = x->gateway->stats;
     const struct route *r = x->route;
-    struct stats_memo *memo = r ? &x->plan->route_stats[r->index] : &x->plan->no_route_stats;
+    struct stats_memo none = {0}, *memo = !r ? &x->plan->no_route_stats
+                                          : r->index == ROUTE_GONE
+                                              ? &none
+                                              : &x->plan->route_stats[r->index];
     struct slice name = r ? r->name : SLICE("none");
 
     count(s, memo, STAT_REQUESTS, name, x->head_is_down ? x->response->status : 499, NULL);

@@ -23,25 +23,24 @@ static int fault(const char **why, int err, const char *text)
     return err;
 }
 
-/* The line from s->line to end (its CRLF not counted) is there. */
-static int check_line(const struct h1_scan *s, struct slice bytes, size_t end,
-                      const struct h1_bounds *b, const char **why)
+/* A line of `len` bytes (its CRLF not counted) is there, with `lines` before it. */
+static int check_line(const char *line, size_t len, uint32_t lines, const struct h1_bounds *b,
+                      const char **why)
 {
-    if (s->line == 0)
-        return end > b->first_line ? fault(why, ERR_URI_TOO_LONG, "The request line is too long.")
+    if (lines == 0)
+        return len > b->first_line ? fault(why, ERR_URI_TOO_LONG, "The request line is too long.")
                                    : 0;
-    if (bytes.ptr[s->line] == ' ' || bytes.ptr[s->line] == '\t')
+    if (line[0] == ' ' || line[0] == '\t')
         return fault(why, ERR_BAD_REQUEST, "A header line begins with a blank.");
-    if (s->lines > b->fields)
+    if (lines > b->fields)
         return fault(why, ERR_HEAD_TOO_LARGE, "There are too many header fields.");
     return 0;
 }
 
-/* No end in sight. */
-static int check_size(const struct h1_scan *s, size_t len, const struct h1_bounds *b,
-                      const char **why)
+/* So much is there, with no end in sight. */
+static int check_size(size_t len, uint32_t lines, const struct h1_bounds *b, const char **why)
 {
-    if (s->line == 0 && len > (size_t)b->first_line + 1) /* a CR may be its last byte */
+    if (lines == 0 && len > (size_t)b->first_line + 1) /* a CR may be its last byte */
         return fault(why, ERR_URI_TOO_LONG, "The request line is too long.");
     if (len > b->head)
         return fault(why, ERR_HEAD_TOO_LARGE, "The header fields are too large.");
@@ -50,25 +49,28 @@ static int check_size(const struct h1_scan *s, size_t len, const struct h1_bound
 
 ssize_t h1_scan(struct h1_scan *s, struct slice bytes, const struct h1_bounds *b, const char **why)
 {
+    const char *line = bytes.ptr + s->line, *end = bytes.ptr + bytes.len,
+               *from = bytes.ptr + s->pos;
+    uint32_t lines = s->lines;
+
     if (s->pos == 0 && bytes.len > 0 && !text_is_token(slice_of(bytes.ptr, 1)))
         return fault(why, ERR_BAD_REQUEST, "This does not begin like an HTTP message.");
-    for (;;) {
-        const char *lf = memchr(bytes.ptr + s->pos, '\n', bytes.len - s->pos);
-        if (lf == NULL) {
-            s->pos = (uint32_t)bytes.len;
-            return check_size(s, bytes.len, b, why);
-        }
-        size_t next = (size_t)(lf - bytes.ptr) + 1;
-        if (next < 2 || lf[-1] != '\r')
+    for (const char *lf; (lf = memchr(from, '\n', (size_t)(end - from))) != NULL; lines++) {
+        if (lf == line || lf[-1] != '\r')
             return fault(why, ERR_BAD_REQUEST, "A line ends without CR.");
-        if (s->line > 0 && next - 2 == s->line)
-            return next > b->head ? check_size(s, next, b, why) : (ssize_t)next;
-        int rc = check_line(s, bytes, next - 2, b, why);
+        from = lf + 1;
+        if (lines > 0 && lf == line + 1) {
+            size_t len = (size_t)(from - bytes.ptr);
+            s->lines = lines;
+            return len > b->head ? check_size(len, lines, b, why) : (ssize_t)len;
+        }
+        int rc = check_line(line, (size_t)(lf - line) - 1, lines, b, why);
         if (rc < 0)
             return rc;
-        s->pos = s->line = (uint32_t)next;
-        s->lines++;
+        line = from;
     }
+    *s = (struct h1_scan){(uint32_t)bytes.len, (uint32_t)(line - bytes.ptr), lines};
+    return check_size(bytes.len, lines, b, why);
 }
 
 /* --- llhttp ----------------------------------------------------------------------------------- */
@@ -219,34 +221,44 @@ static void remove_nominated(struct headers *h)
     }
 }
 
+/* Is it for the codec to read? */
+static bool is_ours(const struct field *f)
+{
+    return header_flags((enum header_id)f->id) & (HEADER_HOP | HEADER_FRAMING | HEADER_TARGET);
+}
+
 /* Without the fields of this connection, and without holes. Content-Length stays to be looked
  * at: writing a head leaves framing fields out. */
 static void keep_end_to_end(struct headers *h)
 {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < h->n; i++) {
-        struct field *f = &h->items[i];
-        bool mine = header_flags((enum header_id)f->id) & (HEADER_HOP | HEADER_FRAMING);
-        if (f->name.ptr == NULL || (mine && f->id != HEADER_CONTENT_LENGTH))
-            continue;
-        h->items[n++] = *f;
+    HEADERS_EACH(f, h)
+    {
+        if (!is_ours(f) || f->id == HEADER_CONTENT_LENGTH || f->id == HEADER_HOST)
+            h->items[n++] = *f;
     }
     h->n = n;
 }
 
 static int sum_fields(struct message *m, struct sums *sums, const char **why)
 {
+    int ours = 0;
+
     HEADERS_EACH(f, &m->headers)
     {
         f->value = slice_trim(f->value);
+        if (LIKELY(!is_ours(f)))
+            continue;
         int rc = sum_field(f, m, sums, why);
         if (rc < 0)
             return rc;
+        ours++;
     }
     if (sums->nominates)
         remove_nominated(&m->headers);
-    keep_end_to_end(&m->headers);
+    if (ours > sums->lengths + sums->hosts) /* those two stay */
+        keep_end_to_end(&m->headers);
     return 0;
 }
 
@@ -321,9 +333,9 @@ static int parse_request_line(struct slice line, struct message *m, struct slice
     int rc = parse_version(slice_from_index(line, (size_t)last + 1), &m->version, why);
     if (rc < 0)
         return rc;
-    if (!text_is_token(method))
-        return fault(why, ERR_BAD_REQUEST, "The method is not a token.");
     m->method = method_parse(method);
+    if (m->method == METHOD_UNKNOWN && !text_is_token(method))
+        return fault(why, ERR_BAD_REQUEST, "The method is not a token.");
     if (m->method == METHOD_UNKNOWN || m->method == METHOD_CONNECT || m->method == METHOD_TRACE)
         return fault(why, ERR_NOT_IMPLEMENTED, "The method is not supported.");
     return parse_target(slice_sub(line, (size_t)first + 1, (size_t)(last - first - 1)), m,

@@ -203,6 +203,9 @@ static void on_later(struct later *l)
 {
     struct h1_conn *c = container_of(l, struct h1_conn, later);
 
+    if (c->head == NULL && c->out_err == 0 && c->eof == 0 && c->hold == NULL &&
+        c->in != H1_IN_DROP && c->in != H1_IN_TUNNEL)
+        return; /* a head was to wait for its body, and has left with it */
     if (c->head != NULL && c->out_err == 0) {
         int rc = h1_conn_write(c, NULL, 0, false, NULL);
         c->out_err = MIN(rc, 0);

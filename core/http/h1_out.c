@@ -14,8 +14,8 @@
 
 enum {
     TAIL_ROOM = 128, /* framing and connection fields, empty line */
-    IOVECS = 64,
-    OWN_IOVECS = 4, /* head, chunk size, chunk end, trailers */
+    PIECES = 60,     /* of a body, in one system call */
+    OWN_IOVECS = 4,  /* head, chunk size, chunk end, trailers */
 };
 
 char *h1_conn_head_room(struct h1_conn *c, size_t size)
@@ -36,17 +36,9 @@ void h1_conn_drop_head(struct h1_conn *c)
     c->head = NULL;
 }
 
-/* Behind the head that waits. */
-static void put_tail(struct h1_conn *c, struct slice s)
-{
-    slice_put(c->head->bytes + c->head->end, s);
-    c->head->end += (uint32_t)s.len;
-}
-
 /* The message leaves: `len` bytes of content with its head, and no more when `end`. */
 static void close_head(struct h1_conn *c, size_t len, bool end)
 {
-    char digits[20];
     bool length = c->kind == BODY_LENGTH;
 
     if (c->kind == BODY_UNKNOWN && end) {
@@ -56,15 +48,16 @@ static void close_head(struct h1_conn *c, size_t len, bool end)
     }
     c->chunked = c->kind == BODY_UNKNOWN && !c->old_peer && !c->silent;
     struct slice connection = c->role->connection(c, end);
+    char *p = c->head->bytes + c->head->end;
     if (length) {
-        put_tail(c, SLICE("Content-Length: "));
-        put_tail(c, slice_of(digits, text_from_u64(c->out_left, digits)));
-        put_tail(c, SLICE("\r\n"));
+        p = slice_put(p, SLICE("Content-Length: "));
+        p += text_from_u64(c->out_left, p);
+        p = slice_put(p, SLICE("\r\n"));
     } else if (c->chunked) {
-        put_tail(c, SLICE("Transfer-Encoding: chunked\r\n"));
+        p = slice_put(p, SLICE("Transfer-Encoding: chunked\r\n"));
     }
-    put_tail(c, connection);
-    put_tail(c, SLICE("\r\n"));
+    p = slice_put(p, connection);
+    h1_conn_head_ready(c, slice_put(p, SLICE("\r\n")));
 }
 
 static size_t hex_line(size_t n, char *out)
@@ -131,6 +124,15 @@ static struct slice last_chunk(const struct headers *trailers, char **mem)
     return slice_of(start, (size_t)(end - start));
 }
 
+static size_t total(const struct slice *pieces, int n)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < n; i++)
+        len += pieces[i].len;
+    return len;
+}
+
 /* Checks the content against what the head said of it; takes it off. */
 static int account(struct h1_conn *c, size_t len, bool end)
 {
@@ -149,11 +151,13 @@ static bool ends_by_close(const struct h1_conn *c)
     return c->kind == BODY_TUNNEL || (c->kind == BODY_UNKNOWN && !c->chunked && !c->silent);
 }
 
-static int write_some(struct h1_conn *c, const struct slice *pieces, int n, size_t len, bool end,
+/* At most PIECES. */
+static int write_some(struct h1_conn *c, const struct slice *pieces, int n, bool end,
                       const struct headers *trailers)
 {
-    struct iovec iov[IOVECS];
+    struct iovec iov[PIECES + OWN_IOVECS];
     char size_line[20], *mem = NULL;
+    size_t len = total(pieces, n);
     int k = 0, rc = c->silent ? 0 : account(c, len, end);
 
     if (rc < 0)
@@ -175,7 +179,8 @@ static int write_some(struct h1_conn *c, const struct slice *pieces, int n, size
     if (c->chunked && end)
         add(iov, &k, last_chunk(trailers, &mem));
     rc = send_all(c, iov, k);
-    free(mem);
+    if (UNLIKELY(mem != NULL))
+        free(mem);
     return rc;
 }
 
@@ -183,7 +188,7 @@ int h1_conn_write_interim(struct h1_conn *c)
 {
     struct iovec iov;
 
-    put_tail(c, SLICE("\r\n"));
+    h1_conn_head_ready(c, slice_put(c->head->bytes + c->head->end, SLICE("\r\n")));
     iov = (struct iovec){c->head->bytes, c->head->end};
     return send_all(c, &iov, 1);
 }
@@ -191,18 +196,14 @@ int h1_conn_write_interim(struct h1_conn *c)
 int h1_conn_write(struct h1_conn *c, const struct slice *pieces, int n, bool end,
                   const struct headers *trailers)
 {
-    int rc = 0;
-
-    while (n > IOVECS - OWN_IOVECS && rc >= 0) {
-        rc = h1_conn_write(c, pieces, IOVECS - OWN_IOVECS, false, NULL);
-        pieces += IOVECS - OWN_IOVECS;
-        n -= IOVECS - OWN_IOVECS;
+    while (UNLIKELY(n > PIECES)) {
+        int rc = write_some(c, pieces, PIECES, false, NULL);
+        if (rc < 0)
+            return rc;
+        pieces += PIECES;
+        n -= PIECES;
     }
-    size_t len = 0;
-    for (int i = 0; i < n; i++)
-        len += pieces[i].len;
-    if (rc >= 0)
-        rc = write_some(c, pieces, n, len, end, trailers);
+    int rc = write_some(c, pieces, n, end, trailers);
     if (rc < 0 || !end)
         return rc;
     c->out = H1_OUT_DONE;

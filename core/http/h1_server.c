@@ -227,15 +227,17 @@ static bool server_step(struct h1_conn *c)
 
 static size_t server_want(struct h1_conn *c)
 {
+    size_t want = h1_conn_want_held(c);
+
     switch ((enum h1_in)c->in) {
     case H1_IN_HEAD:
-        if (!c->stream->full && h1_conn_held(c) >= H1_HOLD_MAX)
+        if (want == 0 && !c->stream->full)
             return H1_HOLD_MAX; /* a large head; the scan bounds it */
-        return h1_conn_want_held(c);
+        return want;
     case H1_IN_BODY:
     case H1_IN_TUNNEL: return h1_conn_want_body(c);
     case H1_IN_DROP: return H1_HOLD_MAX;
-    case H1_IN_DONE: return h1_conn_want_held(c);
+    case H1_IN_DONE: return want;
     }
     return 0;
 }

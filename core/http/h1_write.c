@@ -10,39 +10,36 @@
 
 #define DATE_LEN 29
 #define LANES 16
+#define STEP (2 * LANES)
 
 typedef uint8_t lanes __attribute__((vector_size(LANES)));
 
-static bool is_written(const struct field *f, unsigned left_out)
-{
-    return f->name.ptr != NULL && !(header_flags((enum header_id)f->id) & left_out);
-}
-
 static size_t fields_size(const struct headers *h)
 {
-    size_t size = 0;
+    size_t size = 4 * (size_t)h->n;
 
-    HEADERS_EACH(f, h)
-    size += f->name.len + f->value.len + 4;
+    /* Those that were removed, too: it is room, not a length. */
+    for (uint32_t i = 0; i < h->n; i++)
+        size += h->items[i].name.len + h->items[i].value.len;
     return size;
 }
 
-/* *lines counts them. */
-static char *put_fields(char *out, const struct headers *h, unsigned left_out, enum header_id but,
-                        size_t *lines)
+/* But those with a flag of left_out; *lines counts them. */
+static char *put_fields(char *out, const struct headers *h, unsigned left_out, size_t *lines)
 {
+    size_t n = 0;
+
     HEADERS_EACH(f, h)
     {
-        if (!is_written(f, left_out) || (f->id == but && but != HEADER_OTHER))
+        if (header_flags((enum header_id)f->id) & left_out)
             continue;
         out = slice_put(out, f->name);
-        *out++ = ':';
-        *out++ = ' ';
+        out = slice_put(out, SLICE(": "));
         out = slice_put(out, f->value);
-        *out++ = '\r';
-        *out++ = '\n';
-        ++*lines;
+        out = slice_put(out, SLICE("\r\n"));
+        n++;
     }
+    *lines += n;
     return out;
 }
 
@@ -54,21 +51,28 @@ static size_t sum_bytes(uint64_t w)
     return (pairs * 0x0001000100010001u) >> 48;
 }
 
-/* Bytes from p to end that are CR, LF or NUL; blanks fill the last lanes up. */
-static size_t count_breaks(const char *p, char *end)
+/* Of each lane: is it CR, LF or NUL; or, which takes less, is it not above CR, as tabs and other
+ * controls are, too. */
+static inline lanes breaks(const char *p, bool exactly)
 {
-    enum { LONGEST = 255 * LANES }; /* until a lane's count may be full */
+    lanes v;
+
+    memcpy(&v, p, LANES);
+    return exactly ? (lanes)((v == '\n') | (v == '\r') | (v == '\0')) : (lanes)(v <= '\r');
+}
+
+/* How many there are from p to end, in whole steps. */
+static inline size_t count_breaks(const char *p, const char *end, bool exactly)
+{
+    enum { LONGEST = 127 * STEP }; /* until a lane's count may be full */
     size_t n = 0;
 
-    memset(end, ' ', LANES);
     while (p < end) {
         const char *stop = end - p > LONGEST ? p + LONGEST : end;
-        lanes counts = {0}, v;
-        for (; p < stop; p += LANES) {
-            memcpy(&v, p, LANES);
-            counts -= (lanes)((v == '\n') | (v == '\r') | (v == '\0'));
-        }
-        uint64_t words[LANES / 8];
+        lanes counts = {0};
+        for (; p < stop; p += STEP)
+            counts -= breaks(p, exactly) + breaks(p + LANES, exactly);
+        uint64_t words[2];
         memcpy(words, &counts, LANES);
         n += sum_bytes(words[0]) + sum_bytes(words[1]);
     }
@@ -79,12 +83,15 @@ static size_t count_breaks(const char *p, char *end)
  * every head passes here. */
 static char *checked(const char *start, char *end, size_t lines)
 {
-    return count_breaks(start, end) == 2 * lines ? end : NULL;
+    memset(end, ' ', STEP);
+    if (LIKELY(count_breaks(start, end, false) == 2 * lines))
+        return end;
+    return count_breaks(start, end, true) == 2 * lines ? end : NULL;
 }
 
 size_t h1_request_size(const struct message *m)
 {
-    return 64 + LANES + m->path.len + m->query.len + m->authority.len + fields_size(&m->headers);
+    return 64 + STEP + m->path.len + m->query.len + m->authority.len + fields_size(&m->headers);
 }
 
 /* A blank in the target would give it a second reading as well. */
@@ -110,7 +117,7 @@ char *h1_write_request(char *out, const struct message *m)
     out = slice_put(out, SLICE(" HTTP/1.1\r\nHost: "));
     out = slice_put(out, m->authority);
     out = slice_put(out, SLICE("\r\n"));
-    out = put_fields(out, &m->headers, HEADER_HOP | HEADER_FRAMING, HEADER_HOST, &lines);
+    out = put_fields(out, &m->headers, HEADER_HOP | HEADER_FRAMING | HEADER_TARGET, &lines);
     return checked(start, out, lines);
 }
 
@@ -121,7 +128,7 @@ static struct slice reason_of(const struct message *m)
 
 size_t h1_response_size(const struct message *m)
 {
-    return 64 + LANES + reason_of(m).len + DATE_LEN + fields_size(&m->headers);
+    return 64 + STEP + reason_of(m).len + DATE_LEN + fields_size(&m->headers);
 }
 
 char *h1_write_response(char *out, const struct message *m)
@@ -136,7 +143,7 @@ char *h1_write_response(char *out, const struct message *m)
     *out++ = ' ';
     out = slice_put(out, reason_of(m));
     out = slice_put(out, SLICE("\r\n"));
-    out = put_fields(out, &m->headers, HEADER_HOP | HEADER_FRAMING, HEADER_OTHER, &lines);
+    out = put_fields(out, &m->headers, HEADER_HOP | HEADER_FRAMING, &lines);
     if (m->status >= 200 && headers_find(&m->headers, HEADER_DATE) == NULL) {
         out = slice_put(out, SLICE("Date: "));
         out = slice_put(out, slice_of(clock_http_date(), DATE_LEN));
@@ -148,7 +155,7 @@ char *h1_write_response(char *out, const struct message *m)
 
 size_t h1_trailers_size(const struct headers *h)
 {
-    return LANES + fields_size(h);
+    return STEP + fields_size(h);
 }
 
 char *h1_write_trailers(char *out, const struct headers *h)
@@ -156,6 +163,6 @@ char *h1_write_trailers(char *out, const struct headers *h)
     char *start = out;
     size_t lines = 0;
 
-    out = put_fields(out, h, HEADER_HOP | HEADER_FRAMING | HEADER_NO_TRAILER, HEADER_OTHER, &lines);
+    out = put_fields(out, h, HEADER_HOP | HEADER_FRAMING | HEADER_NO_TRAILER, &lines);
     return checked(start, out, lines);
 }

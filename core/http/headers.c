@@ -5,8 +5,8 @@
  *
  * header_id looks at a name as two words, its first and its last eight bytes (which overlap in
  * most names, and are the same in short ones). They are hashed into a small table, and compared
- * with the lower-case name, ignoring at its letters (and only there) the bit that makes a letter a
- * capital. The table is made from header.def before main runs. */
+ * with the known name, ignoring at its letters (and only there) the bit that makes a letter small.
+ * The table is made from header.def before main runs. */
 
 #include "http/headers.h"
 
@@ -33,8 +33,8 @@ struct words {
 };
 
 struct known {
-    struct words lower;
-    struct words fold; /* 0x20 where lower has a letter */
+    struct words bits; /* of the name under the mask */
+    struct words mask; /* all but the bit that makes a letter small */
 };
 
 static struct known known[HEADER_COUNT];
@@ -84,30 +84,39 @@ __attribute__((constructor)) static void make_slots(void)
 {
     for (unsigned id = 1; id < HEADER_COUNT; id++) {
         struct slice name = names[id];
-        char lower[NAME_MAX_LEN], fold[NAME_MAX_LEN];
+        char bits[NAME_MAX_LEN], mask[NAME_MAX_LEN];
 
         REQUIRE(name.len <= NAME_MAX_LEN);
         for (size_t i = 0; i < name.len; i++) {
             char small = name.ptr[i] | 0x20;
-            bool letter = small >= 'a' && small <= 'z';
-            lower[i] = letter ? small : name.ptr[i];
-            fold[i] = letter ? 0x20 : 0;
+            mask[i] = (char)(small >= 'a' && small <= 'z' ? ~0x20 : ~0);
+            bits[i] = name.ptr[i] & mask[i];
         }
-        known[id] = (struct known){words_of(lower, name.len), words_of(fold, name.len)};
-        unsigned slot = slot_of(known[id].lower, name.len);
+        known[id] = (struct known){words_of(bits, name.len), words_of(mask, name.len)};
+        unsigned slot = slot_of(known[id].bits, name.len);
         while (slots[slot] != 0)
             slot = (slot + 1) & (SLOTS - 1);
         slots[slot] = (uint8_t)id;
     }
 }
 
-static bool is_name(enum header_id id, struct slice s, struct words w)
+/* Of at most sixteen bytes the words are all there is. */
+static bool has_words(enum header_id id, size_t len, struct words w)
 {
     const struct known *k = &known[id];
-    uint64_t diff =
-        ((w.first ^ k->lower.first) & ~k->fold.first) | ((w.last ^ k->lower.last) & ~k->fold.last);
 
-    return names[id].len == s.len && diff == 0 && (s.len <= 16 || slice_eq_nocase(s, names[id]));
+    return names[id].len == len && (w.first & k->mask.first) == k->bits.first &&
+           (w.last & k->mask.last) == k->bits.last;
+}
+
+static NOINLINE enum header_id probe(unsigned slot, struct slice name, struct words w)
+{
+    for (; slots[slot] != 0; slot = (slot + 1) & (SLOTS - 1)) {
+        enum header_id id = slots[slot];
+        if (has_words(id, name.len, w) && slice_eq_nocase(name, names[id]))
+            return id;
+    }
+    return HEADER_OTHER;
 }
 
 enum header_id header_id(struct slice name)
@@ -115,11 +124,10 @@ enum header_id header_id(struct slice name)
     if (name.len == 0 || name.len > NAME_MAX_LEN)
         return HEADER_OTHER;
     struct words w = words_of(name.ptr, name.len);
-    for (unsigned slot = slot_of(w, name.len); slots[slot] != 0; slot = (slot + 1) & (SLOTS - 1)) {
-        if (is_name(slots[slot], name, w))
-            return slots[slot];
-    }
-    return HEADER_OTHER;
+    unsigned slot = slot_of(w, name.len);
+    if (LIKELY(name.len <= 16 && has_words(slots[slot], name.len, w)))
+        return slots[slot];
+    return probe(slot, name, w);
 }
 
 const char *header_name(enum header_id id)

@@ -29,6 +29,7 @@ enum {
         2, /* the codec writes it by itself: content-length, transfer-encoding, trailer... */
     HEADER_SINGLE = 4,     /* not a list: several lines of it are not joined (set-cookie, ...) */
     HEADER_NO_TRAILER = 8, /* may not stand in a trailer section (RFC 9110, 6.5.1) */
+    HEADER_TARGET = 16,    /* host: the codec reads it, and in requests it writes it */
 };
 
 struct field {

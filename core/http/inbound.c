@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Accepted connections: the stages before the wire, and the wire. Most of them are idle at any moment, so what is known of the peer is
- * kept as small as it can be, and spread out into a wire_peer in the arena of each request. */
+/* Accepted connections: the stages before the wire, and the wire. Most of them are idle at any
+ * moment, so what is known of the peer is kept as small as it can be, and spread out into a
+ * wire_peer in the arena of each request. */
 
 #include "http/inbound.h"
 
@@ -46,7 +47,7 @@ static struct inbound *inbound_of(struct h1_server *s)
 
 static void get_address(struct addr *out, const char *bytes, size_t len)
 {
-    memcpy(&out->storage, bytes, len);
+    slice_put((char *)&out->storage, slice_of(bytes, len));
     out->len = (socklen_t)len;
 }
 
@@ -54,14 +55,14 @@ static void describe(struct h1_server *s, struct wire_peer *out)
 {
     struct inbound *in = inbound_of(s);
 
-    *out = (struct wire_peer){
-        .ip = slice_of(in->addresses + in->peer_len + in->local_len, in->ip_len),
-        .is_tls = s->is_tls,
-        .is_asked = in->is_asked,
-        .is_trusted = in->is_trusted,
-        .listener = in->listener_index,
-    };
-    if (s->is_tls && s->conn.stream != NULL) {
+    /* Field by field: an address has room for the longest of its kind. */
+    out->ip = slice_of(in->addresses + in->peer_len + in->local_len, in->ip_len);
+    out->is_tls = s->is_tls;
+    out->is_asked = in->is_asked;
+    out->is_trusted = in->is_trusted;
+    out->tls_subject = out->server_name = SLICE_NONE;
+    out->listener = in->listener_index;
+    if (s->is_tls) {
         const struct tls_facts *facts = tls_facts(s->conn.stream);
         out->tls_subject = facts->subject;
         out->server_name = facts->server_name;
@@ -75,14 +76,16 @@ static void describe(struct h1_server *s, struct wire_peer *out)
 static void on_request(struct h1_server *s, struct wire *w)
 {
     struct inbound *in = inbound_of(s);
-    struct wire_peer *peer = arena_alloc(w->arena, sizeof(*peer));
+    struct wire_peer *peer = arena_alloc(w->arena, sizeof(*peer) + in->ip_len);
+    char *ip = (char *)(peer + 1);
 
     describe(s, peer);
-    peer->ip = arena_dup(w->arena, peer->ip);
-    if (peer->tls_subject.len > 0)
+    slice_put(ip, peer->ip);
+    peer->ip.ptr = ip;
+    if (s->is_tls) {
         peer->tls_subject = arena_dup(w->arena, peer->tls_subject);
-    if (peer->server_name.len > 0)
         peer->server_name = arena_dup(w->arena, peer->server_name);
+    }
     w->peer = peer;
     w->events = in->set->acceptor;
     w->owner = in->set->owner;

@@ -17,6 +17,7 @@ enum {
     IN_PATH =
         4, /* what else may stand in path and query: : @ / ? % and, since forms use them, [ ] */
     HEX_DIGIT = 8,
+    TURN = 16, /* where a path may need normalising */
 };
 
 static const uint8_t classes[256] = {
@@ -42,9 +43,9 @@ static const uint8_t classes[256] = {
     ['='] = SUB_DELIM,
     [':'] = IN_PATH,
     ['@'] = IN_PATH,
-    ['/'] = IN_PATH,
+    ['/'] = IN_PATH | TURN,
     ['?'] = IN_PATH,
-    ['%'] = IN_PATH,
+    ['%'] = IN_PATH | TURN,
     ['['] = IN_PATH,
     [']'] = IN_PATH,
 };
@@ -107,16 +108,20 @@ static bool is_ipv6(struct slice s)
     return memchr(text, '\0', s.len) == NULL && inet_pton(AF_INET6, text, &addr) == 1;
 }
 
-static bool is_reg_name(struct slice s)
+/* Of the name that s begins with. */
+static size_t reg_name_len(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++) {
+    size_t i = 0;
+
+    while (i < s.len) {
         if (LIKELY(is_class(s.ptr[i], UNRESERVED | SUB_DELIM)))
-            continue;
-        if (s.ptr[i] != '%' || escape_at(s, i) < 0)
-            return false;
-        i += 2;
+            i++;
+        else if (s.ptr[i] == '%' && escape_at(s, i) >= 0)
+            i += 3;
+        else
+            break;
     }
-    return s.len > 0;
+    return i;
 }
 
 /* host[:port] without userinfo; the host may not be empty. */
@@ -134,11 +139,11 @@ static int split_authority(struct slice s, struct slice *host, uint16_t *port)
         if (!is_ipv6(*host))
             return ERR_SYNTAX;
     } else {
-        ssize_t colon = slice_find_char(s, ':');
-        *host = colon < 0 ? s : slice_sub(s, 0, (size_t)colon);
-        rest = slice_from_index(s, host->len);
-        if (!is_reg_name(*host))
+        size_t len = reg_name_len(s);
+        if (len == 0)
             return ERR_SYNTAX;
+        *host = slice_of(s.ptr, len);
+        rest = slice_of(s.ptr + len, s.len - len);
     }
     if (rest.len == 0)
         return 0;
@@ -149,14 +154,10 @@ static int split_authority(struct slice s, struct slice *host, uint16_t *port)
 
 static struct slice lower_case(struct slice s, struct arena *a)
 {
-    size_t i = 0;
-
-    while (i < s.len && !(s.ptr[i] >= 'A' && s.ptr[i] <= 'Z'))
-        i++;
-    if (i == s.len)
+    if (LIKELY(!slice_has_capital(s)))
         return s;
     char *text = arena_alloc(a, s.len);
-    for (i = 0; i < s.len; i++)
+    for (size_t i = 0; i < s.len; i++)
         text[i] = (char)(s.ptr[i] >= 'A' && s.ptr[i] <= 'Z' ? s.ptr[i] | 0x20 : s.ptr[i]);
     return slice_of(text, s.len);
 }
@@ -258,9 +259,11 @@ static int wants_change(struct slice s)
     int changes = 0;
 
     for (size_t i = 0; i < s.len; i++) {
+        if (LIKELY(!is_class(s.ptr[i], TURN)))
+            continue;
         if (s.ptr[i] == '/') {
             changes |= is_dot_segment(s, i);
-        } else if (s.ptr[i] == '%') {
+        } else {
             int byte = escape_at(s, i);
             if (byte <= 0)
                 return ERR_ENCODING;

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -34,6 +35,7 @@ struct dns {
     struct later tell;  /* entries whose lookup has ended */
     struct hosts *hosts;
     struct map entries;
+    char *servers; /* as given, one behind the other; "" = the system's */
     /* borrowed */
     struct loop *loop;
     /* state */
@@ -372,6 +374,19 @@ static void open_channel(struct dns *d)
     REQUIRE(ares_init_options(&d->channel, &options, mask) == ARES_SUCCESS);
 }
 
+static char *join_servers(const struct dns_options *o)
+{
+    struct buf text;
+    size_t len;
+    int rc = 0;
+
+    buf_init(&text, MIB);
+    for (size_t i = 0; i < o->nservers; i++)
+        rc |= buf_printf(&text, "%s ", o->servers[i]);
+    (void)rc;
+    return buf_take(&text, &len);
+}
+
 struct dns *dns_new(struct loop *l, const struct dns_options *o)
 {
     struct dns *d = calloc(1, sizeof(*d));
@@ -390,6 +405,7 @@ struct dns *dns_new(struct loop *l, const struct dns_options *o)
     list_init(&d->sockets);
     timer_init(&d->timer, l, on_timer);
     later_init(&d->tell, tell_ended);
+    d->servers = join_servers(o);
     open_channel(d);
     if (o->nservers && set_servers(d, o->servers, o->nservers) != 0) {
         dns_free(d);
@@ -417,6 +433,7 @@ void dns_free(struct dns *d)
     timer_deinit(&d->timer);
     map_deinit(&d->entries);
     hosts_free(d->hosts);
+    free(d->servers);
     free(d);
 }
 
@@ -535,6 +552,42 @@ struct dns_query *dns_resolve(struct dns *d, struct slice name, dns_fn fn, void 
         return ask(e, fn, arg);
     tell(e, fn, arg);
     return NULL;
+}
+
+/* What was asked of the old servers and not answered is asked of the new ones. */
+static void change_servers(struct dns *d, const struct dns_options *o)
+{
+    struct list pending;
+
+    list_init(&pending);
+    LIST_EACH (link, &d->recent) {
+        struct entry *e = container_of(link, struct entry, recent);
+        e->fresh_until_ms = 0;
+        if (!e->pending)
+            continue;
+        list_remove(&e->recent);
+        list_append(&pending, &e->recent);
+    }
+    ares_destroy(d->channel);
+    open_channel(d);
+    if (o->nservers)
+        REQUIRE(set_servers(d, o->servers, o->nservers) == 0);
+    LIST_EACH (link, &pending)
+        start_lookup(container_of(link, struct entry, recent));
+    list_splice(&d->recent, &pending);
+}
+
+void dns_configure(struct dns *d, const struct dns_options *o)
+{
+    char *servers = join_servers(o);
+
+    d->min_ttl_ms = o->min_ttl_ms;
+    d->max_ttl_ms = o->max_ttl_ms;
+    d->negative_ttl_ms = o->negative_ttl_ms;
+    if (strcmp(servers, d->servers) != 0)
+        change_servers(d, o);
+    free(d->servers);
+    d->servers = servers;
 }
 
 void dns_cancel(struct dns_query *q)

@@ -40,6 +40,10 @@ typedef void (*dns_fn)(void *arg, int err, const struct dns_answer *answer);
 /* NULL when one of the servers is no address. */
 struct dns *dns_new(struct loop *l, const struct dns_options *o);
 
+/* From now on with these servers and TTLs (the rest stays). With other servers all names are asked for anew, also what is
+ * being asked. Its texts are copied; the servers are addresses. Not from inside a dns_fn. */
+void dns_configure(struct dns *d, const struct dns_options *o);
+
 /* Open queries end with ERR_CANCELLED. Not from inside a dns_fn. */
 void dns_free(struct dns *d);
 

@@ -44,17 +44,21 @@ static ssize_t tcp_recv(struct stream *s, void *mem, size_t len)
     return n == 0 ? ERR_CLOSED : failure(errno);
 }
 
-static ssize_t tcp_send(struct stream *s, const struct iovec *iov, int n)
+static ssize_t send_many(int fd, const struct iovec *iov, int n)
 {
     struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)MIN(n, IOV_MAX)};
+
+    return sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
+static ssize_t tcp_send(struct stream *s, const struct iovec *iov, int n)
+{
     ssize_t sent;
 
-    do {
-        if (n == 1)
-            sent = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-        else
-            sent = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
-    } while (UNLIKELY(sent < 0 && errno == EINTR));
+    do
+        sent = n == 1 ? send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                      : send_many(s->fd, iov, n);
+    while (UNLIKELY(sent < 0 && errno == EINTR));
     return sent < 0 ? failure(errno) : sent;
 }
 

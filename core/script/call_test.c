@@ -138,7 +138,7 @@ static bool begin_plan(struct test_gateway *t, struct faults *faults)
             return false;
         vm_use_on_this_thread(t->vm, &t->gateway, NULL);
     }
-    gateway_use(&t->gateway, plan_new(&t->gateway, snapshot_ref(t->snapshot), host));
+    gateway_use(&t->gateway, plan_new(&t->gateway, snapshot_ref(t->snapshot), host, NULL));
     t->has_plan = true;
     if (host)
         hooks_start(host);

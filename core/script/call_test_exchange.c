@@ -88,7 +88,7 @@ static int test_plan(lua_State *L)
     buf_init(&out, FAULTS_MAX);
     struct snapshot *s = snapshot_load(&source, &faults);
     if (s) {
-        gateway_use(g, plan_new(g, s, NULL));
+        gateway_use(g, plan_new(g, s, NULL, NULL));
         vm_of(L)->snapshot = s;
         lua_pushboolean(L, 1);
     } else {

@@ -29,6 +29,9 @@ struct call {
     X(test_exchange) \
     X(time)
 
+/* call_json.c: marks the table on top as a list, else as a map, so that it is one even when it is empty. */
+void json_mark(lua_State *L, bool is_list);
+
 #define CALL_DECLARE(file) extern const struct call call_##file[];
 CALL_FILES(CALL_DECLARE)
 #undef CALL_DECLARE

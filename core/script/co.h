@@ -100,6 +100,9 @@ void co_cancel(struct co *co);
 /* Cancels all of a scope; they go on at the end of the turn. The scope is empty afterwards and may be freed. */
 void co_cancel_scope(struct list *scope);
 
+/* Cancels all that wait. */
+void co_cancel_all(struct vm *vm);
+
 /* Ends it without running it any more (the VM is being closed). */
 void co_drop(struct co *co);
 

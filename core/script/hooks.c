@@ -22,7 +22,7 @@
 #include "script/plugin.h"
 
 #define RETIRE_LOOK_MS 50
-#define RETIRE_MS 30000 /* what detached tasks may take after their plan has gone */
+#define LAST_WORDS_MS 200 /* for tasks that were cancelled at the end of their VM */
 
 struct hooks {
     struct phase_host base;
@@ -34,7 +34,7 @@ struct hooks {
     struct timer look;         /* has the last detached task ended? */
     struct later retire, at_end;
     /* borrowed */
-    void (*on_retired)(void *arg, struct vm *vm);
+    hooks_retired_fn on_retired;
     void *arg;
     /* state */
     enum phase_result result; /* of the chain that has run last */
@@ -322,6 +322,16 @@ void hooks_stop(struct phase_host *host)
 
 /* --- the end ------------------------------------------------------------------------------------------------------- */
 
+void hooks_free(struct phase_host *host)
+{
+    struct hooks *h = hooks_of(host);
+
+    vm_free(h->vm);
+    snapshot_unref(h->snapshot);
+    free(h->functions);
+    free(h);
+}
+
 static void hooks_end(struct hooks *h)
 {
     struct vm *vm = h->vm;
@@ -329,37 +339,38 @@ static void hooks_end(struct hooks *h)
     later_cancel(&h->retire);
     later_cancel(&h->at_end);
     timer_deinit(&h->look);
-    vm->snapshot = NULL;
     if (vm->gateway)
         vm_leave_this_thread(vm);
-    snapshot_unref(h->snapshot);
     if (h->on_retired)
-        h->on_retired(h->arg, vm);
+        h->on_retired(h->arg, &h->base);
     else
-        vm_free(vm);
-    free(h->functions);
-    free(h);
+        hooks_free(&h->base);
 }
 
-/* Detached tasks may go on for a while; the VM ends after the last. */
-static void hooks_retire(struct hooks *h)
+static bool is_quiet(const struct vm *vm)
 {
-    bool quiet = list_is_empty(&h->vm->waiting) && list_is_empty(&h->vm->ready);
+    return list_is_empty(&vm->waiting) && list_is_empty(&vm->ready);
+}
 
-    if (quiet || clock_ms() >= h->retire_by_ms)
+/* Detached tasks may go on for a while, are cancelled then, and have a last word. The end is never in the turn in which
+ * something of this VM has run: what it has queued for the turn's end (a log's lines) has left by now. */
+static void on_look(struct timer *timer)
+{
+    struct hooks *h = container_of(timer, struct hooks, look);
+    uint64_t now = clock_ms();
+
+    if (is_quiet(h->vm) || now >= h->retire_by_ms + LAST_WORDS_MS) {
         hooks_end(h);
-    else
-        timer_set(&h->look, RETIRE_LOOK_MS);
+        return;
+    }
+    if (now >= h->retire_by_ms)
+        co_cancel_all(h->vm);
+    timer_set(timer, RETIRE_LOOK_MS);
 }
 
 static void on_retire(struct later *later)
 {
-    hooks_retire(container_of(later, struct hooks, retire));
-}
-
-static void on_look(struct timer *timer)
-{
-    hooks_retire(container_of(timer, struct hooks, look));
+    timer_set(&container_of(later, struct hooks, retire)->look, 0);
 }
 
 static void on_loop_end(struct later *later)
@@ -369,20 +380,17 @@ static void on_loop_end(struct later *later)
 
 /* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used, or
  * that has left its thread, is freed at once. */
-static void host_free(struct phase_host *host)
+static void host_free(struct phase_host *host, uint64_t by_ms)
 {
     struct hooks *h = hooks_of(host);
 
     if (!h->vm->gateway) {
-        snapshot_unref(h->snapshot);
-        vm_free(h->vm);
-        free(h->functions);
-        free(h);
+        hooks_free(host);
         return;
     }
     struct loop *l = h->vm->gateway->loop;
     co_cancel_scope(&h->vm->tasks);
-    h->retire_by_ms = clock_ms() + RETIRE_MS;
+    h->retire_by_ms = by_ms;
     timer_init(&h->look, l, on_look);
     later_init(&h->retire, on_retire);
     later_init(&h->at_end, on_loop_end);
@@ -493,7 +501,7 @@ static int ref_of(struct vm *vm, const char *module, const char *table)
 }
 
 struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
-                             void (*on_retired)(void *arg, struct vm *vm), void *arg)
+                             hooks_retired_fn on_retired, void *arg)
 {
     struct hooks *h = calloc(1, sizeof(*h));
     size_t nfunctions = (size_t)snapshot->nchains * PHASE_COUNT, before = faults->nerrors;

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "gate/conf.h"
 #include "gate/snapshot.h"
+#include "script/calls.h"
 #include "script/hooks.h"
 
 struct checker {
@@ -30,15 +31,20 @@ static void push_map(lua_State *L, const struct conf *conf, bool keep_open)
         plugin_push_conf(L, conf->pairs[i].value, keep_open);
         lua_rawset(L, -3);
     }
+    json_mark(L, false);
 }
 
 static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        plugin_push_conf(L, conf->items[i], keep_open);
+        if (conf->items[i]->type == CONF_NULL)
+            lua_pushlightuserdata(L, NULL); /* as json.null: a list has no gaps */
+        else
+            plugin_push_conf(L, conf->items[i], keep_open);
         lua_rawseti(L, -2, (int)i + 1);
     }
+    json_mark(L, true);
 }
 
 static void push_open(lua_State *L, const struct conf *conf)
@@ -92,7 +98,8 @@ void plugin_push_consumer(lua_State *L, const struct consumer *c)
     lua_setfield(L, -2, "groups");
 }
 
-void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind)
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind,
+                             bool is_described)
 {
     int n = 0;
 
@@ -103,11 +110,16 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
             continue;
         plugin_push_consumer(L, c);
         for (size_t k = 0; k < list->n; k++) {
-            lua_createtable(L, 0, 2);
+            lua_createtable(L, 0, 3);
             lua_pushvalue(L, -2);
             lua_setfield(L, -2, "consumer");
-            plugin_push_conf(L, list->items[k], false);
+            plugin_push_conf(L, list->items[k], is_described);
             lua_setfield(L, -2, "credential");
+            if (is_described) {
+                lua_pushfstring(L, "consumers[%d].credentials.%s[%d]", (int)c->index, kind.ptr,
+                                (int)k);
+                lua_setfield(L, -2, "place");
+            }
             lua_rawseti(L, -3, ++n);
         }
         lua_pop(L, 1);
@@ -163,12 +175,27 @@ static struct slice field_text(lua_State *L, int table, const char *name)
     return s;
 }
 
-static struct slice join_path(struct faults *faults, struct slice place, struct slice path)
+/* What a fault's path is within: the node that it is followed from (or none), what that one is called, and where to point
+ * when there is no path. */
+struct whole {
+    const struct conf *conf, *place;
+    struct slice conf_path, place_path;
+};
+
+static bool field_bool(lua_State *L, int table, const char *name)
+{
+    lua_getfield(L, table, name);
+    bool yes = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return yes;
+}
+
+static struct slice full_path(const struct whole *whole, struct slice path, struct arena *a)
 {
     if (!path.len)
-        return place;
-    return arena_printf(faults->arena, "%.*s.config%s%.*s", SLICE_ARG(place),
-                        path.ptr[0] == '[' ? "" : ".", SLICE_ARG(path));
+        return path.ptr && whole->conf ? whole->conf_path : whole->place_path;
+    return arena_printf(a, "%.*s%s%.*s", SLICE_ARG(whole->conf_path), path.ptr[0] == '[' ? "" : ".",
+                        SLICE_ARG(path));
 }
 
 /* The message of a fault whose value may not be shown. */
@@ -199,27 +226,19 @@ static void mark_secrets(lua_State *L, const struct plugin_use *use)
 }
 
 /* One { text = path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
-static void add_fault(lua_State *L, const struct plugin_use *use, struct faults *faults)
+static void add_fault(lua_State *L, const struct whole *whole, struct faults *faults)
 {
     int table = lua_gettop(L);
     struct slice path = field_text(L, table, "text"), message = field_text(L, table, "message");
     struct slice text = arena_dup(faults->arena, message.ptr ? message : SLICE("is wrong")), key;
-    const struct conf *map, *at = use->place;
+    struct slice full = full_path(whole, path, faults->arena);
+    const struct conf *map, *at = whole->place;
 
-    lua_getfield(L, table, "of_name");
-    bool of_name = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    if (of_name) {
-        const struct conf *name = conf_get(use->place, SLICE("name"));
-        fault_at(faults, name ? name : at, use->path, "%.*s", SLICE_ARG(text));
-        return;
-    }
-    struct slice full = join_path(faults, use->path, path);
-    if (use->config && path.ptr) {
-        at = follow(use->config, &path, &map, &key);
-        if (path.len == 0 && (at->is_secret || at->is_from_env))
+    if (whole->conf && path.ptr) {
+        at = follow(whole->conf, &path, &map, &key);
+        if (path.len == 0 && (at->is_secret || at->is_from_env) && !field_bool(L, table, "is_bare"))
             text = without_value(L, table, faults->arena);
-        if (map && slice_starts(text, SLICE("unknown key"))) {
+        if (map && field_bool(L, table, "is_key")) {
             fault_at_key(faults, map, key, full, "%.*s", SLICE_ARG(text));
             return;
         }
@@ -227,19 +246,54 @@ static void add_fault(lua_State *L, const struct plugin_use *use, struct faults 
     fault_at(faults, at, full, "%.*s", SLICE_ARG(text));
 }
 
+/* What is wrong with the name itself. */
+static void add_fault_of_name(lua_State *L, const struct plugin_use *use, struct faults *faults)
+{
+    const struct conf *name = conf_get(use->place, SLICE("name"));
+    struct slice message = field_text(L, lua_gettop(L), "message");
+
+    fault_at(faults, name ? name : use->place, use->path, "%.*s", SLICE_ARG(message));
+}
+
+static void add_fault_of_use(lua_State *L, const struct plugin_use *use, struct faults *faults)
+{
+    struct whole whole = {
+        .conf = use->config,
+        .conf_path = arena_printf(faults->arena, "%.*s.config", SLICE_ARG(use->path)),
+        .place = use->place,
+        .place_path = use->path,
+    };
+
+    if (field_bool(L, lua_gettop(L), "of_name"))
+        add_fault_of_name(L, use, faults);
+    else
+        add_fault(L, &whole, faults);
+}
+
+/* The fault says where the credential stands: `place`. */
+static void add_fault_of_credential(lua_State *L, const struct conf *root, struct faults *faults)
+{
+    struct slice place = field_text(L, lua_gettop(L), "place"), path = place, key;
+    const struct conf *map, *at = follow(root, &path, &map, &key);
+    struct whole whole = {.conf = at, .conf_path = place, .place = at, .place_path = place};
+
+    add_fault(L, &whole, faults);
+}
+
+/* Puts the next fault of the list on top of it; false when there are no more. */
+static bool next_fault(lua_State *L, int *i)
+{
+    lua_rawgeti(L, -1, ++*i);
+    if (lua_istable(L, -1))
+        return true;
+    lua_pop(L, 1);
+    return false;
+}
+
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults)
 {
-    int list = lua_gettop(L);
-
-    for (int i = 1; lua_istable(L, list); i++) {
-        lua_rawgeti(L, list, i);
-        bool more = lua_istable(L, -1);
-        if (more)
-            add_fault(L, use, faults);
-        lua_pop(L, 1);
-        if (!more)
-            break;
-    }
+    for (int i = 0; lua_istable(L, -1) && next_fault(L, &i); lua_pop(L, 1))
+        add_fault_of_use(L, use, faults);
 }
 
 /* --- checking ------------------------------------------------------------------------------------------------------ */
@@ -296,12 +350,12 @@ static struct vm *vm_of_host(struct plugin_host *h)
 }
 
 /* Plugins may ask for consumers while they are checked. */
-static int call_check(struct plugin_host *h)
+static int call_check(struct plugin_host *h, int nargs, int nresults)
 {
     struct checker *c = container_of(h, struct checker, base);
 
     c->vm->snapshot = c->snapshot;
-    int rc = vm_call(c->vm, 5, 3);
+    int rc = vm_call(c->vm, nargs, nresults);
     c->vm->snapshot = NULL;
     return rc;
 }
@@ -337,7 +391,7 @@ static bool host_check(struct plugin_host *h, struct plugin_use *use, const void
 
     vm_push_function(vm, "demilune.plugin", "check");
     plugin_push_use(L, use, scope_params, nparams, 0);
-    if (call_check(h) < 0) {
+    if (call_check(h, 5, 3) < 0) {
         fault_from_error(L, use, faults);
     } else {
         mark_secrets(L, use);
@@ -389,11 +443,29 @@ static struct slice host_missing(struct plugin_host *h, struct slice name, struc
     return message;
 }
 
+static void host_credentials(struct plugin_host *h, struct slice kind, struct faults *faults)
+{
+    struct vm *vm = vm_of_host(h);
+    lua_State *L = vm->L;
+    const struct conf *root = container_of(h, struct checker, base)->snapshot->conf;
+    int top = lua_gettop(L);
+
+    vm_push_function(vm, "demilune.plugin", "check_credentials");
+    push_slice(L, kind);
+    if (call_check(h, 1, 1) < 0)
+        fault_plain(faults, "the credentials of %.*s can't be checked: %s", SLICE_ARG(kind),
+                    lua_tostring(L, -1));
+    for (int i = 0; lua_istable(L, -1) && next_fault(L, &i); lua_pop(L, 1))
+        add_fault_of_credential(L, root, faults);
+    lua_settop(L, top);
+}
+
 static const struct plugin_host_ops checker_ops = {
     .check = host_check,
     .stands_after = host_stands_after,
     .guards = host_guards,
     .missing = host_missing,
+    .credentials = host_credentials,
 };
 
 struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly)

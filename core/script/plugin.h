@@ -23,15 +23,18 @@ void plugin_host_free(struct plugin_host *host);
 
 /* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. With
  * keep_open a value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the
- * registry: its type is the schema's to decide. Where there is no schema (credentials) it is a text. */
+ * registry: its type is the schema's to decide. Where there is no schema it is a text. */
 #define PLUGIN_OPEN "demilune.open"
 void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open);
 
 /* Pushes { name, groups }. */
 void plugin_push_consumer(lua_State *L, const struct consumer *c);
 
-/* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top. */
-void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
+/* Appends { consumer = { name, groups }, credential = table } for each credential of that kind to the table on top.
+ * is_described: a schema will look at them, so that values from ${} are kept open and each has its `place`, as
+ * "consumers[0].credentials.key-auth[1]". kind is NUL-terminated. */
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind,
+                             bool is_described);
 
 /* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
  * parameters of its route. */

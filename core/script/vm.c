@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -36,17 +35,64 @@
 #define SMALL_ALLOC (64 * KIB) /* what the reserve beyond the cap is for */
 #define IDLE_STEP_KIB 512      /* of garbage collection in one quiet moment */
 
+#define PIECE_MAX 0x7fffff00   /* LuaJIT's own limit of a text or userdata: nobody gets that much */
+#define ENDED_BY_MAX (8 * KIB) /* its message and traceback */
+#define TRACEBACK_LEVELS 20
+
 static _Thread_local struct vm_watch *this_watch;
+
+/* --- ending what runs ---------------------------------------------------------------------------------------------- */
+
+static int add_level(struct buf *out, lua_State *of, lua_Debug *ar)
+{
+    lua_getinfo(of, "Snl", ar);
+    int rc = buf_printf(out, "\n\t%s:", ar->short_src);
+    if (rc == 0 && ar->currentline > 0)
+        rc = buf_printf(out, "%d:", ar->currentline);
+    if (rc == 0 && ar->name)
+        rc = buf_printf(out, " in function '%s'", ar->name);
+    else if (rc == 0)
+        rc = buf_printf(out, " in function <%s:%d>", ar->short_src, ar->linedefined);
+    return rc;
+}
+
+void vm_add_traceback(struct buf *out, lua_State *of)
+{
+    lua_Debug ar;
+    int rc = buf_printf(out, "\nstack traceback:");
+
+    for (int i = 0; rc == 0 && i < TRACEBACK_LEVELS && lua_getstack(of, i, &ar); i++)
+        rc = add_level(out, of, &ar);
+    if (rc == 0 && lua_getstack(of, TRACEBACK_LEVELS, &ar))
+        rc = buf_printf(out, "\n\t...");
+    (void)rc; /* the innermost levels are what counts */
+}
+
+/* For hooks that run before every instruction once they are set, so that no pcall holds them up. Running out of memory is
+ * the one error that LuaJIT tells to no error handler: a handler would run as a part of the hook, where no other hook
+ * can stop it. So a piece is asked for that nobody gets. What is to be said is noted the first time, at the place that
+ * ran away. */
+static void end_code(lua_State *L, lua_Debug *ar, const char *why)
+{
+    struct vm *vm = vm_of(L);
+
+    if (!vm->is_ending) {
+        vm->is_ending = true;
+        buf_clear(&vm->ended_by);
+        lua_getinfo(L, "Sl", ar); /* an empty loop has no line of its own */
+        if (buf_printf(&vm->ended_by, "%s:%d: %s", ar->short_src,
+                       ar->currentline > 0 ? ar->currentline : ar->linedefined, why) == 0)
+            vm_add_traceback(&vm->ended_by, L);
+    }
+    lua_newuserdata(L, PIECE_MAX);
+}
 
 /* --- memory -------------------------------------------------------------------------------------------------------- */
 
-/* Set at the cap, it runs before every instruction, so that no pcall holds it up. */
+/* Set at the cap. */
 static void over_memory(lua_State *L, lua_Debug *ar)
 {
-    lua_getinfo(L, "Sl", ar);
-    lua_pushfstring(L, "%s:%d: not enough memory", ar->short_src,
-                    ar->currentline > 0 ? ar->currentline : ar->linedefined);
-    lua_error(L);
+    end_code(L, ar, "not enough memory");
 }
 
 /* Small pieces come from a reserve beyond the cap, while the hook ends the hook's code at its next instruction: an error in
@@ -75,7 +121,7 @@ static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
         vm->memory -= osize;
         return NULL;
     }
-    if (is_refused(vm, osize, nsize))
+    if (UNLIKELY(nsize >= PIECE_MAX) || is_refused(vm, osize, nsize))
         return NULL;
     void *fresh = realloc(ptr, nsize);
     if (fresh)
@@ -139,16 +185,13 @@ static int on_panic(lua_State *L)
 
 /* --- the time budget ----------------------------------------------------------------------------------------------- */
 
-/* Runs before every instruction once it is set, so no pcall can hold it up. An empty loop has no line of its own. */
 static void over_budget(lua_State *L, lua_Debug *ar)
 {
-    struct vm *vm = vm_of(L);
+    char why[64];
 
-    lua_getinfo(L, "Sl", ar);
-    lua_pushfstring(L, "%s:%d: time budget of %dms exceeded", ar->short_src,
-                    ar->currentline > 0 ? ar->currentline : ar->linedefined,
-                    (int)(atomic_load(&vm->watch->budget_us) / 1000));
-    lua_error(L);
+    snprintf(why, sizeof(why), "time budget of %ums exceeded",
+             atomic_load(&vm_of(L)->watch->budget_us) / 1000);
+    end_code(L, ar, why);
 }
 
 /* Twice, because the first may have interrupted the very function that it calls. */
@@ -169,7 +212,8 @@ static void on_stop_signal(int signal UNUSED)
 void vm_was_stopped(struct vm *vm)
 {
     lua_sethook(vm->L, NULL, 0, 0);
-    vm->was_stopped = true;
+    vm->was_stopped = vm->is_ending;
+    vm->is_ending = false;
 }
 
 void vm_install_stop_handler(void)
@@ -296,6 +340,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     vm->worker = o->worker;
     vm->cell.use = vm->cell.phase = -1;
     vm->collect_at = SIZE_MAX;
+    buf_init(&vm->ended_by, ENDED_BY_MAX);
     vm->L = lua_newstate(vm_alloc, vm);
     REQUIRE(vm->L != NULL);
     lua_atpanic(vm->L, on_panic);
@@ -304,6 +349,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     if (lua_cpcall(vm->L, start_protected, &start) != 0) {
         *error = slice_dup(slice_from(lua_tostring(vm->L, -1)));
         lua_close(vm->L);
+        buf_deinit(&vm->ended_by);
         free(vm);
         return NULL;
     }
@@ -367,6 +413,7 @@ void vm_free(struct vm *vm)
     if (vm->gateway)
         vm_leave_this_thread(vm);
     lua_close(vm->L);
+    buf_deinit(&vm->ended_by);
     free(vm);
 }
 
@@ -396,6 +443,10 @@ int vm_call(struct vm *vm, int nargs, int nresults)
     vm->was_stopped = false;
     if (rc == 0)
         return 0;
+    if (stopped) {
+        lua_pop(vm->L, 1);
+        lua_pushlstring(vm->L, buf_slice(&vm->ended_by).ptr, buf_len(&vm->ended_by));
+    }
     return stopped || rc == LUA_ERRMEM ? ERR_BUDGET : ERR_HOOK;
 }
 

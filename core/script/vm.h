@@ -17,6 +17,7 @@
 #include <lua.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/list.h"
 #include "base/slice.h"
 #include "net/loop.h"
@@ -57,6 +58,8 @@ struct vm {
     struct later run_ready;
     struct timer next_turn;
     struct later at_end; /* of the gateway */
+    struct buf
+        ended_by; /* why and where the code of an entry was ended; a message with traceback */
     /* borrowed */
     struct gateway *gateway;         /* NULL while it is being built */
     struct vm_watch *watch;          /* NULL on threads without a watchdog */
@@ -70,7 +73,8 @@ struct vm {
     size_t nwaiting, nidle;
     int depth;        /* entries from C */
     int worker;       /* 1..n; 0 = control, tools */
-    bool was_stopped; /* the last entry ran into its budget */
+    bool is_ending;   /* the code of this entry is being ended: ended_by says why */
+    bool was_stopped; /* the code of the last entry was */
     bool hit_cap;
     bool is_exempt; /* C makes something of its own while Lua runs: the cap waits */
 };
@@ -99,6 +103,9 @@ MUST_CHECK int vm_call(struct vm *vm, int nargs, int nresults);
 
 /* Pushes require(module)[function]. The module must be there: a bug otherwise. */
 void vm_push_function(struct vm *vm, const char *module, const char *function);
+
+/* Adds where `of` stands, or stood when it ended in an error, to a message. Asks nothing of Lua's memory or stack. */
+void vm_add_traceback(struct buf *out, lua_State *of);
 
 /* The vm of a state (any coroutine of it). */
 struct vm *vm_of(lua_State *L);

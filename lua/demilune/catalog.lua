@@ -110,10 +110,19 @@ local function add_options(rows, node, document, prefix, depth)
   end
 end
 
+-- nil when there are none.
+local function table_of(title, schema)
+  local rows = { { title, "TYPE", "DEFAULT", "MEANING" } }
+  add_options(rows, schema, schema, "", 1)
+  return #rows > 1 and layout(rows) or nil
+end
+
 local function options_of(loaded)
-  local rows = { { "OPTION", "TYPE", "DEFAULT", "MEANING" } }
-  add_options(rows, loaded.schema or {}, loaded.schema or {}, "", 1)
-  return #rows > 1 and layout(rows) or "It has no options.\n"
+  local text = table_of("OPTION", loaded.schema or {}) or "It has no options.\n"
+  if loaded.credential then
+    text = text .. "\n" .. (table_of("OF A CREDENTIAL", loaded.credential.schema) or "")
+  end
+  return text
 end
 
 local function readme_of(name)
@@ -163,9 +172,9 @@ local function encode(value, is_list)
 end
 
 -- A plugin's schema as a document of its own within ours, so that its "#/..." stay its own.
-local function config_schema(name, loaded)
-  local copy = { ["$id"] = "urn:demilune:plugin:" .. name }
-  for key, value in pairs(editor.of(loaded.schema or { type = "object" })) do
+local function as_document(id, schema)
+  local copy = { ["$id"] = "urn:demilune:" .. id }
+  for key, value in pairs(editor.of(schema)) do
     copy[key] = value
   end
   if copy.additionalProperties == nil and copy.unevaluatedProperties == nil then
@@ -176,7 +185,7 @@ local function config_schema(name, loaded)
 end
 
 -- The definition of a place where a plugin is enabled.
-function M.schema()
+function M.plugin_schema()
   local names, cases = {}, {}
   for _, name in ipairs(sorted_keys(plugin.installed())) do
     local loaded = plugin.load(name)
@@ -184,7 +193,7 @@ function M.schema()
       names[#names + 1] = name
       cases[#cases + 1] = {
         ["if"] = { properties = { name = { const = name } } },
-        ["then"] = { properties = { config = config_schema(name, loaded) } },
+        ["then"] = { properties = { config = as_document("plugin:" .. name, loaded.schema or { type = "object" }) } },
       }
     end
   end
@@ -203,6 +212,24 @@ function M.schema()
     },
     additionalProperties = false,
     allOf = #cases > 0 and cases or nil,
+  }
+end
+
+-- The definition of a consumer's credentials.
+function M.credentials_schema()
+  local properties = {}
+  for name in pairs(plugin.installed()) do
+    local loaded = plugin.load(name)
+    if loaded then
+      local schema = loaded.credential and loaded.credential.schema
+      properties[name] = { type = "array", items = schema and as_document("credential:" .. name, schema) }
+    end
+  end
+  return encode {
+    description = "What a consumer proves itself with, by plugin.",
+    type = "object",
+    properties = properties,
+    additionalProperties = false,
   }
 end
 

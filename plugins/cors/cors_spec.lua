@@ -92,9 +92,19 @@ describe("cors", function()
     local function faults(config)
       return test.faults { plugins = { { name = "cors", config = config } } }
     end
-    assert.truthy(faults({ origins = { "*" }, credentials = true }):find("name the origins", 1, true))
-    assert.truthy(faults({ origins = { "app.example" } }))
-    assert.truthy(faults({ origins = { "https://app.example/path" } }))
-    assert.truthy(faults({}):find('"origins" is missing', 1, true))
+    local function refuses(message, config)
+      local text = faults(config)
+      assert.truthy(text and text:find(message, 1, true), text)
+      assert.is_nil(text:find(message, text:find(message, 1, true) + 1, true))
+    end
+    refuses('plugins[0].config: credentials for the origin "*" would let every page act as the user: name the origins\n',
+      { origins = { "https://a.example", "*" }, credentials = true })
+    for _, origin in ipairs { "app.example", "https://app.example/path", "https://a.*.example" } do
+      refuses(('origins[0]: expected an origin such as "https://app.example.com" or "https://*.example.com", or "*", '
+        .. 'got "%s"'):format(origin), { origins = { origin } })
+    end
+    refuses('expected the name of a header field, got "GET POST"', { origins = { "*" }, methods = { "GET POST" } })
+    refuses('plugins[0].config: "origins" is missing\n', { credentials = true })
+    assert.is_nil(faults({ credentials = true }):find("would let every page", 1, true))
   end)
 end)

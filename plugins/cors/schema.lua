@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 local function names(description, default)
-  return { type = "array", items = { type = "string", minLength = 1 }, default = default, description = description }
+  return { type = "array", items = { type = "string", format = "header" }, default = default, description = description }
 end
 
 return {
@@ -9,7 +9,10 @@ return {
   properties = {
     origins = {
       type = "array", minItems = 1,
-      items = { type = "string", pattern = [[^(\*|https?://(\*\.)?[^/*?#\s]+)$]] },
+      items = {
+        type = "string", pattern = [[^(\*|https?://(\*\.)?[^/*?#\s]+)$]],
+        title = [[an origin such as "https://app.example.com" or "https://*.example.com", or "*"]],
+      },
       description = 'Origins that may read answers: "https://a.example", "https://*.example" (any subdomain), "*".',
     },
     methods = names("Methods that a preflight allows.", { "GET", "HEAD", "PUT", "PATCH", "POST", "DELETE" }),
@@ -24,7 +27,7 @@ return {
   required = { "origins" },
   ["not"] = {
     properties = { origins = { contains = { const = "*" } }, credentials = { const = true } },
-    required = { "credentials" },
-    description = 'credentials together with the origin "*": name the origins',
+    required = { "origins", "credentials" },
+    description = 'credentials for the origin "*" would let every page act as the user: name the origins',
   },
 }

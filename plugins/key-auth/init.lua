@@ -7,7 +7,6 @@
 
 local edit = require "demilune.edit"
 local keyring = require "demilune.keyring"
-local schema = require "demilune.schema"
 local selector = require "demilune.selector"
 local hide = require "demilune.plugins.key-auth.hide"
 
@@ -17,44 +16,36 @@ KeyAuth.schema = require "demilune.plugins.key-auth.schema"
 
 local CHALLENGE = { ["www-authenticate"] = "Key" }
 
-local credential_schema = schema.compile {
-  type = "object",
-  properties = { key = { type = "string", minLength = 1, writeOnly = true } },
-  required = { "key" },
+KeyAuth.credential = {
+  schema = {
+    type = "object",
+    properties = {
+      key = {
+        type = "string",
+        description = "What the client sends.",
+        minLength = 1,
+        writeOnly = true,
+      },
+    },
+    required = { "key" },
+  },
+  unique = "key",
 }
 
 -- --- the keys ------------------------------------------------------------------------------------
 
 local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
 
-local function fault_of(item, message)
-  return ('a credential of the consumer "%s": %s'):format(item.consumer.name, message)
-end
-
--- The keyring of a list of credentials, or nil and what is wrong with one of them.
-local function read_keys(list)
-  local keys = keyring.new()
-  for _, item in ipairs(list) do
-    local credential, faults = credential_schema:check(item.credential)
-    if not credential then
-      local place = faults[1].text
-      return nil, fault_of(item, (place ~= "" and place .. ": " or "") .. faults[1].message)
-    elseif not keys:add(credential.key, item.consumer) then
-      return nil, fault_of(item, "this key is another credential's already")
-    end
-  end
-  return keys
-end
-
 local function keys_of(list)
-  if not known[list] then
-    local keys, message = read_keys(list)
-    if not keys then
-      return nil, message
+  local keys = known[list]
+  if not keys then
+    keys = keyring.new()
+    for _, item in ipairs(list) do
+      keys:add(item.credential.key, item.consumer)
     end
     known[list] = keys
   end
-  return known[list]
+  return keys
 end
 
 -- --- instances -----------------------------------------------------------------------------------
@@ -81,11 +72,7 @@ local function compile_edits(config, context)
 end
 
 function KeyAuth.new(config, context)
-  local keys, sources, edits, message
-  keys, message = keys_of(context.consumers "key-auth")
-  if not keys then
-    return nil, message
-  end
+  local sources, edits, message
   sources, message = compile_sources(config.names, context)
   if not sources then
     return nil, message, "names"
@@ -97,7 +84,7 @@ function KeyAuth.new(config, context)
     return nil, ('the configuration has no consumer "%s"'):format(config.anonymous), "anonymous"
   end
   return setmetatable({
-    keys = keys,
+    keys = keys_of(context.consumers "key-auth"),
     first = sources[1],
     others = #sources > 1 and sources,
     edits = edits,

@@ -32,6 +32,8 @@ function acts.spin_in_ffi() local a = ffi.new "int[8]" while true do a[1] = a[1]
 function acts.spin_around_pcall() while true do pcall(forever) end end
 function acts.spin_around_pcall_error() while true do pcall(error, "again") end end
 function acts.spin_in_handler() xpcall(error, forever) end
+function acts.spin_in_body_and_handler() xpcall(forever, forever) end
+function acts.spin_in_sort_and_handler() table.sort({ 3, 2, 1 }, function() xpcall(forever, forever) end) end
 function acts.spin_in_wrap() coroutine.wrap(function() while true do pcall(forever) end end)() end
 function acts.spin_in_thread() while true do coroutine.resume(coroutine.create(forever)) end end
 function acts.spin_in_sort() local t = {} for i = 1, 100 do t[i] = i end table.sort(t, function() forever() end) end
@@ -50,6 +52,8 @@ function acts.eat_around_pcall()
   local t = {}
   while true do pcall(function() for i = 1, 1e6 do t[#t + 1] = {} end end) end
 end
+function acts.eat_tasks() for _ = 1, 1e9 do task.spawn(task.sleep, 3600) end end
+function acts.eat_in_body_and_handler() xpcall(acts.eat, acts.eat) end
 function acts.eat_ctx(exchange) local t = exchange.ctx for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end
 
 function acts.raise() error "out of luck" end
@@ -150,9 +154,10 @@ routes:
 
 -- Those that end in 500 in whatever hook the head has not gone down before.
 local RUNAWAYS = { "spin", "spin_interpreted", "spin_in_ffi", "spin_around_pcall", "spin_around_pcall_error",
-  "spin_in_handler", "spin_in_wrap", "spin_in_thread", "spin_in_sort", "spin_in_gsub", "spin_in_tostring",
-  "spin_in_task", "spin_without_hook", "spin_after_wait", "recurse", "recurse_in_handler" }
-local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_ctx" }
+  "spin_in_handler", "spin_in_body_and_handler", "spin_in_sort_and_handler", "spin_in_wrap", "spin_in_thread",
+  "spin_in_sort", "spin_in_gsub", "spin_in_tostring", "spin_in_task", "spin_without_hook", "spin_after_wait", "recurse",
+  "recurse_in_handler" }
+local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_in_body_and_handler", "eat_ctx", "eat_tasks" }
 local RAISERS = { "raise", "raise_table", "raise_nil", "raise_false", "raise_cdata", "raise_odd", "raise_thread",
   "raise_long", "raise_bytes", "raise_after_reply", "yield", "yield_mark", "wait_in_sort", "global", "exit", "execute" }
 local MISUSES = { "bad_reply", "split_value", "split_name", "split_reply", "set_length", "set_coding", "set_connection",

@@ -77,6 +77,9 @@ local function faults_of(folder)
   else
     faults_of_options(loaded.schema, readme, add)
   end
+  if loaded.credential then
+    faults_of_options(loaded.credential.schema, readme, add)
+  end
   table.sort(faults)
   return faults
 end
@@ -121,8 +124,10 @@ describe("the contract of plugins", function()
       "its version is not three numbers",
       "limits has no description",
       "limits[].size is not in the README",
-      'limits[].size: its default does not pass: expected a whole number, came "big"',
+      'limits[].size: its default does not pass: expected a whole number, got "big"',
       "schema.lua is missing",
+      "secret has no description",
+      "secret is not in the README",
       "the README does not begin with its name",
       "the README has no example",
     }, faults("broken", [[
@@ -130,7 +135,7 @@ return { name = "broken", version = "1", access = function() end, schema = { typ
   limits = { type = "array", items = { type = "object", properties = {
     size = { type = "integer", default = "big", description = "How large." },
   } } },
-} } }
+} }, credential = { schema = { type = "object", properties = { secret = { type = "string" } } } } }
 ]], "About limits, but not how large.\n"))
   end)
 

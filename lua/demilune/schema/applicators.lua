@@ -140,6 +140,7 @@ local function unknown_key(run, frame, key)
   local near = frame.known and type(key) == "string" and value_of.nearest(key, frame.known)
   run:fault("no such key", frame.value[key], {
     is_key = true,
+    is_bare = true,
     message = "unknown key" .. (near and (', did you mean "%s"?'):format(near) or ""),
   })
   run.path[#run.path] = nil

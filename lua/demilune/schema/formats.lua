@@ -125,7 +125,7 @@ local FORMATS = {
   ["date-time"] = by_pattern("^%d%d%d%d%-%d%d%-%d%d[Tt ]%d%d:%d%d:%d%d", "a date and time such as 2026-11-21T13:39:35Z",
     function(text) return is_date(text) and is_time(text:sub(12)) end),
   selector = of_place("selector", "a selector such as client_ip or header:x-tenant"),
-  template = of_place("template", "a template such as orders-{claim:tenant}"),
+  template = of_place("template", "a template such as orders-{header:x-tenant}"),
   key = of_place("key", "a selector such as client_ip, or a template such as {client_ip}-{path}"),
   ["response-selector"] = of_place("response-selector", "a selector such as status or client_ip"),
   ["response-template"] = of_place("response-template", "a template such as {status}"),

@@ -209,7 +209,8 @@ function M.type_words(names)
   for i, name in ipairs(names) do
     words[i] = ARTICLES[name]
   end
-  return table.concat(words, " or ")
+  local last = table.remove(words)
+  return #words > 0 and table.concat(words, ", ") .. " or " .. last or last
 end
 
 function M.describe_type(value)

@@ -35,6 +35,43 @@ static void comparing_without_case_sees_each_byte_at_each_length(void **state)
     }
 }
 
+static void a_copy_of_any_length_ends_where_it_should(void **state)
+{
+    char from[80], to[96];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(from); i++)
+        from[i] = (char)('0' + i);
+    for (size_t len = 0; len <= sizeof(from); len++) {
+        memset(to, '~', sizeof(to));
+        assert_ptr_equal(slice_put(to + 8, slice_of(from, len)), to + 8 + len);
+        assert_memory_equal(to + 8, from, len);
+        assert_memory_equal(to, "~~~~~~~~", 8);
+        assert_memory_equal(to + 8 + len, "~~~~~~~~", 8);
+    }
+    assert_ptr_equal(slice_put(to, SLICE_NONE), to);
+}
+
+static void a_capital_is_seen_wherever_it_stands(void **state)
+{
+    char text[20];
+
+    (void)state;
+    for (size_t len = 0; len <= sizeof(text); len++) {
+        memset(text, '[', len); /* the neighbours of the letters are none */
+        assert_false(slice_has_capital(slice_of(text, len)));
+        memset(text, '@', len);
+        assert_false(slice_has_capital(slice_of(text, len)));
+        for (size_t at = 0; at < len; at++) {
+            memset(text, 'z', len);
+            assert_false(slice_has_capital(slice_of(text, len)));
+            text[at] = at % 2 ? 'A' : 'Z';
+            assert_true(slice_has_capital(slice_of(text, len)));
+        }
+    }
+    assert_false(slice_has_capital(SLICE_NONE));
+}
+
 static void every_pair_of_bytes_compares_as_tolower_says(void **state)
 {
     (void)state;
@@ -154,6 +191,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comparing_without_case_folds_ascii_letters_only),
         cmocka_unit_test(comparing_without_case_sees_each_byte_at_each_length),
+        cmocka_unit_test(a_copy_of_any_length_ends_where_it_should),
+        cmocka_unit_test(a_capital_is_seen_wherever_it_stands),
         cmocka_unit_test(every_pair_of_bytes_compares_as_tolower_says),
         cmocka_unit_test(prefixes_suffixes_and_order),
         cmocka_unit_test(parts_never_leave_the_text),

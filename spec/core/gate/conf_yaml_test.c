@@ -186,6 +186,11 @@ static void test_what_is_no_configuration(void **state UNUSED)
     static const struct row rows[] = {
         {"a: [1", "t.yaml:2:1: no YAML: "},
         {"a: 1\nb:\n\t- x\n", "t.yaml:3:"},
+        {"a: [/x, /x/{id}]",
+         "t.yaml:1:12: no YAML: inside { } and [ ] a text with a brace in it wants quotes: "},
+        {"x: 1\na: { b: 1,\n  \xc3\xa4: ${X} }",
+         "t.yaml:3:7: no YAML: inside { } and [ ] a text with"},
+        {"a: { b: 1 {c: 2} }", "t.yaml:1:11: no YAML: did not find"},
         {"a: \"x\n", "no YAML: "},
         {"- 1\n", "t.yaml:1:1: a configuration is a map, and this is a list"},
         {"text", "a configuration is a map, and this is a text"},

@@ -639,6 +639,32 @@ static void body_hooks_see_each_chunk(void **state)
     rig_stop(&rig);
 }
 
+static void body_hooks_that_fail_break_the_answer_off_unless_it_is_an_error(void **state)
+{
+    (void)state;
+    rig.mask = PHASE_BIT(PHASE_ACCESS) | PHASE_BIT(PHASE_BODY);
+    rig.hooks[PHASE_BODY] = fails;
+    rig_start(&rig, PROXY);
+    int client = rig_connect(&rig);
+    put(client, GET);
+    int origin = rig_accept(&rig);
+    rig_expect(&rig, &rig.server, origin, "\r\n\r\n");
+    put(origin, OK);
+    rig_expect_end(&rig, &rig.client, client);
+    assert_null(strstr(rig.client.text, "hello"));
+    close(client);
+    close(origin);
+
+    inbox_clear(&rig.client);
+    rig.hooks[PHASE_ACCESS] = fails;
+    client = rig_connect(&rig);
+    put(client, GET);
+    rig_expect(&rig, &rig.client, client, "\"status\":500");
+    assert_non_null(strstr(rig.client.text, "HTTP/1.1 500 "));
+    close(client);
+    rig_stop(&rig);
+}
+
 static enum phase_result sets_headers(struct rig *r UNUSED, struct exchange *x)
 {
     assert_int_equal(exchange_header(x, SIDE_REQUEST, HEADER_SET, SLICE("X-User"), SLICE("me")), 0);
@@ -727,6 +753,8 @@ int main(void)
         cmocka_unit_test_setup(an_empty_body_may_end_while_an_attempt_hook_waits, setup),
         cmocka_unit_test_setup(hooks_may_hold_whole_bodies, setup),
         cmocka_unit_test_setup(body_hooks_see_each_chunk, setup),
+        cmocka_unit_test_setup(body_hooks_that_fail_break_the_answer_off_unless_it_is_an_error,
+                               setup),
         cmocka_unit_test_setup(hooks_change_headers, setup),
         cmocka_unit_test_setup(a_handle_does_not_outlive_its_exchange, setup),
     };

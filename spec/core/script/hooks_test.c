@@ -332,7 +332,7 @@ static void start_and_stop_have_their_time(void **state)
 static void retire_plan(void)
 {
     hooks_stop(l.gateway.plan->host);
-    gateway_use(&l.gateway, plan_new(&l.gateway, snapshot_ref(l.snapshot), NULL));
+    gateway_use(&l.gateway, plan_new(&l.gateway, snapshot_ref(l.snapshot), NULL, NULL));
 }
 
 static void a_retired_plan_ends_its_exchanges_and_tasks_first(void **state)

@@ -109,6 +109,8 @@ static const char *const runaways[] = {
     "local function loop() while true do end end while true do pcall(loop) end",
     "local function loop() while true do end end local function again() return pcall(loop) and 1 or again() end again()",
     "repeat local ok = xpcall(function() local n = 0 while true do n = n + 1 end end, debug.traceback) until false",
+    "local function loop() while true do end end xpcall(loop, loop)",
+    "local function loop() while true do end end table.sort({3, 2, 1}, function() xpcall(loop, loop) end)",
     "local c = coroutine.wrap(function() while true do end end) while true do pcall(c) end",
     "while true do coroutine.resume(coroutine.create(function() local i = 0 while true do i = i + 1 end end)) end",
     "local t = setmetatable({}, { __index = function(t, k) return t[k + 1] and 1 end }) while true do pcall(function() return t[1] end) end",
@@ -136,6 +138,21 @@ static void a_runaway_in_a_coroutine_ends_too(void **state)
         assert_true(failed);
         assert_lives();
     }
+}
+
+static void the_place_that_ran_away_is_told(void **state)
+{
+    static const char *const chunk =
+        "local function spins() while true do end end\nwhile true do pcall(spins) end";
+    bool failed;
+
+    (void)state;
+    LUA_VM_SKIP_STOPS();
+    assert_int_equal(ERR_BUDGET, lua_vm_do(&l, chunk));
+    assert_message_has(":1: time budget of 200ms exceeded\nstack traceback:");
+    assert_message_has("[C]: in function 'pcall'");
+    assert_non_null(strstr(lua_vm_run(&l, chunk, &failed), "[C]: in function 'pcall'"));
+    assert_true(failed);
 }
 
 static void the_stop_of_an_earlier_entry_does_nothing(void **state)
@@ -239,6 +256,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_runaway_ends_when_its_budget_is_spent, with_watchdog,
                                         without_watchdog),
         cmocka_unit_test_setup_teardown(a_runaway_in_a_coroutine_ends_too, with_watchdog,
+                                        without_watchdog),
+        cmocka_unit_test_setup_teardown(the_place_that_ran_away_is_told, with_watchdog,
                                         without_watchdog),
         cmocka_unit_test_setup_teardown(the_stop_of_an_earlier_entry_does_nothing, with_vm,
                                         without_vm),

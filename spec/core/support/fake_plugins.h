@@ -82,8 +82,10 @@ static inline struct slice fake_plugin_missing(struct plugin_host *h, struct sli
 static inline void fake_plugins_init(struct fake_plugins *f, const struct fake_plugin *list,
                                      size_t n)
 {
-    static const struct plugin_host_ops ops = {fake_plugin_check, fake_plugin_after,
-                                               fake_plugin_guards, fake_plugin_missing};
+    static const struct plugin_host_ops ops = {.check = fake_plugin_check,
+                                               .stands_after = fake_plugin_after,
+                                               .guards = fake_plugin_guards,
+                                               .missing = fake_plugin_missing};
 
     *f = (struct fake_plugins){.base.ops = &ops, .list = list, .n = n};
 }

@@ -151,7 +151,7 @@ bool lua_gate_start(struct lua_gate *l, const char *yaml)
     struct phase_host *host = hooks_new(l->vm, l->snapshot, &l->faults, NULL, NULL);
     if (!host)
         vm_free(l->vm);
-    gateway_use(&l->gateway, plan_new(&l->gateway, snapshot_ref(l->snapshot), host));
+    gateway_use(&l->gateway, plan_new(&l->gateway, snapshot_ref(l->snapshot), host, NULL));
     l->listener = listener_start(l->loop, fd, &l->quota, on_accept, l);
     if (!host)
         return false;

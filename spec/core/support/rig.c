@@ -39,7 +39,7 @@ static void forget(struct phase_host *h, struct exchange *x UNUSED)
     host_rig(h)->forgotten++;
 }
 
-static void nothing(struct phase_host *h UNUSED)
+static void nothing(struct phase_host *h UNUSED, uint64_t by_ms UNUSED)
 {
 }
 
@@ -137,7 +137,7 @@ void rig_start(struct rig *rig, const char *routes)
     g->writer = 1;
     g->nworkers = 1;
     gateway_init(g, s);
-    gateway_use(g, plan_new(g, s, rig->mask ? &rig->host : NULL));
+    gateway_use(g, plan_new(g, s, rig->mask ? &rig->host : NULL, NULL));
     rig->quota.max = 100;
     assert_int_equal(addr_parse(SLICE("127.0.0.1:0"), &rig->at), 0);
     assert_int_equal(listener_open(&rig->at, true, &fd), 0);
