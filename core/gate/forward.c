@@ -168,8 +168,8 @@ static struct slice target_authority(struct exchange *x, const struct target *t)
 {
     bool v6 = slice_find_char(t->host, ':') >= 0;
 
-    return arena_printf(x->arena, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", v6 ? "[" : "",
-                        SLICE_ARG(t->host), v6 ? "]" : "", t->port);
+    return arena_printf(x->arena, t->port == (t->tls ? 443 : 80) ? "%s%.*s%s" : "%s%.*s%s:%u",
+                        v6 ? "[" : "", SLICE_ARG(t->host), v6 ? "]" : "", t->port);
 }
 
 static struct slice upstream_host(struct exchange *x, const struct attempt *a)

@@ -137,7 +137,7 @@ static void on_handshake(void *arg, const struct tls_end *ended)
     }
     describe(&in->h1, &peer);
     if (env->on_handshake != NULL)
-        env->on_handshake(env->owner, &peer, ended);
+        env->on_handshake(env->owner, &peer, SLICE_NONE, ended);
     if (ended->stream == NULL)
         end(in, env->loop);
 }

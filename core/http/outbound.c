@@ -73,9 +73,8 @@ static void on_handshake(void *arg, const struct tls_end *end)
     struct outbound_h1 *o = arg;
 
     o->shaking = NULL;
-    o->base.why = end->why;
     if (o->env->on_handshake != NULL)
-        o->env->on_handshake(o->env->owner, NULL, end);
+        o->env->on_handshake(o->env->owner, NULL, o->to.server_name, end);
     ready(o, end->stream, end->err);
 }
 

@@ -35,7 +35,6 @@ struct outbound {
     void *target;
     /* state */
     uint32_t requests; /* carried so far */
-    const char *why;   /* on_connected with an error: what a log may say of it, or NULL */
     uint64_t idle_since_ms;
 };
 

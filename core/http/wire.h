@@ -145,8 +145,10 @@ struct wire_env {
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
-    /* A handshake has ended, of a client (peer) or with an upstream (NULL). May be NULL. */
-    void (*on_handshake)(void *owner, const struct wire_peer *peer, const struct tls_end *end);
+    /* A TLS handshake has ended, of a client or (peer NULL) with an upstream of this name. May be
+     * NULL. */
+    void (*on_handshake)(void *owner, const struct wire_peer *peer, struct slice upstream,
+                         const struct tls_end *end);
     void *owner;              /* of these */
     struct slice server_name; /* value of Server in answers of the wire's own */
 };

@@ -204,7 +204,7 @@ void tls_client_unref(struct tls_client *c)
 
 struct slice tls_client_identity(const struct tls_client *c)
 {
-    return slice_of(c->shared.identity, TLS_IDENTITY - 1);
+    return slice_of(c->shared.identity, 32);
 }
 
 void *tls_client_ctx(const struct tls_client *c)
