@@ -254,6 +254,8 @@ static void tls_free(struct stream *s)
     struct tls *t = tls_of(s);
 
     timer_deinit(&t->again);
+    if (!t->failed)
+        SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN); /* or its session could not be used again */
     SSL_free(t->ssl);
     tls_session_unref(t->session);
     free(t->texts);
