@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The admin endpoint: HTTP on the control thread's loop, by the core's own server wires. admin.c is the listener and says
- * who may ask for what; the pages are in admin_pages.c and metrics_page.c. */
+ * who may ask for what; the pages are in admin_pages.c, admin_upstreams.c and metrics_page.c. */
 
 #ifndef DML_APP_ADMIN_H
 #define DML_APP_ADMIN_H
@@ -16,6 +16,8 @@ struct faults;
 
 /* NULL and a fault when the address can't be had. */
 struct admin *admin_start(struct control *c, struct faults *faults);
+/* Another gateway answers here now: accepts no more, and what is open ends with its next answer. */
+void admin_retire(struct admin *a);
 void admin_free(struct admin *a);
 
 /* The address that was bound. */
@@ -36,6 +38,9 @@ struct admin_answer {
     const char *type; /* application/json unless the page says otherwise */
 };
 
+/* In place of a page: application/problem+json (RFC 9457). */
+void admin_problem(struct admin_answer *answer, int status, const char *detail);
+
 /* Writes the body. ERR_FULL when it is too long. */
 typedef int (*admin_page_fn)(struct admin_answer *answer);
 
@@ -44,6 +49,8 @@ MUST_CHECK int admin_page_ready(struct admin_answer *answer);
 MUST_CHECK int admin_page_config(struct admin_answer *answer);
 MUST_CHECK int admin_page_routes(struct admin_answer *answer);
 MUST_CHECK int admin_page_upstreams(struct admin_answer *answer);
+MUST_CHECK int admin_page_drain(struct admin_answer *answer);
+MUST_CHECK int admin_page_enable(struct admin_answer *answer);
 MUST_CHECK int admin_page_plugins(struct admin_answer *answer);
 MUST_CHECK int metrics_page(struct admin_answer *answer);
 

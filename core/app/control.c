@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Start: listening sockets first (a port that is taken is told before anything else happens), then the admin endpoint,
- * then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
+ * then privileges go, then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
  * drain.timeout what is left is cut off. A second SIGTERM, or SIGINT, cuts off at once. */
 
 #include "app/control.h"
@@ -15,10 +15,13 @@
 
 #include "app/admin.h"
 #include "app/cli.h"
+#include "app/lifeline.h"
+#include "app/listen_fault.h"
 #include "app/load.h"
+#include "app/privileges.h"
 #include "app/process.h"
-#include "app/signals.h"
 #include "app/sockets.h"
+#include "app/stragglers.h"
 #include "app/upstream_metrics.h"
 #include "app/watchdog.h"
 #include "app/worker.h"
@@ -27,12 +30,14 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gate/access_log.h"
+#include "gate/probe.h"
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
 #include "side/store.h"
 
 #define SWEEP_MS 1000
+#define STOP_MS 5000 /* what workers take at most to stop */
 
 /* Descriptors that are no connections: listeners, files, epoll. */
 #define SPARE_DESCRIPTORS 256
@@ -44,12 +49,20 @@ struct mailbox *control_mailbox(struct control *c)
 
 /* --- the end --------------------------------------------------------------------------------------------------------- */
 
+/* Before the workers are told to accept no more: nobody may land where nobody accepts from. */
+static void close_sockets(struct control *c)
+{
+    sockets_close(c->sockets, NULL);
+    stragglers_end(c->stragglers);
+}
+
 static void control_stop(struct control *c)
 {
     if (c->state == CONTROL_STOPPING)
         return;
     c->state = CONTROL_STOPPING;
-    sockets_close(c->sockets, NULL);
+    lifeline_ending(c->lifeline, STOP_MS);
+    close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
     loop_stop(c->loop);
@@ -66,18 +79,37 @@ static void on_drain_timer(struct timer *t)
         return;
     }
     c->is_closed = true;
-    sockets_close(c->sockets, NULL);
+    close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
-        worker_drain(c->workers[i]);
+        c->is_retired ? worker_retire(c->workers[i]) : worker_drain(c->workers[i]);
     timer_set(t, c->snapshot->drain_timeout_ms);
 }
 
-static void control_drain(struct control *c)
+static void control_drain(struct control *c, uint64_t delay_ms)
 {
-    LOG_INFO("drain.begin", "draining", LOG_I("delay_ms", c->snapshot->drain_delay_ms),
+    LOG_INFO("drain.begin", "draining", LOG_I("delay_ms", delay_ms),
              LOG_I("timeout_ms", c->snapshot->drain_timeout_ms));
     c->state = CONTROL_DRAINING;
-    timer_set(&c->drain_timer, c->snapshot->drain_delay_ms);
+    lifeline_ending(c->lifeline, delay_ms + c->snapshot->drain_timeout_ms + STOP_MS);
+    timer_set(&c->drain_timer, delay_ms);
+}
+
+void control_on_retire(struct control *c)
+{
+    lifeline_retire(c->lifeline);
+    c->is_retired = true;
+    if (c->admin)
+        admin_retire(c->admin);
+    if (c->state < CONTROL_DRAINING)
+        control_drain(c, 0);
+}
+
+void control_on_orphaned(struct control *c)
+{
+    if (c->state >= CONTROL_DRAINING)
+        return;
+    LOG_ERROR("supervisor.gone", "the supervisor has gone: the gateway ends, too");
+    control_drain(c, 0);
 }
 
 void control_on_worker_drained(struct control *c)
@@ -95,7 +127,7 @@ void control_on_signal(struct control *c, int signal)
     switch (signal) {
     case SIGTERM:
         if (c->state < CONTROL_DRAINING)
-            control_drain(c);
+            control_drain(c, c->snapshot->drain_delay_ms);
         else
             control_stop(c);
         break;
@@ -114,10 +146,15 @@ void control_on_worker_ready(struct control *c)
     if (++c->nready < c->nworkers || c->state != CONTROL_STARTING)
         return;
     c->state = CONTROL_READY;
+    for (int n = 0; n < c->nworkers; n++)
+        worker_open(c->workers[n]);
+    c->stragglers = stragglers_start(c);
     LOG_INFO("ready", "the gateway is ready", LOG_C("listeners", c->listening),
              LOG_C("admin", c->admin ? admin_address(c->admin) : "off"),
              LOG_I("workers", c->nworkers), LOG_I("routes", c->snapshot->nroutes),
              LOG_I("pid", getpid()));
+    lifeline_ready(c->lifeline, c->snapshot->log_level, c->snapshot->log_format);
+    sockets_keep(c->sockets);
 }
 
 /* A connection from a client needs one more to the upstream. */
@@ -139,17 +176,6 @@ static void raise_descriptor_limit(struct control *c)
              "fewer connections than configured: the descriptor limit is lower",
              LOG_I("configured", c->quota.max), LOG_I("possible", possible));
     c->quota.max = possible;
-}
-
-static void open_fault(struct faults *faults, const struct listener_conf *l, int error)
-{
-    const char *hint = error == EADDRINUSE ? " (does another program use this port?)"
-                       : error == EACCES   ? " (ports below 1024 need privileges)"
-                                           : "";
-
-    fault_system(faults, conf_get(l->place, SLICE("address")),
-                 arena_printf(faults->arena, "listeners[%u].address", l->index),
-                 "can't listen on %.*s: %s%s", SLICE_ARG(l->text), strerror(error), hint);
 }
 
 static int *new_fds(size_t n)
@@ -185,7 +211,9 @@ static void open_listeners(struct control *c, int *fds, struct faults *faults)
         char address[ADDR_TEXT];
         struct addr at;
         if (open_one(c, &s->listeners[i], &fds[i], &at) < 0) {
-            open_fault(faults, &s->listeners[i], errno);
+            listen_fault(faults, conf_get(s->listeners[i].place, SLICE("address")),
+                         arena_printf(faults->arena, "listeners[%u].address", i),
+                         &s->listeners[i].addr, errno);
             continue;
         }
         addr_print(&at, address, sizeof(address));
@@ -235,16 +263,23 @@ static int control_start(struct control *c, struct faults *faults)
 
     for (uint32_t i = 0; i < c->snapshot->nstores; i++)
         stores_make(c->snapshot->stores[i].name, c->snapshot->stores[i].bytes);
+    sockets_begin(c->sockets);
     open_listeners(c, fds, faults);
     if (c->snapshot->admin_address.len)
         c->admin = admin_start(c, faults);
+    if (faults->nerrors == 0)
+        privileges_drop(c->snapshot, faults);
     bool is_made = faults->nerrors == 0 && make_workers(c, fds, faults);
     int status = load_report(faults);
     if (status == CLI_FINE && !is_made)
         status = CLI_SYSTEM;
     close_fds(fds, nfds);
     free(fds);
-    for (int n = 0; status == CLI_FINE && n < c->nworkers; n++)
+    if (status != CLI_FINE) {
+        sockets_undo(c->sockets);
+        return status;
+    }
+    for (int n = 0; n < c->nworkers; n++)
         worker_start(c->workers[n]);
     return status;
 }
@@ -264,9 +299,10 @@ static void on_sweep(struct timer *t)
     timer_set(t, SWEEP_MS);
 }
 
-static void control_new(struct control *c, struct snapshot *snapshot)
+static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline)
 {
-    *c = (struct control){.snapshot = snapshot, .nworkers = snapshot->workers};
+    *c =
+        (struct control){.snapshot = snapshot, .lifeline = lifeline, .nworkers = snapshot->workers};
     c->quota.max = (int)snapshot->connections;
     raise_descriptor_limit(c);
     c->loop = loop_new();
@@ -274,17 +310,20 @@ static void control_new(struct control *c, struct snapshot *snapshot)
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
-    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, 0);
-    c->sockets = sockets_new(c->nworkers);
-    c->signals = signals_start(c);
+    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
+    c->sockets = sockets_new(c->nworkers, lifeline);
+    lifeline_start(lifeline, c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
+    c->probes = probes_new(c->loop);
+    probes_follow(c->probes, snapshot);
 }
 
 static void control_free(struct control *c)
 {
     c->state = CONTROL_STOPPING;
-    signals_stop(c->signals);
+    lifeline_stop(c->lifeline);
+    stragglers_free(c->stragglers);
     for (int n = 0; c->workers && n < c->nworkers; n++)
         if (c->workers[n])
             worker_free(c->workers[n]);
@@ -293,6 +332,7 @@ static void control_free(struct control *c)
     if (c->admin)
         admin_free(c->admin);
     watchdog_free(c->watchdog);
+    probes_free(c->probes);
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
     mailbox_free(c->mailbox);
@@ -304,17 +344,17 @@ static void control_free(struct control *c)
     metric_deinit();
 }
 
-int control_run(struct snapshot *snapshot)
+int control_run(struct snapshot *snapshot, struct lifeline *lifeline)
 {
     struct arena *arena = arena_new_heap(16 * KIB);
     struct faults faults;
     struct control c;
 
-    signals_block();
+    signal(SIGPIPE, SIG_IGN);
     log_configure(snapshot->log_level, snapshot->log_format);
     metric_init(snapshot->workers + 1, snapshot->metrics_max_series);
     faults_init(&faults, arena);
-    control_new(&c, snapshot);
+    control_new(&c, snapshot, lifeline);
     int status = control_start(&c, &faults);
     if (status == CLI_FINE) {
         loop_run(c.loop);

@@ -11,10 +11,12 @@
 #include "net/loop.h"
 
 struct admin;
+struct lifeline;
 struct mailbox;
-struct signals;
+struct probes;
 struct snapshot;
 struct sockets;
+struct stragglers;
 struct watchdog;
 struct worker;
 
@@ -31,19 +33,23 @@ struct control {
     char *listening;     /* the addresses that were bound, for people */
     struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
-    struct signals *signals;
+    struct probes *probes; /* of the current snapshot's upstreams */
+    struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
+    /* borrowed */
+    struct lifeline *lifeline;
     /* state */
     int nworkers;
     int nready, ndrained;
-    bool is_closed; /* draining: the workers accept no more */
+    bool is_closed;  /* draining: the workers accept no more */
+    bool is_retired; /* another gateway has the sockets */
     enum control_state state;
 };
 
 /* Runs the gateway of this snapshot (taken over) until it is told to stop. Returns the exit status of the program. All
  * faults have been printed or logged. */
-int control_run(struct snapshot *snapshot);
+int control_run(struct snapshot *snapshot, struct lifeline *lifeline);
 
 struct mailbox *control_mailbox(struct control *c);
 
@@ -51,7 +57,10 @@ struct mailbox *control_mailbox(struct control *c);
 void control_on_worker_ready(struct control *c);
 void control_on_worker_drained(struct control *c);
 
-/* The same for a signal that the process got. */
+/* By mail from the lifeline: a signal that the supervisor has handed on; another gateway has the sockets now; the
+ * supervisor has gone. */
 void control_on_signal(struct control *c, int signal);
+void control_on_retire(struct control *c);
+void control_on_orphaned(struct control *c);
 
 #endif

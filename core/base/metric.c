@@ -392,6 +392,7 @@ void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric
     if (s != f->overflow && CHECK(f->type != METRIC_HISTOGRAM)) {
         s->fn = fn;
         s->arg = arg;
+        s->is_hidden = fn == NULL;
     }
     pthread_rwlock_unlock(&reg->lock);
 }

@@ -55,8 +55,8 @@ void metric_inc(struct metric_series *s, int writer);
 void metric_observe(struct metric_series *s, int writer, double value);
 
 /* Gauges, and counters that are counted elsewhere, are computed when read: fn is called under the
- * registry's lock by the reading thread, and must not call back here. fn NULL ends that; afterwards
- * fn is not running any more. */
+ * registry's lock by the reading thread, and must not call back here. fn NULL ends that: afterwards
+ * fn is not running any more, and the series is not written until there is one again. */
 typedef double (*metric_read_fn)(void *arg);
 void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn,
                      void *arg);

@@ -5,6 +5,7 @@
 #include "gate/gateway.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -48,6 +49,36 @@ static void on_handshake(void *owner, const struct wire_peer *peer, struct slice
                  LOG_C("why", end->why));
 }
 
+static bool is_trusted(void *owner, const struct addr *a)
+{
+    const struct gateway *g = owner;
+    const struct snapshot *s = g->plan->snapshot;
+
+    return addr_is_unix(a) ? s->trusts_unix
+                           : cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, a);
+}
+
+static void refuse_proxy(struct gateway *g, const struct addr *peer, const char *reason,
+                         const char *why)
+{
+    char text[ADDR_TEXT];
+    size_t len = addr_is_unix(peer) ? 0 : addr_print(peer, text, sizeof(text));
+
+    stats_bad_proxy(g, slice_from(reason));
+    LOG_WARN("proxy_protocol.refused",
+             "a connection that should begin with a PROXY header was closed",
+             LOG_S("peer", len ? slice_of(text, len) : SLICE("unix:")), LOG_C("reason", reason),
+             LOG_C("why", why));
+}
+
+static void on_bad_proxy(void *owner, const struct addr *peer, int err, const char *why)
+{
+    if (!why)
+        why = err == ERR_TIMEOUT ? "the header did not come within limits.header_timeout"
+                                 : "the peer left in the middle of the header";
+    refuse_proxy(owner, peer, err_word(err), why);
+}
+
 static struct blocks *new_blocks(size_t size)
 {
     struct blocks *b = calloc(1, sizeof(*b));
@@ -73,6 +104,8 @@ void gateway_init(struct gateway *g, struct snapshot *first)
         .limits = &first->limits,
         .on_bad_head = on_bad_head,
         .on_handshake = on_handshake,
+        .is_trusted = is_trusted,
+        .on_bad_proxy = on_bad_proxy,
         .owner = g,
         .server_name = SLICE(FORWARD_PSEUDONYM),
     };
@@ -146,18 +179,24 @@ void gateway_use(struct gateway *g, struct plan *plan)
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local)
 {
-    const struct snapshot *s = g->plan->snapshot;
-    bool trusted =
-        s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
+    const struct listener_conf *l = &g->plan->snapshot->listeners[listener_index];
+    bool trusted = is_trusted(g, peer);
 
+    if (l->proxy_protocol && !trusted) {
+        refuse_proxy(g, peer, "untrusted", "the peer is not in trusted_proxies");
+        close(fd);
+        listener_released(ln);
+        return;
+    }
     inbound_accept(g->inbound, &(struct inbound_from){
                                    .listener = ln,
                                    .listener_index = listener_index,
                                    .fd = fd,
                                    .peer = peer,
                                    .local = local,
-                                   .tls = s->listeners[listener_index].tls,
+                                   .tls = l->tls,
                                    .is_trusted = trusted,
+                                   .has_proxy_header = l->proxy_protocol,
                                });
 }
 

@@ -24,6 +24,7 @@ struct plugin_use {
     struct slice scope; /* "global", "route:NAME", "consumer:NAME": what its counters belong to */
     uint32_t index;     /* in the snapshot */
     uint32_t hooks;     /* bit per enum phase, told by the plugin host */
+    struct hook_time *times; /* of its hooks (hook_time_of) */
     bool continues_on_error; /* on_error: continue */
 };
 

@@ -130,8 +130,10 @@ static void release(struct snapshot *s)
         tls_server_unref(s->listeners[i].tls);
     for (uint32_t i = 0; i < s->nupstreams; i++) {
         struct upstream *u = s->upstreams[i];
-        for (uint32_t j = 0; j < u->nendpoints; j++)
+        for (uint32_t j = 0; j < u->nendpoints; j++) {
+            endpoint_live_unref(u->endpoints[j].live);
             target_unref(u->endpoints[j].target);
+        }
         upstream_live_unref(u->live);
         tls_client_unref(u->tls);
     }

@@ -28,6 +28,7 @@ struct listener_conf {
     uint32_t index;
     const struct conf *place;
     struct tls_server *tls; /* a reference; NULL = plain */
+    bool proxy_protocol;
 };
 
 /* A certificate that the configuration names. */
@@ -61,7 +62,8 @@ struct snapshot {
     struct slice id;  /* hash of the text, for people */
     struct conf *conf;
 
-    int workers; /* resolved: never 0 */
+    int workers;       /* resolved: never 0 */
+    struct slice user; /* NUL-terminated; absent = stay */
     enum log_level log_level;
     enum log_format log_format;
     uint32_t drain_delay_ms, drain_timeout_ms;
@@ -88,6 +90,7 @@ struct snapshot {
     uint32_t noutbound_deny;
     struct cidr *trusted_proxies;
     uint32_t ntrusted_proxies;
+    bool trusts_unix; /* "unix:" is one of them: peers on unix sockets */
     struct slice *plugin_path;
     uint32_t nplugin_path;
 

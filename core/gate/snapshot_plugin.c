@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "gate/hook_time.h"
 #include "gate/snapshot_build.h"
 
 /* Which plugins are used, and which of them stand after which. */
@@ -144,6 +145,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
     }
     if (!b->host->ops->check(b->host, use, params, nparams, b->faults))
         return NULL;
+    use->times = arena_zero(b->a, hook_times_count(use->hooks) * sizeof(use->times[0]));
     vec_push(&b->uses, use);
     add_kind(b, use);
     check_guard(b, use);

@@ -16,12 +16,15 @@ static void add_endpoint(struct build *b, struct upstream *u, struct slice addre
     struct slice host;
     uint16_t port;
 
-    if (uri_parse_host(address, b->a, &host, &port) == 0)
-        u->endpoints[u->nendpoints++] = (struct endpoint){
-            .address = address,
-            .weight = weight,
-            .target = target_ref_tls(protocol, host, port, u->tls, u->sni),
-        };
+    if (uri_parse_host(address, b->a, &host, &port) < 0)
+        return;
+    struct target *t = target_ref_tls(protocol, host, port, u->tls, u->sni);
+    u->endpoints[u->nendpoints++] = (struct endpoint){
+        .address = address,
+        .weight = weight,
+        .target = t,
+        .live = endpoint_live_ref(u->live, t),
+    };
 }
 
 static const char *wrong_address(struct build *b, const struct upstream *u, struct slice text)
@@ -139,6 +142,31 @@ static void read_policy(struct upstream *u)
         (uint32_t)conf_int(passive, "health_passive", "consecutive_errors");
     u->passive.eject_for_ms = (uint32_t)conf_duration_ms(passive, "health_passive", "eject_for");
     u->passive.max_ejected = conf_ratio(passive, "health_passive", "max_ejected");
+    u->slow_start_ms = (uint32_t)conf_duration_ms(build_get(c, "health"), "health", "slow_start");
+}
+
+static void read_active(struct build *b, struct upstream *u, uint32_t index)
+{
+    static const char section[] = "health_active";
+    const struct conf *active = build_get(build_get(u->place, "health"), "active");
+    const struct conf *path = build_get(active, "path");
+    struct uri uri;
+
+    if (!active)
+        return;
+    u->active.interval_ms = (uint32_t)conf_duration_ms(active, section, "interval");
+    u->active.timeout_ms = (uint32_t)conf_duration_ms(active, section, "timeout");
+    u->active.healthy_after = (uint32_t)conf_int(active, section, "healthy_after");
+    u->active.unhealthy_after = (uint32_t)conf_int(active, section, "unhealthy_after");
+    if (!build_text(path).ptr)
+        return;
+    if (!slice_starts(path->text, SLICE("/")) || uri_parse_target(path->text, &uri) < 0) {
+        fault_at(b->faults, path, PATH(b, "upstreams[%u].health.active.path", index),
+                 "is no path, such as /health");
+        return;
+    }
+    u->active.path = uri.path;
+    u->active.query = uri.query;
 }
 
 static struct upstream *new_upstream(struct build *b, struct slice name, const struct conf *place)
@@ -174,6 +202,7 @@ void build_upstreams(struct build *b)
         read_endpoints(b, u, i);
         read_balance(b, u, i);
         read_host(b, u, i);
+        read_active(b, u, i);
     }
 }
 

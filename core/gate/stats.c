@@ -29,6 +29,7 @@ enum stats_kind {
     STAT_UPSTREAM,
     STAT_BAD_HEADS,
     STAT_TLS_FAILURES,
+    STAT_BAD_PROXY,
     STAT_COUNT
 };
 
@@ -69,6 +70,12 @@ static const struct {
          METRIC_COUNTER,
          {"side", "reason"},
          2},
+    [STAT_BAD_PROXY] =
+        {"demilune_bad_proxy_headers_total",
+         "Connections closed for want of a PROXY header that is believed, by reason.",
+         METRIC_COUNTER,
+         {"reason"},
+         1},
 };
 
 struct seen {
@@ -209,4 +216,9 @@ void stats_handshake(struct gateway *g, bool is_upstream, const struct tls_end *
         *series = metric_series(s->handshakes, values);
     }
     metric_inc(*series, g->writer);
+}
+
+void stats_bad_proxy(struct gateway *g, struct slice reason)
+{
+    metric_inc(series_of(g->stats, STAT_BAD_PROXY, reason, 0, NULL), g->writer);
 }

@@ -7,6 +7,7 @@
 #define DML_GATE_STATS_H
 
 #include "base/base.h"
+#include "base/slice.h"
 
 struct attempt;
 struct exchange;
@@ -32,5 +33,8 @@ void stats_bad_head(struct gateway *g, int err);
 
 /* At the end of a TLS handshake. */
 void stats_handshake(struct gateway *g, bool is_upstream, const struct tls_end *end);
+
+/* A connection closed for want of a PROXY header that can be believed. */
+void stats_bad_proxy(struct gateway *g, struct slice reason);
 
 #endif

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/map.h"
 #include "base/refs.h"
 #include "gate/shelf.h"
@@ -150,10 +150,12 @@ void target_unref(struct target *t)
         target_free(t);
 }
 
-bool target_is_usable(const struct target *t)
+struct slice target_authority(const struct target *t, struct arena *a)
 {
-    if (atomic_load_explicit(&t->drained, memory_order_relaxed))
-        return false;
-    uint64_t until = atomic_load_explicit(&t->ejected_until_ms, memory_order_relaxed);
-    return LIKELY(until == 0) || until <= clock_ms();
+    bool is_v6 = slice_find_char(t->host, ':') >= 0;
+
+    if (is_unix(t->host))
+        return SLICE("localhost");
+    return arena_printf(a, t->port == (t->tls ? 443 : 80) ? "%s%.*s%s" : "%s%.*s%s:%u",
+                        is_v6 ? "[" : "", SLICE_ARG(t->host), is_v6 ? "]" : "", t->port);
 }

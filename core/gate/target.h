@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One upstream address and its live state: health, counts. Shared by all workers (atomics),
- * found again by identity (address, protocol, TLS policy) at a reload, so that health and
- * connections survive. Counted by the snapshots that name it. */
+/* One upstream address and its connections. Shared by all workers (atomics), found again by
+ * identity (address, protocol, TLS policy) at a reload, so that connections survive. Counted by the
+ * snapshots that name it. What is known of its health belongs to the upstreams that it is in
+ * (endpoint.h). */
 
 #ifndef DML_GATE_TARGET_H
 #define DML_GATE_TARGET_H
@@ -13,6 +14,7 @@
 #include "base/slice.h"
 #include "net/addr.h"
 
+struct arena;
 struct shelf;
 struct tls_client;
 struct tls_session;
@@ -30,13 +32,8 @@ struct target {
     struct shelf *shelf;
     /* state, shared */
     atomic_int refs;
-    atomic_int active;      /* exchanges under way */
     atomic_int connections; /* open, all workers */
-    atomic_uint errors_in_row;
-    atomic_ullong ejected_until_ms;   /* monotonic; 0 = not ejected */
-    atomic_bool drained;              /* by the admin endpoint */
-    atomic_ullong requests, failures; /* counted by upstream_report */
-    atomic_ullong opened;             /* connections, counted by the pool */
+    atomic_ullong opened;   /* connections, counted by the pool */
 };
 
 /* Finds the target of this identity or makes it. Control or builder thread; takes a lock. host:
@@ -57,7 +54,8 @@ struct target *target_hold(struct target *t);
 /* Any thread. The last one closes what lies on the shelf. */
 void target_unref(struct target *t);
 
-/* Takes part in balancing: neither drained nor ejected now. */
-bool target_is_usable(const struct target *t);
+/* "host", or "host:port" where the port is not the one that the scheme stands for; v6 in brackets.
+ * What a Host header says of it. */
+struct slice target_authority(const struct target *t, struct arena *a);
 
 #endif

@@ -7,10 +7,12 @@
 #include "http/inbound.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "http/h1.h"
+#include "net/proxy_read.h"
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "net/tls_ctx.h"
@@ -22,7 +24,20 @@ struct inbound_set {
     void *owner;
     /* state */
     struct list conns;
-    size_t n;
+    struct list arrivals;
+    size_t n; /* of both */
+};
+
+/* A connection whose PROXY header has not come yet. */
+struct arrival {
+    /* owned */
+    struct proxy_read *read;
+    struct inbound_from from; /* with a reference to its TLS policy */
+    /* borrowed */
+    struct inbound_set *set;
+    /* state */
+    struct list link;
+    struct addr peer, local; /* what `from` points to */
 };
 
 struct inbound {
@@ -178,11 +193,21 @@ static void keep_addresses(struct inbound *in, const struct addr *peer, const st
     memcpy(p, ip, in->ip_len);
 }
 
-void inbound_accept(struct inbound_set *set, const struct inbound_from *from)
+/* A peer on a unix socket has no address, and the path that it may have chosen for itself is no text to
+ * put into headers and logs. */
+static size_t print_ip(const struct addr *peer, char *out, size_t size)
+{
+    static const struct addr unnamed = {.sa.sa_family = AF_UNIX, .len = sizeof(sa_family_t)};
+
+    return addr_print_ip(addr_is_unix(peer) ? &unnamed : peer, out, size);
+}
+
+/* The next stage of a connection whose addresses are known. */
+static void begin(struct inbound_set *set, const struct inbound_from *from)
 {
     const struct addr *peer = from->peer, *local = from->local;
     char ip[ADDR_TEXT];
-    size_t ip_len = addr_print_ip(peer, ip, sizeof(ip));
+    size_t ip_len = print_ip(peer, ip, sizeof(ip));
     struct inbound *in = calloc(1, sizeof(*in) + peer->len + local->len + ip_len);
 
     REQUIRE(in != NULL);
@@ -199,6 +224,85 @@ void inbound_accept(struct inbound_set *set, const struct inbound_from *from)
     begin_stages(in, from->fd, from->tls);
 }
 
+/* --- PROXY headers ---------------------------------------------------------------------------- */
+
+static void arrival_free(struct arrival *a)
+{
+    list_remove(&a->link);
+    a->set->n--;
+    tls_server_unref(a->from.tls);
+    free(a);
+}
+
+/* What the header says holds from now on; one that says nothing leaves the connection's own. */
+static void believe(struct arrival *a, const struct proxy_proto *header)
+{
+    const struct wire_env *env = a->set->env;
+
+    if (!header->has_addresses)
+        return;
+    a->peer = header->from;
+    a->local = header->to;
+    a->from.is_trusted = !addr_is_unix(&a->peer) && env->is_trusted(env->owner, &a->peer);
+}
+
+/* Who leaves without a word is a balancer that looked whether anybody is here. */
+static void turn_away(struct arrival *a, const struct proxy_read_end *end)
+{
+    const struct wire_env *env = a->set->env;
+
+    if (end->is_begun || end->err == ERR_TIMEOUT)
+        env->on_bad_proxy(env->owner, &a->peer, end->err, end->why);
+    close(end->fd);
+    listener_released(a->from.listener);
+}
+
+static void on_proxy_header(void *arg, const struct proxy_read_end *end)
+{
+    struct arrival *a = arg;
+
+    a->from.fd = end->fd;
+    if (end->header != NULL) {
+        believe(a, end->header);
+        begin(a->set, &a->from);
+    } else {
+        turn_away(a, end);
+    }
+    arrival_free(a);
+}
+
+static void await_proxy_header(struct inbound_set *set, const struct inbound_from *from)
+{
+    struct arrival *a = malloc(sizeof(*a));
+
+    REQUIRE(a != NULL);
+    *a = (struct arrival){.set = set, .from = *from, .peer = *from->peer, .local = *from->local};
+    a->from.peer = &a->peer;
+    a->from.local = &a->local;
+    a->from.tls = tls_server_ref(from->tls);
+    a->read = proxy_read_start(set->env->loop, from->fd, set->env->limits->header_timeout_ms,
+                               on_proxy_header, a);
+    list_append(&set->arrivals, &a->link);
+    set->n++;
+}
+
+static void arrival_abort(struct arrival *a)
+{
+    proxy_read_cancel(a->read);
+    listener_released(a->from.listener);
+    arrival_free(a);
+}
+
+void inbound_accept(struct inbound_set *set, const struct inbound_from *from)
+{
+    if (from->has_proxy_header)
+        await_proxy_header(set, from);
+    else
+        begin(set, from);
+}
+
+/* --- the set ---------------------------------------------------------------------------------- */
+
 struct inbound_set *inbound_set_new(struct wire_env *env, const struct wire_events *acceptor,
                                     void *owner)
 {
@@ -207,6 +311,7 @@ struct inbound_set *inbound_set_new(struct wire_env *env, const struct wire_even
     REQUIRE(set != NULL);
     *set = (struct inbound_set){.env = env, .acceptor = acceptor, .owner = owner};
     list_init(&set->conns);
+    list_init(&set->arrivals);
     return set;
 }
 
@@ -223,6 +328,11 @@ void inbound_set_free(struct inbound_set *set)
 
 void inbound_drain(struct inbound_set *set)
 {
+    LIST_EACH (link, &set->arrivals) {
+        struct arrival *a = container_of(link, struct arrival, link);
+        if (proxy_read_is_idle(a->read))
+            arrival_abort(a);
+    }
     LIST_EACH (link, &set->conns) {
         struct inbound *in = container_of(link, struct inbound, link);
         if (in->shaking == NULL)
@@ -234,6 +344,8 @@ void inbound_drain(struct inbound_set *set)
 
 void inbound_abort_all(struct inbound_set *set)
 {
+    LIST_EACH (link, &set->arrivals)
+        arrival_abort(container_of(link, struct arrival, link));
     LIST_EACH (link, &set->conns) {
         struct inbound *in = container_of(link, struct inbound, link);
         if (!abort_stage(in))

@@ -10,8 +10,11 @@
 
 #include <ares.h>
 #include <ctype.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -247,6 +250,27 @@ static void settle_success(struct entry *e, const struct ares_addrinfo *found)
     e->stale_until_ms = e->fresh_until_ms + d->max_ttl_ms;
 }
 
+/* c-ares calls every lack a refusal. That there are no descriptors left, say, is no fault of the
+ * name, nor of who has it: it is asked what would have stood in the way. */
+static int refusal_now(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return err_from_errno(errno);
+    close(fd);
+    return ERR_DNS;
+}
+
+static int failure_of(int status)
+{
+    switch (status) {
+    case ARES_ETIMEOUT: return ERR_TIMEOUT;
+    case ARES_ECONNREFUSED: return refusal_now();
+    default: return ERR_DNS;
+    }
+}
+
 static void on_result(void *arg, int status, int timeouts UNUSED, struct ares_addrinfo *found)
 {
     struct entry *e = arg;
@@ -259,7 +283,7 @@ static void on_result(void *arg, int status, int timeouts UNUSED, struct ares_ad
     else if (status == ARES_ENOTFOUND || status == ARES_ENODATA)
         settle_absence(e);
     else
-        settle_failure(e, status == ARES_ETIMEOUT ? ERR_TIMEOUT : ERR_DNS);
+        settle_failure(e, failure_of(status));
     if (found)
         ares_freeaddrinfo(found);
     list_append(&e->dns->ended, &e->ended);

@@ -167,6 +167,25 @@ static bool co_is_waiting(const struct co *co)
     return co->cancel || co->nready >= 0;
 }
 
+/* lua_resume of one whose hooks are timed. */
+static int resume_timed(struct co *co, int nargs)
+{
+    struct gateway *g = co->vm->gateway;
+    struct hook_lap *outer = g->lap;
+
+    g->lap = &co->lap;
+    hook_lap_resume(&co->lap);
+    int rc = lua_resume(co->thread, nargs);
+    hook_lap_pause(&co->lap);
+    g->lap = outer;
+    if (rc == LUA_YIELD)
+        return rc;
+    if (rc != 0)
+        hook_lap_end(&co->lap, co->vm->cell.use);
+    co->lap.uses = NULL;
+    return rc;
+}
+
 /* Runs it and sees what came out. */
 static bool co_resume(struct co *co, int nargs)
 {
@@ -179,7 +198,7 @@ static bool co_resume(struct co *co, int nargs)
     __atomic_store_n(&vm->cell.phase, co->phase, __ATOMIC_RELAXED);
     co->is_running = true;
     vm_enter(vm);
-    int rc = lua_resume(T, nargs);
+    int rc = LIKELY(!co->lap.uses) ? lua_resume(T, nargs) : resume_timed(co, nargs);
     vm_leave(vm);
     co->is_running = false;
     co->use = vm->cell.use;

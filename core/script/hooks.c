@@ -30,6 +30,7 @@ struct hooks {
     struct vm *vm;
     struct snapshot *snapshot; /* one reference */
     int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
+    int timed;                 /* ref of a table: the same of chains that have been timed */
     int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
     struct timer look;         /* has the last detached task ended? */
     struct later retire, at_end;
@@ -37,6 +38,7 @@ struct hooks {
     hooks_retired_fn on_retired;
     void *arg;
     /* state */
+    struct hook_sampler sampler;
     enum phase_result result; /* of the chain that has run last */
     uint64_t retire_by_ms;
 };
@@ -45,6 +47,8 @@ struct hooks {
 struct script {
     struct co *co;     /* the hook that waits, or NULL */
     struct list tasks; /* the scope of what its hooks have spawned */
+    int step;          /* of the hook that failed last: in which chain, */
+    int32_t use;       /* and whose it is */
 };
 
 static struct script *script_of(struct exchange *x)
@@ -178,6 +182,50 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
     return co;
 }
 
+/* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
+static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    lua_State *L = h->vm->L;
+    int key = (int)(chain->index * PHASE_COUNT + p), top = lua_gettop(L);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->timed);
+    lua_rawgeti(L, -1, key);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        if (plugin_push_chain(h->vm, chain, p, -1, true) <= 0) {
+            lua_settop(L, top);
+            return false;
+        }
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, key);
+    }
+    lua_xmove(L, co->thread, 1);
+    lua_settop(L, top);
+    return true;
+}
+
+/* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
+static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    uint32_t weight = hook_sampler_due(&h->sampler);
+
+    if (UNLIKELY(weight) && push_timed(h, co, chain, p))
+        hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
+    else
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
+}
+
+/* The chain's function is on the coroutine's stack. */
+static enum phase_result run_chain(struct hooks *h, struct exchange *x, struct co *co)
+{
+    lua_pushnumber(co->thread, x->handle);
+    if (co_run(co, 1)) {
+        script_of(x)->co = co;
+        return PHASE_WAITS;
+    }
+    return h->result;
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -187,16 +235,20 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
         if (step > 0 && is_settled(x, p))
             break;
         struct co *co = new_co(h, x, p, step);
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
-        lua_pushnumber(co->thread, x->handle);
-        if (co_run(co, 1)) {
-            script_of(x)->co = co;
-            return PHASE_WAITS;
-        }
-        if (h->result == PHASE_FAILED)
-            return PHASE_FAILED;
+        push_chain(h, co, chain, p);
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
     }
     return PHASE_DONE;
+}
+
+static void note_failure(struct exchange *x, const struct co *co)
+{
+    struct script *s = script_of(x);
+
+    s->step = co->step;
+    s->use = co->use;
 }
 
 static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults UNUSED)
@@ -211,6 +263,7 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
         message.ptr = lua_tolstring(L, -1, &message.len);
         hooks_report(co, message);
         result = PHASE_FAILED;
+        note_failure(x, co);
         if (end == CO_STOPPED && s)
             co_cancel_scope(&s->tasks); /* what it has spawned may be what fills the memory */
     }
@@ -228,6 +281,34 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
 static enum phase_result host_run(struct phase_host *host, struct exchange *x, enum phase p)
 {
     return run_from(hooks_of(host), x, p, 0);
+}
+
+/* The rest of a chain has no function yet; plugin.lua makes one, of code that it keeps. */
+static bool push_rest(struct hooks *h, const struct chain *chain, enum phase p, int32_t behind)
+{
+    lua_State *L = h->vm->L;
+    int pushed = plugin_push_chain(h->vm, chain, p, behind, false);
+
+    if (pushed >= 0)
+        return pushed > 0;
+    hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
+    lua_pop(L, 1);
+    return false;
+}
+
+static enum phase_result host_go_on(struct phase_host *host, struct exchange *x, enum phase p)
+{
+    struct hooks *h = hooks_of(host);
+    const struct script *s = script_of(x);
+
+    if (s->use >= 0 && push_rest(h, chain_at(h, x, p, s->step), p, s->use)) {
+        struct co *co = new_co(h, x, p, s->step);
+        lua_xmove(h->vm->L, co->thread, 1);
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
+    }
+    return run_from(h, x, p, s->step + 1);
 }
 
 static void host_cancel(struct phase_host *host UNUSED, struct exchange *x)
@@ -400,6 +481,7 @@ static void host_free(struct phase_host *host, uint64_t by_ms)
 
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
     .free = host_free,
@@ -440,31 +522,12 @@ static void make_instance(struct hooks *h, const struct plugin_use *use, struct 
     lua_settop(L, top);
 }
 
-/* The uses of a chain that have a hook of p, in the order in which they run. */
-static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
-{
-    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
-    int n = 0;
-
-    lua_createtable(L, (int)chain->n, 0);
-    for (uint32_t i = 0; i < chain->n; i++) {
-        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
-        if (!(use->hooks & PHASE_BIT(p)))
-            continue;
-        lua_pushnumber(L, use->index);
-        lua_rawseti(L, -2, ++n);
-    }
-}
-
 static bool make_function(struct hooks *h, const struct chain *chain, enum phase p,
                           struct faults *faults)
 {
     lua_State *L = h->vm->L;
 
-    vm_push_function(h->vm, "demilune.plugin", "chain");
-    lua_pushstring(L, phase_name(p));
-    push_uses(L, chain, p);
-    if (vm_call(h->vm, 2, 1) < 0) {
+    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0) {
         fault_plain(faults, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);
         return false;
@@ -516,6 +579,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     REQUIRE(h->functions != NULL);
     for (size_t i = 0; i < nfunctions; i++)
         h->functions[i] = LUA_NOREF;
+    lua_newtable(vm->L);
+    h->timed = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    hook_sampler_init(&h->sampler);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
     vm->snapshot = h->snapshot;

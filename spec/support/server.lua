@@ -3,6 +3,7 @@
 -- Starts the program itself: server.start runs a gateway with a configuration, server.run any command to its end.
 
 local posix = require "spec.support.posix"
+local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
 local M = {}
@@ -41,6 +42,13 @@ function Folder:write(name, text)
   file:close()
   self.files[path] = true
   return path
+end
+
+-- What a program has written there, "" as long as there is no such file.
+function Folder:read(name)
+  local path = self.path .. "/" .. name
+  self.files[path] = true
+  return read(path)
 end
 
 function Folder:remove()
@@ -126,6 +134,18 @@ function Gateway:wait()
   return self.status
 end
 
+-- As when the machine loses power: supervisor and gateway end at once, and neither can do anything about it.
+function Gateway:crash()
+  self.may_fail = true
+  posix.kill(self.process, posix.SIGSTOP)
+  posix.kill(self.pid, posix.SIGKILL)
+  posix.kill(self.process, posix.SIGKILL)
+  self:wait()
+  wait("the end of the gateway's process", function()
+    return not process.is_running(self.process)
+  end)
+end
+
 -- Ends it (if it still runs), and must be called in the end. It must have left in order.
 function Gateway:stop()
   if self:is_running() then
@@ -147,12 +167,16 @@ end
 
 local function ports_of(gateway)
   local line = gateway:event "ready"
-  gateway.ports = {}
+  gateway.ports, gateway.places = {}, {}
+  for place in line:match('"listeners":"([^"]*)"'):gmatch "%S+" do
+    gateway.places[#gateway.places + 1] = place
+  end
   for port in line:match('"listeners":"([^"]*)"'):gmatch ":(%d+)" do
     gateway.ports[#gateway.ports + 1] = tonumber(port)
   end
   gateway.port = gateway.ports[1]
   gateway.admin_port = tonumber(line:match '"admin":"[^"]*:(%d+)"')
+  gateway.process = tonumber(line:match '"pid":(%d+)') -- of the gateway; signals are for its supervisor, `pid`
 end
 
 -- Starts a gateway and waits until it is ready. config: YAML, behind a preamble with a listener and an admin
