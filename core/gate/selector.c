@@ -89,7 +89,6 @@ static const char *later(enum selector_kind kind)
 {
     switch (kind) {
     case SELECTOR_CLAIM: return "a plugin that verifies tokens (oauth2)";
-    case SELECTOR_TLS_SUBJECT: return "TLS on listeners";
     default: return NULL;
     }
 }
