@@ -9,14 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/admin_rules.h"
 #include "app/control.h"
+#include "app/listen_fault.h"
 #include "app/reload.h"
+#include "app/sockets.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/rand.h"
+#include "base/text.h"
 #include "gate/forward.h"
 #include "gate/snapshot.h"
 #include "http/inbound.h"
@@ -62,8 +67,8 @@ static const struct page {
     {"/plugins", PAGE_GET, ADMIN_REST, admin_page_plugins},
     {"/", PAGE_GET, ADMIN_REST, NULL},
     {"/reload", PAGE_POST, ADMIN_REST, admin_page_reload},
-    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, NULL},
-    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, NULL},
+    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, admin_page_drain},
+    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, admin_page_enable},
     {"/breakers/*/open", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/close", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/auto", PAGE_POST, ADMIN_REST, NULL},
@@ -92,10 +97,25 @@ static const struct page *page_find(struct slice path)
     return NULL;
 }
 
-static void write_problem(struct admin_answer *answer, int status, const char *detail)
+/* The answer's id, which the log has too. */
+static struct slice new_request_id(struct arena *arena)
 {
+    uint8_t raw[16];
+    char *id = arena_alloc(arena, TEXT_UUID);
+
+    rand_secure(raw, sizeof(raw));
+    text_uuid(raw, 4, id);
+    return slice_of(id, TEXT_UUID);
+}
+
+void admin_problem(struct admin_answer *answer, int status, const char *detail)
+{
+    struct slice id = new_request_id(answer->arena);
     struct json_writer w;
 
+    LOG_INFO("admin.refused", detail, LOG_I("status", status),
+             LOG_C("method", method_text(answer->request->method)),
+             LOG_S("path", answer->request->path), LOG_S("request_id", id));
     answer->status = status;
     answer->type = "application/problem+json";
     buf_clear(&answer->body);
@@ -109,6 +129,8 @@ static void write_problem(struct admin_answer *answer, int status, const char *d
     json_int(&w, status);
     json_key(&w, SLICE("detail"));
     json_string(&w, slice_from(detail));
+    json_key(&w, SLICE("request_id"));
+    json_string(&w, id);
     json_object_end(&w);
     REQUIRE(json_writer_end(&w) == 0);
 }
@@ -130,7 +152,7 @@ static bool is_after_reload(const struct page *page)
 static void write_page(const struct page *page, struct admin_answer *answer)
 {
     if (page->write(answer) < 0)
-        write_problem(answer, 500, "The answer is too long.");
+        admin_problem(answer, 500, "The answer is too long.");
 }
 
 /* True: it is to be written when a reload has ended. */
@@ -149,17 +171,17 @@ static bool write_answer(const struct admin *admin, const struct wire *w,
     if (status == 401)
         headers_add_id(headers, HEADER_WWW_AUTHENTICATE, SLICE("Bearer"));
     if (status != 0) {
-        write_problem(answer, status, why);
+        admin_problem(answer, status, why);
     } else if (!page) {
-        write_problem(answer, 404, "There is no such page.");
+        admin_problem(answer, 404, "There is no such page.");
     } else if (page->method == PAGE_GET ? !is_get : !is_post) {
         headers_add_id(headers, HEADER_ALLOW,
                        page->method == PAGE_GET ? SLICE("GET, HEAD") : SLICE("POST"));
-        write_problem(answer, 405, "The page does not support this method.");
+        admin_problem(answer, 405, "The page does not support this method.");
     } else if (!page->write) {
-        write_problem(answer, 501, "Not yet supported.");
+        admin_problem(answer, 501, "Not yet supported.");
     } else if (!admin->listener) {
-        write_problem(answer, 503, "The admin endpoint has been switched off.");
+        admin_problem(answer, 503, "The admin endpoint has been switched off.");
     } else if (is_after_reload(page)) {
         return true;
     } else {
@@ -353,14 +375,15 @@ static bool is_here(const struct admin *a, const struct snapshot *s)
     return a && a->listener && addr_eq(&a->asked, &s->admin_addr);
 }
 
-bool admin_open(const struct admin *a, const struct snapshot *s, int *fd, struct faults *faults)
+bool admin_open(struct control *c, const struct snapshot *s, int *fd, struct faults *faults)
 {
+    struct addr at;
+
     *fd = -1;
-    if (!s->admin_address.len || is_here(a, s) || listener_open(&s->admin_addr, false, fd) == 0)
+    if (!s->admin_address.len || sockets_open_one(c->sockets, &s->admin_addr, fd, &at) == 0)
         return true;
-    fault_system(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
-                 SLICE("admin.address"), "can't listen on %.*s: %s", SLICE_ARG(s->admin_address),
-                 strerror(errno));
+    listen_fault(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
+                 SLICE("admin.address"), &s->admin_addr, errno);
     return false;
 }
 
@@ -380,8 +403,8 @@ static void start_listening(struct admin *a, const struct snapshot *s, int fd)
     struct addr at;
 
     a->asked = s->admin_addr;
-    a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
     REQUIRE(listener_address(fd, &at) == 0);
+    a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
     addr_print(&at, a->address, sizeof(a->address));
     a->listener = listener_start(a->wire.loop, fd, &a->quota, on_accept, a);
 }
@@ -394,16 +417,26 @@ struct admin *admin_change(struct admin *a, struct control *c, int fd)
         return NULL;
     if (!a)
         a = admin_new(c);
-    if (!is_here(a, s))
-        stop_listening(a);
+    if (fd >= 0 && is_here(a, s)) {
+        close(fd);
+        return a;
+    }
+    stop_listening(a);
     if (fd >= 0)
         start_listening(a, s, fd);
-    if (a->listener && !a->is_loopback && !s->admin_token.ptr)
+    if (fd >= 0 && !a->is_loopback && !s->admin_token.ptr)
         LOG_WARN(
             "admin.open",
             "the admin address can be reached from outside and has no token: it serves /health and "
             "/metrics only");
     return a;
+}
+
+void admin_retire(struct admin *a)
+{
+    a->wire.retiring = true;
+    if (a->listener)
+        listener_drain(a->listener);
 }
 
 void admin_free(struct admin *a)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The admin endpoint: HTTP on the control thread's loop, by the core's own server wires. admin.c is the listener and says
- * who may ask for what; the pages are in admin_pages.c and metrics_page.c. */
+ * who may ask for what; the pages are in admin_pages.c, admin_upstreams.c and metrics_page.c. */
 
 #ifndef DML_APP_ADMIN_H
 #define DML_APP_ADMIN_H
@@ -17,13 +17,15 @@ struct json_writer;
 struct reload_report;
 struct snapshot;
 
-/* Opens the address of a snapshot for admin_change: *fd is -1 when there is nothing to open (off, or where `a` listens
- * already). a: the present one, or NULL. False and a fault when it can't be had. */
-bool admin_open(const struct admin *a, const struct snapshot *s, int *fd, struct faults *faults);
+/* Opens the address of a snapshot (in a round of sockets.h) for admin_change: *fd is -1 when it has none. False and a
+ * fault when it can't be had. */
+bool admin_open(struct control *c, const struct snapshot *s, int *fd, struct faults *faults);
 
-/* The endpoint of c->snapshot: a, changed, or a new one (NULL: off, and it never was on). Connections to an address that
- * is left end with the answer under way. */
+/* The endpoint of c->snapshot: a, changed, or a new one (NULL: off, and it never was on). fd is taken over. Connections to
+ * an address that is left end with the answer under way. */
 struct admin *admin_change(struct admin *a, struct control *c, int fd);
+/* Another gateway answers here now: accepts no more, and what is open ends with its next answer. */
+void admin_retire(struct admin *a);
 void admin_free(struct admin *a);
 
 /* The address that was bound, or "off". */
@@ -45,6 +47,9 @@ struct admin_answer {
     const char *type; /* application/json unless the page says otherwise */
 };
 
+/* In place of a page: application/problem+json (RFC 9457). */
+void admin_problem(struct admin_answer *answer, int status, const char *detail);
+
 /* Writes the body. ERR_FULL when it is too long. */
 typedef int (*admin_page_fn)(struct admin_answer *answer);
 
@@ -53,6 +58,8 @@ MUST_CHECK int admin_page_ready(struct admin_answer *answer);
 MUST_CHECK int admin_page_config(struct admin_answer *answer);
 MUST_CHECK int admin_page_routes(struct admin_answer *answer);
 MUST_CHECK int admin_page_upstreams(struct admin_answer *answer);
+MUST_CHECK int admin_page_drain(struct admin_answer *answer);
+MUST_CHECK int admin_page_enable(struct admin_answer *answer);
 MUST_CHECK int admin_page_plugins(struct admin_answer *answer);
 MUST_CHECK int admin_page_reload(struct admin_answer *answer);
 MUST_CHECK int metrics_page(struct admin_answer *answer);

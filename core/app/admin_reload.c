@@ -71,10 +71,9 @@ static struct slice detail_of(const struct reload_report *r, struct arena *a)
     }
     if (!first)
         return SLICE("The configuration can't be used.");
-    struct slice place = first->file.ptr
-                             ? arena_printf(a, "%.*s:%u:%u: ", SLICE_ARG(first->file), first->line,
-                                            first->column)
-                             : SLICE("");
+    struct slice place = first->file.ptr ? arena_printf(a, "%.*s:%u:%u: ", SLICE_ARG(first->file),
+                                                        first->line, first->column)
+                                         : SLICE("");
     struct slice more = n > 1 ? arena_printf(a, " (and %zu more)", n - 1) : SLICE("");
     return arena_printf(a, "%.*s%.*s%s%.*s%.*s", SLICE_ARG(place), SLICE_ARG(first->path),
                         first->path.len ? ": " : "", SLICE_ARG(first->message), SLICE_ARG(more));
@@ -91,7 +90,8 @@ int admin_page_reload(struct admin_answer *answer)
     json_writer_init(&w, &answer->body, 2);
     json_object(&w);
     if (!r) {
-        put_problem(&w, 503, SLICE("The gateway is about to stop and takes no other configuration."));
+        put_problem(&w, 503,
+                    SLICE("The gateway is about to stop and takes no other configuration."));
     } else if (r->is_done) {
         put_version(&w, r);
         put_lines(&w, "warnings", r, true);

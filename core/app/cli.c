@@ -56,7 +56,10 @@ static const struct command commands[] = {
      .brief = "run the gateway in the foreground",
      .about =
          "Logs go to standard error. Signals: SIGTERM drains and ends (a second one ends at once),\n"
-         "SIGINT ends at once, SIGUSR1 reopens log files. Not yet supported: SIGHUP, SIGUSR2.",
+         "SIGINT ends at once, SIGUSR1 reopens log files, SIGUSR2 goes over to the program that now\n"
+         "stands at the same path, without a connection refused or reset. Not yet supported: SIGHUP.\n"
+         "The process that is started supervises: the gateway is its child, and after a crash it is\n"
+         "started again with the same sockets.",
      .fn = cli_run,
      .options = OPTION(CONFIG) | OPTION(WORKERS) | OPTION(DEV)},
     {.name = "check",
@@ -312,15 +315,16 @@ static bool is_help(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-    struct cli cli = {0};
+    struct cli cli = {.argv = argv};
+    struct words words = {argv + 2, argv + argc};
 
-    if (c->takes_all && argc > 0 && is_help(argv[0])) {
+    if (c->takes_all && argc > 2 && is_help(argv[2])) {
         print_command(stdout, c);
         return CLI_FINE;
     }
     if (!c->fn)
         return cli_misuse(c->name, "not yet supported");
-    int rc = read_words(c, &cli, (struct words){argv, argv + argc});
+    int rc = read_words(c, &cli, words);
     if (rc == 0)
         rc = c->fn(&cli);
     vec_free(&cli.headers);
@@ -340,5 +344,5 @@ int cli_main(int argc, char **argv)
         return cli_version(NULL);
     log_configure(LOG_WARN, LOG_TEXT); /* run has its own settings */
     const struct command *c = command_find(argv[1]);
-    return c ? run_command(c, argc - 2, argv + 2) : unknown_command(argv[1]);
+    return c ? run_command(c, argc, argv) : unknown_command(argv[1]);
 }

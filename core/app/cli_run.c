@@ -1,19 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* demilune run: from the file to the control thread. */
+/* demilune run: the supervisor; and in the process that it starts, from the file to the control thread. */
 
 #include "app/cli.h"
 #include "app/control.h"
+#include "app/lifeline.h"
 #include "app/load.h"
+#include "app/supervisor.h"
 
-int cli_run(const struct cli *cli)
+static int run_gateway(const struct cli *cli, int fd)
 {
+    struct lifeline *lifeline = lifeline_open(fd);
     struct load load;
 
-    if (cli->dev)
-        return cli_misuse("run", "--dev is not yet supported");
+    if (!lifeline)
+        return CLI_SYSTEM;
     int status = load_open(&load, cli->config, cli->workers);
     struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
     load_close(&load);
-    return snapshot ? control_run(snapshot, load_file(cli->config), cli->workers) : status;
+    if (snapshot)
+        status = control_run(snapshot, lifeline, cli);
+    lifeline_close(lifeline);
+    return status;
+}
+
+int cli_run(const struct cli *cli)
+{
+    int fd = lifeline_inherited();
+
+    if (cli->dev)
+        return cli_misuse("run", "--dev is not yet supported");
+    return fd < 0 ? supervisor_run(cli->argv) : run_gateway(cli, fd);
 }

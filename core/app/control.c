@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Start: listening sockets first (a port that is taken is told before anything else happens), then the admin endpoint,
- * then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
+ * then privileges go, then workers; ready when every worker has run its start hooks. Stop: not ready, drain.delay, workers drain, at
  * drain.timeout what is left is cut off. A second SIGTERM, or SIGINT, cuts off at once. */
 
 #include "app/control.h"
@@ -16,12 +16,14 @@
 #include "app/admin.h"
 #include "app/cli.h"
 #include "app/closer.h"
+#include "app/lifeline.h"
 #include "app/listening.h"
 #include "app/load.h"
+#include "app/privileges.h"
 #include "app/process.h"
 #include "app/reload.h"
-#include "app/signals.h"
 #include "app/sockets.h"
+#include "app/stragglers.h"
 #include "app/upstream_metrics.h"
 #include "app/watchdog.h"
 #include "app/worker.h"
@@ -30,12 +32,14 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gate/access_log.h"
+#include "gate/probe.h"
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
 #include "side/store.h"
 
 #define SWEEP_MS 1000
+#define STOP_MS 5000 /* what workers take at most to stop */
 
 /* Descriptors that are no connections: listeners, files, epoll. */
 #define SPARE_DESCRIPTORS 256
@@ -47,13 +51,21 @@ struct mailbox *control_mailbox(struct control *c)
 
 /* --- the end --------------------------------------------------------------------------------------------------------- */
 
+/* Before the workers are told to accept no more: nobody may land where nobody accepts from. */
+static void close_sockets(struct control *c)
+{
+    sockets_close(c->sockets, NULL);
+    stragglers_end(c->stragglers);
+}
+
 static void control_stop(struct control *c)
 {
     if (c->state == CONTROL_STOPPING)
         return;
     c->state = CONTROL_STOPPING;
     reload_refuse(c->reload);
-    sockets_close(c->sockets, NULL);
+    lifeline_ending(c->lifeline, STOP_MS);
+    close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
     loop_stop(c->loop);
@@ -70,19 +82,38 @@ static void on_drain_timer(struct timer *t)
         return;
     }
     c->is_closed = true;
-    sockets_close(c->sockets, NULL);
+    close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
-        worker_drain(c->workers[i]);
+        c->is_retired ? worker_retire(c->workers[i]) : worker_drain(c->workers[i]);
     timer_set(t, c->snapshot->drain_timeout_ms);
 }
 
-static void control_drain(struct control *c)
+static void control_drain(struct control *c, uint64_t delay_ms)
 {
-    LOG_INFO("drain.begin", "draining", LOG_I("delay_ms", c->snapshot->drain_delay_ms),
+    LOG_INFO("drain.begin", "draining", LOG_I("delay_ms", delay_ms),
              LOG_I("timeout_ms", c->snapshot->drain_timeout_ms));
     c->state = CONTROL_DRAINING;
     reload_refuse(c->reload);
-    timer_set(&c->drain_timer, c->snapshot->drain_delay_ms);
+    lifeline_ending(c->lifeline, delay_ms + c->snapshot->drain_timeout_ms + STOP_MS);
+    timer_set(&c->drain_timer, delay_ms);
+}
+
+void control_on_retire(struct control *c)
+{
+    lifeline_retire(c->lifeline);
+    c->is_retired = true;
+    if (c->admin)
+        admin_retire(c->admin);
+    if (c->state < CONTROL_DRAINING)
+        control_drain(c, 0);
+}
+
+void control_on_orphaned(struct control *c)
+{
+    if (c->state >= CONTROL_DRAINING)
+        return;
+    LOG_ERROR("supervisor.gone", "the supervisor has gone: the gateway ends, too");
+    control_drain(c, 0);
 }
 
 void control_on_worker_drained(struct control *c)
@@ -100,7 +131,7 @@ void control_on_signal(struct control *c, int signal)
     switch (signal) {
     case SIGTERM:
         if (c->state < CONTROL_DRAINING)
-            control_drain(c);
+            control_drain(c, c->snapshot->drain_delay_ms);
         else
             control_stop(c);
         break;
@@ -120,10 +151,15 @@ void control_on_worker_ready(struct control *c)
     if (++c->nready < c->nworkers || c->state != CONTROL_STARTING)
         return;
     c->state = CONTROL_READY;
+    for (int n = 0; n < c->nworkers; n++)
+        worker_open(c->workers[n]);
+    c->stragglers = stragglers_start(c);
     LOG_INFO("ready", "the gateway is ready", LOG_C("listeners", c->listening),
              LOG_C("admin", c->admin ? admin_address(c->admin) : "off"),
              LOG_I("workers", c->nworkers), LOG_I("routes", c->snapshot->nroutes),
              LOG_I("pid", getpid()));
+    lifeline_ready(c->lifeline, c->snapshot->log_level, c->snapshot->log_format);
+    sockets_keep(c->sockets);
     reload_on_ready(c->reload);
 }
 
@@ -182,21 +218,27 @@ static bool make_workers(struct control *c, struct listening *l, struct faults *
 static int control_start(struct control *c, struct faults *faults)
 {
     struct listening l;
+    int admin_fd;
 
     for (uint32_t i = 0; i < c->snapshot->nstores; i++)
         stores_make(c->snapshot->stores[i].name, c->snapshot->stores[i].bytes);
+    sockets_begin(c->sockets);
     listening_open(&l, c->sockets, c->nworkers, c->snapshot, NULL, faults);
-    int admin_fd = -1;
-    if (admin_open(NULL, c->snapshot, &admin_fd, faults))
+    if (admin_open(c, c->snapshot, &admin_fd, faults))
         c->admin = admin_change(NULL, c, admin_fd);
+    if (faults->nerrors == 0)
+        privileges_drop(c->snapshot, faults);
     bool is_made = faults->nerrors == 0 && make_workers(c, &l, faults);
     int status = load_report(faults);
     if (status == CLI_FINE && !is_made)
         status = CLI_SYSTEM;
-    c->listening = l.text;
-    l.text = NULL;
+    c->listening = listening_take_text(&l);
     listening_deinit(&l);
-    for (int n = 0; status == CLI_FINE && n < c->nworkers; n++)
+    if (status != CLI_FINE) {
+        sockets_undo(c->sockets);
+        return status;
+    }
+    for (int n = 0; n < c->nworkers; n++)
         worker_start(c->workers[n]);
     return status;
 }
@@ -216,31 +258,36 @@ static void on_sweep(struct timer *t)
     timer_set(t, SWEEP_MS);
 }
 
-static void control_new(struct control *c, struct snapshot *snapshot, const char *file, int workers)
+static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline,
+                        const struct cli *cli)
 {
-    *c = (struct control){.snapshot = snapshot, .nworkers = snapshot->workers};
+    *c =
+        (struct control){.snapshot = snapshot, .lifeline = lifeline, .nworkers = snapshot->workers};
     control_limit_connections(c, snapshot->connections);
     c->loop = loop_new();
     c->mailbox = mailbox_new(c->loop, c);
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
-    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, 0);
-    c->sockets = sockets_new(c->nworkers);
+    c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
+    c->sockets = sockets_new(c->nworkers, lifeline);
     c->closer = closer_new();
-    c->reload = reload_new(c, file, workers);
-    c->signals = signals_start(c);
+    c->reload = reload_new(c, load_file(cli->config), cli->workers);
+    lifeline_start(lifeline, c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
+    c->probes = probes_new(c->loop);
+    probes_follow(c->probes, snapshot);
 }
 
 /* False: a plugin hangs in a thread, and only the end of the process ends it. */
 static bool control_free(struct control *c)
 {
     c->state = CONTROL_STOPPING;
-    signals_stop(c->signals);
+    lifeline_stop(c->lifeline);
     if (!reload_stop(c->reload))
         return false;
+    stragglers_free(c->stragglers);
     for (int n = 0; c->workers && n < c->nworkers; n++)
         if (c->workers[n])
             worker_free(c->workers[n]);
@@ -249,6 +296,7 @@ static bool control_free(struct control *c)
     if (c->admin)
         admin_free(c->admin);
     watchdog_free(c->watchdog);
+    probes_free(c->probes);
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
     mailbox_free(c->mailbox);
@@ -263,17 +311,18 @@ static bool control_free(struct control *c)
     return true;
 }
 
-int control_run(struct snapshot *snapshot, const char *file, int workers)
+int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const struct cli *cli)
 {
     struct arena *arena = arena_new_heap(16 * KIB);
     struct faults faults;
     struct control c;
 
-    signals_block();
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more is a full disk */
     log_configure(snapshot->log_level, snapshot->log_format);
     metric_init(snapshot->workers + 1, snapshot->metrics_max_series);
     faults_init(&faults, arena);
-    control_new(&c, snapshot, file, workers);
+    control_new(&c, snapshot, lifeline, cli);
     int status = control_start(&c, &faults);
     if (status == CLI_FINE) {
         loop_run(c.loop);

@@ -11,12 +11,15 @@
 #include "net/loop.h"
 
 struct admin;
+struct cli;
 struct closer;
+struct lifeline;
 struct mailbox;
+struct probes;
 struct reload;
-struct signals;
 struct snapshot;
 struct sockets;
+struct stragglers;
 struct watchdog;
 struct worker;
 
@@ -35,20 +38,24 @@ struct control {
     struct watchdog *watchdog;
     struct closer *closer;
     struct reload *reload;
-    struct signals *signals;
+    struct probes *probes; /* of the current snapshot's upstreams */
+    struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
+    /* borrowed */
+    struct lifeline *lifeline;
     /* state */
     int nworkers;
     int nready, ndrained;
     uint32_t asked_connections; /* limits.connections, before the system's limit */
     bool is_closed;             /* draining: the workers accept no more */
+    bool is_retired;            /* another gateway has the sockets */
     enum control_state state;
 };
 
-/* Runs the gateway of this snapshot (taken over) until it is told to stop. file, workers: what it came from, for reloads.
- * Returns the exit status of the program. All faults have been printed or logged. */
-int control_run(struct snapshot *snapshot, const char *file, int workers);
+/* Runs the gateway of this snapshot (taken over) until it is told to stop. cli: what it came from, for reloads. Returns the
+ * exit status of the program. All faults have been printed or logged. */
+int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const struct cli *cli);
 
 struct mailbox *control_mailbox(struct control *c);
 
@@ -60,7 +67,10 @@ void control_on_worker_swapped(struct control *c);
 /* limits.connections, or as many as the descriptor limit allows. */
 void control_limit_connections(struct control *c, uint32_t n);
 
-/* The same for a signal that the process got. */
+/* By mail from the lifeline: a signal that the supervisor has handed on; another gateway has the sockets now; the
+ * supervisor has gone. */
 void control_on_signal(struct control *c, int signal);
+void control_on_retire(struct control *c);
+void control_on_orphaned(struct control *c);
 
 #endif

@@ -6,9 +6,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "app/listen_fault.h"
 #include "app/sockets.h"
 #include "base/buf.h"
 #include "base/check.h"
@@ -40,17 +40,6 @@ static int find_old(const struct listening *l, const struct addr *a, const struc
     return -1;
 }
 
-static void open_fault(struct faults *faults, const struct listener_conf *c, int error)
-{
-    const char *hint = error == EADDRINUSE ? " (does another program use this port?)"
-                       : error == EACCES   ? " (ports below 1024 need privileges)"
-                                           : "";
-
-    fault_system(faults, conf_get(c->place, SLICE("address")),
-                 arena_printf(faults->arena, "listeners[%u].address", c->index),
-                 "can't listen on %.*s: %s%s", SLICE_ARG(c->text), strerror(error), hint);
-}
-
 /* Those that stay need no other descriptors, but tell where they are bound. */
 static bool open_one(struct listening *l, struct sockets *s, const struct listener_conf *c,
                      struct addr *at)
@@ -79,13 +68,6 @@ static void note_address(struct buf *text, const struct addr *at)
     (void)rc; /* a list too long for a log line */
 }
 
-void listening_close_new(const struct listening *l, struct sockets *s, const struct snapshot *now)
-{
-    for (uint32_t i = 0; i < l->nlisteners; i++)
-        if (l->old[i] < 0 && l->fds[i] >= 0) /* of the first worker: it was opened */
-            sockets_close(s, &now->listeners[i].addr);
-}
-
 bool listening_open(struct listening *l, struct sockets *s, int nworkers,
                     const struct snapshot *now, const struct snapshot *before,
                     struct faults *faults)
@@ -104,13 +86,11 @@ bool listening_open(struct listening *l, struct sockets *s, int nworkers,
         if (open_one(l, s, c, &at))
             note_address(&text, &at);
         else
-            open_fault(faults, c, errno);
+            listen_fault(faults, conf_get(c->place, SLICE("address")),
+                         arena_printf(faults->arena, "listeners[%u].address", i), &c->addr, errno);
     }
     l->text = buf_take(&text, &len);
-    if (faults->nerrors == errors)
-        return true;
-    listening_close_new(l, s, now);
-    return false;
+    return faults->nerrors == errors;
 }
 
 int *listening_fds(struct listening *l, int worker)
@@ -118,12 +98,12 @@ int *listening_fds(struct listening *l, int worker)
     return l->fds + (size_t)worker * l->nlisteners;
 }
 
-void listening_close_old(const struct listening *l, struct sockets *s,
-                         const struct snapshot *before)
+char *listening_take_text(struct listening *l)
 {
-    for (uint32_t k = 0; k < before->nlisteners; k++)
-        if (!is_kept(l, (int)k))
-            sockets_close(s, &before->listeners[k].addr);
+    char *text = l->text;
+
+    l->text = NULL;
+    return text;
 }
 
 void listening_deinit(struct listening *l)

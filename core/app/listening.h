@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The descriptors that workers listen on for one configuration: opened all or none. Control thread. */
+/* The descriptors that workers listen on for one configuration: its share of a round of sockets.h. Control thread. */
 
 #ifndef DML_APP_LISTENING_H
 #define DML_APP_LISTENING_H
@@ -13,16 +13,18 @@ struct sockets;
 
 struct listening {
     /* owned */
-    int *fds;   /* of worker n (0...) for listener i: fds[n * nlisteners + i]; -1: none, or given away */
-    int *old;   /* by listener: its place in the configuration before, whose descriptors stay; or -1 */
+    int *
+        fds; /* of worker n (0...) for listener i: fds[n * nlisteners + i]; -1: none, or given away */
+    int *
+        old; /* by listener: its place in the configuration before, whose descriptors stay; or -1 */
     char *text; /* the addresses that were bound, for people */
     /* state */
     uint32_t nlisteners;
     int nworkers;
 };
 
-/* before: the configuration in use, or NULL. False: a fault for each that can't be had, and nothing is open that was not.
- * To be ended in any case. */
+/* Within a round. before: the configuration in use, or NULL. False, and a fault for each, when some can't be had. To be
+ * ended in any case. */
 bool listening_open(struct listening *l, struct sockets *s, int nworkers,
                     const struct snapshot *now, const struct snapshot *before,
                     struct faults *faults);
@@ -30,12 +32,7 @@ bool listening_open(struct listening *l, struct sockets *s, int nworkers,
 /* The descriptors of a worker, to be taken over (each is set to -1 then). */
 int *listening_fds(struct listening *l, int worker);
 
-/* The configuration is not used after all. */
-void listening_close_new(const struct listening *l, struct sockets *s, const struct snapshot *now);
-
-/* Nobody is to listen any more where the new configuration does not: before workers are told. */
-void listening_close_old(const struct listening *l, struct sockets *s,
-                         const struct snapshot *before);
+char *listening_take_text(struct listening *l);
 
 void listening_deinit(struct listening *l);
 

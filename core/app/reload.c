@@ -356,9 +356,10 @@ static void add_metrics(struct reload *r)
          "When the configuration in use was taken, since 1970.", good_seconds, r);
     show("demilune_config_version", "Number of the configuration in use; each reload counts on.",
          version, r);
-    show("demilune_lua_states",
-         "Lua states with plugins: one per worker, more while requests of older configurations go on.",
-         states, r);
+    show(
+        "demilune_lua_states",
+        "Lua states with plugins: one per worker, more while requests of older configurations go on.",
+        states, r);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

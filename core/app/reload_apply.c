@@ -11,10 +11,13 @@
 #include "app/closer.h"
 #include "app/control.h"
 #include "app/listening.h"
+#include "app/sockets.h"
+#include "app/stragglers.h"
 #include "app/upstream_metrics.h"
 #include "app/watchdog.h"
 #include "app/worker.h"
 #include "base/metric.h"
+#include "gate/probe.h"
 #include "gate/snapshot.h"
 #include "side/store.h"
 
@@ -58,8 +61,9 @@ static void settle(struct control *c, struct snapshot *now)
     upstream_metrics_show(now);
     log_configure(now->log_level, now->log_format);
     metric_set_max_series(now->metrics_max_series);
-    watchdog_set(c->watchdog, now->script_time_budget_ms, 0);
+    watchdog_set(c->watchdog, now->script_time_budget_ms, now->script_hang_timeout_ms);
     control_limit_connections(c, now->connections);
+    probes_follow(c->probes, now);
     closer_give(c->closer, size_stores, snapshot_ref(now));
     c->snapshot = snapshot_ref(now);
     closer_give(c->closer, unref_snapshot, before);
@@ -77,6 +81,15 @@ static void warn_of_rest(const struct control *c, struct building *b)
                 now->workers);
 }
 
+/* Whom the stragglers' sockets still bring comes to the old listeners, until the workers have swapped. */
+static void keep_sockets(struct control *c)
+{
+    stragglers_end(c->stragglers);
+    stragglers_free(c->stragglers);
+    sockets_keep(c->sockets);
+    c->stragglers = stragglers_start(c);
+}
+
 bool reload_apply(struct control *c, struct building *b)
 {
     struct snapshot *now = b->load.snapshot;
@@ -84,20 +97,19 @@ bool reload_apply(struct control *c, struct building *b)
     struct listening l;
     int admin_fd = -1;
 
-    bool is_open = listening_open(&l, c->sockets, c->nworkers, now, c->snapshot, faults);
-    if (is_open && !admin_open(c->admin, now, &admin_fd, faults)) {
-        listening_close_new(&l, c->sockets, now);
-        is_open = false;
-    }
+    sockets_begin(c->sockets);
+    bool is_open = listening_open(&l, c->sockets, c->nworkers, now, c->snapshot, faults) &&
+                   admin_open(c, now, &admin_fd, faults);
     if (is_open) {
         warn_of_rest(c, b);
-        listening_close_old(&l, c->sockets, c->snapshot);
+        keep_sockets(c);
         settle(c, now);
         c->admin = admin_change(c->admin, c, admin_fd);
-        give_parts(c, b, &l);
         free(c->listening);
-        c->listening = l.text;
-        l.text = NULL;
+        c->listening = listening_take_text(&l);
+        give_parts(c, b, &l);
+    } else {
+        sockets_undo(c->sockets);
     }
     listening_deinit(&l);
     return is_open;

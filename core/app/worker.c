@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "app/closer.h"
 #include "app/control.h"
@@ -22,7 +23,7 @@
 #include "script/vm.h"
 
 #define LOOK_MS 10
-#define BEAT_MS 1000
+#define BEAT_MS (WATCHDOG_BEAT_MS / 2)
 
 /* Looks until which log hooks may go on when a worker is told to stop, an exchange may still be there, and tasks. */
 #define LOOKS_FOR_LOGS 100
@@ -63,8 +64,12 @@ static void on_beat(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, beat);
 
-    tell(w, w->lua_memory, w->vm ? (double)w->vm->memory : 0, &w->told_memory);
-    tell(w, w->lua_waiting, w->vm ? (double)w->vm->nwaiting : 0, &w->told_waiting);
+    if (w->watch)
+        watchdog_beat(w->watch);
+    if (w->lua_memory) {
+        tell(w, w->lua_memory, w->vm ? (double)w->vm->memory : 0, &w->told_memory);
+        tell(w, w->lua_waiting, w->vm ? (double)w->vm->nwaiting : 0, &w->told_waiting);
+    }
     timer_set(t, BEAT_MS);
 }
 
@@ -107,6 +112,7 @@ static void start_listeners(struct worker *w, const struct worker_setup *setup)
     for (uint32_t i = 0; i < w->nlisteners; i++) {
         w->listeners[i] = listener_start(w->loop, setup->fds[i], setup->quota, on_accept, w);
         setup->fds[i] = -1;
+        listener_hold(w->listeners[i]);
     }
 }
 
@@ -169,20 +175,18 @@ static void tell_control(struct worker *w, void (*fn)(struct control *c))
 
 void worker_adopt(struct worker *w)
 {
-    if (!w->vm)
-        return;
-    if (!w->watch && w->watchdog)
-        w->watch = watchdog_watch(w->watchdog);
-    vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
+    w->watch = w->watchdog ? watchdog_watch(w->watchdog, w->number) : NULL;
+    if (w->vm)
+        vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
 }
 
-static void start_beat(struct worker *w)
+/* Once there is Lua. */
+static void add_gauges(struct worker *w)
 {
     if (!w->vm || w->lua_memory)
         return;
     w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
     w->lua_waiting = lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
-    on_beat(&w->beat);
 }
 
 static void *worker_main(void *arg)
@@ -190,7 +194,8 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
 
     worker_adopt(w);
-    start_beat(w);
+    add_gauges(w);
+    on_beat(&w->beat);
     if (w->gateway.plan->host)
         hooks_start(w->gateway.plan->host);
     tell_control(w, control_on_worker_ready);
@@ -271,8 +276,9 @@ static void on_swap(struct mail *m, void *reader)
     if (w->gateway.plan->host)
         hooks_stop(w->gateway.plan->host);
     w->vm = s->vm;
-    worker_adopt(w);
-    start_beat(w);
+    if (w->vm)
+        vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
+    add_gauges(w);
     gateway_use(&w->gateway, s->plan);
     if (w->gateway.plan->host)
         hooks_start(w->gateway.plan->host);
@@ -284,6 +290,35 @@ void worker_swap(struct worker *w, struct worker_swap *s)
 {
     s->mail.fn = on_swap;
     mailbox_send(w->mailbox, &s->mail);
+}
+
+/* --- connections of others ------------------------------------------------------------------------------------------- */
+
+struct taken_mail {
+    struct mail mail;
+    int listener, fd;
+    struct addr peer;
+};
+
+static void on_taken(struct mail *m, void *reader)
+{
+    struct taken_mail *tm = container_of(m, struct taken_mail, mail);
+    struct worker *w = reader;
+
+    if ((uint32_t)tm->listener < w->nlisteners)
+        listener_take(w->listeners[tm->listener], tm->fd, &tm->peer);
+    else
+        close(tm->fd); /* it ends */
+    free(tm);
+}
+
+void worker_take(struct worker *w, int listener, int fd, const struct addr *peer)
+{
+    struct taken_mail *tm = calloc(1, sizeof(*tm));
+
+    REQUIRE(tm != NULL);
+    *tm = (struct taken_mail){.mail.fn = on_taken, .listener = listener, .fd = fd, .peer = *peer};
+    mailbox_send(w->mailbox, &tm->mail);
 }
 
 /* --- the end --------------------------------------------------------------------------------------------------------- */
@@ -308,7 +343,7 @@ static bool is_empty(const struct worker *w)
 static void look_draining(struct worker *w)
 {
     /* Not with the order itself: a request may have come with a connection that was just accepted. */
-    if (w->looks == 1)
+    if (w->looks == 1 && w->gateway.wire.draining)
         gateway_drain(&w->gateway);
     if (is_empty(w))
         tell_control(w, control_on_worker_drained);
@@ -352,9 +387,11 @@ static void on_look(struct timer *t)
     }
 }
 
+enum order { ORDER_OPEN, ORDER_DRAIN, ORDER_RETIRE, ORDER_STOP };
+
 struct order_mail {
     struct mail mail;
-    bool stop;
+    enum order order;
 };
 
 static void on_order(struct mail *m, void *reader)
@@ -362,40 +399,56 @@ static void on_order(struct mail *m, void *reader)
     struct order_mail *om = container_of(m, struct order_mail, mail);
     struct worker *w = reader;
 
-    if (om->stop && w->state < WORKER_ENDS) {
+    if (om->order == ORDER_OPEN && w->state == WORKER_RUNS) {
+        for (uint32_t i = 0; i < w->nlisteners; i++)
+            listener_resume(w->listeners[i]);
+    } else if (om->order == ORDER_STOP && w->state < WORKER_ENDS) {
         w->looks = 0;
         w->state = WORKER_ENDS;
         close_listeners(w);
         inbound_abort_all(w->gateway.inbound);
         timer_set(&w->look, 0);
-    } else if (!om->stop && w->state == WORKER_RUNS) {
+    } else if (om->order != ORDER_OPEN && w->state == WORKER_RUNS) {
         w->looks = 0;
         w->state = WORKER_DRAINS;
-        w->gateway.wire.draining = true; /* answers say that they are the last from now on */
+        if (om->order == ORDER_RETIRE)
+            w->gateway.wire.retiring = true;
+        else
+            w->gateway.wire.draining = true; /* answers say that they are the last from now on */
         close_listeners(w);
         timer_set(&w->look, LOOK_MS);
     }
     free(om);
 }
 
-static void order(struct worker *w, bool stop)
+static void order(struct worker *w, enum order what)
 {
     struct order_mail *om = calloc(1, sizeof(*om));
 
     REQUIRE(om != NULL);
     om->mail.fn = on_order;
-    om->stop = stop;
+    om->order = what;
     mailbox_send(w->mailbox, &om->mail);
+}
+
+void worker_open(struct worker *w)
+{
+    order(w, ORDER_OPEN);
 }
 
 void worker_drain(struct worker *w)
 {
-    order(w, false);
+    order(w, ORDER_DRAIN);
+}
+
+void worker_retire(struct worker *w)
+{
+    order(w, ORDER_RETIRE);
 }
 
 void worker_stop(struct worker *w)
 {
-    order(w, true);
+    order(w, ORDER_STOP);
 }
 
 void worker_free(struct worker *w)

@@ -4,9 +4,10 @@
  * alone.
  *
  *   new     loop, mailbox, gateway, VM, plan            (control thread)
- *   start   thread, start hooks, accepting
+ *   start   thread, start hooks
+ *   open    accepting, once all workers have started
  *   swap    a reload: another plan, VM, listeners
- *   drain   no more accepting, exchanges end
+ *   drain   no more accepting, exchanges end; or retire: connections that are idle may have one more
  *   stop    what is left is cut off, stop hooks, the thread ends
  *   free    everything in reverse                       (control thread) */
 
@@ -39,7 +40,8 @@ struct worker {
     struct vm *vm; /* the plan's host frees it, where there is one; NULL: nothing needs Lua */
     pthread_t thread;
     struct timer look; /* while it ends: is it time for the next step? */
-    struct timer beat; /* tells the metrics how much Lua there is */
+    struct timer
+        beat; /* tells the watchdog that the loop turns, the metrics how much Lua there is */
     /* borrowed */
     struct control *control;
     struct watchdog *watchdog; /* or NULL */
@@ -91,10 +93,17 @@ struct worker_swap *worker_swap_new(uint32_t nlisteners);
 /* By mail; control_on_worker_swapped follows. */
 void worker_swap(struct worker *w, struct worker_swap *s);
 
-/* By mail. drain: accepts no more and lets exchanges end; control_on_worker_drained follows when none is left. stop: cuts
+/* By mail. open: accepts from now on. drain: accepts no more and lets exchanges end; control_on_worker_drained follows when none is left. retire: the
+ * same, but an idle connection is not closed, since its client may be sending a request: the answer to it is the last.
+ * stop: cuts
  * off what is left and ends the thread. */
+void worker_open(struct worker *w);
 void worker_drain(struct worker *w);
+void worker_retire(struct worker *w);
 void worker_stop(struct worker *w);
+
+/* By mail: a connection that was accepted for it, on that listener of the snapshot. */
+void worker_take(struct worker *w, int listener, int fd, const struct addr *peer);
 
 /* Joins the thread if it was started (and told to stop), then frees everything. */
 void worker_free(struct worker *w);

@@ -83,18 +83,28 @@ static struct upstream *moved_upstream(struct exchange *x, struct upstream *u,
     return u->live ? keep_upstream(x->arena, u) : u;
 }
 
-static void unref_target(void *target)
+static void unref_live(void *live)
 {
-    target_unref(target);
+    endpoint_live_unref(live);
 }
 
-/* Log hooks ask for the attempts' endpoints, which may be in no snapshot any more. */
+/* It may be in no snapshot any more. The live part holds the target. */
+static const struct endpoint *keep_endpoint(struct arena *a, const struct endpoint *e)
+{
+    struct endpoint *own = arena_alloc(a, sizeof(*own));
+
+    *own = *e;
+    own->address = arena_dup(a, e->address);
+    arena_on_free(a, unref_live, endpoint_live_hold(e->live));
+    return own;
+}
+
 static void move_attempts(struct exchange *x, const struct snapshot *now)
 {
     for (struct attempt *a = x->attempt; a; a = a->previous) {
         a->upstream = moved_upstream(x, a->upstream, now);
-        if (!x->has_moved && a->target)
-            arena_on_free(x->arena, unref_target, target_hold(a->target));
+        if (!x->has_moved && a->endpoint)
+            a->endpoint = keep_endpoint(x->arena, a->endpoint);
     }
 }
 

@@ -121,7 +121,9 @@ int forward_client(struct exchange *x)
 
     x->scheme = peer && peer->is_tls ? SLICE("https") : SLICE("http");
     x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
+    x->tls_subject = peer ? peer->tls_subject : SLICE_NONE;
     x->client_is_trusted = peer && peer->is_trusted;
+    x->request->scheme = x->scheme;
     drop_claims(x);
     if (!x->client_is_trusted)
         return 0;
@@ -132,6 +134,7 @@ int forward_client(struct exchange *x)
         x->scheme = SLICE("https");
     else if (slice_eq_nocase(proto, SLICE("http")))
         x->scheme = SLICE("http");
+    x->request->scheme = x->scheme;
     return 0;
 }
 
@@ -164,19 +167,11 @@ int forward_path(struct exchange *x)
     return uri_normalise_path(path, x->arena, &x->upstream_path) < 0 ? ERR_BAD_REQUEST : 0;
 }
 
-static struct slice target_authority(struct exchange *x, const struct target *t)
-{
-    bool v6 = slice_find_char(t->host, ':') >= 0;
-
-    return arena_printf(x->arena, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", v6 ? "[" : "",
-                        SLICE_ARG(t->host), v6 ? "]" : "", t->port);
-}
-
 static struct slice upstream_host(struct exchange *x, const struct attempt *a)
 {
     switch (a->upstream->host_mode) {
     case HOST_NAME: return a->upstream->host;
-    case HOST_TARGET: return target_authority(x, a->target);
+    case HOST_TARGET: return target_authority(a->endpoint->target, x->arena);
     default: return x->request->authority;
     }
 }
@@ -189,6 +184,12 @@ static struct slice chained(struct exchange *x, enum header_id id, struct slice 
     struct slice before = headers_get_id(&x->request->headers, id);
     return before.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(before), SLICE_ARG(own))
                       : own;
+}
+
+/* How fields of a request name who sent it: who came over a unix socket has no address (RFC 7239, 6.2). */
+static struct slice node_of(const struct wire_peer *peer)
+{
+    return addr_is_unix(&peer->address) ? SLICE("unknown") : peer->ip;
 }
 
 static struct slice forwarded_element(struct exchange *x, struct slice ip)
@@ -226,7 +227,7 @@ static void add_forwarded(struct exchange *x, struct headers *h)
 {
     const struct wire_peer *peer = x->down->peer;
     const struct headers *in = &x->request->headers;
-    struct slice ip = peer->ip;
+    struct slice ip = node_of(peer);
     struct slice via = headers_get_id(in, HEADER_VIA);
     struct slice host =
         x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;

@@ -5,6 +5,7 @@
 #include "gate/gateway.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -13,6 +14,7 @@
 #include "gate/forward.h"
 #include "gate/stats.h"
 #include "net/dns.h"
+#include "net/tls.h"
 
 /* Blocks that an idle worker keeps for the next requests. */
 #define SPARE_BLOCKS 256
@@ -26,6 +28,55 @@ static void on_bad_head(void *owner, const struct wire_peer *peer, int err, cons
     LOG_INFO("request.bad_head", "a request head was refused", LOG_S("client_ip", peer->ip),
              LOG_C("error", err_word(err)), LOG_C("why", why), LOG_I("status", err_status(err)),
              LOG_S("request_id", id));
+}
+
+/* What strangers do at the door is counted, and told at debug level only; a wrong certificate of an upstream is for the
+ * operator to know. */
+static void on_handshake(void *owner, const struct wire_peer *peer, struct slice upstream,
+                         const struct tls_end *end)
+{
+    struct gateway *g = owner;
+
+    stats_handshake(g, !peer, end);
+    if (end->err == 0)
+        return;
+    if (peer)
+        LOG_DEBUG("tls.handshake", "a client's handshake has failed", LOG_S("client_ip", peer->ip),
+                  LOG_C("reason", end->reason), LOG_C("why", end->why));
+    else
+        LOG_WARN("upstream.tls", "a handshake with an endpoint has failed",
+                 LOG_S("server_name", upstream), LOG_C("reason", end->reason),
+                 LOG_C("why", end->why));
+}
+
+static bool is_trusted(void *owner, const struct addr *a)
+{
+    const struct gateway *g = owner;
+    const struct snapshot *s = g->plan->snapshot;
+
+    return addr_is_unix(a) ? s->trusts_unix
+                           : cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, a);
+}
+
+static void refuse_proxy(struct gateway *g, const struct addr *peer, const char *reason,
+                         const char *why)
+{
+    char text[ADDR_TEXT];
+    size_t len = addr_is_unix(peer) ? 0 : addr_print(peer, text, sizeof(text));
+
+    stats_bad_proxy(g, slice_from(reason));
+    LOG_WARN("proxy_protocol.refused",
+             "a connection that should begin with a PROXY header was closed",
+             LOG_S("peer", len ? slice_of(text, len) : SLICE("unix:")), LOG_C("reason", reason),
+             LOG_C("why", why));
+}
+
+static void on_bad_proxy(void *owner, const struct addr *peer, int err, const char *why)
+{
+    if (!why)
+        why = err == ERR_TIMEOUT ? "the header did not come within limits.header_timeout"
+                                 : "the peer left in the middle of the header";
+    refuse_proxy(owner, peer, err_word(err), why);
 }
 
 static struct blocks *new_blocks(size_t size)
@@ -52,6 +103,9 @@ void gateway_init(struct gateway *g, struct snapshot *first)
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &first->limits,
         .on_bad_head = on_bad_head,
+        .on_handshake = on_handshake,
+        .is_trusted = is_trusted,
+        .on_bad_proxy = on_bad_proxy,
         .owner = g,
         .server_name = SLICE(FORWARD_PSEUDONYM),
     };
@@ -108,13 +162,6 @@ void gateway_deinit(struct gateway *g)
     free_blocks(g->wire.arena_blocks);
 }
 
-static bool is_trusted(void *snapshot, const struct addr *peer)
-{
-    const struct snapshot *s = snapshot;
-
-    return s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
-}
-
 static bool trusts_alike(const struct snapshot *a, const struct snapshot *b)
 {
     return a->ntrusted_proxies == b->ntrusted_proxies &&
@@ -133,7 +180,7 @@ void gateway_use(struct gateway *g, struct plan *plan)
         return;
     dns_configure(g->dns, &plan->snapshot->dns);
     if (!trusts_alike(old->snapshot, plan->snapshot))
-        inbound_judge(g->inbound, is_trusted, plan->snapshot);
+        inbound_judge(g->inbound);
     g->looked_at = 0;
     timer_set(&g->mover, 0);
     plan_retire(old, plan->snapshot->drain_timeout_ms);
@@ -142,16 +189,24 @@ void gateway_use(struct gateway *g, struct plan *plan)
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local)
 {
-    struct snapshot *s = g->plan->snapshot;
+    const struct listener_conf *l = &g->plan->snapshot->listeners[listener_index];
+    bool trusted = is_trusted(g, peer);
 
+    if (l->proxy_protocol && !trusted) {
+        refuse_proxy(g, peer, "untrusted", "the peer is not in trusted_proxies");
+        close(fd);
+        listener_released(ln);
+        return;
+    }
     inbound_accept(g->inbound, &(struct inbound_from){
                                    .listener = ln,
                                    .listener_index = listener_index,
                                    .fd = fd,
                                    .peer = peer,
                                    .local = local,
-                                   .tls = s->listeners[listener_index].tls,
-                                   .is_trusted = is_trusted(s, peer),
+                                   .tls = l->tls,
+                                   .is_trusted = trusted,
+                                   .has_proxy_header = l->proxy_protocol,
                                });
 }
 

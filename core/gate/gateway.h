@@ -18,6 +18,7 @@
 #include "http/wire.h"
 
 struct gate_stats;
+struct hook_lap;
 
 struct gateway {
     /* owned */
@@ -34,7 +35,8 @@ struct gateway {
     /* borrowed */
     struct loop *loop;
     struct mailbox *mailbox;
-    void *script; /* the script floor's per-worker part, or NULL */
+    void *script;         /* the script floor's per-worker part, or NULL */
+    struct hook_lap *lap; /* of the hooks that run now, when they are timed */
     void (*on_plan_end)(void *arg,
                         struct plan *p); /* to free it elsewhere; NULL: it is freed at once */
     void *plan_end_arg;
@@ -58,7 +60,8 @@ void gateway_at_end(struct gateway *g, struct later *d);
 /* Makes it the current one, with its limits; the one before retires. */
 void gateway_use(struct gateway *g, struct plan *plan);
 
-/* Accepts one connection for the current plan (trusted_proxies are looked up here). */
+/* Accepts one connection for the current plan (trusted_proxies are looked up here). On a listener with
+ * proxy_protocol a peer that is not trusted is closed at once. */
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local);
 

@@ -37,9 +37,9 @@ enum phase {
 const char *phase_name(enum phase p);
 
 enum phase_result {
-    PHASE_DONE,   /* all hooks of the phase have run, or one has replied */
-    PHASE_WAITS,  /* exchange_phase_done will be called, from the loop */
-    PHASE_FAILED, /* a hook raised and its place does not say continue: the exchange ends in 500 */
+    PHASE_DONE,  /* all hooks of the phase have run, or one has replied */
+    PHASE_WAITS, /* exchange_phase_done will be called, from the loop */
+    PHASE_FAILED, /* a hook raised and its place does not say continue: the exchange ends in 500; no later hook ran */
 };
 
 /* One per worker and configuration (the worker's view of a snapshot: struct plan). */
@@ -50,6 +50,9 @@ struct phase_host {
 struct phase_host_ops {
     /* Runs the chain of the exchange for p. Only called when the exchange's chains have hooks of p. */
     enum phase_result (*run)(struct phase_host *h, struct exchange *x, enum phase p);
+
+    /* After PHASE_FAILED: runs the hooks of p behind the one that failed. What they see is the 500. */
+    enum phase_result (*go_on)(struct phase_host *h, struct exchange *x, enum phase p);
 
     /* The client left or a deadline passed while a hook waits: its wait and all later ones end with "cancelled".
      * exchange_phase_done follows (perhaps before this returns). */
@@ -85,6 +88,9 @@ struct plugin_host_ops {
 
     /* Does it guard (`guards = true`)? */
     bool (*guards)(struct plugin_host *h, const struct plugin_use *plugin);
+
+    /* Does it answer CORS preflights (`answers_preflights = true`)? NULL: none does. */
+    bool (*answers_preflights)(struct plugin_host *h, const struct plugin_use *plugin);
 
     /* What to say where something stands for a plugin of this name that can't be used ("not installed ..."); absent
      * when it can. In the arena. NULL: all can. */

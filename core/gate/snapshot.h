@@ -28,6 +28,13 @@ struct listener_conf {
     uint32_t index;
     const struct conf *place;
     struct tls_server *tls; /* a reference; NULL = plain */
+    bool proxy_protocol;
+};
+
+/* A certificate that the configuration names. */
+struct certificate_conf {
+    struct slice file; /* as written */
+    int64_t not_after; /* seconds since 1970 */
 };
 
 struct store_conf {
@@ -55,13 +62,16 @@ struct snapshot {
     struct slice id;  /* hash of the text, for people */
     struct conf *conf;
 
-    int workers; /* resolved: never 0 */
+    int workers;       /* resolved: never 0 */
+    struct slice user; /* NUL-terminated; absent = stay */
     enum log_level log_level;
     enum log_format log_format;
     uint32_t drain_delay_ms, drain_timeout_ms;
 
     struct listener_conf *listeners;
     uint32_t nlisteners;
+    struct certificate_conf *certificates;
+    uint32_t ncertificates;
     struct slice admin_address, admin_token; /* absent = off */
     struct addr admin_addr;
 
@@ -80,6 +90,7 @@ struct snapshot {
     uint32_t noutbound_deny;
     struct cidr *trusted_proxies;
     uint32_t ntrusted_proxies;
+    bool trusts_unix; /* "unix:" is one of them: peers on unix sockets */
     struct slice *plugin_path;
     uint32_t nplugin_path;
 

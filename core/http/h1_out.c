@@ -16,6 +16,7 @@ enum {
     TAIL_ROOM = 128, /* framing and connection fields, empty line */
     PIECES = 60,     /* of a body, in one system call */
     OWN_IOVECS = 4,  /* head, chunk size, chunk end, trailers */
+    JOIN_MAX = 2048, /* bytes that are copied behind their head */
 };
 
 char *h1_conn_head_room(struct h1_conn *c, size_t size)
@@ -79,6 +80,24 @@ static void add(struct iovec *iov, int *k, struct slice s)
 {
     if (s.len > 0)
         iov[(*k)++] = (struct iovec){(void *)(uintptr_t)s.ptr, s.len};
+}
+
+/* Copies what follows a head behind it: for a few bytes that costs less than what the kernel does for
+ * a second piece. */
+static int join_head(struct h1_conn *c, struct iovec *iov, int k)
+{
+    struct h1_block *head = c->head;
+    size_t room = MIN(head->size - sizeof(*head) - head->end, (size_t)JOIN_MAX), len = 0;
+    char *p = head->bytes + head->end;
+
+    for (int i = 1; i < k; i++)
+        len += iov[i].iov_len;
+    if (len > room)
+        return k;
+    for (int i = 1; i < k; i++)
+        p = slice_put(p, slice_of(iov[i].iov_base, iov[i].iov_len));
+    iov[0].iov_len += len;
+    return 1;
 }
 
 /* Bytes in flight: the clock of a peer that takes nothing begins when the kernel refuses. */
@@ -178,6 +197,8 @@ static int write_some(struct h1_conn *c, const struct slice *pieces, int n, bool
         add(iov, &k, SLICE("\r\n"));
     if (c->chunked && end)
         add(iov, &k, last_chunk(trailers, &mem));
+    if (c->head != NULL && k > 1)
+        k = join_head(c, iov, k);
     rc = send_all(c, iov, k);
     if (UNLIKELY(mem != NULL))
         free(mem);

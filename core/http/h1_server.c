@@ -326,7 +326,8 @@ static struct slice server_connection(struct h1_conn *c, bool ends)
 
     if (c->kind == BODY_TUNNEL)
         return SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\n");
-    if (c->env->draining || (c->old_peer && c->kind == BODY_UNKNOWN) || (ends && !rest_is_small(c)))
+    if (c->env->draining || c->env->retiring || (c->old_peer && c->kind == BODY_UNKNOWN) ||
+        (ends && !rest_is_small(c)))
         s->close = true;
     if (s->close)
         return SLICE("Connection: close\r\n");

@@ -55,6 +55,7 @@
 #include "net/addr.h"
 
 struct loop;
+struct tls_end;
 struct wire;
 
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
@@ -123,11 +124,12 @@ struct wire {
 struct wire_peer {
     struct addr address; /* of the socket, or what a PROXY header said */
     struct addr local;
-    struct slice ip; /* printed, no port */
+    struct slice ip; /* printed, no port; "unix:" of every peer on a unix socket */
     bool is_tls;
-    bool is_trusted; /* set by the acceptor: in trusted_proxies */
-    struct slice tls_subject;
-    struct slice server_name;
+    bool is_asked;            /* TLS: its listener asks for client certificates */
+    bool is_trusted;          /* set by the acceptor: in trusted_proxies */
+    struct slice tls_subject; /* of the verified client certificate, or empty */
+    struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
     int listener; /* index in the configuration that is current when the request comes; -1: a reload
                      has taken the listener away */
 };
@@ -140,11 +142,20 @@ struct wire_env {
     char *scratch; /* WIRE_SCRATCH bytes: all is read here and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
     bool draining;                    /* server wires: close after the next answer */
+    bool retiring;                    /* the same, but not after an answer that has not said so */
     /* A head that can't be parsed has been answered by the wire itself, and the client was told
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
-    void *owner;              /* of on_bad_head */
+    /* A TLS handshake has ended, of a client or (peer NULL) with an upstream of this name. May be
+     * NULL. */
+    void (*on_handshake)(void *owner, const struct wire_peer *peer, struct slice upstream,
+                         const struct tls_end *end);
+    /* For connections with PROXY headers (inbound.h): is this address one of trusted_proxies? And what
+     * came from a peer in place of a header; why may be NULL. */
+    bool (*is_trusted)(void *owner, const struct addr *a);
+    void (*on_bad_proxy)(void *owner, const struct addr *peer, int err, const char *why);
+    void *owner;              /* of these */
     struct slice server_name; /* value of Server in answers of the wire's own */
 };
 

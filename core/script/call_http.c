@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
+#include "gate/health.h"
 #include "net/dns.h"
 #include "script/calls.h"
 
@@ -40,6 +41,7 @@ struct http_call {
     struct gateway *gateway;
     struct plan *plan; /* counted */
     struct upstream *upstream;
+    const struct endpoint *endpoint; /* of a named upstream, once chosen and until it is left */
     struct wire *wire;
     struct message *response;
     int args; /* reference to the argument table, which keeps its texts alive */
@@ -48,6 +50,7 @@ struct http_call {
     struct slice host, path, query_text, authority, body;
     uint16_t port;
     uint64_t connect_timeout_ms, deadline_ms;
+    uint64_t from_us, head_us; /* the endpoint's time begins; its response head came */
     size_t sent;
     int err;
     bool is_named, is_claimed, is_fresh, waits, has_ended;
@@ -71,10 +74,20 @@ static void make_by_url(void)
 
 /* --- the end ------------------------------------------------------------------------------------------------------- */
 
-static void report(const struct http_call *c, enum attempt_outcome outcome)
+static void report(struct http_call *c, enum attempt_outcome outcome)
 {
-    if (c->is_named && c->target)
-        upstream_report(c->upstream, c->target, outcome);
+    uint64_t to = c->head_us ? c->head_us : clock_us();
+
+    if (!c->endpoint)
+        return;
+    upstream_report(c->upstream, c->endpoint, outcome, to - c->from_us);
+}
+
+static void leave(struct http_call *c)
+{
+    if (c->endpoint)
+        endpoint_leave(c->endpoint->live);
+    c->endpoint = NULL;
 }
 
 /* Breaks off what is under way. */
@@ -89,6 +102,7 @@ static void let_go(struct http_call *c)
     c->query = NULL;
     c->is_claimed = false;
     c->wire = NULL;
+    leave(c);
     if (w)
         wire_abort(w, ERR_CANCELLED);
 }
@@ -152,7 +166,7 @@ static void call_finish(struct http_call *c, int err)
 
 static void call_failed(struct http_call *c, int err)
 {
-    if (err != ERR_OVERLOAD && err != ERR_NO_TARGET)
+    if (health_is_fault(err))
         report(c, OUTCOME_ERROR);
     call_finish(c, err);
 }
@@ -190,6 +204,7 @@ static void on_head(void *owner, struct wire *w, struct message *m, bool end)
     if (m->status < 200)
         return;
     c->response = m;
+    c->head_us = clock_us();
     if (end)
         response_ended(c);
     else
@@ -309,6 +324,7 @@ static void call_send(struct http_call *c, struct outbound *o)
     c->wire = outbound_open(o, c->arena, &events, c);
     c->wire->idle_ms = c->upstream->idle_timeout_ms;
     c->sent = 0;
+    c->from_us = clock_us();
     /* A broken connection is told by on_gone. */
     (void)!wire_head(c->wire, request_of(c), c->body.len == 0);
     send_more(c);
@@ -377,13 +393,16 @@ static void on_resolved(void *arg, int err, const struct dns_answer *answer)
 
 static void go_to_upstream(struct http_call *c)
 {
-    int rc =
-        upstream_pick(c->upstream, c->plan->balancers[c->upstream->index], 0, NULL, 0, &c->target);
+    int rc = upstream_pick(c->upstream, c->plan->balancers[c->upstream->index], 0, NULL, 0,
+                           &c->endpoint);
 
     if (rc < 0) {
         call_finish(c, rc);
         return;
     }
+    endpoint_enter(c->endpoint->live);
+    c->target = c->endpoint->target;
+    c->from_us = clock_us();
     if (!c->authority.len)
         c->authority = c->upstream->host_mode == HOST_NAME ? c->upstream->host : c->target->host;
     call_connect(c);

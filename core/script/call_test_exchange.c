@@ -203,7 +203,7 @@ static void begin_attempt(lua_State *L, struct exchange *x, enum phase p)
     a->number = ++x->attempts;
     a->previous = x->attempt;
     a->state = p == PHASE_BALANCE ? ATTEMPT_PICK : ATTEMPT_VERDICT;
-    a->target = p == PHASE_ATTEMPT ? x->upstream->endpoints[0].target : NULL;
+    a->endpoint = p == PHASE_ATTEMPT ? &x->upstream->endpoints[0] : NULL;
     a->connect_timeout_ms = x->upstream->connect_timeout_ms;
     a->timeout_ms = x->upstream->timeout_ms;
     a->start_us = x->start_us;

@@ -6,7 +6,7 @@
  * A hook that does not wait leaves no trace: no allocation, no list. When one waits, or spawns a task, the exchange gets
  * a struct script in its arena. */
 
-#include "script/hooks.h"
+#include "script/hooks_parts.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -21,32 +21,12 @@
 #include "gate/snapshot.h"
 #include "script/plugin.h"
 
-#define RETIRE_LOOK_MS 50
-#define LAST_WORDS_MS 200 /* for tasks that were cancelled at the end of their VM */
-
-static atomic_int count; /* in this process */
-
-struct hooks {
-    struct phase_host base;
-    /* owned */
-    struct vm *vm;
-    struct snapshot *snapshot; /* one reference */
-    int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
-    int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
-    struct timer look;         /* has the last detached task ended? */
-    struct later retire, at_end;
-    /* borrowed */
-    hooks_retired_fn on_retired;
-    void *arg;
-    /* state */
-    enum phase_result result; /* of the chain that has run last */
-    uint64_t retire_by_ms;
-};
-
 /* What an exchange has when one of its hooks waits or has made a task. In its arena. */
 struct script {
     struct co *co;     /* the hook that waits, or NULL */
     struct list tasks; /* the scope of what its hooks have spawned */
+    int step;          /* of the hook that failed last: in which chain, */
+    int32_t use;       /* and whose it is */
 };
 
 static struct script *script_of(struct exchange *x)
@@ -132,11 +112,6 @@ void hooks_report_use(struct vm *vm, int use, struct slice message)
 
 /* --- running ------------------------------------------------------------------------------------------------------- */
 
-static struct hooks *hooks_of(struct phase_host *host)
-{
-    return container_of(host, struct hooks, base);
-}
-
 /* The chain that runs first (step 0) or second, or NULL. */
 static const struct chain *chain_at(const struct hooks *h, const struct exchange *x, enum phase p,
                                     int step)
@@ -180,6 +155,50 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
     return co;
 }
 
+/* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
+static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    lua_State *L = h->vm->L;
+    int key = (int)(chain->index * PHASE_COUNT + p), top = lua_gettop(L);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->timed);
+    lua_rawgeti(L, -1, key);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        if (plugin_push_chain(h->vm, chain, p, -1, true) <= 0) {
+            lua_settop(L, top);
+            return false;
+        }
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, key);
+    }
+    lua_xmove(L, co->thread, 1);
+    lua_settop(L, top);
+    return true;
+}
+
+/* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
+static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    uint32_t weight = hook_sampler_due(&h->sampler);
+
+    if (UNLIKELY(weight) && push_timed(h, co, chain, p))
+        hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
+    else
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
+}
+
+/* The chain's function is on the coroutine's stack. */
+static enum phase_result run_chain(struct hooks *h, struct exchange *x, struct co *co)
+{
+    lua_pushnumber(co->thread, x->handle);
+    if (co_run(co, 1)) {
+        script_of(x)->co = co;
+        return PHASE_WAITS;
+    }
+    return h->result;
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -189,16 +208,20 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
         if (step > 0 && is_settled(x, p))
             break;
         struct co *co = new_co(h, x, p, step);
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
-        lua_pushnumber(co->thread, x->handle);
-        if (co_run(co, 1)) {
-            script_of(x)->co = co;
-            return PHASE_WAITS;
-        }
-        if (h->result == PHASE_FAILED)
-            return PHASE_FAILED;
+        push_chain(h, co, chain, p);
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
     }
     return PHASE_DONE;
+}
+
+static void note_failure(struct exchange *x, const struct co *co)
+{
+    struct script *s = script_of(x);
+
+    s->step = co->step;
+    s->use = co->use;
 }
 
 static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults UNUSED)
@@ -213,8 +236,7 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
         message.ptr = lua_tolstring(L, -1, &message.len);
         hooks_report(co, message);
         result = PHASE_FAILED;
-        if (end == CO_STOPPED && s)
-            co_cancel_scope(&s->tasks); /* what it has spawned may be what fills the memory */
+        note_failure(x, co);
     }
     if (LIKELY(!s || s->co != co)) {
         h->result = result; /* run_from looks at it as soon as co_run returns */
@@ -230,6 +252,34 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
 static enum phase_result host_run(struct phase_host *host, struct exchange *x, enum phase p)
 {
     return run_from(hooks_of(host), x, p, 0);
+}
+
+/* The rest of a chain has no function yet; plugin.lua makes one, of code that it keeps. */
+static bool push_rest(struct hooks *h, const struct chain *chain, enum phase p, int32_t behind)
+{
+    lua_State *L = h->vm->L;
+    int pushed = plugin_push_chain(h->vm, chain, p, behind, false);
+
+    if (pushed >= 0)
+        return pushed > 0;
+    hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
+    lua_pop(L, 1);
+    return false;
+}
+
+static enum phase_result host_go_on(struct phase_host *host, struct exchange *x, enum phase p)
+{
+    struct hooks *h = hooks_of(host);
+    const struct script *s = script_of(x);
+
+    if (s->use >= 0 && push_rest(h, chain_at(h, x, p, s->step), p, s->use)) {
+        struct co *co = new_co(h, x, p, s->step);
+        lua_xmove(h->vm->L, co->thread, 1);
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
+    }
+    return run_from(h, x, p, s->step + 1);
 }
 
 static void host_cancel(struct phase_host *host UNUSED, struct exchange *x)
@@ -322,124 +372,26 @@ void hooks_stop(struct phase_host *host)
     run_all(h, PHASE_STOP);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------- */
-
-int hooks_count(void)
-{
-    return atomic_load(&count);
-}
-
-void hooks_free(struct phase_host *host)
-{
-    struct hooks *h = hooks_of(host);
-
-    atomic_fetch_sub(&count, 1);
-    vm_free(h->vm);
-    snapshot_unref(h->snapshot);
-    free(h->functions);
-    free(h);
-}
-
-static void hooks_end(struct hooks *h)
-{
-    struct vm *vm = h->vm;
-
-    later_cancel(&h->retire);
-    later_cancel(&h->at_end);
-    timer_deinit(&h->look);
-    if (vm->gateway)
-        vm_leave_this_thread(vm);
-    if (h->on_retired)
-        h->on_retired(h->arg, &h->base);
-    else
-        hooks_free(&h->base);
-}
-
-static bool is_quiet(const struct vm *vm)
-{
-    return list_is_empty(&vm->waiting) && list_is_empty(&vm->ready);
-}
-
-/* Detached tasks may go on for a while, are cancelled then, and have a last word. The end is never in the turn in which
- * something of this VM has run: what it has queued for the turn's end (a log's lines) has left by now. */
-static void on_look(struct timer *timer)
-{
-    struct hooks *h = container_of(timer, struct hooks, look);
-    uint64_t now = clock_ms();
-
-    if (is_quiet(h->vm) || now >= h->retire_by_ms + LAST_WORDS_MS) {
-        hooks_end(h);
-        return;
-    }
-    if (now >= h->retire_by_ms)
-        co_cancel_all(h->vm);
-    timer_set(timer, RETIRE_LOOK_MS);
-}
-
-static void on_retire(struct later *later)
-{
-    timer_set(&container_of(later, struct hooks, retire)->look, 0);
-}
-
-static void on_loop_end(struct later *later)
-{
-    hooks_end(container_of(later, struct hooks, at_end));
-}
-
-/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used, or
- * that has left its thread, is freed at once. */
-static void host_free(struct phase_host *host, uint64_t by_ms)
-{
-    struct hooks *h = hooks_of(host);
-
-    if (!h->vm->gateway) {
-        hooks_free(host);
-        return;
-    }
-    struct loop *l = h->vm->gateway->loop;
-    co_cancel_scope(&h->vm->tasks);
-    h->retire_by_ms = by_ms;
-    timer_init(&h->look, l, on_look);
-    later_init(&h->retire, on_retire);
-    later_init(&h->at_end, on_loop_end);
-    loop_at_end(l, &h->at_end);
-    loop_later(l, &h->retire);
-}
-
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
-    .free = host_free,
+    .free = hooks_retire,
 };
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
-
-/* Names that templates of a use may mention: those of the route's first path. That the others have them too was
- * checked when the snapshot was built. */
-static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use,
-                                     size_t *n)
-{
-    *n = 0;
-    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
-        const struct route *r = s->routes[i];
-        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
-            continue;
-        *n = r->npaths ? r->paths[0].nparams : 0;
-        return *n ? r->paths[0].params : NULL;
-    }
-    return NULL;
-}
 
 static void make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
 {
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
-    size_t nparams;
-    const struct slice *params = params_of(h->snapshot, use, &nparams);
+    /* Names that templates may mention. That its other paths have them too was checked when the snapshot was built. */
+    const struct route_path *path = use->route && use->route->npaths ? use->route->paths : NULL;
 
     vm_push_function(h->vm, "demilune.plugin", "make");
-    plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
+    plugin_push_use(L, use, path ? path->params : NULL, path ? path->nparams : 0,
+                    (double)h->snapshot->version);
     lua_pushboolean(L, use->continues_on_error);
     if (vm_call(h->vm, 6, 1) < 0)
         fault_at(faults, use->place, use->path, "%s", lua_tostring(L, -1));
@@ -448,31 +400,12 @@ static void make_instance(struct hooks *h, const struct plugin_use *use, struct 
     lua_settop(L, top);
 }
 
-/* The uses of a chain that have a hook of p, in the order in which they run. */
-static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
-{
-    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
-    int n = 0;
-
-    lua_createtable(L, (int)chain->n, 0);
-    for (uint32_t i = 0; i < chain->n; i++) {
-        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
-        if (!(use->hooks & PHASE_BIT(p)))
-            continue;
-        lua_pushnumber(L, use->index);
-        lua_rawseti(L, -2, ++n);
-    }
-}
-
 static bool make_function(struct hooks *h, const struct chain *chain, enum phase p,
                           struct faults *faults)
 {
     lua_State *L = h->vm->L;
 
-    vm_push_function(h->vm, "demilune.plugin", "chain");
-    lua_pushstring(L, phase_name(p));
-    push_uses(L, chain, p);
-    if (vm_call(h->vm, 2, 1) < 0) {
+    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0) {
         fault_plain(faults, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);
         return false;
@@ -524,6 +457,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     REQUIRE(h->functions != NULL);
     for (size_t i = 0; i < nfunctions; i++)
         h->functions[i] = LUA_NOREF;
+    lua_newtable(vm->L);
+    h->timed = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    hook_sampler_init(&h->sampler);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
     vm->snapshot = h->snapshot;
@@ -536,6 +472,6 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
         free(h);
         return NULL;
     }
-    atomic_fetch_add(&count, 1);
+    hooks_counted(1);
     return &h->base;
 }

@@ -179,18 +179,20 @@ int64_t store_ttl(struct store *s, struct slice key)
 }
 
 /* The record that is there, or a zeroed one; NULL when something else is there, or a record does
- * not fit. */
+ * not fit. One that has expired is begun anew where it is: records of short windows do so all the time. */
 static struct entry *find_record(struct where at, size_t size, bool *is_new)
 {
-    struct entry *e = find(at);
+    struct entry *e = shard_find_any(at.shard, at.key, at.hash);
+    bool has_expired = e && shard_has_expired(e);
 
-    *is_new = !e || e->value_len != size;
-    if (e && e->tag != STORE_TAG_RECORD)
+    if (e && !has_expired && e->tag != STORE_TAG_RECORD)
         return NULL;
+    *is_new = !e || has_expired || e->value_len != size;
     if (LIKELY(!*is_new))
         return e;
     if (!shard_fits(at.shard, at.key.len, size))
         return NULL;
+    at.shard->stats.expired += has_expired;
     e = shard_make_room(at.shard, e, at.key, at.hash, size);
     memset(e->bytes, 0, size);
     e->value_len = (uint32_t)size;

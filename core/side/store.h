@@ -17,7 +17,7 @@ struct store;
 
 #define STORE_KEY_MAX 4096
 
-/* bytes: the budget, entries' overhead included; at the budget the least recently used go. Each
+/* bytes: the budget, entries' overhead included; at the budget those go that were not used for long. Each
  * of the 16 shards has its part of it. */
 struct store *store_new(struct slice name, size_t bytes);
 void store_free(struct store *s);

@@ -3,7 +3,10 @@
 /* The table has a fixed number of buckets, chosen by the budget, so that no operation ever has
  * to rebuild it: with entries of the smallest size chains are two long. What an entry costs is
  * what malloc gives for it. Expiry is lazy: an entry that is found expired goes, and each
- * insertion looks at the two that were not used for longest. */
+ * insertion looks at the two that were not used for longest.
+ *
+ * Using an entry only marks it. When it has become the oldest, a marked one is young again and loses
+ * its mark ("second chance"): the order is nearly that of use, and no request touches its neighbours. */
 
 #include "side/store_shard.h"
 
@@ -17,6 +20,7 @@
 #define BUCKETS_MIN 16u
 #define MALLOC_OVERHEAD sizeof(size_t)
 #define REAP_LOOKS 2
+#define CHANCES 16 /* in a row: how long one insertion may take */
 
 static size_t round_up(size_t n)
 {
@@ -33,12 +37,12 @@ static struct slice key_of(const struct entry *e)
     return slice_of(e->bytes + e->room, e->key_len);
 }
 
-static struct entry *entry_of(struct list *used)
+static struct entry *entry_of(struct list *age)
 {
-    return container_of(used, struct entry, used);
+    return container_of(age, struct entry, age);
 }
 
-static bool has_expired(const struct entry *e)
+bool shard_has_expired(const struct entry *e)
 {
     return e->expires_ms != 0 && e->expires_ms <= clock_ms();
 }
@@ -77,7 +81,7 @@ void shard_init(struct shard *s, size_t budget)
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
     pthread_mutex_init(&s->lock, &attr);
     pthread_mutexattr_destroy(&attr);
-    list_init(&s->used);
+    list_init(&s->ages);
     s->mask = buckets_for(budget) - 1;
     s->buckets = make_buckets(s->mask + 1);
     set_budget(s, budget);
@@ -85,10 +89,10 @@ void shard_init(struct shard *s, size_t budget)
 
 void shard_deinit(struct shard *s)
 {
-    struct list *used;
+    struct list *age;
 
-    while ((used = list_pop(&s->used)))
-        free(entry_of(used));
+    while ((age = list_pop(&s->ages)))
+        free(entry_of(age));
     free(s->buckets);
     pthread_mutex_destroy(&s->lock);
 }
@@ -104,7 +108,7 @@ static void link_in(struct shard *s, struct entry *e)
 
     e->next = *bucket;
     *bucket = e;
-    list_push(&s->used, &e->used);
+    list_push(&s->ages, &e->age);
     s->bytes += cost_of(e);
     s->stats.entries++;
 }
@@ -116,32 +120,46 @@ void shard_remove(struct shard *s, struct entry *e)
     while (*at != e)
         at = &(*at)->next;
     *at = e->next;
-    list_remove(&e->used);
+    list_remove(&e->age);
     s->bytes -= cost_of(e);
     s->stats.entries--;
     free(e);
 }
 
+/* Of a shard that is not empty: what is to go first. */
+static struct entry *oldest(struct shard *s)
+{
+    struct entry *e = entry_of(list_last(&s->ages));
+
+    for (int i = 0; i < CHANCES && e->was_used && !shard_has_expired(e); i++) {
+        e->was_used = false;
+        list_remove(&e->age);
+        list_push(&s->ages, &e->age);
+        e = entry_of(list_last(&s->ages));
+    }
+    return e;
+}
+
 static void make_space(struct shard *s, size_t bytes)
 {
-    while (s->bytes + bytes > s->budget && !list_is_empty(&s->used)) {
-        struct entry *oldest = entry_of(list_last(&s->used));
-        if (has_expired(oldest))
+    while (s->bytes + bytes > s->budget && !list_is_empty(&s->ages)) {
+        struct entry *e = oldest(s);
+        if (shard_has_expired(e))
             s->stats.expired++;
         else
             s->stats.evictions++;
-        shard_remove(s, oldest);
+        shard_remove(s, e);
     }
 }
 
 static void reap(struct shard *s)
 {
-    for (int i = 0; i < REAP_LOOKS && !list_is_empty(&s->used); i++) {
-        struct entry *oldest = entry_of(list_last(&s->used));
-        if (!has_expired(oldest))
+    for (int i = 0; i < REAP_LOOKS && !list_is_empty(&s->ages); i++) {
+        struct entry *e = oldest(s);
+        if (!shard_has_expired(e))
             return;
         s->stats.expired++;
-        shard_remove(s, oldest);
+        shard_remove(s, e);
     }
 }
 
@@ -152,7 +170,7 @@ void shard_resize(struct shard *s, size_t budget)
     s->mask = buckets_for(budget) - 1;
     s->buckets = make_buckets(s->mask + 1);
     free(old);
-    LIST_EACH (it, &s->used) {
+    LIST_EACH (it, &s->ages) {
         struct entry *e = entry_of(it);
         struct entry **bucket = bucket_of(s, e->hash);
         e->next = *bucket;
@@ -162,22 +180,25 @@ void shard_resize(struct shard *s, size_t budget)
     make_space(s, 0);
 }
 
-struct entry *shard_find(struct shard *s, struct slice key, uint64_t hash)
+struct entry *shard_find_any(struct shard *s, struct slice key, uint64_t hash)
 {
     struct entry *e = *bucket_of(s, hash);
 
     while (e && !(e->hash == hash && slice_eq(key_of(e), key)))
         e = e->next;
-    if (!e)
-        return NULL;
-    if (UNLIKELY(has_expired(e))) {
+    if (e)
+        e->was_used = true;
+    return e;
+}
+
+struct entry *shard_find(struct shard *s, struct slice key, uint64_t hash)
+{
+    struct entry *e = shard_find_any(s, key, hash);
+
+    if (UNLIKELY(e && shard_has_expired(e))) {
         s->stats.expired++;
         shard_remove(s, e);
         return NULL;
-    }
-    if (s->used.next != &e->used) {
-        list_remove(&e->used);
-        list_push(&s->used, &e->used);
     }
     return e;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The inside of a store, for store.c: one shard is a hash table with chains, a list from the
- * latest used to the oldest, and a budget. All functions are called under the shard's lock. */
+/* The inside of a store, for store.c: one shard is a hash table with chains, a list of its entries
+ * by age, and a budget. All functions are called under the shard's lock. */
 
 #ifndef DML_SIDE_STORE_SHARD_H
 #define DML_SIDE_STORE_SHARD_H
@@ -15,13 +15,14 @@
 
 struct entry {
     struct entry *next; /* in its chain */
-    struct list used;   /* in the shard's list */
+    struct list age;    /* in the shard's list */
     uint64_t hash;
     uint64_t expires_ms; /* 0 = never */
     uint32_t key_len;
     uint32_t value_len;
     uint32_t room; /* for the value; the key lies behind it */
     uint8_t tag;
+    bool was_used; /* since it came to the young end of the list */
     _Alignas(8) char bytes[];
 };
 
@@ -29,7 +30,7 @@ struct shard {
     pthread_mutex_t lock;
     /* owned */
     struct entry **buckets;
-    struct list used; /* the latest used first */
+    struct list ages; /* the youngest first */
     /* state */
     uint64_t mask; /* buckets - 1 */
     size_t bytes, budget;
@@ -42,14 +43,19 @@ void shard_deinit(struct shard *s);
 /* Evicts when it is smaller now. */
 void shard_resize(struct shard *s, size_t budget);
 
-/* The entry, which is the latest used now, or NULL. One that has expired is removed. */
+/* The entry, which counts as used now, or NULL. One that has expired is removed. */
 struct entry *shard_find(struct shard *s, struct slice key, uint64_t hash);
+
+/* The same, but one that has expired is returned too. */
+struct entry *shard_find_any(struct shard *s, struct slice key, uint64_t hash);
+
+bool shard_has_expired(const struct entry *e);
 
 /* May a value of this size be put in? */
 bool shard_fits(const struct shard *s, size_t key_len, size_t value_len);
 
 /* An entry with room for value_len bytes (value_len and bytes are set by the caller): `old` when
- * it suits, else a new one in its place. old: what shard_find returned, gone afterwards unless
+ * it suits, else a new one in its place. old: what shard_find or shard_find_any returned, gone afterwards unless
  * returned. The value's bytes are undefined, its tag and expiry 0 when it is new. */
 struct entry *shard_make_room(struct shard *s, struct entry *old, struct slice key, uint64_t hash,
                               size_t value_len);

@@ -28,7 +28,7 @@ routes:
     paths: [/hello]
     respond: { body: hello }
   - { name: up, upstream: up }
-]]):format(upstream.port), { workers = workers or 1, descriptors = LIMIT })
+]]):format(upstream.port), { workers = workers or 1, before = "ulimit -n " .. LIMIT })
   end
 
   before_each(function()
@@ -49,7 +49,7 @@ routes:
   end
 
   local function open_files()
-    return process.open_files(gateway.pid, LIMIT)
+    return process.open_files(gateway.process, LIMIT)
   end
 
   it("connections are capped so that there is one left for each upstream", function()
@@ -84,10 +84,10 @@ routes:
     for _ = 1, 2 * LIMIT do
       connect():try "nonsense\r\n\r\n"
     end
-    local before = process.cpu(gateway.pid)
+    local before = process.cpu(gateway.process)
     local late = connect():send(HELLO)
     assert.equal("hello", late:response().body)
-    assert.is_true(process.cpu(gateway.pid) - before < 2, "it spins")
+    assert.is_true(process.cpu(gateway.process) - before < 2, "it spins")
     for _, c in ipairs(open) do
       c:close()
     end

@@ -119,7 +119,8 @@ static void on_timer(struct timer *t)
         return;
     }
     atomic_fetch_sub(&now_open, 1); /* before its slot can be used again */
-    o->events->on_connected(o->owner, o, f->timeout_ms ? ERR_REFUSED : ERR_TIMEOUT);
+    int err = f->answer == FAKE_LACKS ? ERR_LIMIT : f->timeout_ms ? ERR_REFUSED : ERR_TIMEOUT;
+    o->events->on_connected(o->owner, o, err);
     release(f);
 }
 

@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -396,6 +398,69 @@ static void a_dead_unix_socket_is_replaced_and_a_living_one_is_not(void **state)
     rmdir(dir);
 }
 
+/* A folder for sockets; text becomes the address of one in it. */
+static void in_folder(char *dir, char text[64])
+{
+    assert_non_null(mkdtemp(dir));
+    snprintf(text, 64, "unix:%s/s", dir);
+}
+
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    struct addr at;
+    struct stat st;
+    int fd;
+
+    (void)state;
+    in_folder(dir, text);
+    close(open(text + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(addr_parse(slice_from(text), &at), 0);
+    assert_int_equal(listener_open(&at, false, &fd), ERR_SYSTEM);
+    assert_int_equal(errno, EEXIST);
+    listener_remove_file(&at);
+    assert_int_equal(stat(text + 5, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    unlink(text + 5);
+    rmdir(dir);
+}
+
+static void every_user_may_connect_to_a_unix_socket(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    struct addr at;
+    struct stat st;
+    mode_t before = umask(0177);
+
+    (void)state;
+    in_folder(dir, text);
+    close(opened(text, &at));
+    umask(before);
+    assert_int_equal(stat(text + 5, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0666);
+    unlink(text + 5);
+    rmdir(dir);
+}
+
+static void a_socket_file_goes_when_nobody_listens_any_more(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    struct addr at;
+    struct stat st;
+
+    (void)state;
+    in_folder(dir, text);
+    int fd = opened(text, &at), successor = dup(fd);
+    close(fd);
+    listener_remove_file(&at);
+    assert_int_equal(stat(text + 5, &st), 0); /* the successor's */
+    close(successor);
+    listener_remove_file(&at);
+    assert_true(stat(text + 5, &st) < 0 && errno == ENOENT);
+    listener_remove_file(&at);
+    rmdir(dir);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -415,6 +480,9 @@ int main(void)
         TEST(connections_outlive_their_listener),
         TEST(a_listener_may_be_freed_while_it_accepts),
         TEST(a_dead_unix_socket_is_replaced_and_a_living_one_is_not),
+        TEST(a_file_that_is_no_socket_is_left_alone),
+        TEST(every_user_may_connect_to_a_unix_socket),
+        TEST(a_socket_file_goes_when_nobody_listens_any_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,7 +129,7 @@ static void a_header_has_to_come_in_time(void **state)
     put(LINE, 20);
     TURN_UNTIL(loop, !proxy_read_is_idle(reader));
     clock_advance_ms(9000);
-    put(LINE + 20, 1); /* a byte now and then buys no time */
+    put(&LINE[20], 1); /* a byte now and then buys no time */
     loop_turn(loop, 5);
     loop_turn(loop, 5);
     assert_int_equal(got.n, 0);

@@ -169,6 +169,26 @@ static void at_the_budget_the_least_recently_used_go(void **state)
     expect_slice(text_of(numbered(49999)), "value");
 }
 
+static void where_all_are_in_use_some_go_all_the_same(void **state)
+{
+    struct store_stats stats;
+    int kept = 0;
+    (void)state;
+
+    for (int i = 0; i < 4000; i++)
+        set(numbered(i), "value");
+    for (int i = 0; i < 4000; i++)
+        assert_non_null(text_of(numbered(i)).ptr);
+    for (int i = 4000; i < 12000; i++)
+        set(numbered(i), "value");
+    store_stats(store, &stats);
+    assert_true(stats.bytes <= 1 * MIB && stats.evictions > 0);
+    expect_slice(text_of(numbered(11999)), "value");
+    for (int i = 0; i < 4000; i++)
+        kept += text_of(numbered(i)).ptr != NULL;
+    assert_true(kept < 4000);
+}
+
 static void expired_ones_make_room_before_others(void **state)
 {
     struct store_stats stats;
@@ -231,6 +251,7 @@ static void count_up(void *record, bool is_new, uint64_t *ttl_ms, void *arg)
 
 static void a_record_is_updated_in_place(void **state)
 {
+    struct store_stats stats;
     uint64_t n;
     (void)state;
 
@@ -241,6 +262,9 @@ static void a_record_is_updated_in_place(void **state)
     clock_advance_ms(501); /* the TTL was left alone by the second */
     assert_int_equal(store_update(store, KEY, sizeof(n), count_up, &n), 0);
     assert_int_equal(n, 1);
+    store_stats(store, &stats);
+    assert_int_equal(stats.expired, 1);
+    assert_int_equal(stats.entries, 1);
     assert_int_equal(store_update(store, KEY, 513, count_up, &n), ERR_ARG);
     set(SLICE("text"), "12345678");
     assert_int_equal(store_update(store, SLICE("text"), 8, count_up, &n), ERR_ARG);
@@ -320,6 +344,7 @@ int main(void)
         T(a_counter_never_lives_without_its_ttl),
         T(too_large_a_value_changes_nothing),
         T(at_the_budget_the_least_recently_used_go),
+        T(where_all_are_in_use_some_go_all_the_same),
         T(expired_ones_make_room_before_others),
         T(a_smaller_budget_evicts_and_keeps_the_latest),
         T(hits_and_misses_are_counted),

@@ -16,7 +16,8 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
                                                   .fd = fd,
                                                   .peer = peer,
                                                   .local = local,
-                                                  .is_trusted = true});
+                                                  .is_trusted = true,
+                                                  .has_proxy_header = c->has_proxy_header});
 }
 
 void client_again(struct client *c)

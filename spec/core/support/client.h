@@ -23,6 +23,7 @@ struct client {
     struct ear ear;
     struct inbox inbox;
     int fd;
+    bool has_proxy_header; /* connections from now on begin with one */
 };
 
 int client_setup(void **state);

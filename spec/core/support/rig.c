@@ -28,6 +28,12 @@ static enum phase_result run(struct phase_host *h, struct exchange *x, enum phas
     return rig->hooks[p] ? rig->hooks[p](rig, x) : PHASE_DONE;
 }
 
+static enum phase_result go_on(struct phase_host *h, struct exchange *x UNUSED, enum phase p)
+{
+    host_rig(h)->rests[p]++;
+    return PHASE_DONE;
+}
+
 static void cancel(struct phase_host *h, struct exchange *x)
 {
     host_rig(h)->cancelled++;
@@ -44,7 +50,7 @@ static void nothing(struct phase_host *h UNUSED, uint64_t by_ms UNUSED)
 }
 
 static const struct phase_host_ops host_ops = {
-    .run = run, .cancel = cancel, .forget = forget, .free = nothing};
+    .run = run, .go_on = go_on, .cancel = cancel, .forget = forget, .free = nothing};
 
 static bool check(struct plugin_host *h, struct plugin_use *use, const void *params UNUSED,
                   size_t nparams UNUSED, struct faults *faults UNUSED)
