@@ -472,6 +472,7 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
         free(h);
         return NULL;
     }
+    vm_built(vm);
     hooks_counted(1);
     return &h->base;
 }

@@ -32,8 +32,9 @@
 #error "which Debian multiarch folder has this machine's Lua modules?"
 #endif
 
-#define SMALL_ALLOC (64 * KIB) /* what the reserve beyond the cap is for */
-#define IDLE_STEP_KIB 512      /* of garbage collection in one quiet moment */
+#define SMALL_ALLOC (64 * KIB)           /* what the reserve beyond the cap is for */
+#define BUILDING_ROOM ((size_t)32 * MIB) /* for garbage, while a VM is built */
+#define IDLE_STEP_KIB 512                /* of garbage collection in one quiet moment */
 
 #define PIECE_MAX 0x7fffff00   /* LuaJIT's own limit of a text or userdata: nobody gets that much */
 #define ENDED_BY_MAX (8 * KIB) /* its message and traceback */
@@ -135,6 +136,11 @@ static int collect_protected(lua_State *L)
     return 0;
 }
 
+static size_t building_room(const struct vm *vm)
+{
+    return vm->memory_cap ? MIN(BUILDING_ROOM, vm->memory_cap / 4) : BUILDING_ROOM;
+}
+
 /* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time.
  * The collector's own next cycle would begin at twice what is left, which may lie beyond the cap: then it begins soon. */
 void vm_collect(struct vm *vm)
@@ -153,6 +159,27 @@ void vm_collect(struct vm *vm)
         vm->collect_at = MAX(vm->memory_cap / 4 * 3, vm->memory + left);
         lua_gc(vm->L, LUA_GCSETPAUSE, vm->memory > vm->memory_cap / 2 ? 110 : 200);
     }
+    if (vm->is_building)
+        vm->collect_at = MIN(vm->collect_at, 2 * vm->memory + building_room(vm));
+}
+
+/* Of what is made while a VM is built most stays. So no collection begins within a call that makes little of it, and all
+ * garbage is collected at once when there is much. */
+static void put_off_collection(struct vm *vm)
+{
+    size_t percent = building_room(vm) / (vm->memory / 100 + 1);
+
+    lua_gc(vm->L, LUA_GCSETPAUSE, 100 + (int)MIN(percent, 100000u));
+    lua_gc(vm->L, LUA_GCRESTART, -1); /* as if a cycle had just ended */
+}
+
+void vm_built(struct vm *vm)
+{
+    if (!vm->is_building)
+        return;
+    vm->is_building = false;
+    lua_gc(vm->L, LUA_GCSETPAUSE, 200);
+    vm_collect(vm);
 }
 
 static int step_protected(lua_State *L)
@@ -354,7 +381,8 @@ struct vm *vm_new(const struct vm_options *o, char **error)
         return NULL;
     }
     vm->memory_cap = o->memory_cap;
-    vm->collect_at = vm->memory_cap ? vm->memory_cap / 4 * 3 : SIZE_MAX;
+    vm->is_building = true;
+    vm->collect_at = 2 * vm->memory + building_room(vm);
     return vm;
 }
 
@@ -370,6 +398,7 @@ static void on_next_turn(struct timer *timer)
 
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch)
 {
+    vm_built(vm);
     vm->gateway = gateway;
     vm->watch = watch;
     later_init(&vm->run_ready, on_ready);
@@ -378,7 +407,7 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     gateway_at_end(gateway, &vm->at_end);
     gateway->script = vm;
     loop_on_idle(gateway->loop, on_idle, gateway);
-    if (watch) {
+    if (watch && (watch != this_watch || watch->cpu_clock == 0)) {
         watch->thread = pthread_self();
         REQUIRE(pthread_getcpuclockid(watch->thread, &watch->cpu_clock) == 0);
         this_watch = watch;
@@ -434,6 +463,8 @@ int vm_call(struct vm *vm, int nargs, int nresults)
 
     lua_pushcfunction(vm->L, add_traceback);
     lua_insert(vm->L, handler);
+    if (vm->is_building)
+        put_off_collection(vm);
     vm_enter(vm);
     int rc = lua_pcall(vm->L, nargs, nresults, handler);
     vm_leave(vm);

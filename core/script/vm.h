@@ -76,6 +76,7 @@ struct vm {
     bool is_ending;   /* the code of this entry is being ended: ended_by says why */
     bool was_stopped; /* the code of the last entry was */
     bool hit_cap;
+    bool is_building;
     bool is_exempt; /* C makes something of its own while Lua runs: the cap waits */
 };
 
@@ -93,6 +94,10 @@ struct vm_options {
 
 /* Loads the library (but no plugin). NULL and a message (malloc'ed) on failure. */
 struct vm *vm_new(const struct vm_options *o, char **error);
+
+/* All that lives here from its beginning is made: the garbage goes, and the collector works as usual from now on. Building
+ * thread. (vm_use_on_this_thread does it where it was not done.) */
+void vm_built(struct vm *vm);
 
 /* Any thread that owns it; when that is the worker's own, vm_leave_this_thread may be left out. */
 void vm_free(struct vm *vm);
