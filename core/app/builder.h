@@ -42,6 +42,9 @@ struct building {
 /* The borrowed part, nworkers, asked_workers and before are set. False: there is no thread to be had (errno says why). */
 bool building_start(struct building *b);
 
+/* CPU time that it has taken so far. While it was not joined. */
+uint64_t building_cpu_ms(const struct building *b);
+
 /* Waits for the thread, at most so long. False: it still runs, and everything of it must stay. */
 bool building_join(struct building *b, uint32_t wait_ms);
 

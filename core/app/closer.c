@@ -8,10 +8,14 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "base/check.h"
 #include "base/list.h"
+
+#define NICE 10 /* nothing waits for it */
 
 struct closing {
     struct list link;
@@ -53,6 +57,7 @@ static void *close_all(void *arg)
     struct closer *c = arg;
     struct closing *one;
 
+    (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     while ((one = take(c))) {
         one->fn(one->arg);
         free(one);

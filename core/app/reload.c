@@ -23,7 +23,8 @@
 #include "net/loop.h"
 #include "script/hooks.h"
 
-#define DEADLINE_MS 60000
+#define DEADLINE_MS 60000 /* of CPU time, or without any */
+#define LOOK_MS 1000
 #define RETRY_MS 20
 #define GENERATIONS_MAX 8 /* whose VMs are in use */
 #define LOST_MAX 4        /* builds that hang */
@@ -34,7 +35,7 @@ struct reload {
     /* owned */
     struct building *building; /* under way or being swapped in, or NULL */
     struct list next, asks;    /* struct reload_ask: of the next one, of this one */
-    struct timer deadline, retry;
+    struct timer look, retry;
     struct reload_report *last;
     /* borrowed */
     struct control *control;
@@ -47,6 +48,7 @@ struct reload {
     int nlost;     /* builds that were given up and still run */
     bool is_wanted, is_over;
     uint64_t began_us;
+    uint64_t cpu_ms, moved_ms; /* of the build, and when that was last seen to grow */
     uint64_t good_wall_ms;
 };
 
@@ -186,7 +188,7 @@ static void on_built(struct mail *m, void *reader UNUSED)
         drop_building(r, b);
         return;
     }
-    timer_stop(&r->deadline);
+    timer_stop(&r->look);
     REQUIRE(building_join(b, JOIN_MS));
     if (b->status == CLI_FINE && !r->is_over && reload_apply(r->control, b)) {
         r->nswapping = b->nworkers;
@@ -211,14 +213,28 @@ void reload_on_swapped(struct reload *r)
     drop_building(r, b);
 }
 
-static void on_deadline(struct timer *t)
+static void give_up(struct reload *r)
 {
-    struct reload *r = container_of(t, struct reload, deadline);
-
     atomic_store(&r->building->is_given_up, true);
     r->building = NULL;
     r->nlost++;
     fail(r, "the new configuration could not be made in time: a plugin hangs while it is loaded");
+}
+
+/* It may have to wait for the CPU, but not for anything else. */
+static void on_look(struct timer *t)
+{
+    struct reload *r = container_of(t, struct reload, look);
+    uint64_t cpu_ms = building_cpu_ms(r->building), now = clock_ms();
+
+    if (cpu_ms != r->cpu_ms) {
+        r->cpu_ms = cpu_ms;
+        r->moved_ms = now;
+    }
+    if (cpu_ms >= DEADLINE_MS || now - r->moved_ms >= DEADLINE_MS)
+        give_up(r);
+    else
+        timer_set(t, LOOK_MS);
 }
 
 static void begin(struct reload *r)
@@ -240,13 +256,15 @@ static void begin(struct reload *r)
              LOG_C("file", r->file));
     r->is_wanted = false;
     r->began_us = clock_us_now();
+    r->cpu_ms = 0;
+    r->moved_ms = clock_ms();
     list_splice(&r->asks, &r->next);
     r->building = b;
-    timer_set(&r->deadline, DEADLINE_MS);
+    timer_set(&r->look, LOOK_MS);
     if (building_start(b))
         return;
     int error = errno;
-    timer_stop(&r->deadline);
+    timer_stop(&r->look);
     r->building = NULL;
     drop_building(r, b);
     fail(r, strerror(error));
@@ -375,7 +393,7 @@ struct reload *reload_new(struct control *c, const char *file, int workers)
     r->good_wall_ms = clock_wall_ms();
     list_init(&r->next);
     list_init(&r->asks);
-    timer_init(&r->deadline, c->loop, on_deadline);
+    timer_init(&r->look, c->loop, on_look);
     timer_init(&r->retry, c->loop, on_retry);
     add_metrics(r);
     return r;
@@ -396,7 +414,7 @@ bool reload_stop(struct reload *r)
 
 void reload_free(struct reload *r)
 {
-    timer_deinit(&r->deadline);
+    timer_deinit(&r->look);
     timer_deinit(&r->retry);
     report_free(r->last);
     free(r);
