@@ -7,6 +7,7 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "spec.support.client"
 local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
