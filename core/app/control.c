@@ -34,10 +34,12 @@
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
+#include "side/flight.h"
 #include "side/store.h"
 
 #define SWEEP_MS 1000
-#define STOP_MS 5000 /* what workers take at most to stop */
+#define FLIGHTS_MS 100 /* who waits for an owner that is late waits so much longer */
+#define STOP_MS 5000   /* what workers take at most to stop */
 
 /* Descriptors that are no connections: listeners, files, epoll. */
 #define SPARE_DESCRIPTORS 256
@@ -299,6 +301,12 @@ static void on_sweep(struct timer *t)
     timer_set(t, SWEEP_MS);
 }
 
+static void on_flights(struct timer *t)
+{
+    flights_sweep(flights_shared());
+    timer_set(t, FLIGHTS_MS);
+}
+
 static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline)
 {
     *c =
@@ -310,6 +318,8 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
+    timer_init(&c->flights_timer, c->loop, on_flights);
+    timer_set(&c->flights_timer, FLIGHTS_MS);
     c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
     c->sockets = sockets_new(c->nworkers, lifeline);
     lifeline_start(lifeline, c);
@@ -335,6 +345,7 @@ static void control_free(struct control *c)
     probes_free(c->probes);
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
+    timer_deinit(&c->flights_timer);
     mailbox_free(c->mailbox);
     loop_free(c->loop);
     upstream_metrics_hide(c->snapshot);
