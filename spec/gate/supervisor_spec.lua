@@ -383,6 +383,46 @@ routes: [{ name: up, paths: [/up], upstream: up }, { name: hello, paths: [/hello
     wait("the end of the gateway", function() return not process.is_running(gateway.process) end)
   end)
 
+  describe("as process 1", function()
+    local UNSHARE = { "/usr/bin/unshare", "--fork", "--pid", "--mount-proc" }
+
+    local function run(argv, more)
+      local all = {}
+      for _, list in ipairs { argv, more } do
+        for _, word in ipairs(list) do
+          all[#all + 1] = word
+        end
+      end
+      return posix.spawn(all, { stderr = folder.path .. "/stderr", dir = folder.path })
+    end
+
+    local function ended(pid)
+      return wait("the end of a process", function() return posix.exit_status(pid) end)
+    end
+
+    -- unshare wants root.
+    local it_may = ended(posix.spawn({ "/bin/sh", "-c", table.concat(UNSHARE, " ") .. " true" }, {})) == 0 and it
+      or pending
+
+    it_may("it reaps what is nobody's, restarts the gateway, and drains when told to", function()
+      folder:write("demilune.yaml", 'listeners: [{ address: "127.0.0.1:0" }]\n' .. HELLO)
+      local outer = run(UNSHARE, { server.program, "run" })
+      local first = wait("process 1", function() return process.children(outer)[1] end)
+      local inner = wait("the gateway", function() return process.children(first)[1] end)
+      local namespace = { "/usr/bin/nsenter", "--target", tostring(first), "--pid", "--mount" }
+      assert.equal(0, ended(run(namespace, { "/bin/sh", "-c", "sleep 0.5 & exit 0" })))
+      wait("an orphan", function() return #process.children(first) == 2 end)
+      wait("its end", function() return #process.children(first) == 1 end)
+      posix.kill(inner, posix.SIGKILL)
+      wait("another gateway", function()
+        local now = process.children(first)
+        return #now == 1 and now[1] ~= inner
+      end)
+      posix.kill(first, posix.SIGTERM)
+      assert.equal(0, ended(outer))
+    end)
+  end)
+
   it("acts once on a signal that the whole group gets", function()
     start("drain: { delay: 300ms }\n" .. HELLO)
     posix.kill(gateway.process, posix.SIGTERM)
