@@ -17,6 +17,8 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/rand.h"
+#include "base/text.h"
 #include "gate/forward.h"
 #include "gate/snapshot.h"
 #include "http/inbound.h"
@@ -91,10 +93,25 @@ static const struct page *page_find(struct slice path)
     return NULL;
 }
 
+/* The answer's id, which the log has too. */
+static struct slice new_request_id(struct arena *arena)
+{
+    uint8_t raw[16];
+    char *id = arena_alloc(arena, TEXT_UUID);
+
+    rand_secure(raw, sizeof(raw));
+    text_uuid(raw, 4, id);
+    return slice_of(id, TEXT_UUID);
+}
+
 void admin_problem(struct admin_answer *answer, int status, const char *detail)
 {
+    struct slice id = new_request_id(answer->arena);
     struct json_writer w;
 
+    LOG_INFO("admin.refused", detail, LOG_I("status", status),
+             LOG_C("method", method_text(answer->request->method)),
+             LOG_S("path", answer->request->path), LOG_S("request_id", id));
     answer->status = status;
     answer->type = "application/problem+json";
     buf_clear(&answer->body);
@@ -108,6 +125,8 @@ void admin_problem(struct admin_answer *answer, int status, const char *detail)
     json_int(&w, status);
     json_key(&w, SLICE("detail"));
     json_string(&w, slice_from(detail));
+    json_key(&w, SLICE("request_id"));
+    json_string(&w, id);
     json_object_end(&w);
     REQUIRE(json_writer_end(&w) == 0);
 }

@@ -9,6 +9,7 @@
 #include "app/control.h"
 #include "app/describe.h"
 #include "base/check.h"
+#include "gate/hook_time.h"
 #include "gate/snapshot.h"
 
 #define HIDDEN "(hidden)"
@@ -157,6 +158,22 @@ int admin_page_routes(struct admin_answer *answer)
 
 /* --- plugins --------------------------------------------------------------------------------------------------------- */
 
+static double read_sum(const atomic_ullong *sum)
+{
+    return (double)atomic_load_explicit(sum, memory_order_relaxed);
+}
+
+/* Estimates over all runs, from those that were timed (gate/hook_time.h). */
+static void put_time(struct json_writer *w, const char *hook, const struct hook_time *t)
+{
+    put_object(w, hook);
+    put_number(w, "samples", read_sum(&t->samples));
+    put_number(w, "runs", read_sum(&t->runs));
+    put_number(w, "busy_seconds", read_sum(&t->busy_ns) / 1e9);
+    put_number(w, "waiting_seconds", read_sum(&t->waited_ns) / 1e9);
+    json_object_end(w);
+}
+
 static void put_use(struct json_writer *w, const struct plugin_use *use)
 {
     json_object(w);
@@ -168,6 +185,11 @@ static void put_use(struct json_writer *w, const struct plugin_use *use)
         if (use->hooks & PHASE_BIT(p))
             json_string(w, slice_from(phase_name(p)));
     json_array_end(w);
+    put_object(w, "time");
+    for (enum phase p = 0; p < PHASE_START; p++)
+        if (use->hooks & PHASE_BIT(p))
+            put_time(w, phase_name(p), hook_time_of(use, p));
+    json_object_end(w);
     json_object_end(w);
 }
 

@@ -40,7 +40,8 @@ static const unsigned may_follow[] = {
     [EXCHANGE_ACCESS] = TO(UPSTREAM) | TO(RESPONSE) | TO(LOG),
     [EXCHANGE_UPSTREAM] = TO(RESPONSE) | TO(LOG),
     [EXCHANGE_RESPONSE] = TO(RELAY) | TO(TUNNEL) | TO(LOG),
-    [EXCHANGE_RELAY] = TO(LOG),
+    [EXCHANGE_RELAY] =
+        TO(RESPONSE) | TO(LOG), /* an answer whose head is held back can be taken back */
     [EXCHANGE_TUNNEL] = TO(LOG),
     [EXCHANGE_LOG] = TO(DONE),
     [EXCHANGE_DONE] = 0,
@@ -158,7 +159,7 @@ static bool exchange_run(struct exchange *x, enum phase p, bool goes_on)
         return true;
     if (UNLIKELY(
             x->plan->is_left)) { /* a body must not go on without the hooks that would change it */
-        x->hook_failed = p == PHASE_BODY;
+        x->hook_failed = p == PHASE_BODY && !goes_on;
         return true;
     }
     x->phase = p;
@@ -178,6 +179,11 @@ static bool exchange_run(struct exchange *x, enum phase p, bool goes_on)
 bool exchange_run_phase(struct exchange *x, enum phase p)
 {
     return exchange_run(x, p, false);
+}
+
+bool exchange_run_rest(struct exchange *x, enum phase p)
+{
+    return exchange_run(x, p, true);
 }
 
 /* All hooks of p have run: what now? */
@@ -232,12 +238,24 @@ void exchange_phase_done(struct exchange *x, enum phase_result result)
 
 /* --- the way of a request ---------------------------------------------------------------------------------------- */
 
+/* RFC 9110, 7.4: with client certificates a connection speaks for the name that its handshake has asked for, and for
+ * no other. */
+static bool is_misdirected(const struct exchange *x)
+{
+    const struct wire_peer *peer = x->down ? x->down->peer : NULL;
+
+    return peer && peer->is_asked && peer->server_name.len > 0 &&
+           !slice_eq(peer->server_name, x->request->host);
+}
+
 static int exchange_read_head(struct exchange *x)
 {
     struct message *m = x->request;
     int err = forward_client(x);
 
     x->path = m->path; /* for hooks and logs, where it can't be normalised */
+    if (is_misdirected(x))
+        return ERR_MISDIRECTED;
     if (err < 0 || slice_eq(m->path, SLICE("*")))
         return err;
     return uri_normalise_path(m->path, x->arena, &x->path) < 0 ? ERR_BAD_REQUEST : 0;
@@ -306,6 +324,12 @@ static void exchange_proxy(struct exchange *x)
 
 static void exchange_act(struct exchange *x)
 {
+    if (UNLIKELY(
+            x->match.is_preflight)) { /* nobody has answered, and the route does not take OPTIONS */
+        x->match.allowed = x->route->methods;
+        exchange_fail(x, ERR_METHOD);
+        return;
+    }
     switch (x->route->action) {
     case ROUTE_PROXY: exchange_proxy(x); break;
     case ROUTE_RESPOND: reply_respond(x); break;
@@ -326,13 +350,14 @@ void exchange_respond(struct exchange *x, struct message *response, bool end)
 
 void exchange_answer(struct exchange *x)
 {
+    bool goes_on = x->goes_on && !x->plan->is_left;
+
     if (UNLIKELY(x->plan->is_left))
         exchange_move(x);
     if (x->state != EXCHANGE_RESPONSE)
         exchange_to(x, EXCHANGE_RESPONSE);
     reply_lay_over(x);
     x->reply_fresh = false;
-    bool goes_on = x->goes_on;
     x->goes_on = false;
     if (exchange_run(x, PHASE_RESPONSE, goes_on))
         exchange_after(x, PHASE_RESPONSE);
@@ -367,6 +392,8 @@ void exchange_fail(struct exchange *x, int err)
     if (x->attempt)
         attempt_abort(x->attempt, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
+    if (x->head_is_held)
+        flow_take_head_back(x);
     if (!x->head_is_down && !x->client_is_gone && x->down) {
         reply_error(x, err);
         return;
@@ -404,6 +431,10 @@ void exchange_on_timer(struct timer *t)
         return;
     if (x->state == EXCHANGE_LOG) {
         exchange_cancel_log(x);
+        return;
+    }
+    if (x->head_is_held) {
+        flow_on_timer(x);
         return;
     }
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF && !attempt_backoff_over(x->attempt))

@@ -111,7 +111,8 @@ struct exchange {
     bool replied;        /* the answer is a plugin's or the gateway's own, not upstream's */
     bool reply_fresh;    /* a hook has replied just now */
     bool goes_on;        /* the next answer is for the response hooks behind the one that failed */
-    bool head_is_down;   /* the final response head was sent to the client */
+    bool head_is_down;   /* the final response head was sent to the client, or: */
+    bool head_is_held;   /* it is settled, but waits for what the first body hook says */
     bool upstream_ended; /* noted while a body hook waited: the upstream's body is complete */
     bool is_cancelled;   /* later waits of hooks end at once */
     bool client_is_gone;
@@ -126,7 +127,8 @@ struct exchange {
     struct slice path; /* normalised */
     struct slice scheme;
     struct slice client_ip;
-    bool client_is_trusted; /* the peer is in trusted_proxies */
+    struct slice tls_subject; /* of the verified client certificate; empty = none */
+    bool client_is_trusted;   /* the peer is in trusted_proxies */
     struct slice claims; /* verified claims as JSON, set by an authenticating plugin; or absent */
     struct slice rewritten;     /* upstream path set by a hook; or absent */
     struct slice upstream_path; /* what the route makes of the path */

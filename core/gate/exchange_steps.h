@@ -32,6 +32,9 @@ void exchange_send_request_body(struct exchange *x);
 /* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
 bool exchange_run_phase(struct exchange *x, enum phase p);
 
+/* The same for the hooks behind the one that has failed. */
+bool exchange_run_rest(struct exchange *x, enum phase p);
+
 /* Runs the hooks of p, now or when they have waited, then what follows that phase. May end x. */
 void exchange_step(struct exchange *x, enum phase p);
 

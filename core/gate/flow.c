@@ -305,6 +305,12 @@ static void flow_start_tunnel(struct exchange *x)
 {
     if (UNLIKELY(x->plan->is_retired))
         exchange_move(x);
+    int rc = wire_head(x->down, x->response, false);
+    x->head_is_down = true;
+    if (rc < 0) {
+        exchange_fail(x, ERR_CLIENT_GONE);
+        return;
+    }
     exchange_to(x, EXCHANGE_TUNNEL);
     x->flows[SIDE_REQUEST].state = x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
     x->flows[SIDE_REQUEST].limit = 0;
@@ -334,6 +340,49 @@ static bool flow_frame_response(struct exchange *x)
     return is_fixed(x) ? m->content_length == 0 : x->flows[SIDE_RESPONSE].state == FLOW_NONE;
 }
 
+/* --- the head ---------------------------------------------------------------------------------------------------- */
+
+static int flow_release_head(struct exchange *x)
+{
+    timer_stop(&x->slot->timer);
+    x->head_is_held = false;
+    return wire_head(x->down, x->response, false);
+}
+
+void flow_take_head_back(struct exchange *x)
+{
+    timer_stop(&x->slot->timer);
+    x->head_is_held = x->head_is_down = false;
+    free(x->chunk_mem);
+    x->chunk_mem = NULL;
+}
+
+void flow_on_timer(struct exchange *x)
+{
+    uint64_t left = x->err ? UINT64_MAX : exchange_time_left_ms(x);
+
+    if (!x->hook_waits) {
+        if (flow_release_head(x) < 0)
+            exchange_fail(x, ERR_CLIENT_GONE);
+    } else if (left == 0) {
+        exchange_fail(x, ERR_TIMEOUT);
+    } else if (left != UINT64_MAX) {
+        timer_set(&x->slot->timer, left);
+    }
+}
+
+/* While nothing of the answer has left, a body hook that fails can still make an error of it. So the head waits for what
+ * the first one says; but only for a turn where no chunk has come: a stream that takes its time must begin, too. */
+static int flow_say_head(struct exchange *x, bool end)
+{
+    x->head_is_down = true;
+    x->head_is_held = !end && has_body_hooks(x);
+    if (!x->head_is_held)
+        return wire_head(x->down, x->response, end);
+    timer_set(&x->slot->timer, 0);
+    return 0;
+}
+
 void flow_send_head(struct exchange *x)
 {
     struct flow *f = &x->flows[SIDE_RESPONSE];
@@ -342,15 +391,13 @@ void flow_send_head(struct exchange *x)
         exchange_fail(x, f->err ? f->err : ERR_RESET);
         return;
     }
-    bool tunnel = x->response->body == BODY_TUNNEL && !x->replied;
-    bool end = !tunnel && flow_frame_response(x);
-    int rc = wire_head(x->down, x->response, end);
-    x->head_is_down = true;
-    if (tunnel && rc == 0) {
+    if (x->response->body == BODY_TUNNEL && !x->replied) {
         flow_start_tunnel(x);
         return;
     }
+    bool end = flow_frame_response(x);
     exchange_to(x, EXCHANGE_RELAY);
+    int rc = flow_say_head(x, end);
     if (rc < 0) {
         exchange_fail(x, ERR_CLIENT_GONE);
     } else if (end) {
@@ -398,25 +445,40 @@ static void flow_pump_hooks(struct exchange *x)
     flow_hook_chunk(x, slice_of(x->chunk_mem, len), x->upstream_ended);
 }
 
-void flow_chunk_done(struct exchange *x)
+/* There is nothing else to say: it goes on as it is where a hook fails. */
+static bool is_own_error(const struct exchange *x)
 {
-    bool is_own_error =
-        x->err && x->replied; /* what a hook can't take away: there is nothing else to say */
+    return x->err && x->replied;
+}
 
-    if (x->hook_failed && !is_own_error) {
+/* True: an error answer has been through the hooks that do not fail. False: x is not to be touched. */
+static bool flow_pass_failed_hook(struct exchange *x)
+{
+    if (!is_own_error(x)) {
         x->hook_failed = false;
         exchange_fail(x, ERR_HOOK);
-        return;
+        return false;
     }
-    x->chunk_replaced = x->chunk_replaced && !x->hook_failed;
+    while (x->hook_failed) {
+        x->hook_failed = false;
+        if (!exchange_run_rest(x, PHASE_BODY))
+            return false;
+    }
+    return true;
+}
+
+void flow_chunk_done(struct exchange *x)
+{
+    if (UNLIKELY(x->hook_failed) && !flow_pass_failed_hook(x))
+        return;
     struct slice out = x->chunk_replaced ? x->chunk_out : x->chunk;
     size_t taken = x->chunk.len;
     bool last = x->chunk_is_last;
-    int rc = 0;
+    int rc = x->head_is_held ? flow_release_head(x) : 0;
 
-    if (out.len)
+    if (rc >= 0 && out.len)
         rc = wire_body(x->down, &out, 1, last);
-    else if (last)
+    else if (rc >= 0 && last)
         rc = wire_finish(x->down, NULL);
     x->bytes_down += out.len;
     free(x->chunk_mem);

@@ -18,6 +18,7 @@
 #include "http/wire.h"
 
 struct gate_stats;
+struct hook_lap;
 
 struct gateway {
     /* owned */
@@ -34,7 +35,8 @@ struct gateway {
     /* borrowed */
     struct loop *loop;
     struct mailbox *mailbox;
-    void *script; /* the script floor's per-worker part, or NULL */
+    void *script;         /* the script floor's per-worker part, or NULL */
+    struct hook_lap *lap; /* of the hooks that run now, when they are timed */
     void (*on_plan_end)(void *arg,
                         struct plan *p); /* to free it elsewhere; NULL: it is freed at once */
     void *plan_end_arg;

@@ -33,8 +33,8 @@ struct dns_answer {
     uint64_t ttl_ms; /* left */
 };
 
-/* err 0, or ERR_DNS (no such name, no address), ERR_TIMEOUT. A stale answer is used, with a
- * warning in the log, for up to max_ttl_ms when the servers fail. */
+/* err 0, or ERR_DNS (no such name, no address), ERR_TIMEOUT, ERR_LIMIT (out of descriptors). A
+ * stale answer is used, with a warning in the log, for up to max_ttl_ms when the servers fail. */
 typedef void (*dns_fn)(void *arg, int err, const struct dns_answer *answer);
 
 /* NULL when one of the servers is no address. */

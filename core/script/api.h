@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 1
+#define DML_ABI 2
 
 struct gateway;
 
@@ -44,6 +44,9 @@ struct dml_cell {
 /* --- api_base.c: what needs no exchange ---------------------------------------------------------------------------- */
 
 DML_API int dml_abi(void);
+
+/* The hook of this place has ended: called behind each hook of a run that is timed. */
+DML_API void dml_hook_ran(struct gateway *g, int use);
 
 /* "did you mean": edit distance of two words. */
 DML_API int dml_distance(const char *a, size_t alen, const char *b, size_t blen);

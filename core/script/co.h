@@ -22,6 +22,7 @@
 
 #include "base/base.h"
 #include "base/list.h"
+#include "gate/hook_time.h"
 #include "net/loop.h"
 #include "script/vm.h"
 
@@ -56,6 +57,7 @@ struct co {
     int32_t use, phase;  /* whose code it runs: kept here while it waits (struct dml_cell) */
     int nready;          /* values pushed for co_wake_later, -1 = it is not ready */
     int step;            /* the owner's own */
+    struct hook_lap lap; /* of the hooks that it runs, when they are timed */
     bool is_cancelled;
     bool is_running;
     bool sleeps;          /* the end of the present wait's time is no timeout */

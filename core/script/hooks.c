@@ -30,6 +30,7 @@ struct hooks {
     struct vm *vm;
     struct snapshot *snapshot; /* one reference */
     int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
+    int timed;                 /* ref of a table: the same of chains that have been timed */
     int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
     struct timer look;         /* has the last detached task ended? */
     struct later retire, at_end;
@@ -37,6 +38,7 @@ struct hooks {
     hooks_retired_fn on_retired;
     void *arg;
     /* state */
+    struct hook_sampler sampler;
     enum phase_result result; /* of the chain that has run last */
     uint64_t retire_by_ms;
 };
@@ -163,25 +165,6 @@ static bool is_settled(const struct exchange *x, enum phase p)
     }
 }
 
-/* Pushes the list of the uses that have a hook of p, in the order in which they run: all of the chain, or those behind
- * one. Returns how many. */
-static int push_uses(lua_State *L, const struct chain *chain, enum phase p, int32_t behind)
-{
-    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY, is_behind = behind < 0;
-    int n = 0;
-
-    lua_createtable(L, (int)chain->n, 0);
-    for (uint32_t i = 0; i < chain->n; i++) {
-        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
-        if (is_behind && (use->hooks & PHASE_BIT(p))) {
-            lua_pushnumber(L, use->index);
-            lua_rawseti(L, -2, ++n);
-        }
-        is_behind = is_behind || use->index == (uint32_t)behind;
-    }
-    return n;
-}
-
 static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults);
 
 static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int step)
@@ -197,6 +180,39 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
         co->is_cancelled = x->is_cancelled;
     }
     return co;
+}
+
+/* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
+static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    lua_State *L = h->vm->L;
+    int key = (int)(chain->index * PHASE_COUNT + p), top = lua_gettop(L);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->timed);
+    lua_rawgeti(L, -1, key);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        if (plugin_push_chain(h->vm, chain, p, -1, true) <= 0) {
+            lua_settop(L, top);
+            return false;
+        }
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, key);
+    }
+    lua_xmove(L, co->thread, 1);
+    lua_settop(L, top);
+    return true;
+}
+
+/* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
+static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    uint32_t weight = hook_sampler_due(&h->sampler);
+
+    if (UNLIKELY(weight) && push_timed(h, co, chain, p))
+        hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
+    else
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
 }
 
 /* The chain's function is on the coroutine's stack. */
@@ -219,7 +235,7 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
         if (step > 0 && is_settled(x, p))
             break;
         struct co *co = new_co(h, x, p, step);
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, h->functions[chain->index * PHASE_COUNT + p]);
+        push_chain(h, co, chain, p);
         enum phase_result result = run_chain(h, x, co);
         if (result != PHASE_DONE)
             return result;
@@ -248,8 +264,6 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
         hooks_report(co, message);
         result = PHASE_FAILED;
         note_failure(x, co);
-        if (end == CO_STOPPED && s)
-            co_cancel_scope(&s->tasks); /* what it has spawned may be what fills the memory */
     }
     if (LIKELY(!s || s->co != co)) {
         h->result = result; /* run_from looks at it as soon as co_run returns */
@@ -271,16 +285,12 @@ static enum phase_result host_run(struct phase_host *host, struct exchange *x, e
 static bool push_rest(struct hooks *h, const struct chain *chain, enum phase p, int32_t behind)
 {
     lua_State *L = h->vm->L;
-    int top = lua_gettop(L);
+    int pushed = plugin_push_chain(h->vm, chain, p, behind, false);
 
-    vm_push_function(h->vm, "demilune.plugin", "chain");
-    lua_pushstring(L, phase_name(p));
-    if (push_uses(L, chain, p, behind) > 0) {
-        if (vm_call(h->vm, 2, 1) == 0)
-            return true;
-        hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
-    }
-    lua_settop(L, top);
+    if (pushed >= 0)
+        return pushed > 0;
+    hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
+    lua_pop(L, 1);
     return false;
 }
 
@@ -515,10 +525,7 @@ static bool make_function(struct hooks *h, const struct chain *chain, enum phase
 {
     lua_State *L = h->vm->L;
 
-    vm_push_function(h->vm, "demilune.plugin", "chain");
-    lua_pushstring(L, phase_name(p));
-    push_uses(L, chain, p, -1);
-    if (vm_call(h->vm, 2, 1) < 0) {
+    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0) {
         fault_plain(faults, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);
         return false;
@@ -570,6 +577,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     REQUIRE(h->functions != NULL);
     for (size_t i = 0; i < nfunctions; i++)
         h->functions[i] = LUA_NOREF;
+    lua_newtable(vm->L);
+    h->timed = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    hook_sampler_init(&h->sampler);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
     vm->snapshot = h->snapshot;

@@ -38,10 +38,7 @@ static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
 {
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        if (conf->items[i]->type == CONF_NULL)
-            lua_pushlightuserdata(L, NULL); /* as json.null: a list has no gaps */
-        else
-            plugin_push_conf(L, conf->items[i], keep_open);
+        plugin_push_conf(L, conf->items[i], keep_open);
         lua_rawseti(L, -2, (int)i + 1);
     }
     json_mark(L, true);
@@ -67,7 +64,7 @@ void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open)
         return;
     }
     switch (conf->type) {
-    case CONF_NULL: lua_pushnil(L); break;
+    case CONF_NULL: lua_pushlightuserdata(L, NULL); break;
     case CONF_BOOL: lua_pushboolean(L, conf->boolean); break;
     case CONF_INT:
     case CONF_NUMBER: lua_pushnumber(L, conf->number); break;
@@ -296,6 +293,43 @@ void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults
         add_fault_of_use(L, use, faults);
 }
 
+/* --- chains -------------------------------------------------------------------------------------------------------- */
+
+/* Pushes the list of the uses that have a hook of p, in the order in which they run: all of the chain, or those behind
+ * one. Returns how many. */
+static int push_uses(lua_State *L, const struct chain *chain, enum phase p, int32_t behind)
+{
+    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY, is_behind = behind < 0;
+    int n = 0;
+
+    lua_createtable(L, (int)chain->n, 0);
+    for (uint32_t i = 0; i < chain->n; i++) {
+        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
+        if (is_behind && (use->hooks & PHASE_BIT(p))) {
+            lua_pushnumber(L, use->index);
+            lua_rawseti(L, -2, ++n);
+        }
+        is_behind = is_behind || use->index == (uint32_t)behind;
+    }
+    return n;
+}
+
+int plugin_push_chain(struct vm *vm, const struct chain *chain, enum phase p, int32_t behind,
+                      bool is_timed)
+{
+    lua_State *L = vm->L;
+    int top = lua_gettop(L);
+
+    vm_push_function(vm, "demilune.plugin", "chain");
+    lua_pushstring(L, phase_name(p));
+    if (push_uses(L, chain, p, behind) == 0) {
+        lua_settop(L, top);
+        return 0;
+    }
+    lua_pushboolean(L, is_timed);
+    return vm_call(vm, 3, 1) == 0 ? 1 : -1;
+}
+
 /* --- checking ------------------------------------------------------------------------------------------------------ */
 
 static bool is_of_route(const struct plugin_use *use)
@@ -428,6 +462,11 @@ static bool host_guards(struct plugin_host *h, const struct plugin_use *plugin)
     return ask(vm_of_host(h), "guards", plugin->name, SLICE_NONE);
 }
 
+static bool host_answers_preflights(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return ask(vm_of_host(h), "answers_preflights", plugin->name, SLICE_NONE);
+}
+
 static struct slice host_missing(struct plugin_host *h, struct slice name, struct arena *a)
 {
     struct vm *vm = vm_of_host(h);
@@ -464,6 +503,7 @@ static const struct plugin_host_ops checker_ops = {
     .check = host_check,
     .stands_after = host_stands_after,
     .guards = host_guards,
+    .answers_preflights = host_answers_preflights,
     .missing = host_missing,
     .credentials = host_credentials,
 };

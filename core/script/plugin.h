@@ -9,6 +9,7 @@
 #include "gate/phase.h"
 #include "script/vm.h"
 
+struct chain;
 struct conf;
 struct consumer;
 struct snapshot;
@@ -21,7 +22,7 @@ void plugin_host_free(struct plugin_host *host);
 
 /* --- inside the script floor --------------------------------------------------------------------------------------- */
 
-/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. With
+/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null json.null. With
  * keep_open a value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the
  * registry: its type is the schema's to decide. Where there is no schema it is a text. */
 #define PLUGIN_OPEN "demilune.open"
@@ -40,6 +41,11 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
  * parameters of its route. */
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
                      size_t nparams, double version);
+
+/* Pushes the function of a chain's hooks of p, or of those behind the place `behind` (-1: all), which plugin.lua makes.
+ * 1; 0 when there are none and nothing is pushed; -1 with a message in its place. is_timed: it calls dml_hook_ran. */
+int plugin_push_chain(struct vm *vm, const struct chain *chain, enum phase p, int32_t behind,
+                      bool is_timed);
 
 /* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);

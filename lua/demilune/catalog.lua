@@ -145,6 +145,9 @@ function M.describe(name)
   if loaded.after and #loaded.after > 0 then
     head = head .. ("stands after: %s\n"):format(table.concat(loaded.after, ", "))
   end
+  if loaded.answers_preflights then
+    head = head .. "answers preflights: a route that it is enabled on takes the CORS preflights of its methods\n"
+  end
   if loaded.guards then
     head = head .. "guards: it decides who may pass, so its failure always ends in 500\n"
   end
@@ -184,6 +187,18 @@ local function as_document(id, schema)
   return copy
 end
 
+-- What holds of a place where this plugin is enabled.
+local function case_of(name, schema)
+  local config, needs_it = as_document("plugin:" .. name, schema), schema.required and #schema.required > 0
+  return {
+    ["if"] = { properties = { name = { const = name } } },
+    ["then"] = {
+      properties = { config = needs_it and config or { anyOf = { config, { type = "null" } } } },
+      required = needs_it and { "config" } or nil,
+    },
+  }
+end
+
 -- The definition of a place where a plugin is enabled.
 function M.plugin_schema()
   local names, cases = {}, {}
@@ -191,10 +206,7 @@ function M.plugin_schema()
     local loaded = plugin.load(name)
     if loaded then
       names[#names + 1] = name
-      cases[#cases + 1] = {
-        ["if"] = { properties = { name = { const = name } } },
-        ["then"] = { properties = { config = as_document("plugin:" .. name, loaded.schema or { type = "object" }) } },
-      }
+      cases[#cases + 1] = case_of(name, loaded.schema or { type = "object" })
     end
   end
   return encode {
@@ -203,10 +215,10 @@ function M.plugin_schema()
     required = { "name" },
     properties = {
       name = { description = "The plugin.", enum = json.array(names) },
-      config = { description = "Its configuration, by its own schema.", type = "object" },
+      config = { description = "Its configuration, by its own schema." },
       on_error = {
         description = "When a hook fails: answer 500, or let the request pass.",
-        enum = { "fail", "continue" },
+        enum = { "fail", "continue", json.null },
         default = "fail",
       },
     },
@@ -222,7 +234,7 @@ function M.credentials_schema()
     local loaded = plugin.load(name)
     if loaded then
       local schema = loaded.credential and loaded.credential.schema
-      properties[name] = { type = "array", items = schema and as_document("credential:" .. name, schema) }
+      properties[name] = { type = { "array", "null" }, items = schema and as_document("credential:" .. name, schema) }
     end
   end
   return encode {

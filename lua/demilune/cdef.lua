@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, api_lib.h and core/base/err.def. Not to be edited.
 
 return {
-  abi = 1,
+  abi = 2,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -97,6 +97,7 @@ struct dml_cell {
     int32_t phase;
 };
 int dml_abi(void);
+void dml_hook_ran(struct gateway *g, int use);
 int dml_distance(const char *a, size_t alen, const char *b, size_t blen);
 enum dml_text {
     DML_TEXT_METHOD,

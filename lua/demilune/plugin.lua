@@ -84,6 +84,10 @@ function M.guards(name)
   return M.load(name).guards == true
 end
 
+function M.answers_preflights(name)
+  return M.load(name).answers_preflights == true
+end
+
 -- --- instances ----------------------------------------------------------------------------------
 
 -- Another configuration has come into this VM.
@@ -220,7 +224,6 @@ local SHAPES = {
   },
 }
 
-
 local PARAMETERS_MAX = 16 -- hooks that are upvalues of their own; more than that are looked up in tables
 
 local HEAD = [[
@@ -232,7 +235,7 @@ return function(handle)
 local exchange = Exchange(handle)
 ]]
 
-local function one_call(shape, item, safe)
+local function one_call(shape, item, safe, is_timed)
   local lines = { "cell.use = $U" }
   if safe then
     lines[2] = ("local ok, first%s = %s"):format(shape.results == "verdict, delay" and ", second" or "", shape.safe)
@@ -246,6 +249,7 @@ local function one_call(shape, item, safe)
   else
     lines[2] = shape.call
   end
+  lines[#lines + 1] = is_timed and "C.dml_hook_ran(gateway, $U)" or nil
   lines[#lines + 1] = shape.stop
   local text = "do " .. table.concat(lines, "\n") .. "\nend\n"
   return (text:gsub("%$(%u)", item))
@@ -259,7 +263,7 @@ local function unpacked(letter, n)
   return ("local %s = %s"):format(table.concat(names, ", "), table.concat(values, ", "))
 end
 
-local function source_of(shape, n, continues)
+local function source_of(shape, n, continues, is_timed)
   local as_upvalues = n <= PARAMETERS_MAX
   local out = {
     HEAD:format(as_upvalues and unpacked("H", n) or "",
@@ -269,7 +273,7 @@ local function source_of(shape, n, continues)
   for i = 1, n do
     local form = as_upvalues and "%s%d" or "%s[%d]"
     local item = { H = form:format("H", i), I = form:format("I", i), U = form:format("U", i) }
-    out[#out + 1] = one_call(shape, item, shape.always_safe or continues[i])
+    out[#out + 1] = one_call(shape, item, shape.always_safe or continues[i], is_timed)
   end
   out[#out + 1] = "end\nend\n"
   return table.concat(out)
@@ -287,14 +291,14 @@ local function number_of(hook)
   return n
 end
 
-local function maker_of(phase, hooks, continues)
-  local name = { phase }
+local function maker_of(phase, hooks, continues, is_timed)
+  local name = { is_timed and "timed " .. phase or phase }
   for i, hook in ipairs(hooks) do
     name[i + 1] = number_of(hook) .. (continues[i] and "c" or "")
   end
   local key = table.concat(name, " ")
   if not made[key] then
-    local source = source_of(SHAPES[phase] or SHAPES.plain, #hooks, continues)
+    local source = source_of(SHAPES[phase] or SHAPES.plain, #hooks, continues, is_timed)
     local chunk = assert(load(source, "=(" .. phase .. " hooks)"))
     made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
       core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)
@@ -303,14 +307,14 @@ local function maker_of(phase, hooks, continues)
 end
 
 -- The function of a chain for a phase: called by C with the exchange's handle. `indices` are the
--- uses that have this hook, in the order in which they run.
-function M.chain(phase, indices)
+-- uses that have this hook, in the order in which they run. is_timed: it tells when each has ended.
+function M.chain(phase, indices, is_timed)
   local hooks, instances, continues = {}, {}, {}
   for i, index in ipairs(indices) do
     local use = uses[index]
     hooks[i], instances[i], continues[i] = use.plugin[phase], use.instance, use.continues
   end
-  return maker_of(phase, hooks, continues)(instances, indices)
+  return maker_of(phase, hooks, continues, is_timed)(instances, indices)
 end
 
 -- start or stop of one place: the hook and its arguments.

@@ -176,6 +176,9 @@ function Check:apply(node, value)
     error("schema: it refers to itself without end", 0)
   end
   value = json_type.typed(node, value)
+  if node.prepare then
+    value = node.prepare(value)
+  end
   local frame = { valid = true, value = value, out = json_type.copy(value), kind = json_type.of(value) }
   for _, run in ipairs(node.checks) do
     if run(self, frame) == false then

@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 local function names(description, default)
-  return { type = "array", items = { type = "string", format = "header" }, default = default, description = description }
+  return {
+    type = "array", items = { type = "string", format = "header" }, default = default, description = description,
+  }
 end
 
 return {

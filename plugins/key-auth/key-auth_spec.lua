@@ -93,7 +93,8 @@ describe("key-auth", function()
     local function faults(config, consumers)
       return test.faults { consumers = consumers or CONSUMERS, plugins = { { name = "key-auth", config = config } } }
     end
-    assert.truthy(faults({ names = { "path" } }):find('expected header:NAME, query:NAME or cookie:NAME, got "path"', 1, true))
+    assert.truthy(faults({ names = { "path" } })
+      :find('expected header:NAME, query:NAME or cookie:NAME, got "path"', 1, true))
     assert.truthy(faults({ names = { "headers:x" } }):find("did you mean", 1, true))
   end)
 

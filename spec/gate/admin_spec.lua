@@ -155,7 +155,10 @@ describe("the admin endpoint", function()
       local missing = get "/nowhere"
       assert.equal(404, missing.status)
       assert.equal("application/problem+json", missing.headers["content-type"])
-      assert.equal(404, json.decode(missing.body).status)
+      local problem = json.decode(missing.body)
+      assert.equal(404, problem.status)
+      assert.matches("^%x+%-%x+%-4%x+%-%x+%-%x+$", problem.request_id)
+      assert.matches(problem.request_id, gateway:event "admin.refused", 1, true)
       local response = client.request(gateway.admin_port, "DELETE", "/config")
       assert.equal(405, response.status)
       assert.equal("GET, HEAD", response.headers.allow)
@@ -189,6 +192,58 @@ describe("the admin endpoint", function()
       for _, host in ipairs { "127.0.0.1:9901", "localhost", "localhost:9901", "[::1]:9901", "192.0.2.1" } do
         assert.equal(200, status("GET", "/config", { Host = host }))
       end
+    end)
+  end)
+
+  describe("of plugins", function()
+    local folder
+
+    before_each(function()
+      folder = server.folder()
+      folder:write("plugins/waits/init.lua", [[
+local task = require "demilune.task"
+return {
+  name = "waits", version = "1.0.0", access = function() task.sleep(0.02) end, log = function() end,
+}
+]])
+      gateway = server.start([[
+plugin_path: [plugins]
+routes:
+  - name: waiting
+    paths: [/waiting]
+    respond: { body: hello }
+    plugins: [{ name: headers, config: {} }, { name: waits }]
+]], { folder = folder })
+    end)
+
+    after_each(function()
+      folder:remove()
+    end)
+
+    local function shown()
+      local plugins = json.decode(get("/plugins").body).plugins
+      assert.equal(2, #plugins)
+      return plugins[2], plugins[1]
+    end
+
+    it("shows where they are enabled, their hooks and the time that these take", function()
+      local waits, headers = shown()
+      assert.same({ "waits", "route:waiting", "routes[0].plugins[1]", { "access", "log" } },
+        { waits.name, waits.scope, waits.place, waits.hooks })
+      assert.same({ samples = 0, runs = 0, busy_seconds = 0, waiting_seconds = 0 }, waits.time.access)
+      assert.is_nil(next(headers.time))
+      for _ = 1, 3 do
+        client.get(gateway.port, "/waiting")
+      end
+      local time = wait("the log hooks are counted", function()
+        local time = shown().time
+        return time.log.runs == 3 and time
+      end)
+      assert.equal(3, time.access.samples)
+      assert.is_true(time.access.waiting_seconds >= 0.05 and time.access.waiting_seconds < 30)
+      assert.is_true(time.access.busy_seconds > 0 and time.access.busy_seconds < time.access.waiting_seconds)
+      assert.equal(0, time.log.waiting_seconds)
+      assert.is_true(time.log.busy_seconds > 0)
     end)
   end)
 

@@ -9,7 +9,8 @@ local origin = require "spec.support.origin"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
--- Leaves its mark on each response. A request's X-<mark>-<hook> says what else that hook does.
+-- Leaves its mark on each response; on bodies where the request has X-Bodies. X-<mark>-<hook> says what else that hook
+-- does.
 local PLUGIN = [[
 local log = require "demilune.log"
 local task = require "demilune.task"
@@ -40,6 +41,11 @@ function M:response(exchange)
   exchange.response.headers:add("x-marks", self.mark)
 end
 
+function M:body(exchange, chunk, last)
+  act(self, exchange, "body")
+  return last and exchange.request.headers["x-bodies"] and ("%s<%s>"):format(chunk, self.mark) or nil
+end
+
 function M:log(exchange)
   log.info("answered", { mark = self.mark, status = exchange.response.status })
 end
@@ -50,7 +56,9 @@ return M
 local CONFIG = [[
 plugin_path: [plugins]
 upstreams: [{ name: up, endpoints: [{ address: "127.0.0.1:%d" }] }]
-plugins: [{ name: mark, config: { mark: global } }]
+plugins:
+  - { name: mark, config: { mark: global } }
+  - { name: access-log, config: { to: access.log, fields: { status: "{status}", error: "{error}" } } }
 routes:
   - name: up
     paths: [/up]
@@ -61,6 +69,10 @@ routes:
     timeout: 50ms
     respond: { body: hello }
     plugins: [{ name: mark, config: { mark: outer } }, { name: mark, config: { mark: inner } }]
+  - name: hello
+    paths: [/hello]
+    respond: { body: hello }
+    plugins: [{ name: mark, config: { mark: outer } }]
 consumers:
   - name: me
     credentials: { key-auth: [{ key: mine }] }
@@ -156,10 +168,60 @@ describe("an answer", function()
     assert.equal("inner, outer, global", response.headers["x-marks"])
   end)
 
-  it("is what the log hooks see", function()
-    is_500(get { ["x-outer-response"] = "raise" })
-    wait("the log to tell", function()
-      return select(2, gateway:log():gsub('"answered"[^\n]*500', "")) >= 5
+  it("of upstream is seen by all body hooks", function()
+    assert.equal("hello<last><mine><inner><outer><global>", get({ ["x-bodies"] = "1" }).body)
+  end)
+
+  for _, act in ipairs { "raise", "wait_and_raise" } do
+    it(("to a body hook that failed (%s) before anything was sent is seen by the others"):format(act), function()
+      local response = get { ["x-bodies"] = "1", ["x-inner-body"] = act, ["x-mine-body"] = act }
+      is_500(response)
+      assert.equal(ALL, response.headers["x-marks"])
+      assert.matches("}<last><outer><global>$", response.body)
     end)
+  end
+
+  it("that had begun when a body hook failed is broken off", function()
+    local c = client.connect(gateway.port)
+    c:send(client.bytes("GET", "/up", { headers = { ["x-api-key"] = "mine", ["x-inner-body"] = "raise" } }))
+    local u = upstream:accept()
+    u:request()
+    u:send "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    assert.equal(200, c:response_head().status)
+    u:send "hello"
+    assert.equal("", (c:read_all()))
+    c:close()
+    u:close()
+  end)
+
+  local function logged(line)
+    wait("the access log to have " .. line, function()
+      return folder:read("access.log"):sub(-#line - 1) == line .. "\n"
+    end)
+  end
+
+  it("is in the logs as the client has seen it", function()
+    is_500(get { ["x-outer-response"] = "raise" })
+    logged '{"error":"hook","status":500}'
+    is_500(get { ["x-outer-body"] = "raise" })
+    logged '{"error":"hook","status":500}'
+    local c = client.connect(gateway.port)
+    c:send(client.bytes("GET", "/brief", { headers = { ["x-outer-body"] = "wait" } }))
+    assert.equal(504, c:response().status)
+    c:close()
+    logged '{"error":"timeout","status":504}'
+    wait("the log hooks to tell", function()
+      return select(2, gateway:log():gsub('"answered"[^\n]*500', "")) >= 10
+    end)
+  end)
+
+  it("of which nothing was sent is none in the logs", function()
+    local c = client.connect(gateway.port)
+    c:send(client.bytes("GET", "/hello", { headers = { ["x-outer-body"] = "wait" } }))
+    wait("the hook to wait", function()
+      return client.get(gateway.admin_port, "/metrics").body:find('\ndemilune_lua_waiting{worker="1"} 1\n', 1, true)
+    end)
+    c:close()
+    logged '{"error":"client_gone","status":0}'
   end)
 end)

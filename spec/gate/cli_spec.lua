@@ -5,6 +5,7 @@
 package.path = "./?.lua;" .. package.path
 
 local json = require "cjson"
+local schemas = require "demilune.schema"
 local origin = require "spec.support.origin"
 local posix = require "spec.support.posix"
 local server = require "spec.support.server"
@@ -329,7 +330,7 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       local found
       for _, case in ipairs(schema["$defs"].plugin.allOf) do
         if case["if"].properties.name.const == "hi" then
-          found = case["then"].properties.config
+          found = case["then"].properties.config.anyOf[1]
         end
       end
       assert.equal("What it says.", found.properties.word.description)
@@ -337,6 +338,36 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       assert.same({ "string", "const", "string" }, { found.properties.wait.anyOf[1].type,
         next(found.properties.wait.anyOf[2]), found.properties.wait.anyOf[3].type })
       assert.is_nil(found.properties.wait.type)
+    end)
+
+    it("agrees with the check on what may have nothing behind it", function()
+      local text_of_schema = run("schema").out:gsub('"$id": *"[^"]*",?', "") -- not of this reader's keywords
+      local standard = schemas.compile(json.decode(text_of_schema), { open = true })
+      local plugin_path = '{ "plugin_path": ["plugins"], %s }'
+      for text, takes in pairs {
+        ['"routes": null, "log": null, "admin": null'] = true,
+        ['"log": { "level": null }, "workers": null'] = true,
+        ['"upstreams": null, "drain": { "timeout": null }'] = true,
+        ['"plugins": [{ "name": "hi", "config": null, "on_error": null }]'] = true,
+        ['"plugins": [{ "name": "hi", "config": { "word": null, "wait": null } }]'] = true,
+        ['"plugins": [{ "name": "hi", "config": { "wrod": null } }]'] = false,
+        ['"plugins": [{ "name": null }]'] = false,
+        ['"plugins": [{ "name": "cors" }]'] = false,
+        ['"plugins": [{ "name": "cors", "config": null }]'] = false,
+        ['"plugins": [{ "name": "cors", "config": { "origins": null } }]'] = false,
+        ['"plugins": [{ "name": "cors", "config": { "origins": [null] } }]'] = false,
+        ['"plugins": [{ "name": "headers", "config": { "request": { "set": null } } }]'] = true,
+        ['"plugins": [{ "name": "headers", "config": { "request": { "set": { "a": null } } } }]'] = false,
+        ['"routes": [null]'] = false,
+        ['"trusted_proxies": [null]'] = false,
+        ['"consumers": [{ "name": "a", "credentials": null, "groups": null }]'] = true,
+        ['"consumers": [{ "name": "a", "credentials": { "key-auth": null } }]'] = true,
+        ['"consumers": [{ "name": "a", "credentials": { "key-auth": [{ "key": null }] } }]'] = false,
+      } do
+        folder:write("demilune.yaml", plugin_path:format(text))
+        assert.equal(takes and 0 or 1, run("check").status, text)
+        assert.equal(takes, (standard:check(json.decode(plugin_path:format(text)))) ~= nil, text)
+      end
     end)
 
     it("does without a configuration", function()

@@ -137,6 +137,19 @@ describe("schema of a plugin's config", function()
       message({ properties = { algorithm = { enum = { "gcra", "fixed_window" } } } }, { algorithm = "fixed-window" }))
   end)
 
+  it("takes a named key with nothing behind it for an absent one", function()
+    local null = require("demilune.json").null
+    local inner = { type = "object", required = { "b" }, properties = {
+      a = { type = "integer", default = 3 }, b = { type = "integer" }, c = { type = { "string", "null" } },
+    } }
+    local source = { properties = { x = { ["$ref"] = "#/$defs/x" } }, ["$defs"] = { x = inner } }
+    assert.same({ x = { a = 3, b = 1, c = null } }, (check(source, { x = { a = null, b = 1, c = null } })))
+    assert.equal('x: "b" is missing', message(source, { x = { b = null } }))
+    assert.equal("x.d: unknown key", message(source, { x = { b = 1, d = null } }))
+    assert.equal("a: expected a text, got nothing",
+      message({ additionalProperties = { type = "string" } }, { a = null }))
+  end)
+
   it("types what came out of the environment", function()
     local out = check(limits, {
       limit = schema.open "12", window = schema.open "5s", deep = { name = schema.open "12" } })

@@ -44,6 +44,13 @@ function Folder:write(name, text)
   return path
 end
 
+-- What a program has written there, "" as long as there is no such file.
+function Folder:read(name)
+  local path = self.path .. "/" .. name
+  self.files[path] = true
+  return read(path)
+end
+
 function Folder:remove()
   for path in pairs(self.files) do
     os.remove(path)
