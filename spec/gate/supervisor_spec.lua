@@ -383,6 +383,38 @@ routes: [{ name: up, paths: [/up], upstream: up }, { name: hello, paths: [/hello
     wait("the end of the gateway", function() return not process.is_running(gateway.process) end)
   end)
 
+  it("hands TLS sessions on to the next gateway, after a crash and on SIGUSR2", function()
+    local function openssl(...)
+      local pid = posix.spawn({ "/usr/bin/openssl", ... }, { stdout = folder.path .. "/out", dir = folder.path })
+      wait("the end of openssl", function() return posix.exit_status(pid) end)
+      local file = assert(io.open(folder.path .. "/out"))
+      local text = file:read "*a"
+      file:close()
+      return text
+    end
+    for _, name in ipairs { "cert.pem", "key.pem", "session", "out" } do
+      folder:write(name, "")
+    end
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+      "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem")
+    start([[
+workers: 2
+listeners: [{ address: "127.0.0.1:0", tls: { certificates: [{ cert: cert.pem, key: key.pem }] } }]
+]] .. HELLO, { bare = true })
+    local function shake(option)
+      return openssl("s_client", "-connect", "127.0.0.1:" .. gateway.port, "-servername", "localhost", "-tls1_2",
+        option, "session")
+    end
+    assert.matches("New, TLSv1.2", shake "-sess_out", 1, true)
+    assert.matches("Reused, TLSv1.2", shake "-sess_in", 1, true)
+    posix.kill(gateway.process, posix.SIGKILL)
+    gateway:event "supervisor.restarted"
+    assert.matches("Reused, TLSv1.2", shake "-sess_in", 1, true)
+    gateway:signal "USR2"
+    wait("the handover", function() return gateway:log():find("the new gateway has taken over", 1, true) end)
+    assert.matches("Reused, TLSv1.2", shake "-sess_in", 1, true)
+  end)
+
   describe("as process 1", function()
     local UNSHARE = { "/usr/bin/unshare", "--fork", "--pid", "--mount-proc" }
 
