@@ -7,6 +7,7 @@ package.path = "./?.lua;" .. package.path
 local certs = require "spec.support.certs"
 local client = require "spec.support.client"
 local command = require "spec.support.command"
+local json = require "cjson"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
@@ -226,6 +227,71 @@ routes:
         return metric 'demilune_tls_handshakes_total{side="upstream",version="1.3",resumed="yes"}' > 0
       end)
     end)
+  end)
+
+  it("is there for plugins", function()
+    local origin = start(CONFIG)
+    folder:write("ask/init.lua", [[
+local http, socket = require "demilune.http", require "demilune.socket"
+local Ask = { name = "ask", version = "1.0.0" }
+Ask.__index = Ask
+
+function Ask.new()
+  return setmetatable({}, Ask)
+end
+
+local function read(name)
+  local file = assert(io.open("]] .. folder.path .. [[/" .. name))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+local function by_socket(port, tls)
+  local s, word, why = socket.connect("127.0.0.1", port, { tls = tls })
+  if not s then
+    return word .. ": " .. why
+  end
+  s:write "GET /who HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+  return s:read_all():match "[^\n]*$"
+end
+
+function Ask:access(exchange)
+  local port, url = ]] .. origin.ports[2] .. [[, "https://127.0.0.1:]] .. origin.port .. [[/who"
+  local mutual = { ca = read "ca.pem", cert = read "ann.pem", key = read "ann.key", server_name = "a.example" }
+  local function body(options)
+    local response, word = http.get(url, options)
+    return response and response.body or word
+  end
+  local ok, message = pcall(http.get, url, { tls = { ca = "nonsense" } })
+  exchange:reply(200, {}, {
+    usual = body(),
+    any = body { tls = { verify = false } },
+    ca = body { tls = { ca = read "ca.pem", server_name = "a.example" } },
+    misnamed = body { tls = { ca = read "ca.pem", server_name = "b.example" } },
+    raised = not ok and message,
+    socket = by_socket(port, mutual),
+    stranger = by_socket(port, true),
+  })
+end
+
+return Ask
+]])
+    gateway = start(([[
+listeners: [{ address: "127.0.0.1:0" }]
+plugin_path: [%s]
+routes: [{ name: ask, respond: {}, plugins: [{ name: ask }] }]
+]]):format(folder.path), { env = { SSL_CERT_FILE = folder.path .. "/other.pem" } })
+    local said = json.decode(client.get(gateway.port, "/").body)
+    assert.equal("tls", said.usual)
+    assert.equal("https ", said.any)
+    assert.equal("https ", said.ca)
+    assert.equal("tls", said.misnamed)
+    assert.truthy(said.raised:find("tls.ca holds no certificate", 1, true), said.raised)
+    assert.equal("https CN=ann,O=Test", said.socket)
+    assert.equal("tls: unable to get local issuer certificate", said.stranger)
+    gateway:stop()
+    origin:stop()
   end)
 
   it("does not believe an upstream that the system's authorities do not know", function()

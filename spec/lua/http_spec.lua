@@ -69,7 +69,6 @@ describe("http", function()
     assert.same({ nil, "refused" }, { http.get "http://127.0.0.1:1/" })
     assert.same({ nil, "syntax" }, { http.get "nonsense" })
     assert.same({ nil, "refused" }, { http.get "https://127.0.0.1:1/" })
-    assert.same({ nil, "tls" }, { http.get((test.upstream { body = "x" }.url:gsub("http:", "https:"))) })
     local function failure(script, options)
       return { http.get(test.upstream(script).url, options) }
     end
