@@ -296,6 +296,7 @@ static void on_sweep(struct timer *t)
         for (uint32_t k = 0; k < u->nendpoints; k++)
             shelf_sweep(u->endpoints[k].target->shelf, u->live, u->keepalive.idle_timeout_ms);
     }
+    log_tell_suppressed(false);
     timer_set(t, SWEEP_MS);
 }
 
@@ -331,6 +332,7 @@ static void control_free(struct control *c)
     sockets_free(c->sockets);
     if (c->admin)
         admin_free(c->admin);
+    log_tell_suppressed(true);
     watchdog_free(c->watchdog);
     probes_free(c->probes);
     timer_deinit(&c->drain_timer);
