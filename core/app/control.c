@@ -353,6 +353,7 @@ int control_run(struct snapshot *snapshot, struct lifeline *lifeline)
     struct control c;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more is a full disk */
     log_configure(snapshot->log_level, snapshot->log_format);
     metric_init(snapshot->workers + 1, snapshot->metrics_max_series);
     faults_init(&faults, arena);

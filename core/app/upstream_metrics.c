@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The pools and balancers count in atomics that all workers share; here they are read when somebody looks. */
+/* The pools and balancers count in atomics that all workers share; here they are read when somebody looks. So are the
+ * dates of certificates, which a reload may change. */
 
 #include "app/upstream_metrics.h"
 
@@ -70,6 +71,24 @@ static const struct metric metrics[] = {
      "Endpoints that are neither ejected nor drained nor down.", METRIC_GAUGE, usable_endpoints},
 };
 
+static double not_after(void *arg)
+{
+    return (double)((const struct certificate_conf *)arg)->not_after;
+}
+
+static void set_certificates(const struct snapshot *s, bool shows)
+{
+    static const char *const labels[] = {"certificate"};
+    struct metric_family *f = metric_family(
+        "demilune_tls_certificate_not_after_seconds",
+        "When a certificate of the configuration expires, in seconds since 1970, by its file.",
+        METRIC_GAUGE, labels, COUNT_OF(labels), NULL, 0);
+
+    REQUIRE(f != NULL);
+    for (uint32_t i = 0; i < s->ncertificates; i++)
+        metric_gauge_fn(f, &s->certificates[i].file, shows ? not_after : NULL, &s->certificates[i]);
+}
+
 /* --- of each endpoint ------------------------------------------------------------------------------------------------ */
 
 static double is_usable(void *arg)
@@ -118,6 +137,7 @@ static void set_endpoints(const struct upstream *u, bool shows)
 
 static void set_all(const struct snapshot *s, bool shows)
 {
+    set_certificates(s, shows);
     for (size_t i = 0; i < COUNT_OF(metrics); i++) {
         struct metric_family *f = family_of(&metrics[i], 1);
         for (uint32_t k = 0; k < s->nupstreams; k++)

@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 #include "base/map.h"
-#include "gate/refs.h"
+#include "base/refs.h"
 #include "gate/target.h"
 #include "gate/upstream.h"
 

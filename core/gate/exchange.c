@@ -238,12 +238,24 @@ void exchange_phase_done(struct exchange *x, enum phase_result result)
 
 /* --- the way of a request ---------------------------------------------------------------------------------------- */
 
+/* RFC 9110, 7.4: with client certificates a connection speaks for the name that its handshake has asked for, and for
+ * no other. */
+static bool is_misdirected(const struct exchange *x)
+{
+    const struct wire_peer *peer = x->down ? x->down->peer : NULL;
+
+    return peer && peer->is_asked && peer->server_name.len > 0 &&
+           !slice_eq(peer->server_name, x->request->host);
+}
+
 static int exchange_read_head(struct exchange *x)
 {
     struct message *m = x->request;
     int err = forward_client(x);
 
     x->path = m->path; /* for hooks and logs, where it can't be normalised */
+    if (is_misdirected(x))
+        return ERR_MISDIRECTED;
     if (err < 0 || slice_eq(m->path, SLICE("*")))
         return err;
     return uri_normalise_path(m->path, x->arena, &x->path) < 0 ? ERR_BAD_REQUEST : 0;

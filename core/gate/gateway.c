@@ -14,6 +14,7 @@
 #include "gate/forward.h"
 #include "gate/stats.h"
 #include "net/dns.h"
+#include "net/tls.h"
 
 /* Blocks that an idle worker keeps for the next requests. */
 #define SPARE_BLOCKS 256
@@ -27,6 +28,25 @@ static void on_bad_head(void *owner, const struct wire_peer *peer, int err, cons
     LOG_INFO("request.bad_head", "a request head was refused", LOG_S("client_ip", peer->ip),
              LOG_C("error", err_word(err)), LOG_C("why", why), LOG_I("status", err_status(err)),
              LOG_S("request_id", id));
+}
+
+/* What strangers do at the door is counted, and told at debug level only; a wrong certificate of an upstream is for the
+ * operator to know. */
+static void on_handshake(void *owner, const struct wire_peer *peer, struct slice upstream,
+                         const struct tls_end *end)
+{
+    struct gateway *g = owner;
+
+    stats_handshake(g, !peer, end);
+    if (end->err == 0)
+        return;
+    if (peer)
+        LOG_DEBUG("tls.handshake", "a client's handshake has failed", LOG_S("client_ip", peer->ip),
+                  LOG_C("reason", end->reason), LOG_C("why", end->why));
+    else
+        LOG_WARN("upstream.tls", "a handshake with an endpoint has failed",
+                 LOG_S("server_name", upstream), LOG_C("reason", end->reason),
+                 LOG_C("why", end->why));
 }
 
 static bool is_trusted(void *owner, const struct addr *a)
@@ -83,6 +103,7 @@ void gateway_init(struct gateway *g, struct snapshot *first)
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &first->limits,
         .on_bad_head = on_bad_head,
+        .on_handshake = on_handshake,
         .is_trusted = is_trusted,
         .on_bad_proxy = on_bad_proxy,
         .owner = g,

@@ -86,7 +86,8 @@ static void connect_next(struct opening *op)
         struct outbound_to to = {.addr = &op->addrs[op->next++],
                                  .timeout_ms = share_ms,
                                  .tls = op->target->tls,
-                                 .server_name = op->target->host};
+                                 .session = op->target->session,
+                                 .server_name = op->target->server_name};
         op->connecting = outbound_connect(op->wire, &to, &events, op);
     }
 }

@@ -89,7 +89,6 @@ static const char *later(enum selector_kind kind)
 {
     switch (kind) {
     case SELECTOR_CLAIM: return "a plugin that verifies tokens (oauth2)";
-    case SELECTOR_TLS_SUBJECT: return "TLS on listeners";
     default: return NULL;
     }
 }
@@ -230,4 +229,9 @@ struct slice template_constant(const struct template *t)
     if (t->n == 0)
         return SLICE("");
     return t->n == 1 && !t->parts[0].selector ? t->parts[0].text : SLICE_NONE;
+}
+
+const struct selector *template_selector(const struct template *t)
+{
+    return t->n == 1 ? t->parts[0].selector : NULL;
 }

@@ -11,7 +11,8 @@
 #include "gate/conf_keys.h"
 #include "gate/conf_yaml.h"
 #include "gate/snapshot_build.h"
-#include "net/tls.h"
+#include "net/tls_client.h"
+#include "net/tls_ctx.h"
 #include "side/store.h"
 
 #define NAMES_MAX 1000 /* compared for "did you mean" */
@@ -134,6 +135,7 @@ static void release(struct snapshot *s)
             target_unref(u->endpoints[j].target);
         }
         upstream_live_unref(u->live);
+        tls_client_unref(u->tls);
     }
     map_deinit(&s->upstreams_by_name);
     map_deinit(&s->routes_by_key);

@@ -31,6 +31,12 @@ struct listener_conf {
     bool proxy_protocol;
 };
 
+/* A certificate that the configuration names. */
+struct certificate_conf {
+    struct slice file; /* as written */
+    int64_t not_after; /* seconds since 1970 */
+};
+
 struct store_conf {
     struct slice name;
     uint64_t bytes;
@@ -64,6 +70,8 @@ struct snapshot {
 
     struct listener_conf *listeners;
     uint32_t nlisteners;
+    struct certificate_conf *certificates;
+    uint32_t ncertificates;
     struct slice admin_address, admin_token; /* absent = off */
     struct addr admin_addr;
 

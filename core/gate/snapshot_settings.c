@@ -117,6 +117,7 @@ static void read_listener(struct build *b, const struct conf *item, uint32_t i)
         if (do_collide(b, node, path, &l->addr, &s->listeners[j].addr, s->listeners[j].text))
             return;
     s->nlisteners++;
+    l->tls = build_listener_tls(b, l, i);
 }
 
 static void read_listeners(struct build *b)

@@ -14,9 +14,9 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/map.h"
-#include "gate/refs.h"
+#include "base/refs.h"
 #include "gate/shelf.h"
-#include "net/tls.h"
+#include "net/tls_client.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct map targets;
@@ -45,24 +45,35 @@ static char *lower_dup(struct slice host)
 }
 
 static char *identity_new(struct slice protocol, const char *host, uint16_t port,
-                          const struct tls_client *tls)
+                          const struct tls_client *tls, struct slice server_name)
 {
-    struct slice policy = tls ? tls_client_identity(tls) : SLICE("");
-    const char *gap = tls ? " " : "";
-    char *text;
+    char *place, *text;
     int n;
 
     if (is_unix(slice_from(host)))
-        n = asprintf(&text, "%.*s %s%s%.*s", SLICE_ARG(protocol), host, gap, SLICE_ARG(policy));
+        n = asprintf(&place, "%.*s %s", SLICE_ARG(protocol), host);
     else
-        n = asprintf(&text, strchr(host, ':') ? "%.*s [%s]:%u%s%.*s" : "%.*s %s:%u%s%.*s",
-                     SLICE_ARG(protocol), host, port, gap, SLICE_ARG(policy));
+        n = asprintf(&place, strchr(host, ':') ? "%.*s [%s]:%u" : "%.*s %s:%u", SLICE_ARG(protocol),
+                     host, port);
     REQUIRE(n >= 0);
+    if (!tls)
+        return place;
+    n = asprintf(&text, "%s %.*s %.*s", place, SLICE_ARG(tls_client_identity(tls)),
+                 SLICE_ARG(server_name));
+    REQUIRE(n >= 0);
+    free(place);
     return text;
 }
 
+static void set_tls(struct target *t, struct tls_client *tls, struct slice server_name)
+{
+    t->tls = tls_client_ref(tls);
+    t->server_name = slice_from(slice_dup(server_name));
+    t->session = tls_session_new();
+}
+
 /* Takes both texts over. */
-static struct target *target_new(char *identity, char *host, uint16_t port, struct tls_client *tls)
+static struct target *target_new(char *identity, char *host, uint16_t port)
 {
     struct target *t = calloc(1, sizeof(*t));
     int rc;
@@ -71,7 +82,6 @@ static struct target *target_new(char *identity, char *host, uint16_t port, stru
     t->identity = slice_from(identity);
     t->host = slice_from(host);
     t->port = port;
-    t->tls = tls_client_ref(tls);
     if (is_unix(t->host))
         rc = addr_parse(t->host, &t->addr);
     else
@@ -85,16 +95,21 @@ static void target_free(struct target *t)
 {
     shelf_free(t->shelf);
     tls_client_unref(t->tls);
+    tls_session_unref(t->session);
+    free((char *)t->server_name.ptr);
     free((char *)t->identity.ptr);
     free((char *)t->host.ptr);
     free(t);
 }
 
 struct target *target_ref_tls(struct slice protocol, struct slice host, uint16_t port,
-                              struct tls_client *tls)
+                              struct tls_client *tls, struct slice server_name)
 {
     char *name = lower_dup(without_brackets(host));
-    char *identity = identity_new(protocol, name, port, tls);
+
+    if (!server_name.ptr)
+        server_name = slice_from(name);
+    char *identity = identity_new(protocol, name, port, tls, server_name);
 
     pthread_mutex_lock(&lock);
     struct target *t = map_find(&targets, slice_from(identity));
@@ -102,7 +117,9 @@ struct target *target_ref_tls(struct slice protocol, struct slice host, uint16_t
         free(identity);
         free(name);
     } else {
-        t = target_new(identity, name, port, tls);
+        t = target_new(identity, name, port);
+        if (tls)
+            set_tls(t, tls, server_name);
         map_set(&targets, t->identity, t);
     }
     atomic_fetch_add(&t->refs, 1);
@@ -139,6 +156,6 @@ struct slice target_authority(const struct target *t, struct arena *a)
 
     if (is_unix(t->host))
         return SLICE("localhost");
-    return arena_printf(a, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", is_v6 ? "[" : "",
-                        SLICE_ARG(t->host), is_v6 ? "]" : "", t->port);
+    return arena_printf(a, t->port == (t->tls ? 443 : 80) ? "%s%.*s%s" : "%s%.*s%s:%u",
+                        is_v6 ? "[" : "", SLICE_ARG(t->host), is_v6 ? "]" : "", t->port);
 }

@@ -17,15 +17,18 @@
 struct arena;
 struct shelf;
 struct tls_client;
+struct tls_session;
 
 struct target {
     /* owned, fixed */
     struct slice identity; /* "http1 127.0.0.1:9001", with TLS its policy behind that */
     struct slice host;     /* name or address */
     uint16_t port;
-    bool is_name;           /* resolve it */
-    struct addr addr;       /* when it is an address */
-    struct tls_client *tls; /* a reference; NULL = plain */
+    bool is_name;                /* resolve it */
+    struct addr addr;            /* when it is an address */
+    struct tls_client *tls;      /* a reference; NULL = plain */
+    struct slice server_name;    /* tls: asked for and verified */
+    struct tls_session *session; /* tls: the last one, for the next handshake */
     struct shelf *shelf;
     /* state, shared */
     atomic_int refs;
@@ -35,13 +38,14 @@ struct target {
 
 /* Finds the target of this identity or makes it. Control or builder thread; takes a lock. host:
  * a name, an IP address (a v6 one with or without brackets), or "unix:/path" (then port is 0).
- * tls: how it is spoken to, or NULL; the target takes a reference of its own. */
+ * tls: how it is spoken to, or NULL; the target takes a reference of its own. server_name: that is
+ * asked for and verified, where it is not the host. */
 struct target *target_ref_tls(struct slice protocol, struct slice host, uint16_t port,
-                              struct tls_client *tls);
+                              struct tls_client *tls, struct slice server_name);
 
 static inline struct target *target_ref(struct slice protocol, struct slice host, uint16_t port)
 {
-    return target_ref_tls(protocol, host, port, NULL);
+    return target_ref_tls(protocol, host, port, NULL, SLICE_NONE);
 }
 
 /* One more reference for who has one already. Any thread, no lock. */

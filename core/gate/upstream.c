@@ -11,10 +11,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "base/refs.h"
 #include "gate/balancer.h"
 #include "gate/health.h"
 #include "gate/latency.h"
-#include "gate/refs.h"
 #include "gate/slot_queue.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -47,6 +47,8 @@ struct upstream {
     const struct selector *hash_on;
     enum host_mode host_mode;
     struct slice host;
+    struct tls_client *tls; /* a reference; NULL = plain */
+    struct slice sni;       /* absent: the endpoint's name */
     uint32_t connect_timeout_ms, timeout_ms, idle_timeout_ms;
     struct {
         uint32_t max_idle, idle_timeout_ms, max_requests;

@@ -6,7 +6,6 @@
 #include "http/h1_conn.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -419,10 +418,8 @@ void h1_conn_close_gently(struct h1_conn *c)
 
 void h1_conn_close_hard(struct h1_conn *c)
 {
-    struct linger now = {.l_onoff = 1, .l_linger = 0};
-
     if (c->stream == NULL)
         return;
-    setsockopt(c->stream->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    h1_conn_close(c);
+    stream_close_hard(c->stream);
+    let_go(c);
 }

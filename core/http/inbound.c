@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Accepted connections. Most of them are idle at any moment, so what is known of the peer is
- * kept as small as it can be, and spread out into a wire_peer in the arena of each request. */
+/* Accepted connections: the stages before the wire, and the wire. Most of them are idle at any
+ * moment, so what is known of the peer is kept as small as it can be, and spread out into a
+ * wire_peer in the arena of each request. */
 
 #include "http/inbound.h"
 
@@ -14,6 +15,7 @@
 #include "net/proxy_read.h"
 #include "net/tcp.h"
 #include "net/tls.h"
+#include "net/tls_ctx.h"
 
 struct inbound_set {
     /* borrowed */
@@ -39,14 +41,16 @@ struct arrival {
 };
 
 struct inbound {
-    struct h1_server h1;
+    struct h1_server h1; /* when the stages before it have ended */
+    /* owned */
+    struct tls_handshake *shaking; /* NULL: before or after it */
     /* borrowed */
     struct inbound_set *set; /* NULL when the set was freed before its owner released the wire */
     struct listener *listener;
     /* state */
     struct list link;
     int16_t listener_index;
-    bool is_trusted;
+    bool is_trusted, is_asked;
     uint8_t peer_len, local_len, ip_len;
     char addresses[]; /* sockaddr of the peer, of our end, the peer's address in text */
 };
@@ -69,9 +73,15 @@ static void describe(struct h1_server *s, struct wire_peer *out)
     /* Field by field: an address has room for the longest of its kind. */
     out->ip = slice_of(in->addresses + in->peer_len + in->local_len, in->ip_len);
     out->is_tls = s->is_tls;
+    out->is_asked = in->is_asked;
     out->is_trusted = in->is_trusted;
     out->tls_subject = out->server_name = SLICE_NONE;
     out->listener = in->listener_index;
+    if (s->is_tls) {
+        const struct tls_facts *facts = tls_facts(s->conn.stream);
+        out->tls_subject = facts->subject;
+        out->server_name = facts->server_name;
+    }
     get_address(&out->address, in->addresses, in->peer_len);
     get_address(&out->local, in->addresses + in->peer_len, in->local_len);
 }
@@ -87,6 +97,10 @@ static void on_request(struct h1_server *s, struct wire *w)
     describe(s, peer);
     slice_put(ip, peer->ip);
     peer->ip.ptr = ip;
+    if (s->is_tls) {
+        peer->tls_subject = arena_dup(w->arena, peer->tls_subject);
+        peer->server_name = arena_dup(w->arena, peer->server_name);
+    }
     w->peer = peer;
     w->events = in->set->acceptor;
     w->owner = in->set->owner;
@@ -97,15 +111,18 @@ static void free_inbound(void *ptr)
     free(ptr);
 }
 
-static void on_end(struct h1_server *s)
+static void end(struct inbound *in, struct loop *l)
 {
-    struct inbound *in = inbound_of(s);
-
     list_remove(&in->link);
     if (in->set != NULL)
         in->set->n--;
     listener_released(in->listener);
-    loop_free_later(s->conn.env->loop, in, free_inbound);
+    loop_free_later(l, in, free_inbound);
+}
+
+static void on_end(struct h1_server *s)
+{
+    end(inbound_of(s), s->conn.env->loop);
 }
 
 static const struct h1_server_host host = {
@@ -113,6 +130,57 @@ static const struct h1_server_host host = {
     .describe = describe,
     .on_end = on_end,
 };
+
+/* --- the stages before the wire ---------------------------------------------------------------- */
+
+static void begin_wire(struct inbound *in, struct stream *s)
+{
+    h1_server_init(&in->h1, in->set->env, s, &host);
+}
+
+static void on_handshake(void *arg, const struct tls_end *ended)
+{
+    struct inbound *in = arg;
+    struct wire_env *env = in->set->env;
+    struct wire_peer peer;
+
+    in->shaking = NULL;
+    if (ended->stream != NULL) {
+        begin_wire(in, ended->stream);
+        in->h1.is_tls = true;
+        stream_resume(ended->stream);
+    }
+    describe(&in->h1, &peer);
+    if (env->on_handshake != NULL)
+        env->on_handshake(env->owner, &peer, SLICE_NONE, ended);
+    if (ended->stream == NULL)
+        end(in, env->loop);
+}
+
+static void begin_stages(struct inbound *in, int fd, struct tls_server *tls)
+{
+    struct wire_env *env = in->set->env;
+
+    if (tls == NULL) {
+        begin_wire(in, tcp_new(env->loop, fd, NULL, NULL));
+        return;
+    }
+    in->is_asked = tls_server_asks(tls);
+    in->shaking = tls_accept(env->loop, fd, tls, env->limits->header_timeout_ms, on_handshake, in);
+}
+
+/* Breaks off a stage; true when there was one. */
+static bool abort_stage(struct inbound *in)
+{
+    if (in->shaking == NULL)
+        return false;
+    tls_cancel(in->shaking);
+    in->shaking = NULL;
+    end(in, in->set->env->loop);
+    return true;
+}
+
+/* --- the set ---------------------------------------------------------------------------------- */
 
 /* What is kept of the addresses, one behind the other. */
 static void keep_addresses(struct inbound *in, const struct addr *peer, const struct addr *local,
@@ -143,7 +211,6 @@ static void begin(struct inbound_set *set, const struct inbound_from *from)
     struct inbound *in = calloc(1, sizeof(*in) + peer->len + local->len + ip_len);
 
     REQUIRE(in != NULL);
-    h1_server_init(&in->h1, set->env, tcp_new(set->env->loop, from->fd, NULL, NULL), &host);
     in->set = set;
     in->listener = from->listener;
     in->listener_index = (int16_t)from->listener_index;
@@ -154,6 +221,7 @@ static void begin(struct inbound_set *set, const struct inbound_from *from)
     keep_addresses(in, peer, local, ip);
     list_append(&set->conns, &in->link);
     set->n++;
+    begin_stages(in, from->fd, from->tls);
 }
 
 /* --- PROXY headers ---------------------------------------------------------------------------- */
@@ -265,16 +333,24 @@ void inbound_drain(struct inbound_set *set)
         if (proxy_read_is_idle(a->read))
             arrival_abort(a);
     }
-    LIST_EACH (link, &set->conns)
-        h1_server_drain(&container_of(link, struct inbound, link)->h1);
+    LIST_EACH (link, &set->conns) {
+        struct inbound *in = container_of(link, struct inbound, link);
+        if (in->shaking == NULL)
+            h1_server_drain(&in->h1);
+        else if (tls_is_silent(in->shaking))
+            abort_stage(in);
+    }
 }
 
 void inbound_abort_all(struct inbound_set *set)
 {
     LIST_EACH (link, &set->arrivals)
         arrival_abort(container_of(link, struct arrival, link));
-    LIST_EACH (link, &set->conns)
-        h1_server_abort(&container_of(link, struct inbound, link)->h1);
+    LIST_EACH (link, &set->conns) {
+        struct inbound *in = container_of(link, struct inbound, link);
+        if (!abort_stage(in))
+            h1_server_abort(&in->h1);
+    }
 }
 
 size_t inbound_count(const struct inbound_set *set)
@@ -286,7 +362,9 @@ size_t inbound_idle_count(const struct inbound_set *set)
 {
     size_t n = 0;
 
-    LIST_EACH (link, &set->conns)
-        n += h1_server_is_idle(&container_of(link, struct inbound, link)->h1);
+    LIST_EACH (link, &set->conns) {
+        struct inbound *in = container_of(link, struct inbound, link);
+        n += in->shaking ? tls_is_silent(in->shaking) : h1_server_is_idle(&in->h1);
+    }
     return n;
 }

@@ -13,6 +13,7 @@
 
 struct outbound;
 struct tls_client;
+struct tls_session;
 
 struct outbound_events {
     /* Connecting ended: err 0 = outbound_open may be called. Else the outbound is gone after the
@@ -37,12 +38,13 @@ struct outbound {
     uint64_t idle_since_ms;
 };
 
-/* Where to. Borrowed for the call, but for tls, which the connection takes a reference of. */
+/* Where to. Borrowed until the connection is made. */
 struct outbound_to {
     const struct addr *addr;
-    uint64_t timeout_ms;      /* for all of it, the handshake too */
-    struct tls_client *tls;   /* NULL = plain */
-    struct slice server_name; /* tls: the name or address that is asked for and verified */
+    uint64_t timeout_ms;         /* for all of it, the handshake too */
+    struct tls_client *tls;      /* NULL = plain */
+    struct tls_session *session; /* tls: what is resumed and remembered, or NULL */
+    struct slice server_name;    /* tls: the name or address that is asked for and verified */
 };
 
 /* Begins to connect (HTTP/1.1). Events come from the loop, never from inside this call. */

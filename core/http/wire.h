@@ -55,6 +55,7 @@
 #include "net/addr.h"
 
 struct loop;
+struct tls_end;
 struct wire;
 
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
@@ -125,10 +126,11 @@ struct wire_peer {
     struct addr local;
     struct slice ip; /* printed, no port; "unix:" of every peer on a unix socket */
     bool is_tls;
-    bool is_trusted; /* set by the acceptor: in trusted_proxies */
-    struct slice tls_subject;
-    struct slice server_name;
-    int listener; /* index in the configuration */
+    bool is_asked;            /* TLS: its listener asks for client certificates */
+    bool is_trusted;          /* set by the acceptor: in trusted_proxies */
+    struct slice tls_subject; /* of the verified client certificate, or empty */
+    struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
+    int listener;             /* index in the configuration */
 };
 
 /* What all wires of a thread share. Filled by the worker. */
@@ -144,11 +146,15 @@ struct wire_env {
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
+    /* A TLS handshake has ended, of a client or (peer NULL) with an upstream of this name. May be
+     * NULL. */
+    void (*on_handshake)(void *owner, const struct wire_peer *peer, struct slice upstream,
+                         const struct tls_end *end);
     /* For connections with PROXY headers (inbound.h): is this address one of trusted_proxies? And what
      * came from a peer in place of a header; why may be NULL. */
     bool (*is_trusted)(void *owner, const struct addr *a);
     void (*on_bad_proxy)(void *owner, const struct addr *peer, int err, const char *why);
-    void *owner;              /* of these three */
+    void *owner;              /* of these */
     struct slice server_name; /* value of Server in answers of the wire's own */
 };
 

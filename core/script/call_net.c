@@ -98,7 +98,9 @@ static void close_socket(struct socket *s, bool at_once)
 {
     if (!s->stream)
         return;
-    if (!at_once && stream_queued(s->stream))
+    if (at_once)
+        stream_close_hard(s->stream);
+    else if (stream_queued(s->stream))
         stream_close_gently(s->stream);
     else
         stream_close(s->stream);
@@ -372,12 +374,7 @@ static int net_close(lua_State *L)
 /* net_reset(socket): the peer's next read fails. What it has not read yet is lost. */
 static int net_reset(lua_State *L)
 {
-    struct socket *s = check_socket(L, 1);
-    struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
-    if (s->stream)
-        setsockopt(s->stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    end_socket(s, true);
+    end_socket(check_socket(L, 1), true);
     return 0;
 }
 

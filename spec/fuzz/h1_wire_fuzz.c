@@ -101,6 +101,17 @@ static void mem_watch(struct stream *s)
     (void)s;
 }
 
+static bool mem_is_quiet(struct stream *s)
+{
+    (void)s;
+    return npending == 0 && stream_end == 0;
+}
+
+static uint64_t mem_sent(const struct stream *s)
+{
+    return s->bytes_out;
+}
+
 static void mem_free(struct stream *s)
 {
     (void)s;
@@ -113,6 +124,8 @@ static const struct stream_ops mem_ops = {
     .send = mem_send,
     .shutdown = mem_shutdown,
     .watch = mem_watch,
+    .is_quiet = mem_is_quiet,
+    .sent = mem_sent,
     .free = mem_free,
 };
 

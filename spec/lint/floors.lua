@@ -20,7 +20,7 @@ local LIBRARIES = {
     files = { "^net/loop%.[ch]$", "^net/stream%.c$", "^net/listener%.c$", "^net/dns_channel%.c$" } },
   { name = "c-ares", headers = { "^ares[%w_]*%.h$" }, files = { "^net/dns%.c$", "^net/dns_channel%.[ch]$" } },
   { name = "OpenSSL", headers = { "^openssl/" },
-    files = { "^net/tls%.c$", "^net/tls_ctx%.c$", "^script/api_crypto%.c$", "^app/cli_version%.c$" } },
+    files = { "^net/tls[%w_]*%.c$", "^script/api_crypto%.c$", "^app/cli_version%.c$" } },
   { name = "llhttp", headers = { "^llhttp%.h$", "^llhttp/" }, files = { "^http/h1%.[ch]$" } },
   { name = "nghttp2", headers = { "^nghttp2/" }, files = { "^http/h2%.[ch]$", "^app/cli_version%.c$" } },
   { name = "hiredis", headers = { "^hiredis/", "^hiredis%.h$" }, files = { "^side/redis%.c$" } },

@@ -79,12 +79,16 @@ static void test_the_whole_example_names_what_is_not_there_yet(void **state UNUS
 {
     static const char *const missing[] = {
         "user: this machine has no user",
-        "listeners[1].tls: not yet",
+        "listeners[1].tls.certificates[0].cert: can't read",
+        "listeners[1].tls.certificates[0].key: can't read",
+        "listeners[1].tls.client_ca: can't read",
         "listeners[1].http2: true is not yet",
         "redis: not yet",
         "kafka: not yet",
         "spill: not yet",
-        "upstreams[0].tls: not yet",
+        "upstreams[0].tls.ca: can't read",
+        "upstreams[0].tls.cert: can't read",
+        "upstreams[0].tls.key: can't read",
     };
     struct loaded l;
 
@@ -598,7 +602,6 @@ static void test_faults_of_upstreams(void **state UNUSED)
          "upstreams[0].host: expected pass, target or a host's name, got \"a b\""},
         {UP("x: 1") "\nroutes: [{name: r, upstream: http://h/path}]",
          "routes[0].upstream: a URL here is scheme, host and port"},
-        {"routes: [{name: r, upstream: https://h}]", "an upstream by TLS is not yet supported"},
         {"routes: [{name: r, upstream: ftp://h}]", "no URL of a host"},
         {"upstreams: [{name: a, endpoints: [{address: \"h:1\"}]}, {name: a, endpoints: "
          "[{address: \"h:1\"}]}]",
