@@ -300,6 +300,7 @@ static void on_sweep(struct timer *t)
             shelf_sweep(u->endpoints[k].target->shelf, u->live, u->keepalive.idle_timeout_ms);
     }
     lifeline_keep_tickets(c->lifeline);
+    log_tell_suppressed(false);
     timer_set(t, SWEEP_MS);
 }
 
@@ -343,6 +344,7 @@ static void control_free(struct control *c)
     sockets_free(c->sockets);
     if (c->admin)
         admin_free(c->admin);
+    log_tell_suppressed(true);
     watchdog_free(c->watchdog);
     probes_free(c->probes);
     timer_deinit(&c->drain_timer);
