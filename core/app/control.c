@@ -157,6 +157,7 @@ void control_on_worker_ready(struct control *c)
              LOG_I("workers", c->nworkers), LOG_I("routes", c->snapshot->nroutes),
              LOG_I("pid", getpid()));
     lifeline_ready(c->lifeline, c->snapshot->log_level, c->snapshot->log_format);
+    lifeline_keep_tickets(c->lifeline);
     sockets_keep(c->sockets);
 }
 
@@ -303,6 +304,8 @@ static void on_sweep(struct timer *t)
         for (uint32_t k = 0; k < u->nendpoints; k++)
             shelf_sweep(u->endpoints[k].target->shelf, u->live, u->keepalive.idle_timeout_ms);
     }
+    lifeline_keep_tickets(c->lifeline);
+    log_tell_suppressed(false);
     timer_set(t, SWEEP_MS);
 }
 
@@ -346,6 +349,7 @@ static void control_free(struct control *c)
     sockets_free(c->sockets);
     if (c->admin)
         admin_free(c->admin);
+    log_tell_suppressed(true);
     watchdog_free(c->watchdog);
     probes_free(c->probes);
     timer_deinit(&c->drain_timer);
