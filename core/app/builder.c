@@ -11,23 +11,36 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/build_guard.h"
 #include "app/cli.h"
 #include "app/worker.h"
 #include "base/check.h"
 
 #define NICE 10
 
-static bool make_part(struct building *b, int n)
+static bool make_part(struct building *b, int n, struct vm_watch *guard)
 {
     struct worker_plan_source source = {
         .gateway = &b->workers[n]->gateway,
         .snapshot = b->load.snapshot,
         .before = b->before,
         .closer = b->closer,
+        .guard = guard,
     };
 
     return !atomic_load(&b->is_given_up) &&
            worker_plan_make(&b->parts[n], &source, &b->load.faults);
+}
+
+static void make_parts(struct building *b)
+{
+    struct build_guard guard;
+
+    build_guard_start(&guard, b->load.snapshot);
+    for (int n = 0; b->status == CLI_FINE && n < b->nworkers; n++)
+        if (!make_part(b, n, guard.watch))
+            b->status = CLI_FAULT;
+    build_guard_stop(&guard);
 }
 
 /* Workers come first, however long it takes. */
@@ -42,9 +55,8 @@ static void *build(void *arg)
 
     step_back();
     b->status = load_read(&b->load, b->file, b->asked_workers);
-    for (int n = 0; b->status == CLI_FINE && n < b->nworkers; n++)
-        if (!make_part(b, n))
-            b->status = CLI_FAULT;
+    if (b->status == CLI_FINE)
+        make_parts(b);
     b->mail.fn = b->on_end;
     mailbox_send(b->home, &b->mail);
     return NULL;

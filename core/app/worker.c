@@ -92,6 +92,7 @@ static bool make_plan(struct worker *w, const struct worker_setup *setup, struct
         .gateway = &w->gateway,
         .snapshot = setup->snapshot,
         .closer = setup->closer,
+        .guard = setup->guard,
         .needs_vm = setup->needs_vm,
     };
 

@@ -27,6 +27,7 @@ struct faults;
 struct loop;
 struct metric_series;
 struct vm;
+struct vm_watch;
 struct watchdog;
 
 enum worker_state { WORKER_RUNS, WORKER_DRAINS, WORKER_ENDS, WORKER_STOPS };
@@ -61,6 +62,7 @@ struct worker_setup {
     struct control *control;   /* NULL: it will not be started */
     struct closer *closer;     /* frees its plans and VMs; NULL: itself */
     struct watchdog *watchdog; /* or NULL */
+    struct vm_watch *guard;    /* of the thread that builds (build_guard.h), or NULL */
     struct snapshot *snapshot;
     int *fds; /* one listening descriptor per listener, taken over (-1 then); NULL: none */
     struct listener_quota *quota;

@@ -43,7 +43,9 @@ bool worker_plan_make(struct worker_plan *p, const struct worker_plan_source *so
         }
     }
     if (s->nuses) {
+        vm_guard(p->vm, source->guard);
         host = hooks_new(p->vm, s, faults, source->closer ? on_retired : NULL, source->closer);
+        vm_guard(p->vm, NULL);
         if (!host) {
             drop_vm(p);
             return false;

@@ -13,6 +13,7 @@ struct gateway;
 struct plan;
 struct snapshot;
 struct vm;
+struct vm_watch;
 
 struct worker_plan {
     struct plan *plan; /* with its host */
@@ -24,6 +25,7 @@ struct worker_plan_source {
     struct snapshot *snapshot;
     const struct snapshot *before; /* the one that it follows, or NULL */
     struct closer *closer;         /* where the host ends; NULL: at once where it retires */
+    struct vm_watch *guard;        /* what stops plugins that run away meanwhile, or NULL */
     bool needs_vm;                 /* even without plugins */
 };
 

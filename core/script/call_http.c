@@ -22,6 +22,8 @@
 #include "gate/gateway.h"
 #include "gate/health.h"
 #include "net/dns.h"
+#include "net/tls_client.h"
+#include "script/call_tls.h"
 #include "script/calls.h"
 
 #define HEADERS_MAX 256
@@ -35,6 +37,7 @@ struct http_call {
     struct pool_claim claim;
     struct dns_query *query;
     struct target *target; /* a reference, unless it is an upstream's */
+    struct tls_wish tls;   /* no client: plain */
     struct buf held;       /* the response's body */
     /* borrowed */
     struct co *co;
@@ -113,6 +116,7 @@ static void call_free(struct http_call *c)
         target_unref(c->target);
     luaL_unref(c->co->vm->L, LUA_REGISTRYINDEX, c->args);
     buf_deinit(&c->held);
+    tls_client_unref(c->tls.client);
     if (c->arena)
         arena_free(c->arena);
     plan_leave(c->plan);
@@ -387,7 +391,8 @@ static void on_resolved(void *arg, int err, const struct dns_answer *answer)
         return;
     }
     size_t len = addr_print_ip(&answer->addrs[i], ip, sizeof(ip));
-    c->target = target_ref(SLICE("http1"), slice_of(ip, len), c->port);
+    c->target = target_ref_tls(SLICE("http1"), slice_of(ip, len), c->port, c->tls.client,
+                               c->tls.server_name.ptr ? c->tls.server_name : c->host);
     call_connect(c);
 }
 
@@ -492,7 +497,7 @@ static struct http_call *call_new(struct co *co)
 }
 
 /* http_request{ method, path, query, authority, headers = { name, value ... }, body, max_body, timeout, connect_timeout,
- * host and port, or upstream }: status, headers, body; or nil and a word. */
+ * host, port and tls (call_tls.h), or upstream }: status, headers, body; or nil and a word. */
 static int http_request(lua_State *L)
 {
     struct co *co = co_current(L);
@@ -505,7 +510,13 @@ static int http_request(lua_State *L)
         return luaL_error(L, "there is no configuration yet to go out by");
     pthread_once(&by_url_made, make_by_url);
 
+    struct tls_wish tls = {.client = NULL};
+    lua_getfield(L, 1, "tls");
+    if (lua_toboolean(L, -1))
+        tls_wish_read(L, lua_gettop(L), &tls);
+
     struct http_call *c = call_new(co);
+    c->tls = tls;
     int rc = read_arguments(L, c);
     lua_settop(L, 1);
     c->args = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -113,18 +113,60 @@ static bool is_refused(struct vm *vm, size_t osize, size_t nsize)
     return nsize > SMALL_ALLOC || after > vm->memory_cap + vm->memory_cap / 4 + SMALL_ALLOC;
 }
 
+#if DML_SANITIZER
+
+/* From malloc, which the sanitizers know. */
+static void open_memory(struct vm *vm UNUSED)
+{
+}
+
+static void close_memory(struct vm *vm UNUSED)
+{
+}
+
+static void *piece(struct vm *vm UNUSED, void *ptr, size_t osize UNUSED, size_t nsize)
+{
+    if (nsize > 0)
+        return realloc(ptr, nsize);
+    free(ptr);
+    return NULL;
+}
+
+#else
+
+/* LuaJIT's own allocator: no lock is taken, none that a thread with less right to the CPU could hold, and when the VM
+ * ends the memory goes back as a whole. It comes with a state, which is used for nothing else. */
+static void open_memory(struct vm *vm)
+{
+    vm->memory_of = luaL_newstate();
+    REQUIRE(vm->memory_of != NULL);
+    vm->alloc = lua_getallocf(vm->memory_of, &vm->alloc_arg);
+}
+
+static void close_memory(struct vm *vm)
+{
+    lua_close(vm->memory_of);
+}
+
+static void *piece(struct vm *vm, void *ptr, size_t osize, size_t nsize)
+{
+    return vm->alloc(vm->alloc_arg, ptr, osize, nsize);
+}
+
+#endif
+
 static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
 {
     struct vm *vm = arg;
 
     if (nsize == 0) {
-        free(ptr);
+        piece(vm, ptr, osize, 0);
         vm->memory -= osize;
         return NULL;
     }
     if (UNLIKELY(nsize >= PIECE_MAX) || is_refused(vm, osize, nsize))
         return NULL;
-    void *fresh = realloc(ptr, nsize);
+    void *fresh = piece(vm, ptr, osize, nsize);
     if (fresh)
         vm->memory += nsize - osize;
     return fresh;
@@ -368,6 +410,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     vm->cell.use = vm->cell.phase = -1;
     vm->collect_at = SIZE_MAX;
     buf_init(&vm->ended_by, ENDED_BY_MAX);
+    open_memory(vm);
     vm->L = lua_newstate(vm_alloc, vm);
     REQUIRE(vm->L != NULL);
     lua_atpanic(vm->L, on_panic);
@@ -376,6 +419,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     if (lua_cpcall(vm->L, start_protected, &start) != 0) {
         *error = slice_dup(slice_from(lua_tostring(vm->L, -1)));
         lua_close(vm->L);
+        close_memory(vm);
         buf_deinit(&vm->ended_by);
         free(vm);
         return NULL;
@@ -414,6 +458,14 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     }
 }
 
+void vm_guard(struct vm *vm, struct vm_watch *watch)
+{
+    vm->watch = watch;
+    this_watch = watch;
+    if (watch)
+        watch->thread = pthread_self();
+}
+
 static void drop_parts(struct vm *vm)
 {
     struct list *link;
@@ -442,6 +494,7 @@ void vm_free(struct vm *vm)
     if (vm->gateway)
         vm_leave_this_thread(vm);
     lua_close(vm->L);
+    close_memory(vm);
     buf_deinit(&vm->ended_by);
     free(vm);
 }

@@ -50,20 +50,23 @@ struct vm_part {
 struct vm {
     /* owned */
     lua_State *L;
-    struct list parts;   /* struct vm_part */
-    struct list idle;    /* coroutines ready for use (struct co.link) */
-    struct list waiting; /* coroutines that wait */
-    struct list ready;   /* coroutines that are to be resumed at the end of the turn */
-    struct list tasks;   /* tasks that belong to no exchange (struct co.sibling) */
+    lua_State *memory_of; /* whose allocator gives this one its memory */
+    struct list parts;    /* struct vm_part */
+    struct list idle;     /* coroutines ready for use (struct co.link) */
+    struct list waiting;  /* coroutines that wait */
+    struct list ready;    /* coroutines that are to be resumed at the end of the turn */
+    struct list tasks;    /* tasks that belong to no exchange (struct co.sibling) */
     struct later run_ready;
     struct timer next_turn;
     struct later at_end; /* of the gateway */
     struct buf
         ended_by; /* why and where the code of an entry was ended; a message with traceback */
     /* borrowed */
-    struct gateway *gateway;         /* NULL while it is being built */
-    struct vm_watch *watch;          /* NULL on threads without a watchdog */
-    struct co *current;              /* running now */
+    struct gateway *gateway; /* NULL while it is being built */
+    struct vm_watch *watch;  /* NULL on threads without a watchdog */
+    struct co *current;      /* running now */
+    lua_Alloc alloc;         /* with alloc_arg: memory_of's */
+    void *alloc_arg;
     const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
@@ -122,6 +125,10 @@ void vm_install_stop_handler(void);
 /* From now on the calling thread owns the VM: `gateway` is this thread's (its loop runs the waits). watch: this
  * thread's, or NULL; the signal handler stops what runs under it. Several VMs of a thread share one watch. */
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch);
+
+/* On a thread that builds, before it is any worker's: its code runs under this watch of the thread from now on, or, with
+ * NULL and before the watch goes, under none. */
+void vm_guard(struct vm *vm, struct vm_watch *watch);
 
 /* On the worker's thread, before another one may free it: drops the coroutines and parts that are left. gateway_deinit
  * does it to those that are still there. */
