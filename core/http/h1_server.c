@@ -137,7 +137,7 @@ static void begin(struct h1_conn *c, size_t len)
     }
     m->scheme = s->is_tls ? SLICE("https") : SLICE("http");
     begin_body(c, m);
-    s->close = !facts.keep_alive;
+    s->close = s->leaving || !facts.keep_alive;
     s->expects = m->expects_continue;
     s->is_head = m->method == METHOD_HEAD;
     s->wants_websocket = m->wants_websocket;
@@ -514,7 +514,7 @@ void h1_server_drain(struct h1_server *s)
     struct h1_conn *c = &s->conn;
 
     /* What has arrived already is answered, with Connection: close. */
-    s->close = true;
+    s->leaving = true;
     if (h1_server_is_idle(s) && c->stream != NULL && stream_is_quiet(c->stream))
         end_gently(c);
 }
