@@ -19,6 +19,7 @@ struct call {
     X(dns) \
     X(hook) \
     X(http) \
+    X(http_stream) \
     X(json) \
     X(listen) \
     X(log) \
