@@ -120,11 +120,16 @@ static void serve_reader(struct http_stream *s)
 
 static void serve_writer(struct http_stream *s, int err)
 {
-    struct co *co = net_wait_end(&s->writer);
+    struct co *co = s->writer.co;
+    int n = 1;
 
     if (!co)
         return;
-    int n = err ? co_push_error(co->thread, err) : (lua_pushboolean(co->thread, 1), 1);
+    if (err)
+        n = co_push_error(co->thread, err);
+    else
+        lua_pushboolean(co->thread, 1);
+    net_wait_end(&s->writer);
     co_wake_later(co, n);
 }
 
@@ -208,10 +213,13 @@ static const struct http_call_events events = {
 
 static void wake_later(struct net_wait *w, int err)
 {
-    struct co *co = net_wait_end(w);
+    struct co *co = w->co;
 
-    if (co)
-        co_wake_later(co, co_push_error(co->thread, err));
+    if (!co)
+        return;
+    int n = co_push_error(co->thread, err);
+    net_wait_end(w);
+    co_wake_later(co, n);
 }
 
 static void close_stream(struct http_stream *s, int err)

@@ -28,7 +28,8 @@ struct call {
     X(task) \
     X(test) \
     X(test_exchange) \
-    X(time)
+    X(time) \
+    X(udp)
 
 /* call_json.c: marks the table on top as a list, else as a map, so that it is one even when it is empty. */
 void json_mark(lua_State *L, bool is_list);
