@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "app/admin.h"
+#include "app/build_guard.h"
 #include "app/cli.h"
 #include "app/lifeline.h"
 #include "app/listen_fault.h"
@@ -34,10 +35,12 @@
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
+#include "side/flight.h"
 #include "side/store.h"
 
 #define SWEEP_MS 1000
-#define STOP_MS 5000 /* what workers take at most to stop */
+#define FLIGHTS_MS 100 /* who waits for an owner that is late waits so much longer */
+#define STOP_MS 5000   /* what workers take at most to stop */
 
 /* Descriptors that are no connections: listeners, files, epoll. */
 #define SPARE_DESCRIPTORS 256
@@ -154,6 +157,7 @@ void control_on_worker_ready(struct control *c)
              LOG_I("workers", c->nworkers), LOG_I("routes", c->snapshot->nroutes),
              LOG_I("pid", getpid()));
     lifeline_ready(c->lifeline, c->snapshot->log_level, c->snapshot->log_format);
+    lifeline_keep_tickets(c->lifeline);
     sockets_keep(c->sockets);
 }
 
@@ -235,25 +239,29 @@ static void close_fds(const int *fds, size_t n)
 static bool make_workers(struct control *c, int *fds, struct faults *faults)
 {
     uint32_t nlisteners = c->snapshot->nlisteners;
+    struct build_guard guard;
+    bool is_made = true;
 
+    build_guard_start(&guard, c->snapshot);
     c->workers = calloc((size_t)c->nworkers, sizeof(c->workers[0]));
     REQUIRE(c->workers != NULL);
-    for (int n = 0; n < c->nworkers; n++) {
+    for (int n = 0; n < c->nworkers && is_made; n++) {
         struct worker_setup setup = {
             .control = c,
             .watchdog = c->watchdog,
+            .guard = guard.watch,
             .snapshot = c->snapshot,
             .fds = fds + (size_t)n * nlisteners,
             .quota = &c->quota,
             .number = n + 1,
         };
         c->workers[n] = worker_new(&setup, faults);
-        if (!c->workers[n])
-            return false;
-        for (uint32_t i = 0; i < nlisteners; i++)
+        is_made = c->workers[n] != NULL;
+        for (uint32_t i = 0; is_made && i < nlisteners; i++)
             fds[(size_t)n * nlisteners + i] = -1;
     }
-    return true;
+    build_guard_stop(&guard);
+    return is_made;
 }
 
 static int control_start(struct control *c, struct faults *faults)
@@ -296,8 +304,15 @@ static void on_sweep(struct timer *t)
         for (uint32_t k = 0; k < u->nendpoints; k++)
             shelf_sweep(u->endpoints[k].target->shelf, u->live, u->keepalive.idle_timeout_ms);
     }
+    lifeline_keep_tickets(c->lifeline);
     log_tell_suppressed(false);
     timer_set(t, SWEEP_MS);
+}
+
+static void on_flights(struct timer *t)
+{
+    flights_sweep(flights_shared());
+    timer_set(t, FLIGHTS_MS);
 }
 
 static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline)
@@ -311,6 +326,8 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
+    timer_init(&c->flights_timer, c->loop, on_flights);
+    timer_set(&c->flights_timer, FLIGHTS_MS);
     c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
     c->sockets = sockets_new(c->nworkers, lifeline);
     lifeline_start(lifeline, c);
@@ -337,6 +354,7 @@ static void control_free(struct control *c)
     probes_free(c->probes);
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
+    timer_deinit(&c->flights_timer);
     mailbox_free(c->mailbox);
     loop_free(c->loop);
     upstream_metrics_hide(c->snapshot);

@@ -83,7 +83,6 @@ static bool is_fine(struct slice name, struct slice value)
 static int read_headers(lua_State *L, struct headers *headers)
 {
     lua_getfield(L, 1, "headers");
-    luaL_checktype(L, -1, LUA_TTABLE);
     int table = lua_gettop(L), n = (int)lua_objlen(L, table);
     int rc = n <= 2 * HEADERS_MAX ? 0 : ERR_ARG;
 
@@ -125,13 +124,27 @@ struct plan *http_plan(lua_State *L, const struct co *co)
     return plan;
 }
 
-uint64_t http_timeout_ms(lua_State *L)
+uint64_t http_check(lua_State *L, struct tls_wish *tls)
 {
+    luaL_checktype(L, 1, LUA_TTABLE);
     double seconds = http_field_number(L, "timeout", 0);
 
     luaL_argcheck(L, seconds > 0 && seconds <= 86400, 1,
                   "the timeout is above 0 seconds, up to a day");
+    lua_getfield(L, 1, "headers");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    *tls = (struct tls_wish){.client = NULL};
+    lua_getfield(L, 1, "tls");
+    if (lua_toboolean(L, -1))
+        tls_wish_read(L, lua_gettop(L), tls);
+    lua_pop(L, 2);
     return (uint64_t)ceil(seconds * 1e3);
+}
+
+void http_use_tls(struct http_call *c, const struct tls_wish *tls)
+{
+    c->tls = tls->client;
+    c->server_name = tls->server_name;
 }
 
 int http_push_head(lua_State *L, const struct message *m)
@@ -269,9 +282,8 @@ static void describe_body(struct http_call *call, struct slice body)
     call->body = body.len || call->says_empty ? BODY_LENGTH : BODY_NONE;
 }
 
-static struct gathering *gathering_new(lua_State *L, struct co *co)
+static struct gathering *gathering_new(struct co *co, struct plan *plan)
 {
-    struct plan *plan = http_plan(L, co);
     struct gathering *g = calloc(1, sizeof(*g));
 
     REQUIRE(g != NULL);
@@ -282,14 +294,16 @@ static struct gathering *gathering_new(lua_State *L, struct co *co)
 }
 
 /* http_request{ method, path, query, authority, headers = { name, value ... }, body, max_body, timeout, connect_timeout,
- * host and port, or upstream }: status, headers, body; or nil and a word. */
+ * host, port and tls (call_tls.h), or upstream }: status, headers, body; or nil and a word. */
 static int http_request(lua_State *L)
 {
     struct co *co = co_current(L);
 
-    luaL_checktype(L, 1, LUA_TTABLE);
-    uint64_t timeout_ms = http_timeout_ms(L);
-    struct gathering *g = gathering_new(L, co);
+    struct plan *plan = http_plan(L, co);
+    struct tls_wish tls;
+    uint64_t timeout_ms = http_check(L, &tls);
+    struct gathering *g = gathering_new(co, plan);
+    http_use_tls(&g->call, &tls);
     double max_body = (double)g->call.plan->snapshot->buffered_body;
     buf_init(&g->held, (size_t)http_field_number(L, "max_body", max_body));
     g->body = http_field_text(L, "body");

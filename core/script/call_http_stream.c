@@ -303,9 +303,8 @@ static int read_as(lua_State *L, struct http_stream *s, enum wish wish, uint64_t
 /* --- from Lua ------------------------------------------------------------------------------------------------------ */
 
 /* Behind the argument table; then it takes its place. */
-static struct http_stream *push_stream(lua_State *L, struct co *co)
+static struct http_stream *push_stream(lua_State *L, struct co *co, struct plan *plan)
 {
-    struct plan *plan = http_plan(L, co);
     struct http_stream *s = lua_newuserdata(L, sizeof(*s));
 
     memset(s, 0, sizeof(*s));
@@ -342,10 +341,13 @@ static void read_body(lua_State *L, struct http_stream *s)
 static int http_open(lua_State *L)
 {
     struct co *co = co_current(L);
-    uint64_t timeout_ms = http_timeout_ms(L);
+    struct plan *plan = http_plan(L, co);
+    struct tls_wish tls;
+    uint64_t timeout_ms = http_check(L, &tls);
 
     lua_settop(L, 1);
-    struct http_stream *s = push_stream(L, co);
+    struct http_stream *s = push_stream(L, co, plan);
+    http_use_tls(&s->call, &tls);
     double most = http_field_number(L, "max_body", 9007199254740992.0);
     s->max_body = most > 0 ? (uint64_t)most : 0;
     s->deadline_ms = clock_ms() + timeout_ms;

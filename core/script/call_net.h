@@ -40,4 +40,10 @@ struct socket;
 struct socket *net_push_socket(lua_State *L);
 void net_give(struct socket *s, struct vm *vm, struct stream *stream, struct listener *listener);
 
+/* The argument, which must be one. */
+struct socket *net_check_socket(lua_State *L, int arg);
+
+/* Takes its plain stream back; NULL when it is closed, waited for, not plain, or when bytes lie in it. */
+struct stream *net_take(struct socket *s);
+
 #endif

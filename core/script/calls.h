@@ -29,6 +29,7 @@ struct call {
     X(test) \
     X(test_exchange) \
     X(time) \
+    X(tls) \
     X(udp)
 
 /* call_json.c: marks the table on top as a list, else as a map, so that it is one even when it is empty. */

@@ -458,7 +458,8 @@ static const struct slice *params_of(const struct snapshot *s, const struct plug
     return NULL;
 }
 
-static void make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
+/* False: it had to be stopped, and so may be others of the same plugin. */
+static bool make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
 {
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
@@ -468,11 +469,13 @@ static void make_instance(struct hooks *h, const struct plugin_use *use, struct 
     vm_push_function(h->vm, "demilune.plugin", "make");
     plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
     lua_pushboolean(L, use->continues_on_error);
-    if (vm_call(h->vm, 6, 1) < 0)
-        fault_at(faults, use->place, use->path, "%s", lua_tostring(L, -1));
+    int rc = vm_call(h->vm, 6, 1);
+    if (rc < 0)
+        plugin_add_error(L, use, rc, faults);
     else
         plugin_add_faults(L, use, faults);
     lua_settop(L, top);
+    return rc != ERR_BUDGET;
 }
 
 static bool make_function(struct hooks *h, const struct chain *chain, enum phase p,
@@ -538,8 +541,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
     vm->snapshot = h->snapshot;
-    for (uint32_t i = 0; i < snapshot->nuses; i++)
-        make_instance(h, snapshot->uses[i], faults);
+    bool goes_on = true;
+    for (uint32_t i = 0; i < snapshot->nuses && goes_on; i++)
+        goes_on = make_instance(h, snapshot->uses[i], faults);
     if (faults->nerrors > before || !make_functions(h, faults)) {
         vm->snapshot = NULL;
         snapshot_unref(h->snapshot);

@@ -12,6 +12,7 @@
 #include "gate/exchange.h"
 #include "gate/health.h"
 #include "net/dns.h"
+#include "net/tls_client.h"
 
 #define POOLED_FOR_MS 60000
 
@@ -77,9 +78,11 @@ void http_call_end(struct http_call *c, bool is_late)
     if (c->arena)
         arena_free(c->arena);
     arena_free(c->own);
+    tls_client_unref(c->tls);
     plan_leave(c->plan);
     c->target = NULL;
     c->arena = c->own = NULL;
+    c->tls = NULL;
     c->response = NULL;
     c->plan = NULL;
 }
@@ -185,7 +188,7 @@ static struct message *request_of(struct http_call *c)
     HEADERS_EACH(f, &c->headers)
     headers_add(&m->headers, f->name, f->value);
     m->version = HTTP_11;
-    m->scheme = SLICE("http");
+    m->scheme = c->target->tls ? SLICE("https") : SLICE("http");
     m->method = c->method;
     m->authority = c->authority;
     m->path = c->path;
@@ -264,7 +267,8 @@ static void on_resolved(void *arg, int err, const struct dns_answer *answer)
         return;
     }
     size_t len = addr_print_ip(&answer->addrs[i], ip, sizeof(ip));
-    c->target = target_ref(SLICE("http1"), slice_of(ip, len), c->port);
+    c->target = target_ref_tls(SLICE("http1"), slice_of(ip, len), c->port, c->tls,
+                               c->server_name.ptr ? c->server_name : c->host);
     connect_to(c);
 }
 

@@ -21,6 +21,7 @@
 
 struct dns_query;
 struct http_call;
+struct tls_client;
 
 struct http_call_events {
     /* The request's head has been given to a connection (call->wire): the body may follow. Comes again when that
@@ -45,6 +46,7 @@ struct http_call {
     struct pool_claim claim;
     struct dns_query *query;
     struct target *target;  /* a reference, unless it is an upstream's */
+    struct tls_client *tls; /* a reference; NULL: plain, or as the upstream says */
     struct headers headers; /* the request's, but for Host and framing */
     /* borrowed */
     const struct http_call_events *events;
@@ -55,6 +57,7 @@ struct http_call {
     struct wire *wire;               /* while it is under way */
     struct message *response;
     struct slice host, path, query_text, authority; /* the owner keeps the texts */
+    struct slice server_name;                       /* of TLS; absent: the host */
     /* state */
     enum method method;
     uint16_t port;

@@ -119,6 +119,10 @@ void vm_install_stop_handler(void);
  * thread's, or NULL; the signal handler stops what runs under it. Several VMs of a thread share one watch. */
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch);
 
+/* On a thread that builds, before it is any worker's: its code runs under this watch of the thread from now on, or, with
+ * NULL and before the watch goes, under none. */
+void vm_guard(struct vm *vm, struct vm_watch *watch);
+
 /* On the worker's thread, before another one may free it: drops the coroutines and parts that are left. gateway_deinit
  * does it to those that are still there. */
 void vm_leave_this_thread(struct vm *vm);

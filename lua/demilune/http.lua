@@ -10,7 +10,11 @@
 -- (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is nil,
 -- "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of that
 -- upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and never
--- gone to where outbound.deny forbids it: nil, "denied". https is not yet supported: nil, "not_implemented".
+-- gone to where outbound.deny forbids it: nil, "denied".
+--
+-- The certificate of an https URL is verified with the system's authorities, and its name: nil, "tls". options.tls
+-- changes that: { verify = false, ca = PEM, server_name = "x", cert = PEM, key = PEM }, the last two for a client
+-- certificate.
 --
 -- body may be a function too, which gives its next piece or nil at the end (nil and a word: the call
 -- is given up), or what has pieces: exchange.request.body, a streamed response. It goes out as it
@@ -130,12 +134,12 @@ local function place_of(options, call)
     local parts, err = url.parse(options.url)
     if not parts then
       return nil, err
-    elseif parts.scheme ~= "http" then
-      return nil, "not_implemented"
     end
+    local is_tls = parts.scheme == "https"
+    call.tls = is_tls and (options.tls or true)
     call.host, call.port, call.path, call.query = parts.host, parts.port, parts.path, parts.query
     local host = parts.host:find(":", 1, true) and "[" .. parts.host .. "]" or parts.host
-    call.authority = parts.port ~= 80 and host .. ":" .. parts.port or host
+    call.authority = parts.port ~= (is_tls and 443 or 80) and host .. ":" .. parts.port or host
   end
   call.query = with_query(call.query, options.query)
   return true

@@ -8,6 +8,11 @@
 --   local line, err, rest = s:read_until("\n")               -- nil, "closed", what had come
 --   s:close()
 --
+--   local s, err, why = socket.connect("example.com", 443, { tls = true })
+--
+-- tls = true verifies the certificate with the system's authorities, and its name; a table changes that: { verify =
+-- false, ca = PEM, server_name = "x", cert = PEM, key = PEM }. s:start_tls(host, options) begins it later on.
+--
 --   local u = socket.udp("127.0.0.1", 8125)                  -- datagrams; or socket.udp_bind("0.0.0.0", 8125)
 --   u:send "requests:1|c"
 --   local text, err = u:receive(0.5)                         -- nil, "timeout"
@@ -86,6 +91,12 @@ function Socket:address()
   return core.net_address(self, "local")
 end
 
+-- From now on all that is read and written is TLS; host is the name that is verified. nil, "tls" and what OpenSSL says
+-- when the peer is not believed: the socket is closed then.
+function Socket:start_tls(host, options, timeout)
+  return core.tls_start(self, host, options or true, timeout or CONNECT_TIMEOUT)
+end
+
 local function address_of(host, port)
   if port == nil then
     return host
@@ -105,14 +116,30 @@ local function connect_by_name(host, port, timeout)
   return s, not s and word or nil
 end
 
--- host: an address or a name, or "unix:/path" with no port.
-function M.connect(host, port, timeout)
-  timeout = timeout or CONNECT_TIMEOUT
+local function connect_plain(host, port, timeout)
   local s, word = core.net_connect(address_of(host, port), timeout)
   if s or word ~= "syntax" or port == nil then
     return s, word
   end
   return task.deadline(timeout, connect_by_name, host, port, timeout)
+end
+
+-- host: an address or a name, or "unix:/path" with no port. options: { timeout, tls }, or a timeout.
+function M.connect(host, port, options)
+  if type(options) ~= "table" then
+    options = { timeout = options }
+  end
+  local timeout = options.timeout or CONNECT_TIMEOUT
+  local s, word = connect_plain(host, port, timeout)
+  if not s or not options.tls then
+    return s, word
+  end
+  local ok, why
+  ok, word, why = s:start_tls(host, options.tls, timeout)
+  if ok then
+    return s
+  end
+  return nil, word, why
 end
 
 -- --- datagrams -----------------------------------------------------------------------------------

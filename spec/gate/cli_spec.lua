@@ -6,6 +6,8 @@ package.path = "./?.lua;" .. package.path
 
 local json = require "cjson"
 local schemas = require "demilune.schema"
+local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 
 local PLUGIN = [[
@@ -191,6 +193,29 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
       local result = run "check"
       assert.equal(1, result.status)
       assert.matches("no luck", result.err, 1, true)
+    end)
+
+    -- ThreadSanitizer holds signals back until the next call into libc, and a compiled loop makes none.
+    local it_stops = os.getenv "DEMILUNE_PRESET" == "tsan" and pending or it
+
+    it_stops("stops a plugin that runs away while it is loaded or made", function()
+      local SPIN = "xpcall(function() while true do end end, function() while true do end end) "
+      for what, source in pairs {
+        loaded = SPIN .. PLUGIN,
+        made = PLUGIN:gsub("return setmetatable", SPIN .. "%0"),
+        ["made for a worker"] = PLUGIN:gsub("M.new%(config", "%0, context"):gsub("return setmetatable",
+          "if context.worker > 0 then " .. SPIN .. "end %0"),
+      } do
+        local line = select(2, source:sub(1, (source:find(SPIN, 1, true))):gsub("\n", "")) + 1
+        folder:write("plugins/hi/init.lua", source)
+        local result = run "check"
+        assert.equal(1, result.status)
+        local message = ('demilune.yaml:6:11: plugins[0]: the plugin "hi" was stopped: plugins/hi/init.lua:%d: %s')
+          :format(line, "time budget of 2000ms exceeded")
+        assert.matches(message, result.err, 1, true, what)
+        assert.is_nil(result.err:find("lua.stop", 1, true))
+        assert.equal(1, select(2, result.err:gsub("time budget", "")), "it is not tried at its other place")
+      end
     end)
 
     it("says where it has looked when there is no file", function()
@@ -393,10 +418,8 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
     end)
 
     it("ends with 1 when nobody answers, and with 0 when the gateway is ready", function()
-      local port = require("spec.support.origin").listen()
-      port:close()
       local config = ('admin: { address: "127.0.0.1:%d" }\nlisteners: [{ address: "127.0.0.1:0" }]\n')
-        :format(port.port)
+        :format(origin.free_port())
       folder:write("demilune.yaml", config)
       local result = run "health"
       assert.equal(1, result.status)
@@ -404,6 +427,47 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       local gateway = server.start(config, { bare = true })
       assert.equal(0, run("health").status)
       gateway:stop()
+    end)
+
+    it("asks on the loopback interface when the address is a wildcard", function()
+      local config = ('admin: { address: "0.0.0.0:%d" }\nlisteners: [{ address: "127.0.0.1:0" }]\n')
+        :format(origin.free_port())
+      folder:write("demilune.yaml", config)
+      local gateway = server.start(config, { bare = true })
+      assert.equal(0, run("health").status)
+      gateway:stop()
+    end)
+
+    it("ends with 1 while the gateway drains", function()
+      local config = ('drain: { delay: 1h }\nadmin: { address: "127.0.0.1:%d" }\n'):format(origin.free_port())
+        .. 'listeners: [{ address: "127.0.0.1:0" }]\n'
+      folder:write("demilune.yaml", config)
+      local gateway = server.start(config, { bare = true })
+      gateway:signal "TERM"
+      gateway:event "drain.begin"
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("not ready", result.err, 1, true)
+      gateway:stop()
+    end)
+
+    it("waits two seconds for an answer, and no longer", function()
+      local mute = origin.listen()
+      folder:write("demilune.yaml", ('admin: { address: "127.0.0.1:%d" }\n'):format(mute.port))
+      local before = posix.now()
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("gives no answer", result.err, 1, true)
+      local took = posix.now() - before
+      assert.is_true(took > 1.9 and took < posix.PATIENCE)
+      mute:close()
+    end)
+
+    it("can't know a port that the system chose", function()
+      folder:write("demilune.yaml", 'admin: { address: "127.0.0.1:0" }\n')
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("port 0", result.err, 1, true)
     end)
   end)
 end)

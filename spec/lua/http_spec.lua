@@ -68,7 +68,7 @@ describe("http", function()
   it("says what went wrong", function()
     assert.same({ nil, "refused" }, { http.get "http://127.0.0.1:1/" })
     assert.same({ nil, "syntax" }, { http.get "nonsense" })
-    assert.same({ nil, "not_implemented" }, { http.get "https://127.0.0.1/" })
+    assert.same({ nil, "refused" }, { http.get "https://127.0.0.1:1/" })
     local function failure(script, options)
       return { http.get(test.upstream(script).url, options) }
     end

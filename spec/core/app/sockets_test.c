@@ -165,7 +165,6 @@ static struct lifeline *gateway_begins(void)
     struct lifeline *l = lifeline_open(ends[1]);
     assert_non_null(l);
     assert_int_equal(lifeline_welcome(l)->restarts, 3);
-    assert_true(slice_eq(lifeline_tickets(l), SLICE("ring")));
     return l;
 }
 
