@@ -19,6 +19,7 @@
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/snapshot.h"
+#include "script/call_handshake.h"
 #include "script/plugin.h"
 
 #define RETIRE_LOOK_MS 50
@@ -479,8 +480,19 @@ static void host_free(struct phase_host *host, uint64_t by_ms)
     loop_later(l, &h->retire);
 }
 
+static void host_certificate(struct phase_host *host, struct tls_handshake *shaking,
+                             const struct tls_hello *hello, const struct wire_peer *peer,
+                             struct slice listener)
+{
+    struct hooks *h = hooks_of(host);
+    int function = h->functions[h->snapshot->global.index * PHASE_COUNT + PHASE_CERTIFICATE];
+
+    handshake_choose(h->vm, function, shaking, hello, peer->ip, listener);
+}
+
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .certificate = host_certificate,
     .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
