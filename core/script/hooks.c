@@ -501,28 +501,12 @@ static const struct phase_host_ops host_ops = {
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
 
-/* Names that templates of a use may mention: those of the route's first path. That the others have them too was
- * checked when the snapshot was built. */
-static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use,
-                                     size_t *n)
-{
-    *n = 0;
-    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
-        const struct route *r = s->routes[i];
-        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
-            continue;
-        *n = r->npaths ? r->paths[0].nparams : 0;
-        return *n ? r->paths[0].params : NULL;
-    }
-    return NULL;
-}
-
 static void make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
 {
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
     size_t nparams;
-    const struct slice *params = params_of(h->snapshot, use, &nparams);
+    const struct slice *params = plugin_params(h->snapshot, use, &nparams);
 
     vm_push_function(h->vm, "demilune.plugin", "make");
     plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);

@@ -94,6 +94,8 @@ static void what_is_no_plugin(void **state)
         {"return { name = 'p2' }", "it has no version"},
         {"return { name = 'p3', version = '1' }", "it has no hook"},
         {"return { name = 'p4', version = '1', access = 5 }", "its access is no function"},
+        {"return { name = 'p5', version = '1', certificate = true }",
+         "its certificate is no function"},
         {"error 'at load'", "p6/init.lua:1: at load"},
         {"local x = = 1", "unexpected symbol near '='"},
         {"forgotten = 1 return {}", "assignment to the undeclared global \"forgotten\""},
