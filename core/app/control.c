@@ -34,10 +34,12 @@
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
+#include "side/flight.h"
 #include "side/store.h"
 
 #define SWEEP_MS 1000
-#define STOP_MS 5000 /* what workers take at most to stop */
+#define FLIGHTS_MS 100 /* who waits for an owner that is late waits so much longer */
+#define STOP_MS 5000   /* what workers take at most to stop */
 
 /* Descriptors that are no connections: listeners, files, epoll. */
 #define SPARE_DESCRIPTORS 256
@@ -154,6 +156,7 @@ void control_on_worker_ready(struct control *c)
              LOG_I("workers", c->nworkers), LOG_I("routes", c->snapshot->nroutes),
              LOG_I("pid", getpid()));
     lifeline_ready(c->lifeline, c->snapshot->log_level, c->snapshot->log_format);
+    lifeline_keep_tickets(c->lifeline);
     sockets_keep(c->sockets);
 }
 
@@ -296,7 +299,15 @@ static void on_sweep(struct timer *t)
         for (uint32_t k = 0; k < u->nendpoints; k++)
             shelf_sweep(u->endpoints[k].target->shelf, u->live, u->keepalive.idle_timeout_ms);
     }
+    lifeline_keep_tickets(c->lifeline);
+    log_tell_suppressed(false);
     timer_set(t, SWEEP_MS);
+}
+
+static void on_flights(struct timer *t)
+{
+    flights_sweep(flights_shared());
+    timer_set(t, FLIGHTS_MS);
 }
 
 static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline)
@@ -310,6 +321,8 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
     timer_init(&c->sweep_timer, c->loop, on_sweep);
     timer_set(&c->sweep_timer, SWEEP_MS);
+    timer_init(&c->flights_timer, c->loop, on_flights);
+    timer_set(&c->flights_timer, FLIGHTS_MS);
     c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
     c->sockets = sockets_new(c->nworkers, lifeline);
     lifeline_start(lifeline, c);
@@ -331,10 +344,12 @@ static void control_free(struct control *c)
     sockets_free(c->sockets);
     if (c->admin)
         admin_free(c->admin);
+    log_tell_suppressed(true);
     watchdog_free(c->watchdog);
     probes_free(c->probes);
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
+    timer_deinit(&c->flights_timer);
     mailbox_free(c->mailbox);
     loop_free(c->loop);
     upstream_metrics_hide(c->snapshot);
@@ -351,6 +366,7 @@ int control_run(struct snapshot *snapshot, struct lifeline *lifeline)
     struct control c;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more is a full disk */
     log_configure(snapshot->log_level, snapshot->log_format);
     metric_init(snapshot->workers + 1, snapshot->metrics_max_series);
     faults_init(&faults, arena);

@@ -37,6 +37,7 @@ struct control {
     struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
+    struct timer flights_timer;
     /* borrowed */
     struct lifeline *lifeline;
     /* state */

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "net/mailbox.h"
+#include "net/tls_tickets.h"
 
 #define START_TIMEOUT_MS 10000
 #define SEND_TIMEOUT_MS 1000
@@ -28,8 +29,6 @@ struct lifeline {
     /* owned */
     int fd;
     struct held held;
-    char *tickets; /* wiped when freed */
-    size_t ntickets;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t news;
@@ -41,6 +40,7 @@ struct lifeline {
     unsigned closed; /* CLOSED notes that have come */
     unsigned asked;  /* CLOSE notes that were sent */
     bool is_retired;
+    uint8_t ticket_key[16]; /* the name of the newest that the supervisor has */
     atomic_bool is_over, is_gone;
 };
 
@@ -58,12 +58,24 @@ int lifeline_inherited(void)
 
 /* --- the start ------------------------------------------------------------------------------------------------------- */
 
-static void keep_tickets(struct lifeline *l, struct slice ring)
+/* Is the newest key another than the one that was told last? */
+static bool is_new_key(struct lifeline *l)
 {
-    l->tickets = malloc(ring.len + 1);
-    REQUIRE(l->tickets != NULL);
-    memcpy(l->tickets, ring.ptr, ring.len);
-    l->ntickets = ring.len;
+    struct tls_ticket_key key;
+
+    tls_tickets_current(&key);
+    bool is_new = memcmp(l->ticket_key, key.name, sizeof(key.name)) != 0;
+    memcpy(l->ticket_key, key.name, sizeof(key.name));
+    explicit_bzero(&key, sizeof(key));
+    return is_new;
+}
+
+/* Keys that can't be read cost their sessions, and nothing else. */
+static void take_tickets(struct lifeline *l)
+{
+    if (tls_tickets_import(note_text(l->note)) == 0)
+        (void)is_new_key(l);
+    explicit_bzero(l->note->text, l->note->len);
 }
 
 /* One note of the start. 1: the last one. */
@@ -76,11 +88,7 @@ static int take_first(struct lifeline *l)
         memcpy(&l->welcome, l->note->text, sizeof(l->welcome));
         return 0;
     case NOTE_SOCKET: return held_receive(&l->held, l->note, 0);
-    case NOTE_TICKETS:
-        if (!l->tickets)
-            keep_tickets(l, note_text(l->note));
-        explicit_bzero(l->note->text, l->note->len);
-        return 0;
+    case NOTE_TICKETS: take_tickets(l); return 0;
     case NOTE_GO: return 1;
     default: return ERR_PROTOCOL;
     }
@@ -125,9 +133,6 @@ struct lifeline *lifeline_open(int fd)
 void lifeline_close(struct lifeline *l)
 {
     held_deinit(&l->held);
-    if (l->tickets)
-        explicit_bzero(l->tickets, l->ntickets);
-    free(l->tickets);
     close(l->fd);
     pthread_cond_destroy(&l->news);
     pthread_mutex_destroy(&l->lock);
@@ -138,11 +143,6 @@ void lifeline_close(struct lifeline *l)
 struct held *lifeline_held(struct lifeline *l)
 {
     return &l->held;
-}
-
-struct slice lifeline_tickets(const struct lifeline *l)
-{
-    return slice_of(l->tickets, l->ntickets);
 }
 
 const struct note_welcome *lifeline_welcome(const struct lifeline *l)
@@ -281,9 +281,15 @@ void lifeline_retire(struct lifeline *l)
     l->is_retired = true;
 }
 
-void lifeline_keep_tickets(struct lifeline *l, struct slice ring)
+void lifeline_keep_tickets(struct lifeline *l)
 {
-    tell(l, NOTE_TICKETS, 0, ring);
+    uint8_t ring[TLS_TICKETS_BYTES];
+
+    if (l->is_retired || !is_new_key(l))
+        return;
+    size_t len = tls_tickets_export(ring);
+    tell(l, NOTE_TICKETS, 0, slice_of((const char *)ring, len));
+    explicit_bzero(ring, sizeof(ring));
 }
 
 void lifeline_ready(struct lifeline *l, enum log_level level, enum log_format format)

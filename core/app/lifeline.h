@@ -27,9 +27,8 @@ int lifeline_inherited(void);
 struct lifeline *lifeline_open(int fd);
 void lifeline_close(struct lifeline *l);
 
-/* What came: sockets, to be taken out; the key ring of TLS tickets (empty: none). */
+/* The sockets that came, to be taken out. (TLS ticket keys that came are in use already.) */
 struct held *lifeline_held(struct lifeline *l);
-struct slice lifeline_tickets(const struct lifeline *l);
 const struct note_welcome *lifeline_welcome(const struct lifeline *l);
 
 /* From now on control_on_signal, control_on_retire and control_on_orphaned are called by mail. */
@@ -48,7 +47,8 @@ void lifeline_drop(struct lifeline *l, struct slice name);
 /* Another gateway serves the sockets now: they are no longer this one's to drop. */
 void lifeline_retire(struct lifeline *l);
 
-void lifeline_keep_tickets(struct lifeline *l, struct slice ring);
+/* TLS ticket keys are held, too, for the next gateway: to be called now and then, since they change. */
+void lifeline_keep_tickets(struct lifeline *l);
 void lifeline_ready(struct lifeline *l, enum log_level level, enum log_format format);
 
 /* It will have ended by then, or hangs and may be killed. */

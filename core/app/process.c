@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metric.h"
+#include "gate/access_log.h"
 
 static double cpu_seconds(void *arg UNUSED)
 {
@@ -79,6 +80,11 @@ static double is_ready(void *arg)
     return ((const struct control *)arg)->state == CONTROL_READY;
 }
 
+static double lost_lines(void *arg UNUSED)
+{
+    return (double)access_logs_lost();
+}
+
 static double restarts(void *arg)
 {
     return (double)lifeline_welcome(arg)->restarts;
@@ -133,6 +139,8 @@ void process_register_metrics(struct control *c)
     add_supervisor(c->lifeline);
     add("demilune_workers", "Threads that carry traffic.", METRIC_GAUGE, workers, c);
     add("demilune_connections", "Open connections of clients.", METRIC_GAUGE, connections, c);
+    add("demilune_access_log_lost_lines_total", "Lines of access logs that could not be written.",
+        METRIC_COUNTER, lost_lines, NULL);
     add("demilune_ready", "1 while the gateway is ready, 0 while it starts or drains.",
         METRIC_GAUGE, is_ready, c);
     add("process_cpu_seconds_total", "CPU time used.", METRIC_COUNTER, cpu_seconds, NULL);

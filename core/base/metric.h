@@ -6,8 +6,8 @@
  * process ends and are found again by (family, label values), so they survive reloads. The number
  * of series of plugins and routes is capped (metrics.max_series): beyond it metric_series returns
  * the family's overflow series (labels "other") and counts that in
- * demilune_metric_series_refused_total. Series without labels do not count. Registration locks;
- * adding never does. */
+ * demilune_metric_series_refused_total. Series without labels do not count, nor do those that are
+ * computed when read. Registration locks; adding never does. */
 
 #ifndef DML_BASE_METRIC_H
 #define DML_BASE_METRIC_H

@@ -55,14 +55,31 @@ int text_to_i64(struct slice s, int64_t *out)
     return rc;
 }
 
-size_t text_from_u64(uint64_t n, char *out)
+/* Two digits at a time. */
+static const char digit_pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
+
+static size_t digits_of(uint64_t n)
 {
     size_t len = 1;
 
-    for (uint64_t rest = n; rest >= 10; rest /= 10)
-        len++;
-    for (size_t i = len; i > 0; n /= 10)
-        out[--i] = (char)('0' + n % 10);
+    for (; n >= 100; n /= 100)
+        len += 2;
+    return len + (n >= 10);
+}
+
+size_t text_from_u64(uint64_t n, char *out)
+{
+    size_t len = digits_of(n), i = len;
+
+    for (; n >= 100; n /= 100)
+        memcpy(out + (i -= 2), digit_pairs + 2 * (n % 100), 2);
+    if (n >= 10)
+        memcpy(out, digit_pairs + 2 * n, 2);
+    else
+        *out = (char)('0' + n);
     return len;
 }
 

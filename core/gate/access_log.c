@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -85,7 +86,10 @@ struct log_file {
     char *path; /* NULL: standard output */
     int fd;
     int refs;
+    bool is_torn; /* the last line in it is not whole */
 };
+
+static _Atomic(uint64_t) lost_lines;
 
 static int open_path(const char *path)
 {
@@ -148,6 +152,8 @@ static void reopen(struct log_file *f)
     if (fresh < 0 || dup3(fresh, f->fd, O_CLOEXEC) < 0)
         LOG_ERROR("access_log.reopen", "an access log can't be reopened", LOG_C("file", f->path),
                   LOG_C("reason", strerror(errno)));
+    else
+        f->is_torn = false;
     if (fresh >= 0)
         close(fresh);
 }
@@ -178,17 +184,41 @@ int access_log_probe(const char *path)
 
 /* --- writing out --------------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, struct slice text)
+/* What could not be written; errno says why. */
+static struct slice write_all(int fd, struct slice text)
 {
     while (text.len > 0) {
         ssize_t n = write(fd, text.ptr, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        text = slice_from_index(text, (size_t)n);
+        if (n < 0 && errno != EINTR)
+            break;
+        text = slice_from_index(text, (size_t)MAX(n, 0));
     }
-    return 0;
+    return text;
+}
+
+/* Under the lock. */
+static struct slice write_lines(struct log_file *f, struct slice lines)
+{
+    if (f->is_torn && write_all(f->fd, SLICE("\n")).len > 0)
+        return lines;
+    f->is_torn = false;
+    struct slice rest = write_all(f->fd, lines);
+    f->is_torn = rest.len > 0 && rest.len < lines.len && rest.ptr[-1] != '\n';
+    return rest;
+}
+
+static uint64_t count_lines(struct slice text)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        n += text.ptr[i] == '\n';
+    return n;
+}
+
+uint64_t access_logs_lost(void)
+{
+    return atomic_load(&lost_lines);
 }
 
 static void flush(struct access_log *l)
@@ -196,11 +226,15 @@ static void flush(struct access_log *l)
     if (buf_len(&l->out) == 0)
         return;
     pthread_mutex_lock(&files_lock);
-    int reason = write_all(l->file->fd, buf_slice(&l->out));
+    struct slice lost = write_lines(l->file, buf_slice(&l->out));
+    int reason = errno;
     pthread_mutex_unlock(&files_lock);
-    if (reason != 0)
+    if (lost.len > 0) {
+        uint64_t n = count_lines(lost);
+        atomic_fetch_add(&lost_lines, n);
         LOG_ERROR("access_log.write", "lines of an access log are lost",
-                  LOG_C("reason", strerror(reason)), LOG_I("bytes", buf_len(&l->out)));
+                  LOG_C("reason", strerror(reason)), LOG_I("lines", n));
+    }
     buf_clear(&l->out);
 }
 

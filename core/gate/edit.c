@@ -22,10 +22,10 @@ static bool is_settable(enum header_id id)
 static void overlay_drop(struct headers *over, const struct header_name *name)
 {
     for (uint32_t i = 0; i < over->n; i++) {
-        if (over->items[i].id == name->id && slice_eq_nocase(over->items[i].name, name->text)) {
-            over->items[i] = over->items[--over->n];
-            i--;
-        }
+        const struct field *f = &over->items[i];
+        if (f->id == name->id && f->name.len == name->text.len &&
+            slice_eq_nocase(f->name, name->text))
+            over->items[i--] = over->items[--over->n];
     }
 }
 
@@ -40,8 +40,6 @@ static void overlay_add(struct exchange *x, enum header_op op, const struct head
         overlay_drop(over, name);
     struct field *f = headers_add_as(over, name->id, name->text, value);
     f->note = op == HEADER_ADD ? OVERLAY_ADD : OVERLAY_SET;
-    if (op == HEADER_REMOVE)
-        f->value = SLICE_NONE;
 }
 
 static void headers_edit(struct headers *h, enum header_op op, const struct header_name *name,
@@ -63,31 +61,41 @@ int header_name_init(struct header_name *out, struct slice text)
     return text_is_token(text) && is_settable(out->id) ? 0 : ERR_ARG;
 }
 
+int exchange_header_put(struct exchange *x, enum side side, enum header_op op,
+                        const struct header_name *name, struct slice value)
+{
+    if (side == SIDE_REQUEST)
+        headers_edit(&x->request->headers, op, name, value);
+    else if (x->head_is_down)
+        return ERR_GONE;
+    else if (x->response && x->state == EXCHANGE_RESPONSE)
+        headers_edit(&x->response->headers, op, name, value);
+    else
+        overlay_add(x, op, name, value);
+    return 0;
+}
+
 int exchange_header_named(struct exchange *x, enum side side, enum header_op op,
                           const struct header_name *name, struct slice value)
 {
+    struct header_name own = {.id = name->id};
+    struct slice copy = SLICE_NONE;
+
+    if (op == HEADER_REMOVE && side == SIDE_REQUEST)
+        return exchange_header_put(x, side, op, name, SLICE_NONE); /* nothing is kept of it */
     if (op == HEADER_REMOVE)
         value = SLICE_NONE;
     else if (!text_is_field_value(value))
         return ERR_ARG;
-    if (side == SIDE_RESPONSE && x->head_is_down)
-        return ERR_GONE;
-
     value = slice_trim(value);
-    char *copy = arena_alloc(x->arena, name->text.len + value.len);
-    struct header_name own = {slice_of(copy, name->text.len), name->id};
-    memcpy(copy, name->text.ptr, name->text.len);
+    char *mem = arena_alloc(x->arena, name->text.len + value.len);
+    own.text = slice_of(mem, name->text.len);
+    char *end = slice_put(mem, name->text);
     if (value.ptr) {
-        memcpy(copy + name->text.len, value.ptr, value.len);
-        value.ptr = copy + name->text.len;
+        copy = slice_of(end, value.len);
+        slice_put(end, value);
     }
-    if (side == SIDE_REQUEST)
-        headers_edit(&x->request->headers, op, &own, value);
-    else if (x->response && x->state == EXCHANGE_RESPONSE)
-        headers_edit(&x->response->headers, op, &own, value);
-    else
-        overlay_add(x, op, &own, value);
-    return 0;
+    return exchange_header_put(x, side, op, &own, copy);
 }
 
 int exchange_header(struct exchange *x, enum side side, enum header_op op, struct slice name,

@@ -324,6 +324,12 @@ static void exchange_proxy(struct exchange *x)
 
 static void exchange_act(struct exchange *x)
 {
+    if (UNLIKELY(
+            x->match.is_preflight)) { /* nobody has answered, and the route does not take OPTIONS */
+        x->match.allowed = x->route->methods;
+        exchange_fail(x, ERR_METHOD);
+        return;
+    }
     switch (x->route->action) {
     case ROUTE_PROXY: exchange_proxy(x); break;
     case ROUTE_RESPOND: reply_respond(x); break;

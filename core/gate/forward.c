@@ -123,6 +123,7 @@ int forward_client(struct exchange *x)
     x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
     x->tls_subject = peer ? peer->tls_subject : SLICE_NONE;
     x->client_is_trusted = peer && peer->is_trusted;
+    x->request->scheme = x->scheme;
     drop_claims(x);
     if (!x->client_is_trusted)
         return 0;
@@ -133,6 +134,7 @@ int forward_client(struct exchange *x)
         x->scheme = SLICE("https");
     else if (slice_eq_nocase(proto, SLICE("http")))
         x->scheme = SLICE("http");
+    x->request->scheme = x->scheme;
     return 0;
 }
 

@@ -99,6 +99,9 @@ struct plugin_host_ops {
     /* Does it guard (`guards = true`)? */
     bool (*guards)(struct plugin_host *h, const struct plugin_use *plugin);
 
+    /* Does it answer CORS preflights (`answers_preflights = true`)? NULL: none does. */
+    bool (*answers_preflights)(struct plugin_host *h, const struct plugin_use *plugin);
+
     /* What to say where something stands for a plugin of this name that can't be used ("not installed ..."); absent
      * when it can. In the arena. NULL: all can. */
     struct slice (*missing)(struct plugin_host *h, struct slice name, struct arena *a);

@@ -26,14 +26,16 @@ struct plugin_use {
     uint32_t hooks;     /* bit per enum phase, told by the plugin host */
     struct hook_time *times; /* of its hooks (hook_time_of) */
     bool continues_on_error; /* on_error: continue */
+    bool answers_preflights; /* CORS preflights end at it */
 };
 
 /* Plugins in the order in which they run. */
 struct chain {
     struct plugin_use **uses;
     uint32_t n;
-    uint32_t hooks; /* union of the uses' */
-    uint32_t index; /* of chains in the snapshot: what the plan's functions are found by */
+    uint32_t hooks;          /* union of the uses' */
+    uint32_t index;          /* of chains in the snapshot: what the plan's functions are found by */
+    bool answers_preflights; /* one of the uses does */
 };
 
 enum path_kind { PATH_PATTERN, PATH_REGEX };
@@ -68,6 +70,7 @@ struct route {
     uint64_t methods; /* bit per enum method; 0 = any; GET includes HEAD already */
     struct route_header *headers;
     uint32_t nheaders;
+    bool is_http; /* `redirect: https`: takes no request that came by https */
 
     enum route_action action;
     struct upstream *upstream;      /* ROUTE_PROXY */

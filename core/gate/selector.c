@@ -230,3 +230,8 @@ struct slice template_constant(const struct template *t)
         return SLICE("");
     return t->n == 1 && !t->parts[0].selector ? t->parts[0].text : SLICE_NONE;
 }
+
+const struct selector *template_selector(const struct template *t)
+{
+    return t->n == 1 ? t->parts[0].selector : NULL;
+}

@@ -38,6 +38,9 @@ struct template *template_compile(struct slice text, const struct selector_scope
 /* A template without selectors: its text, else absent. */
 struct slice template_constant(const struct template *t);
 
+/* A template that is one selector: that, else NULL. */
+const struct selector *template_selector(const struct template *t);
+
 /* Absent when the request has no such part. Points into the exchange, or is made in its arena. */
 struct slice selector_value(const struct selector *s, struct exchange *x);
 

@@ -85,6 +85,23 @@ static void check_order(struct build *b, const struct chain *c, uint32_t from)
                 fault_of_order(b, c->uses[j], c->uses[i]->name);
 }
 
+/* Preflights carry no credentials: a guard in front turns them away. */
+static void check_preflights(struct build *b, const struct chain *c, uint32_t from)
+{
+    for (uint32_t j = MAX(from, 1u); j < c->n; j++) {
+        for (uint32_t i = 0; c->uses[j]->answers_preflights && i < j; i++) {
+            if (!b->host->ops->guards(b->host, c->uses[i]))
+                continue;
+            warn_at(
+                b->faults, c->uses[j]->place, c->uses[j]->path,
+                "\"%.*s\" stands behind \"%.*s\", which may refuse preflights before it answers "
+                "them: they carry no credentials",
+                SLICE_ARG(c->uses[j]->name), SLICE_ARG(c->uses[i]->name));
+            break;
+        }
+    }
+}
+
 /* A consumer's plugins run after those of any route. */
 static void check_after_routes(struct build *b, const struct plugin_use *use)
 {
@@ -145,6 +162,8 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
     }
     if (!b->host->ops->check(b->host, use, params, nparams, b->faults))
         return NULL;
+    use->answers_preflights =
+        b->host->ops->answers_preflights && b->host->ops->answers_preflights(b->host, use);
     use->times = arena_zero(b->a, hook_times_count(use->hooks) * sizeof(use->times[0]));
     vec_push(&b->uses, use);
     add_kind(b, use);
@@ -170,6 +189,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
     c->uses = arena_alloc(b->a, (nbefore + n) * sizeof(c->uses[0]));
     c->n = nbefore;
     c->hooks = before ? before->hooks : 0;
+    c->answers_preflights = before && before->answers_preflights;
     for (uint32_t i = 0; i < nbefore; i++)
         c->uses[i] = before->uses[i];
     for (uint32_t i = 0; i < n; i++) {
@@ -179,8 +199,10 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
             continue;
         c->uses[c->n++] = use;
         c->hooks |= use->hooks;
+        c->answers_preflights |= use->answers_preflights;
     }
     check_order(b, c, nbefore);
+    check_preflights(b, c, nbefore);
 }
 
 static void mark_in_routes(struct build *b, const struct chain *c)

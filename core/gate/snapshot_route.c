@@ -358,8 +358,9 @@ static void read_redirect(struct reading *r, const struct conf *node)
 
     route->action = ROUTE_REDIRECT;
     route->status = (int)conf_int(node, "redirect", "status");
-    if (node->type != CONF_MAP)
-        return; /* https: the same URL there */
+    route->is_http = node->type != CONF_MAP; /* https: the same URL there */
+    if (route->is_http)
+        return;
     route->redirect_to = read_template(r, build_get(node, "to"), "redirect.to");
     if (route->status > 303 && route->status < 307)
         fault_at(r->b->faults, build_get(node, "status"), HERE(r, "redirect.status"),

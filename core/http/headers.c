@@ -183,7 +183,7 @@ static bool matches(const struct field *f, enum header_id id, struct slice name)
 {
     if (f->id != id)
         return false;
-    return id != HEADER_OTHER || slice_eq_nocase(f->name, name);
+    return id != HEADER_OTHER || (f->name.len == name.len && slice_eq_nocase(f->name, name));
 }
 
 static struct field *find_from(const struct headers *h, uint32_t from, enum header_id id,
@@ -312,30 +312,28 @@ static char fold_lookalike(char c)
 enum likeness { LIKENESS_NONE, LIKENESS_SAME, LIKENESS_LOOKS };
 
 /* Of two names of one length. They look alike when '_' counts as '-', and yet are not the same. */
-static enum likeness likeness_of(struct slice a, struct slice b)
+static NOINLINE enum likeness likeness_of(struct slice a, struct slice b)
 {
-    bool differs = false;
-
+    if (slice_eq_nocase(a, b))
+        return LIKENESS_SAME;
     for (size_t i = 0; i < a.len; i++) {
-        if (a.ptr[i] == b.ptr[i])
-            continue;
         if (fold_lookalike(a.ptr[i]) != fold_lookalike(b.ptr[i]))
             return LIKENESS_NONE;
-        differs |= (a.ptr[i] == '_') != (b.ptr[i] == '_');
     }
-    return differs ? LIKENESS_LOOKS : LIKENESS_SAME;
+    return LIKENESS_LOOKS;
 }
 
 struct field *headers_clear(struct headers *h, enum header_id id, struct slice name,
                             bool only_those)
 {
+    char first_char = fold_lookalike(*name.ptr);
     struct field *first = NULL;
 
     HEADERS_EACH(f, h)
     {
         enum likeness likeness = LIKENESS_SAME;
 
-        if (f->name.len != name.len)
+        if (f->name.len != name.len || fold_lookalike(*f->name.ptr) != first_char)
             continue;
         if (id == HEADER_OTHER || f->id != id)
             likeness = likeness_of(f->name, name);

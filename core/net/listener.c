@@ -8,10 +8,12 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -84,6 +86,23 @@ static bool is_orphan(const struct addr *a)
     return orphan;
 }
 
+/* By a descriptor of the socket itself: root must not be led to another file by whoever owns the folder. */
+static int open_to_all(const struct addr *a)
+{
+    int file = open(path_of(a), O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = -1;
+    char name[32];
+    struct stat st;
+
+    if (file < 0)
+        return -1;
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", file);
+    errno = EEXIST;
+    if (fstat(file, &st) == 0 && S_ISSOCK(st.st_mode))
+        rc = chmod(name, UNIX_MODE);
+    close(file);
+    return rc;
+}
+
 static int bind_unix(int fd, const struct addr *a)
 {
     if (bind(fd, &a->sa, a->len) != 0) {
@@ -98,7 +117,7 @@ static int bind_unix(int fd, const struct addr *a)
         if (bind(fd, &a->sa, a->len) != 0)
             return -1;
     }
-    return chmod(path_of(a), UNIX_MODE);
+    return open_to_all(a);
 }
 
 static int bind_to(int fd, const struct addr *a)

@@ -27,14 +27,17 @@
 #define VALUE_MAX 96 /* bytes of one part's value that stand in a key as they are */
 #define KEY_MAX 1024 /* the head, 8 parts of at most 98 */
 #define PARTS_MAX 8
+#define NAME_MAX_LEN 64  /* of a policy */
+#define DESCRIBE_MAX 128 /* bytes of RateLimit: the name, two numbers, 8 bytes between */
 #define POLICIES_MAX 4
 #define LEASE_DEFAULT_US (3600 * 1000000ull)
 
 struct policy {
     struct dml_limit_options options;
     struct slice name;
-    struct slice text; /* of RateLimit-Policy */
-    char head[14];     /* of its keys */
+    struct slice text;  /* of RateLimit-Policy */
+    struct slice begin; /* of RateLimit: what stands before the first number */
+    char head[14];      /* of its keys */
     uint64_t window_us;
     int64_t limit, burst;
 };
@@ -114,17 +117,24 @@ static int read_policy(struct policy *p, const struct dml_limit_options *o)
     return 0;
 }
 
+/* It goes into header fields as it is. */
+static bool is_name(struct slice name)
+{
+    return name.len <= NAME_MAX_LEN && text_is_field_value(name);
+}
+
 int dml_limiter_policy(struct dml_limiter *l, const struct dml_limit_options *o)
 {
     if (l->npolicies == POLICIES_MAX)
         return ERR_LIMIT;
     struct policy *p = &l->policies[l->npolicies];
-    if (read_policy(p, o) < 0)
+    if (read_policy(p, o) < 0 || !is_name(slice_from(o->name)))
         return ERR_ARG;
 
     l->npolicies++;
     p->name = arena_dup(l->arena, slice_from(o->name));
     p->text = policy_text(l->arena, p);
+    p->begin = arena_printf(l->arena, "\"%.*s\";r=", SLICE_ARG(p->name));
     p->options.name = NULL;
     l->policies_text =
         l->npolicies == 1
@@ -172,7 +182,7 @@ static void key_add(struct key *k, struct slice s)
 {
     size_t n = MIN(s.len, sizeof(k->text) - k->len);
 
-    memcpy(k->text + k->len, s.ptr, n);
+    slice_put(k->text + k->len, slice_of(s.ptr, n));
     k->len += n;
 }
 
@@ -296,7 +306,8 @@ static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost,
 
 enum told { FIELD_POLICY, FIELD_NOW, FIELD_LIMIT, FIELD_REMAINING, FIELD_RESET };
 
-static int set_field(struct exchange *x, enum told field, const char *text, size_t len)
+/* text: in the exchange's arena. */
+static int set_field(struct exchange *x, enum told field, struct slice text)
 {
     static const struct header_name names[] = {
         [FIELD_POLICY] = {{"RateLimit-Policy", 16}, HEADER_OTHER},
@@ -306,57 +317,62 @@ static int set_field(struct exchange *x, enum told field, const char *text, size
         [FIELD_RESET] = {{"X-RateLimit-Reset", 17}, HEADER_OTHER},
     };
 
-    return exchange_header_named(x, SIDE_RESPONSE, HEADER_SET, &names[field], slice_of(text, len));
+    return exchange_header_put(x, SIDE_RESPONSE, HEADER_SET, &names[field], text);
 }
 
-static uint64_t whole_seconds(double seconds)
+static int set_number(struct exchange *x, enum told field, double n)
 {
-    return seconds < 1e15 ? (uint64_t)ceil(seconds) : 1000000000000000u;
+    char *digits = arena_alloc(x->arena, 20);
+
+    return set_field(x, field, slice_of(digits, text_from_u64((uint64_t)n, digits)));
 }
 
-static size_t put(char *out, const char *text, uint64_t n)
+static double whole_seconds(double seconds)
 {
-    size_t len = strlen(text);
-
-    memcpy(out, text, len);
-    return len + text_from_u64(n, out + len);
+    return seconds < 1e15 ? ceil(seconds) : 1e15;
 }
 
-static size_t describe(const struct policy *p, const struct dml_verdict *v, char out[160])
+static struct slice describe(const struct policy *p, const struct dml_verdict *v,
+                             char out[DESCRIBE_MAX])
 {
-    size_t n = 0;
+    char *end = slice_put(out, p->begin);
 
-    out[n++] = '"';
-    memcpy(out + n, p->name.ptr, MIN(p->name.len, 64u));
-    n += MIN(p->name.len, 64u);
-    out[n++] = '"';
-    n += put(out + n, ";r=", (uint64_t)v->remaining);
-    if (p->options.algorithm != DML_CONCURRENT)
-        n += put(out + n, ";t=", whole_seconds(v->reset));
-    return n;
+    end += text_from_u64((uint64_t)v->remaining, end);
+    if (p->options.algorithm != DML_CONCURRENT) {
+        end = slice_put(end, SLICE(";t="));
+        end += text_from_u64((uint64_t)whole_seconds(v->reset), end);
+    }
+    return slice_of(out, (size_t)(end - out));
+}
+
+/* RateLimit-Policy and RateLimit. The limiter may be gone before the exchange. */
+static int tell_ietf(const struct dml_limiter *l, struct exchange *x, const struct dml_verdict *v)
+{
+    struct slice policies = l->policies_text;
+    char *mem = arena_alloc(x->arena, policies.len + DESCRIBE_MAX), *end = slice_put(mem, policies);
+    int rc = set_field(x, FIELD_POLICY, slice_of(mem, policies.len));
+
+    return rc < 0 ? rc : set_field(x, FIELD_NOW, describe(&l->policies[v->policy], v, end));
+}
+
+static int tell_x(struct exchange *x, const struct dml_verdict *v)
+{
+    int rc = set_number(x, FIELD_LIMIT, v->limit);
+
+    if (rc == 0)
+        rc = set_number(x, FIELD_REMAINING, v->remaining);
+    return rc < 0 ? rc : set_number(x, FIELD_RESET, whole_seconds(v->reset));
 }
 
 static int tell(const struct dml_limiter *l, struct exchange *x, const struct dml_verdict *v)
 {
-    const struct policy *p = &l->policies[v->policy];
-    char text[160];
     int rc = 0;
 
     if (x->head_is_down)
         return 0;
-    if (l->headers & DML_LIMIT_IETF) {
-        rc = set_field(x, FIELD_POLICY, l->policies_text.ptr, l->policies_text.len);
-        if (rc == 0)
-            rc = set_field(x, FIELD_NOW, text, describe(p, v, text));
-    }
-    if (rc == 0 && (l->headers & DML_LIMIT_X)) {
-        rc = set_field(x, FIELD_LIMIT, text, text_from_u64((uint64_t)v->limit, text));
-        if (rc == 0)
-            rc = set_field(x, FIELD_REMAINING, text, text_from_u64((uint64_t)v->remaining, text));
-        if (rc == 0)
-            rc = set_field(x, FIELD_RESET, text, text_from_u64(whole_seconds(v->reset), text));
-    }
-    return rc;
+    if (l->headers & DML_LIMIT_IETF)
+        rc = tell_ietf(l, x, v);
+    return rc == 0 && (l->headers & DML_LIMIT_X) ? tell_x(x, v) : rc;
 }
 
 /* --- for Lua ------------------------------------------------------------------------------------------------------- */
@@ -459,7 +475,7 @@ int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)
 int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,
                          struct dml_slice *out)
 {
-    static _Thread_local char text[160];
+    static _Thread_local char text[DESCRIBE_MAX];
 
     if (policy) {
         *out = (struct dml_slice){l->policies_text.ptr, (int32_t)l->policies_text.len};
@@ -467,6 +483,5 @@ int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *
     }
     if (v->policy < 0 || v->policy >= l->npolicies)
         return ERR_ARG;
-    *out = (struct dml_slice){text, (int32_t)describe(&l->policies[v->policy], v, text)};
-    return 0;
+    return api_give(out, describe(&l->policies[v->policy], v, text));
 }

@@ -63,8 +63,10 @@ bool part_compile(struct part *p, struct slice text, const struct dml_scope *sco
         p->selector = selector_compile(text, &where, a, &message);
     } else {
         p->template = template_compile(text, &where, a, &message);
-        if (p->template)
+        if (p->template) {
             p->constant = template_constant(p->template);
+            p->selector = template_selector(p->template);
+        }
     }
     if (p->selector || p->template)
         return true;
@@ -72,14 +74,14 @@ bool part_compile(struct part *p, struct slice text, const struct dml_scope *sco
     return false;
 }
 
+/* What is empty is nothing to a template, but a selector's value may be empty. */
 struct slice part_value(const struct part *p, struct exchange *x)
 {
-    if (p->selector)
-        return selector_value(p->selector, x);
-    if (p->constant.ptr)
-        return p->constant.len > 0 ? p->constant : SLICE_NONE;
-    struct slice text = template_text(p->template, x, false);
-    return text.len > 0 ? text : SLICE_NONE;
+    struct slice text = p->constant.ptr ? p->constant
+                        : p->selector   ? selector_value(p->selector, x)
+                                        : template_text(p->template, x, false);
+
+    return text.len > 0 || !p->template ? text : SLICE_NONE;
 }
 
 /* --- templates ----------------------------------------------------------------------------------------------------- */
@@ -127,6 +129,7 @@ struct edit {
     enum dml_edit_op op;
     struct header_name name;
     struct part value;
+    struct slice line; /* name and value in one, where the value is constant; else absent */
 };
 
 struct dml_edit {
@@ -168,6 +171,9 @@ int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value
         scope_error(error, SLICE("not a value that a header field may have"));
         return ERR_ARG;
     }
+    edit.value.constant = slice_trim(edit.value.constant);
+    if (edit.value.constant.len > 0)
+        edit.line = arena_printf(e->arena, "%s%.*s", name, SLICE_ARG(edit.value.constant));
     vec_push(&e->list, edit);
     return 0;
 }
@@ -179,23 +185,34 @@ static bool has_field(const struct exchange *x, enum side side, const struct hea
     return m && headers_find_name(&m->headers, name->text) != NULL;
 }
 
+static int put_line(struct exchange *x, enum side side, enum header_op op, const struct edit *e)
+{
+    char *line = arena_alloc(x->arena, e->line.len), *value = line + e->name.text.len;
+    struct header_name name = {slice_of(line, e->name.text.len), e->name.id};
+
+    slice_put(line, e->line);
+    return exchange_header_put(x, side, op, &name, slice_of(value, e->line.len - e->name.text.len));
+}
+
 /* A value made of the request may hold what no header field can (a decoded parameter): then the field is removed rather
  * than the request refused. */
 static int edit_one(struct exchange *x, enum side side, const struct edit *e)
 {
-    bool only_with_value = e->op == DML_EDIT_ADD || e->op == DML_EDIT_DEFAULT;
+    enum header_op op = e->op == DML_EDIT_ADD ? HEADER_ADD : HEADER_SET;
 
     if (e->op == DML_EDIT_DEFAULT && has_field(x, side, &e->name))
         return 0;
+    if (e->line.ptr)
+        return put_line(x, side, op, e);
     struct slice value = e->op == DML_EDIT_REMOVE ? SLICE_NONE : part_value(&e->value, x);
     if (value.ptr) {
-        enum header_op op = e->op == DML_EDIT_ADD ? HEADER_ADD : HEADER_SET;
         int rc = exchange_header_named(x, side, op, &e->name, value);
         if (LIKELY(rc != ERR_ARG))
             return rc;
     }
-    return only_with_value ? 0
-                           : exchange_header_named(x, side, HEADER_REMOVE, &e->name, SLICE_NONE);
+    if (e->op == DML_EDIT_ADD || e->op == DML_EDIT_DEFAULT)
+        return 0;
+    return exchange_header_named(x, side, HEADER_REMOVE, &e->name, SLICE_NONE);
 }
 
 int dml_edit_apply(struct gateway *g, double handle, int side, const struct dml_edit *e)

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "gate/gateway.h"
+#include "script/hooks.h"
 
 #define IDLE_MAX 1024 /* coroutines kept for later */
 #define TRACEBACK_MAX (8 * KIB)
@@ -149,17 +150,54 @@ static void push_message(struct co *co, bool is_ended)
     lua_concat(L, 2);
 }
 
+/* A task that is still to begin never does. */
+static void end_unbegun(struct co *co)
+{
+    lua_State *L = co->vm->L;
+
+    list_remove(&co->sibling);
+    list_remove(&co->link);
+    co->nready = -1;
+    co->is_cancelled = true;
+    lua_pushliteral(L, "cancelled");
+    co->on_end(co, L, CO_RAISED, 1);
+    lua_pop(L, 1);
+    co_recycle(co);
+}
+
+/* One that was stopped may have filled the memory with what it has spawned. All that ends, and is collected, before
+ * anybody goes on: the hooks of an error answer need memory, too. What has not begun has the cap's worth of time
+ * budgets still before it, so it does not begin; the others hear that they are cancelled. */
+static void end_spawned(struct co *co)
+{
+    struct list *scope = co->exchange ? hooks_scope(co->exchange) : &co->children, *link;
+
+    luaL_unref(co->vm->L, LUA_REGISTRYINDEX, co->ref);
+    co->ref = LUA_NOREF;
+    LIST_EACH (it, scope) {
+        struct co *task = container_of(it, struct co, sibling);
+        if (lua_status(task->thread) != LUA_YIELD)
+            end_unbegun(task);
+    }
+    vm_collect(co->vm);
+    if (list_is_empty(scope))
+        return;
+    while ((link = list_pop(scope)))
+        co_cancel(container_of(link, struct co, sibling));
+    vm_collect(co->vm);
+}
+
 static void co_failed(struct co *co, enum co_end end, bool is_ended)
 {
     struct vm *vm = co->vm;
     int top = lua_gettop(vm->L);
 
     push_message(co, is_ended);
+    if (end == CO_STOPPED)
+        end_spawned(co);
     co->on_end(co, vm->L, end, 1);
     lua_settop(vm->L, top);
     co_drop(co);
-    if (end == CO_STOPPED)
-        vm_collect(vm); /* what it held is garbage only now */
 }
 
 static bool co_is_waiting(const struct co *co)

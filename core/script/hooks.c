@@ -265,8 +265,6 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
         hooks_report(co, message);
         result = PHASE_FAILED;
         note_failure(x, co);
-        if (end == CO_STOPPED && s)
-            co_cancel_scope(&s->tasks); /* what it has spawned may be what fills the memory */
     }
     if (LIKELY(!s || s->co != co)) {
         h->result = result; /* run_from looks at it as soon as co_run returns */

@@ -475,6 +475,11 @@ static bool host_guards(struct plugin_host *h, const struct plugin_use *plugin)
     return ask(vm_of_host(h), "guards", plugin->name, SLICE_NONE);
 }
 
+static bool host_answers_preflights(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return ask(vm_of_host(h), "answers_preflights", plugin->name, SLICE_NONE);
+}
+
 static struct slice host_missing(struct plugin_host *h, struct slice name, struct arena *a)
 {
     struct vm *vm = vm_of_host(h);
@@ -511,6 +516,7 @@ static const struct plugin_host_ops checker_ops = {
     .check = host_check,
     .stands_after = host_stands_after,
     .guards = host_guards,
+    .answers_preflights = host_answers_preflights,
     .missing = host_missing,
     .credentials = host_credentials,
 };

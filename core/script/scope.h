@@ -19,7 +19,7 @@ struct selector_scope scope_of(const struct dml_scope *scope, struct slice *para
 
 /* One text of either kind, in somebody's arena. */
 struct part {
-    const struct selector *selector; /* or */
+    const struct selector *selector; /* also of a template that is one selector; or */
     const struct template *template;
     struct slice constant; /* a template with no selectors: its text; else absent */
 };

@@ -145,6 +145,9 @@ function M.describe(name)
   if loaded.after and #loaded.after > 0 then
     head = head .. ("stands after: %s\n"):format(table.concat(loaded.after, ", "))
   end
+  if loaded.answers_preflights then
+    head = head .. "answers preflights: a route that it is enabled on takes the CORS preflights of its methods\n"
+  end
   if loaded.guards then
     head = head .. "guards: it decides who may pass, so its failure always ends in 500\n"
   end

@@ -85,6 +85,10 @@ function M.guards(name)
   return M.load(name).guards == true
 end
 
+function M.answers_preflights(name)
+  return M.load(name).answers_preflights == true
+end
+
 -- --- instances ----------------------------------------------------------------------------------
 
 -- Another configuration has come into this VM.

@@ -35,6 +35,32 @@ describe("cors", function()
     assert.equal(before, #upstream.requests)
   end)
 
+  it("answers the preflights of a route that does not take OPTIONS itself", function()
+    local cors = { { name = "cors", config = ONE } }
+    local g = test.gateway { routes = {
+      { name = "read", paths = { "/" }, methods = { "GET" }, upstream = upstream.url, plugins = cors },
+      { name = "bare", paths = { "/bare" }, methods = { "GET" }, upstream = upstream.url },
+    } }
+    local before = #upstream.requests
+    local response = preflight(g, "https://app.example", "GET")
+    assert.equal(204, response.status)
+    assert.equal("https://app.example", response.headers["access-control-allow-origin"])
+    local put = preflight(g, "https://app.example", "PUT")
+    assert.same({ 405, "GET, HEAD" }, { put.status, put.headers.allow })
+    assert.equal(405, g:options("/").status)
+    assert.equal(405, g:options("/bare", { headers = {
+      Origin = "https://app.example", ["Access-Control-Request-Method"] = "GET" } }).status)
+    assert.equal(before, #upstream.requests)
+  end)
+
+  it("does so when it is enabled for every request", function()
+    local g = test.gateway { global = { { name = "cors", config = ONE } }, routes = {
+      { name = "read", paths = { "/" }, methods = { "GET" }, respond = { body = "x" } },
+    } }
+    assert.equal(204, preflight(g, "https://app.example", "GET").status)
+    assert.equal(405, preflight(g, "https://app.example", "PUT").status)
+  end)
+
   it("tells a stranger's preflight nothing", function()
     local response = preflight(gateway(ONE), "https://evil.example", "PUT")
     assert.equal(204, response.status)

@@ -6,6 +6,8 @@ package.path = "./?.lua;" .. package.path
 
 local json = require "cjson"
 local schemas = require "demilune.schema"
+local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 
 local PLUGIN = [[
@@ -393,10 +395,8 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
     end)
 
     it("ends with 1 when nobody answers, and with 0 when the gateway is ready", function()
-      local port = require("spec.support.origin").listen()
-      port:close()
       local config = ('admin: { address: "127.0.0.1:%d" }\nlisteners: [{ address: "127.0.0.1:0" }]\n')
-        :format(port.port)
+        :format(origin.free_port())
       folder:write("demilune.yaml", config)
       local result = run "health"
       assert.equal(1, result.status)
@@ -404,6 +404,47 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       local gateway = server.start(config, { bare = true })
       assert.equal(0, run("health").status)
       gateway:stop()
+    end)
+
+    it("asks on the loopback interface when the address is a wildcard", function()
+      local config = ('admin: { address: "0.0.0.0:%d" }\nlisteners: [{ address: "127.0.0.1:0" }]\n')
+        :format(origin.free_port())
+      folder:write("demilune.yaml", config)
+      local gateway = server.start(config, { bare = true })
+      assert.equal(0, run("health").status)
+      gateway:stop()
+    end)
+
+    it("ends with 1 while the gateway drains", function()
+      local config = ('drain: { delay: 1h }\nadmin: { address: "127.0.0.1:%d" }\n'):format(origin.free_port())
+        .. 'listeners: [{ address: "127.0.0.1:0" }]\n'
+      folder:write("demilune.yaml", config)
+      local gateway = server.start(config, { bare = true })
+      gateway:signal "TERM"
+      gateway:event "drain.begin"
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("not ready", result.err, 1, true)
+      gateway:stop()
+    end)
+
+    it("waits two seconds for an answer, and no longer", function()
+      local mute = origin.listen()
+      folder:write("demilune.yaml", ('admin: { address: "127.0.0.1:%d" }\n'):format(mute.port))
+      local before = posix.now()
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("gives no answer", result.err, 1, true)
+      local took = posix.now() - before
+      assert.is_true(took > 1.9 and took < posix.PATIENCE)
+      mute:close()
+    end)
+
+    it("can't know a port that the system chose", function()
+      folder:write("demilune.yaml", 'admin: { address: "127.0.0.1:0" }\n')
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("port 0", result.err, 1, true)
     end)
   end)
 end)

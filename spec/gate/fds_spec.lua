@@ -28,7 +28,7 @@ routes:
     paths: [/hello]
     respond: { body: hello }
   - { name: up, upstream: up }
-]]):format(upstream.port), { workers = workers or 1, descriptors = LIMIT })
+]]):format(upstream.port), { workers = workers or 1, before = "ulimit -n " .. LIMIT })
   end
 
   before_each(function()

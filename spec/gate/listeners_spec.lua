@@ -7,6 +7,7 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "spec.support.client"
 local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
@@ -390,6 +391,20 @@ trusted_proxies: [%s]
   end)
 
   describe("and user", function()
+    -- On a port below 1024, of an address that no other run has now, and on a unix socket.
+    local function start_as_nobody()
+      local moment = math.floor(posix.now() * 1000)
+      start(([[
+workers: 2
+user: nobody
+listeners: [{ address: "127.%d.%d.1:81" }, { address: "unix:%s/s" }]
+]]):format(1 + moment % 250, math.floor(moment / 250) % 250, folder.path) .. WHO)
+    end
+
+    after_each(function()
+      os.remove(folder.path .. "/s")
+    end)
+
     -- Of all threads: the user and group ids of the process.
     local function ids(pid)
       local found, n = {}, 0
@@ -407,13 +422,7 @@ trusted_proxies: [%s]
     end
 
     it_root("gives up root in every thread once the ports are bound", function()
-      local moment = math.floor(posix.now() * 1000) -- an address that no other run has now
-      local address = ("127.%d.%d.1:81"):format(1 + moment % 250, math.floor(moment / 250) % 250)
-      start(([[
-workers: 2
-user: nobody
-listeners: [{ address: "%s" }, { address: "127.0.0.1:0" }]
-]]):format(address) .. WHO)
+      start_as_nobody()
       local found, n = ids(gateway.process)
       local uid = gateway:event("privileges.dropped"):match '"uid":(%d+)'
       local gid = gateway:event("privileges.dropped"):match '"gid":(%d+)'
@@ -422,7 +431,17 @@ listeners: [{ address: "%s" }, { address: "127.0.0.1:0" }]
       assert.not_equal("0", uid)
       assert.same({ [four:format(uid, uid, uid, uid) .. " " .. four:format(gid, gid, gid, gid) .. " " .. gid] = true },
         found)
-      assert.equal(200, client.get(gateway.ports[2], "/who").status)
+      assert.equal(200, client.get(gateway.places[1], "/who").status)
+    end)
+
+    it_root("has the ports that only root could bind after a crash, too", function()
+      start_as_nobody()
+      posix.kill(gateway.process, posix.SIGKILL)
+      gateway:event "supervisor.restarted"
+      for _, place in ipairs(gateway.places) do
+        assert.equal(200, client.get(place, "/who").status)
+      end
+      assert.equal(2, select(2, gateway:log():gsub('"event":"privileges.dropped"', "")))
     end)
 
     it_root("opens logs as that user", function()

@@ -54,6 +54,10 @@ function acts.eat_around_pcall()
 end
 function acts.eat_tasks() for _ = 1, 1e9 do task.spawn(task.sleep, 3600) end end
 function acts.eat_in_body_and_handler() xpcall(acts.eat, acts.eat) end
+function acts.eat_begun_tasks() while true do for _ = 1, 100 do task.spawn(task.sleep, 3600) end task.sleep(0) end end
+function acts.eat_runaways() for _ = 1, 1e9 do task.spawn(forever) end end
+function acts.eat_in_task() task.spawn(acts.eat_tasks):join() error "joined" end
+function acts.eat_after_wait() task.sleep(0.001) acts.eat() end
 function acts.eat_ctx(exchange) local t = exchange.ctx for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end
 
 function acts.raise() error "out of luck" end
@@ -124,6 +128,7 @@ function acts.read_body(exchange)
   local text, word = exchange.request.body:read()
   exchange:reply(200, nil, text or word)
 end
+function acts.mark(exchange) exchange.response.headers["x-marked"] = "yes" end
 function acts.empty() return "" end
 function acts.number() return 5 end
 function acts.shout() return "LOUD" end
@@ -157,7 +162,8 @@ local RUNAWAYS = { "spin", "spin_interpreted", "spin_in_ffi", "spin_around_pcall
   "spin_in_handler", "spin_in_body_and_handler", "spin_in_sort_and_handler", "spin_in_wrap", "spin_in_thread",
   "spin_in_sort", "spin_in_gsub", "spin_in_tostring", "spin_in_task", "spin_without_hook", "spin_after_wait", "recurse",
   "recurse_in_handler" }
-local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_in_body_and_handler", "eat_ctx", "eat_tasks" }
+local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_in_body_and_handler", "eat_ctx",
+  "eat_after_wait", "eat_tasks", "eat_begun_tasks", "eat_runaways", "eat_in_task" }
 local RAISERS = { "raise", "raise_table", "raise_nil", "raise_false", "raise_cdata", "raise_odd", "raise_thread",
   "raise_long", "raise_bytes", "raise_after_reply", "yield", "yield_mark", "wait_in_sort", "global", "exit", "execute" }
 local MISUSES = { "bad_reply", "split_value", "split_name", "split_reply", "set_length", "set_coding", "set_connection",
@@ -206,8 +212,9 @@ describe("a faulty plugin", function()
     for _, act in ipairs(list) do
       it(("that %s (%s) costs its own request only"):format(title, act), function()
         for _ = 1, 2 do
-          local response = get("/hello", { ["x-access"] = act })
+          local response = get("/hello", { ["x-access"] = act, ["x-response"] = "mark" })
           assert.equal(500, response.status)
+          assert.equal("yes", response.headers["x-marked"]) -- there is time and memory for it
           assert.is_nil(response.body:find("luck", 1, true))
           assert.equal("application/problem+json", response.headers["content-type"])
           is_well()

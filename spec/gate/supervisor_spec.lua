@@ -122,7 +122,7 @@ admin: { address: "127.0.0.1:0" }
 
     it("waits longer and longer while it crashes at every start, and connections wait, too", function()
       local flag = folder:write("crash", "")
-      local config = plugin(folder, "start", ("if ffi.C.access(%q, 0) == 0 then ffi.C.raise(11) end"):format(flag))
+      local config = plugin(folder, "start", ("if ffi.C.access(%q, 0) == 0 then ffi.C.raise(9) end"):format(flag))
         .. "plugins: [{ name: harm }]\n" .. HELLO
       os.remove(flag)
       start(config)
@@ -134,7 +134,7 @@ admin: { address: "127.0.0.1:0" }
         delays[#delays + 1] = tonumber(delay)
       end
       assert.same({ 0, 100, 200, 400, 800 }, { unpack(delays, 1, 5) })
-      assert.matches('"reason":"SIGSEGV"', gateway:log(), 1, true)
+      assert.matches('"reason":"SIGKILL"', gateway:log(), 1, true)
       local patient = client.connect(gateway.port):send(client.bytes("GET", "/hello"))
       os.remove(flag)
       assert.equal("hello", patient:response().body)
@@ -185,7 +185,7 @@ admin: { address: "127.0.0.1:0" }
     end)
 
     it("tries again when it crashes, and ends when told to", function()
-      local config = plugin(folder, "start", "ffi.C.raise(11)") .. "plugins: [{ name: harm }]\n" .. HELLO
+      local config = plugin(folder, "start", "ffi.C.raise(9)") .. "plugins: [{ name: harm }]\n" .. HELLO
       folder:write("demilune.yaml", 'listeners: [{ address: "127.0.0.1:0" }]\n' .. config)
       local log = folder.path .. "/stderr"
       local pid = posix.spawn({ server.program, "run" }, { stderr = log, dir = folder.path })
@@ -381,6 +381,78 @@ routes: [{ name: up, paths: [/up], upstream: up }, { name: hello, paths: [/hello
     posix.kill(gateway.pid, posix.SIGKILL)
     gateway:event "supervisor.gone"
     wait("the end of the gateway", function() return not process.is_running(gateway.process) end)
+  end)
+
+  it("hands TLS sessions on to the next gateway, after a crash and on SIGUSR2", function()
+    local function openssl(...)
+      local pid = posix.spawn({ "/usr/bin/openssl", ... }, { stdout = folder.path .. "/out", dir = folder.path })
+      wait("the end of openssl", function() return posix.exit_status(pid) end)
+      local file = assert(io.open(folder.path .. "/out"))
+      local text = file:read "*a"
+      file:close()
+      return text
+    end
+    for _, name in ipairs { "cert.pem", "key.pem", "session", "out" } do
+      folder:write(name, "")
+    end
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+      "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem")
+    start([[
+workers: 2
+listeners: [{ address: "127.0.0.1:0", tls: { certificates: [{ cert: cert.pem, key: key.pem }] } }]
+]] .. HELLO, { bare = true })
+    local function shake(option)
+      return openssl("s_client", "-connect", "127.0.0.1:" .. gateway.port, "-servername", "localhost", "-tls1_2",
+        option, "session")
+    end
+    assert.matches("New, TLSv1.2", shake "-sess_out", 1, true)
+    assert.matches("Reused, TLSv1.2", shake "-sess_in", 1, true)
+    posix.kill(gateway.process, posix.SIGKILL)
+    gateway:event "supervisor.restarted"
+    assert.matches("Reused, TLSv1.2", shake "-sess_in", 1, true)
+    gateway:signal "USR2"
+    wait("the handover", function() return gateway:log():find("the new gateway has taken over", 1, true) end)
+    assert.matches("Reused, TLSv1.2", shake "-sess_in", 1, true)
+  end)
+
+  describe("as process 1", function()
+    local UNSHARE = { "/usr/bin/unshare", "--fork", "--pid", "--mount-proc" }
+
+    local function run(argv, more)
+      local all = {}
+      for _, list in ipairs { argv, more } do
+        for _, word in ipairs(list) do
+          all[#all + 1] = word
+        end
+      end
+      return posix.spawn(all, { stderr = folder.path .. "/stderr", dir = folder.path })
+    end
+
+    local function ended(pid)
+      return wait("the end of a process", function() return posix.exit_status(pid) end)
+    end
+
+    -- unshare wants root.
+    local it_may = ended(posix.spawn({ "/bin/sh", "-c", table.concat(UNSHARE, " ") .. " true" }, {})) == 0 and it
+      or pending
+
+    it_may("it reaps what is nobody's, restarts the gateway, and drains when told to", function()
+      folder:write("demilune.yaml", 'listeners: [{ address: "127.0.0.1:0" }]\n' .. HELLO)
+      local outer = run(UNSHARE, { server.program, "run" })
+      local first = wait("process 1", function() return process.children(outer)[1] end)
+      local inner = wait("the gateway", function() return process.children(first)[1] end)
+      local namespace = { "/usr/bin/nsenter", "--target", tostring(first), "--pid", "--mount" }
+      assert.equal(0, ended(run(namespace, { "/bin/sh", "-c", "sleep 0.5 & exit 0" })))
+      wait("an orphan", function() return #process.children(first) == 2 end)
+      wait("its end", function() return #process.children(first) == 1 end)
+      posix.kill(inner, posix.SIGKILL)
+      wait("another gateway", function()
+        local now = process.children(first)
+        return #now == 1 and now[1] ~= inner
+      end)
+      posix.kill(first, posix.SIGTERM)
+      assert.equal(0, ended(outer))
+    end)
   end)
 
   it("acts once on a signal that the whole group gets", function()

@@ -7,7 +7,7 @@ local posix = require "spec.support.posix"
 
 local M = {}
 
--- A connection to a port of 127.0.0.1 (or "[::1]:port", "unix:/path"), or nil when nobody listens.
+-- A connection to a port of 127.0.0.1 (or another place: posix.connect), or nil when nobody listens.
 function M.try_connect(port)
   local fd = posix.connect(port)
   return fd and connection.new(fd)

@@ -46,6 +46,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
     int clock_gettime(int clock, struct spec_timespec *out);
     int nanosleep(const struct spec_timespec *wanted, struct spec_timespec *left);
     int symlink(const char *target, const char *path);
+    int truncate(const char *path, long size);
     long readlink(const char *path, char *out, size_t size);
     char *mkdtemp(char *template);
     int rmdir(const char *path);
@@ -124,13 +125,22 @@ end
 
 local function address_of(place)
   local path, port = tostring(place):match "^unix:(.+)", tostring(place):match "^%[::1%]:(%d+)$"
+  local b, c, d, port4 = tostring(place):match "^127%.(%d+)%.(%d+)%.(%d+):(%d+)$"
   if path then
     return ffi.new("struct spec_un", 1, path)
+  elseif port then
+    return address6(tonumber(port))
+  elseif port4 then
+    local a = address(tonumber(port4))
+    local bytes = ffi.cast("unsigned char *", a) + ffi.offsetof(a, "addr")
+    bytes[1], bytes[2], bytes[3] = tonumber(b), tonumber(c), tonumber(d)
+    return a
   end
-  return port and address6(tonumber(port)) or address(place)
+  return address(place)
 end
 
--- place: a port of 127.0.0.1, "[::1]:port" or "unix:/path". The descriptor, or nil when nobody listens there.
+-- place: a port of 127.0.0.1, "127.x.y.z:port", "[::1]:port" or "unix:/path". The descriptor, or nil when nobody
+-- listens there.
 function M.connect(place)
   local a = address_of(place)
   local fd = C.socket(a.family, STREAM, 0)
@@ -256,6 +266,11 @@ end
 
 function M.symlink(target, path)
   return C.symlink(target, path) == 0
+end
+
+-- Cuts a file to so many bytes.
+function M.truncate(path, size)
+  return C.truncate(path, size) == 0
 end
 
 function M.new_folder()

@@ -65,11 +65,11 @@ end
 
 -- --- a command ------------------------------------------------------------------------------------------------
 
--- limit: open files that the program may have.
-local function argv_of(args, limit)
+-- before: what a shell does first, such as "ulimit -n 64".
+local function argv_of(args, before)
   local argv = { M.program }
-  if limit then
-    argv = { "/bin/sh", "-c", ('ulimit -n %d && exec "$0" "$@"'):format(limit), M.program }
+  if before then
+    argv = { "/bin/sh", "-c", before .. ' && exec "$0" "$@"', M.program }
   end
   for _, arg in ipairs(args) do
     argv[#argv + 1] = arg
@@ -181,7 +181,7 @@ end
 
 -- Starts a gateway and waits until it is ready. config: YAML, behind a preamble with a listener and an admin
 -- address on free ports (no preamble with bare = true). options: workers (2), bare, folder (where plugins lie, and
--- its files), env, args, descriptors (a limit).
+-- its files), env, args, before (see argv_of).
 function M.start(config, options)
   options = options or {}
   local folder = options.folder or M.folder()
@@ -192,7 +192,7 @@ function M.start(config, options)
     args[#args + 1] = arg
   end
   local gateway = setmetatable({ folder = folder, owns_folder = not options.folder }, Gateway)
-  gateway.pid = posix.spawn(argv_of(args, options.descriptors), {
+  gateway.pid = posix.spawn(argv_of(args, options.before), {
     stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path, env = options.env,
   })
   local is_ready = pcall(wait, "a gateway that is ready", function()

@@ -29,6 +29,8 @@ local function fault_of(plugin, name)
     return 'its after is no list: after = { "oauth2" }'
   elseif plugin.guards ~= nil and type(plugin.guards) ~= "boolean" then
     return "its guards is neither true nor false"
+  elseif plugin.answers_preflights ~= nil and type(plugin.answers_preflights) ~= "boolean" then
+    return "its answers_preflights is neither true nor false"
   end
   local has_hook = false
   for _, hook in ipairs(M.HOOKS) do

@@ -55,6 +55,20 @@ static void whole_numbers_are_written(void **state)
     expect_slice(slice_of(out, text_from_i64(120, out)), "120");
 }
 
+static void numbers_of_every_length_are_written(void **state)
+{
+    char out[24], expected[24];
+
+    (void)state;
+    for (uint64_t power = 1, i = 0; i < 20; i++, power *= 10) {
+        const uint64_t near[] = {power - 1, power, power + 1, power / 7, power * 9 / 10};
+        for (size_t k = 0; k < COUNT_OF(near); k++) {
+            snprintf(expected, sizeof(expected), "%llu", (unsigned long long)near[k]);
+            expect_slice(slice_of(out, text_from_u64(near[k], out)), expected);
+        }
+    }
+}
+
 static void expect_double(const char *text, double expected)
 {
     double n = -1;
@@ -176,6 +190,7 @@ int main(void)
         cmocka_unit_test(whole_numbers_are_read_whole_or_not),
         cmocka_unit_test(signed_numbers_reach_both_ends),
         cmocka_unit_test(whole_numbers_are_written),
+        cmocka_unit_test(numbers_of_every_length_are_written),
         cmocka_unit_test(fractions_are_read_to_the_nearest_double),
         cmocka_unit_test(what_is_no_decimal_number_is_refused),
         cmocka_unit_test(numbers_are_written_in_their_shortest_form),

@@ -13,14 +13,15 @@
 #define BIT(p) PHASE_BIT(PHASE_##p)
 
 static const struct fake_plugin plugins[] = {
-    {"request-id", BIT(REWRITE) | BIT(RESPONSE), NULL, false},
-    {"access-log", BIT(LOG), NULL, false},
-    {"rate-limit", BIT(ACCESS) | BIT(RESPONSE), NULL, false},
-    {"oauth2", BIT(ACCESS), NULL, true},
-    {"acl", BIT(ACCESS), "oauth2", true},
-    {"normalise", BIT(REWRITE) | BIT(START), NULL, false},
-    {"headers", BIT(ACCESS) | BIT(RESPONSE) | BIT(BODY), NULL, false},
-    {"key-auth", BIT(ACCESS), NULL, true},
+    {"request-id", BIT(REWRITE) | BIT(RESPONSE), NULL, false, false},
+    {"access-log", BIT(LOG), NULL, false, false},
+    {"rate-limit", BIT(ACCESS) | BIT(RESPONSE), NULL, false, false},
+    {"oauth2", BIT(ACCESS), NULL, true, false},
+    {"acl", BIT(ACCESS), "oauth2", true, false},
+    {"normalise", BIT(REWRITE) | BIT(START), NULL, false, false},
+    {"headers", BIT(ACCESS) | BIT(RESPONSE) | BIT(BODY), NULL, false, false},
+    {"key-auth", BIT(ACCESS), NULL, true, false},
+    {"cors", BIT(ACCESS) | BIT(RESPONSE), NULL, false, true},
 };
 
 struct loaded {
@@ -436,6 +437,35 @@ static void test_warnings_do_not_refuse(void **state UNUSED)
     unload(&l);
 }
 
+static void test_preflights_want_to_come_before_guards(void **state UNUSED)
+{
+    struct loaded l;
+
+    assert_non_null(load(&l, "plugins: [{name: key-auth}]\n" ROUTE(
+                                 "upstream: up, plugins: [{name: acl}, {name: cors}]")));
+    expect_text(
+        config_faults(&l.config),
+        "warning: routes[0].plugins[1]: \"cors\" stands behind \"key-auth\", which may refuse");
+    assert_true(l.snapshot->routes[0]->chain.answers_preflights);
+    unload(&l);
+    load_good(&l, "plugins: [{name: cors}]\n" ROUTE("upstream: up, plugins: [{name: key-auth}]"));
+    assert_true(l.snapshot->routes[0]->chain.answers_preflights);
+    unload(&l);
+    load_good(&l, ROUTE("upstream: up, plugins: [{name: key-auth}]"));
+    assert_false(l.snapshot->routes[0]->chain.answers_preflights);
+    unload(&l);
+}
+
+static void test_redirects_to_https_are_for_http(void **state UNUSED)
+{
+    struct loaded l;
+
+    load_good(&l, "routes: [{name: a, redirect: https}, {name: b, redirect: {to: /x}}]");
+    assert_true(l.snapshot->routes[0]->is_http);
+    assert_false(l.snapshot->routes[1]->is_http);
+    unload(&l);
+}
+
 /* --- faults ----------------------------------------------------------------------------------- */
 
 struct row {
@@ -745,6 +775,8 @@ int main(void)
         cmocka_unit_test(test_plugins_get_the_parameters_of_all_paths),
         cmocka_unit_test(test_the_order_is_asked_once_per_pair_of_plugins),
         cmocka_unit_test(test_warnings_do_not_refuse),
+        cmocka_unit_test(test_preflights_want_to_come_before_guards),
+        cmocka_unit_test(test_redirects_to_https_are_for_http),
         cmocka_unit_test(test_faults_of_settings),
         cmocka_unit_test(test_listeners_of_all_kinds),
         cmocka_unit_test(test_faults_of_upstreams),

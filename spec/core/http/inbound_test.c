@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "net/tls_ctx.h"
 #include "support/client.h"
+#include "support/tls_peer.h"
 
 static void test_draining_closes_after_the_answer(void **state)
 {
@@ -233,6 +235,49 @@ static void test_a_proxy_header_tells_who_the_peer_is(void **state)
     assert_int_equal(bad_proxy.n, 0);
 }
 
+static struct tls_server *tls_for(struct test_cert *cert)
+{
+    struct tls_cert *parsed;
+    struct tls_fault fault;
+    struct tls_server *out;
+    const char *why;
+
+    assert_int_equal(tls_cert_make(cert_text(cert), key_text(cert),
+                                   (int64_t)(clock_wall_ms_now() / 1000), &parsed, &fault),
+                     0);
+    struct tls_server_spec spec = {
+        .certs = &parsed, .ncerts = 1, .listener = SLICE("127.0.0.1:443")};
+    assert_int_equal(tls_server_make(&spec, &out, &why), 0);
+    tls_cert_unref(parsed);
+    return out;
+}
+
+static void test_tls_follows_a_proxy_header(void **state)
+{
+    struct client *c = *state;
+    struct test_cert cert;
+
+    test_cert_make(&cert, &(struct test_cert_ask){.name = "a.example", .alt = "DNS:a.example"});
+    c->tls = tls_for(&cert);
+    begin_proxied(c);
+    put(c->fd, PROXY_LINE);
+    loopback_set_blocking(c->fd, false);
+    struct tls_peer *peer = tls_peer_new(c->fd, false);
+    c->fd = -1;
+    tls_peer_step(peer); /* its ClientHello arrives together with the header */
+    PEER_UNTIL(c->ws.env.loop, peer, peer->done);
+    tls_peer_say(peer, CLIENT_GET "\r\n", sizeof(CLIENT_GET "\r\n") - 1);
+    PEER_UNTIL(c->ws.env.loop, peer, c->ear.heads == 1);
+    assert_true(c->ear.w->peer->is_tls);
+    assert_true(slice_eq(c->ear.w->peer->ip, SLICE("192.0.2.7")));
+    ear_answer(&c->ear, 200, "x");
+    PEER_UNTIL(c->ws.env.loop, peer, strstr(peer->text, "200 OK") != NULL);
+    tls_peer_free(peer);
+    TURN_UNTIL(c->ws.env.loop, inbound_count(c->set) == 0);
+    tls_server_unref(c->tls);
+    test_cert_free(&cert);
+}
+
 static void test_trust_goes_by_the_address_in_the_header(void **state)
 {
     static const struct {
@@ -366,6 +411,7 @@ int main(void)
         CLIENT_TEST(test_an_answer_that_is_still_leaving_is_not_idle),
         CLIENT_TEST(test_a_client_may_leave_when_all_is_said),
         CLIENT_TEST(test_a_proxy_header_tells_who_the_peer_is),
+        CLIENT_TEST(test_tls_follows_a_proxy_header),
         CLIENT_TEST(test_trust_goes_by_the_address_in_the_header),
         CLIENT_TEST(test_a_client_on_a_unix_socket_is_not_trusted_by_a_header),
         CLIENT_TEST(test_what_is_no_proxy_header_is_closed),

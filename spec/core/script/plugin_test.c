@@ -108,9 +108,11 @@ static void what_is_no_plugin(void **state)
         {"return { name = 'p12', version = '1', access = function() end, new = function() end }",
          "new returned no table"},
         {"require('demilune.task').sleep(1) return {}", "can't wait here"},
-        {"return { name = 'p14', version = '1', access = function() end, credential = { unique = 'id' } }",
+        {"return { name = 'p14', version = '1', access = function() end, answers_preflights = 'yes' }",
+         "its answers_preflights is neither true nor false"},
+        {"return { name = 'p15', version = '1', access = function() end, credential = { unique = 'id' } }",
          "its credential has no schema"},
-        {"return { name = 'p15', version = '1', access = function() end, credential = { schema = { typ = 'object' } } }",
+        {"return { name = 'p16', version = '1', access = function() end, credential = { schema = { typ = 'object' } } }",
          "its credential: schema: the keyword \"typ\" is not supported"},
     };
     char yaml[4096] = "plugins: [";

@@ -16,6 +16,7 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
                                                   .fd = fd,
                                                   .peer = peer,
                                                   .local = local,
+                                                  .tls = c->tls,
                                                   .is_trusted = true,
                                                   .has_proxy_header = c->has_proxy_header});
 }
