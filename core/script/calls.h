@@ -17,6 +17,7 @@ struct call {
 #define CALL_FILES(X) \
     X(body) \
     X(dns) \
+    X(handshake) \
     X(hook) \
     X(http) \
     X(http_stream) \

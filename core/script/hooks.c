@@ -18,6 +18,7 @@
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/snapshot.h"
+#include "script/call_handshake.h"
 #include "script/plugin.h"
 
 #define RETIRE_LOOK_MS 50
@@ -432,8 +433,19 @@ static void host_free(struct phase_host *host, uint64_t by_ms)
     loop_later(l, &h->retire);
 }
 
+static void host_certificate(struct phase_host *host, struct tls_handshake *shaking,
+                             const struct tls_hello *hello, const struct wire_peer *peer,
+                             struct slice listener)
+{
+    struct hooks *h = hooks_of(host);
+    int function = h->functions[h->snapshot->global.index * PHASE_COUNT + PHASE_CERTIFICATE];
+
+    handshake_choose(h->vm, function, shaking, hello, peer->ip, listener);
+}
+
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .certificate = host_certificate,
     .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
@@ -442,29 +454,13 @@ static const struct phase_host_ops host_ops = {
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
 
-/* Names that templates of a use may mention: those of the route's first path. That the others have them too was
- * checked when the snapshot was built. */
-static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use,
-                                     size_t *n)
-{
-    *n = 0;
-    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
-        const struct route *r = s->routes[i];
-        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
-            continue;
-        *n = r->npaths ? r->paths[0].nparams : 0;
-        return *n ? r->paths[0].params : NULL;
-    }
-    return NULL;
-}
-
 /* False: it had to be stopped, and so may be others of the same plugin. */
 static bool make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
 {
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
     size_t nparams;
-    const struct slice *params = params_of(h->snapshot, use, &nparams);
+    const struct slice *params = plugin_params(h->snapshot, use, &nparams);
 
     vm_push_function(h->vm, "demilune.plugin", "make");
     plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
