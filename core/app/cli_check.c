@@ -16,8 +16,8 @@ int cli_check(const struct cli *cli)
 
     if (status == CLI_FINE) {
         metric_init(2, load.snapshot->metrics_max_series);
-        struct worker *w =
-            worker_new(&(struct worker_setup){.snapshot = load.snapshot}, &load.faults);
+        struct worker_setup setup = {.snapshot = load.snapshot, .guard = load.guard.watch};
+        struct worker *w = worker_new(&setup, &load.faults);
         status = w ? CLI_FINE : MAX(load_report(&load.faults), CLI_FAULT);
         if (w)
             worker_free(w);

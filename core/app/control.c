@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "app/admin.h"
+#include "app/build_guard.h"
 #include "app/cli.h"
 #include "app/lifeline.h"
 #include "app/listen_fault.h"
@@ -238,25 +239,29 @@ static void close_fds(const int *fds, size_t n)
 static bool make_workers(struct control *c, int *fds, struct faults *faults)
 {
     uint32_t nlisteners = c->snapshot->nlisteners;
+    struct build_guard guard;
+    bool is_made = true;
 
+    build_guard_start(&guard, c->snapshot);
     c->workers = calloc((size_t)c->nworkers, sizeof(c->workers[0]));
     REQUIRE(c->workers != NULL);
-    for (int n = 0; n < c->nworkers; n++) {
+    for (int n = 0; n < c->nworkers && is_made; n++) {
         struct worker_setup setup = {
             .control = c,
             .watchdog = c->watchdog,
+            .guard = guard.watch,
             .snapshot = c->snapshot,
             .fds = fds + (size_t)n * nlisteners,
             .quota = &c->quota,
             .number = n + 1,
         };
         c->workers[n] = worker_new(&setup, faults);
-        if (!c->workers[n])
-            return false;
-        for (uint32_t i = 0; i < nlisteners; i++)
+        is_made = c->workers[n] != NULL;
+        for (uint32_t i = 0; is_made && i < nlisteners; i++)
             fds[(size_t)n * nlisteners + i] = -1;
     }
-    return true;
+    build_guard_stop(&guard);
+    return is_made;
 }
 
 static int control_start(struct control *c, struct faults *faults)

@@ -40,7 +40,11 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
 
     l->vm = library_vm(partly, &l->gateway, 0);
     l->vm_failed = l->vm == NULL;
-    l->host = l->vm ? plugin_host_new(l->vm, partly) : NULL;
+    if (!l->vm)
+        return NULL;
+    build_guard_start(&l->guard, partly);
+    vm_guard(l->vm, l->guard.watch);
+    l->host = plugin_host_new(l->vm, partly);
     return l->host;
 }
 
@@ -101,8 +105,11 @@ void load_close(struct load *l)
 {
     if (l->host)
         plugin_host_free(l->host);
-    if (l->vm)
+    if (l->vm) {
+        vm_guard(l->vm, NULL);
         vm_free(l->vm);
+    }
+    build_guard_stop(&l->guard);
     if (l->snapshot)
         snapshot_unref(l->snapshot);
     faults_deinit(&l->faults);

@@ -6,6 +6,7 @@
 #ifndef DML_APP_LOAD_H
 #define DML_APP_LOAD_H
 
+#include "app/build_guard.h"
 #include "base/base.h"
 #include "gate/conf.h"
 #include "gate/gateway.h"
@@ -21,6 +22,7 @@ struct load {
     struct snapshot *snapshot;
     struct vm *vm; /* in which plugins are loaded to be asked; NULL when none are */
     struct plugin_host *host;
+    struct build_guard guard;
     struct gateway gateway; /* where the VM thinks that it lives; nothing runs in it */
     /* state */
     bool vm_failed;

@@ -162,7 +162,7 @@ static void look_at_lua(struct watchdog *w, struct guarded *g)
         return;
     }
     g->entry = entry;
-    g->is_told = false;
+    g->is_told = g->worker == 0; /* what is being built has its faults told instead */
     if (entry & 1)
         g->in_lua = spell_now(g);
 }

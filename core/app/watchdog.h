@@ -18,7 +18,7 @@ struct watchdog *watchdog_new(uint32_t budget_ms, uint32_t hang_ms);
 /* A reload has changed them. */
 void watchdog_set(struct watchdog *w, uint32_t budget_ms, uint32_t hang_ms);
 
-/* Watches the calling thread, which is that worker's. The place that its VMs are seen through is to be given to
+/* Watches the calling thread, which is that worker's (0: of one that builds, its stops are not logged). The place that its VMs are seen through is to be given to
  * vm_use_on_this_thread. It belongs to the watchdog, and may
  * be read by the VMs until watchdog_free; after watchdog_unwatch, which the worker's thread calls before it ends, nobody
  * looks at it. */

@@ -85,7 +85,9 @@ static bool make_plan(struct worker *w, const struct worker_setup *setup, struct
             return false;
     }
     if (setup->snapshot->nuses) {
+        vm_guard(w->vm, setup->guard);
         host = hooks_new(w->vm, setup->snapshot, faults, NULL, NULL);
+        vm_guard(w->vm, NULL);
         if (!host)
             return false;
     }

@@ -25,6 +25,7 @@ struct faults;
 struct loop;
 struct metric_series;
 struct vm;
+struct vm_watch;
 struct watchdog;
 
 enum worker_state { WORKER_RUNS, WORKER_DRAINS, WORKER_ENDS, WORKER_STOPS };
@@ -57,6 +58,7 @@ struct worker {
 struct worker_setup {
     struct control *control;   /* NULL: it will not be started */
     struct watchdog *watchdog; /* or NULL */
+    struct vm_watch *guard;    /* of the thread that builds (build_guard.h), or NULL */
     struct snapshot *snapshot;
     const int *fds; /* one listening descriptor per listener, taken over; NULL: none */
     struct listener_quota *quota;

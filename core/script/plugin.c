@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/err.h"
+#include "base/vec.h"
 #include "gate/conf.h"
 #include "gate/snapshot.h"
 #include "script/calls.h"
@@ -16,6 +18,8 @@
 
 struct checker {
     struct plugin_host base;
+    /* owned */
+    VEC(const struct plugin_use *) stopped; /* where a plugin ran away */
     /* borrowed */
     struct vm *vm;
     const struct snapshot *snapshot;
@@ -287,6 +291,20 @@ static bool next_fault(lua_State *L, int *i)
     return false;
 }
 
+void plugin_add_error(lua_State *L, const struct plugin_use *use, int err, struct faults *faults)
+{
+    struct slice message = slice_from(lua_tostring(L, -1)), first = SLICE_NONE;
+
+    if (err == ERR_BUDGET) { /* the place that ran away says it all */
+        slice_split(&message, '\n', &first);
+        fault_at(faults, use->place, use->path, "the plugin \"%.*s\" was stopped: %.*s",
+                 SLICE_ARG(use->name), SLICE_ARG(first));
+    } else {
+        fault_at(faults, use->place, use->path, "the plugin \"%.*s\" failed: %.*s",
+                 SLICE_ARG(use->name), SLICE_ARG(message));
+    }
+}
+
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults)
 {
     for (int i = 0; lua_istable(L, -1) && next_fault(L, &i); lua_pop(L, 1))
@@ -407,11 +425,19 @@ static int call_check(struct plugin_host *h, int nargs, int nresults)
     return rc;
 }
 
-static void fault_from_error(lua_State *L, const struct plugin_use *use, struct faults *faults)
+/* It costs seconds to stop one: what is stopped at one place is not tried at others. */
+static bool was_stopped(struct checker *c, const struct plugin_use *use, struct faults *faults)
 {
-    const char *message = lua_tostring(L, -1);
-
-    fault_at(faults, use->place, use->path, "%s", message ? message : "the plugin failed");
+    for (size_t i = 0; i < c->stopped.n; i++) {
+        const struct plugin_use *before = c->stopped.items[i];
+        if (!slice_eq(before->name, use->name))
+            continue;
+        fault_at(faults, use->place, use->path,
+                 "the plugin \"%.*s\" was not looked at here, for it was stopped at %.*s",
+                 SLICE_ARG(use->name), SLICE_ARG(before->path));
+        return true;
+    }
+    return false;
 }
 
 /* The numbers of the hooks that the list on top has. */
@@ -431,15 +457,20 @@ static uint32_t read_hooks(lua_State *L)
 static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
                        size_t nparams, struct faults *faults)
 {
-    struct vm *vm = vm_of_host(h);
-    lua_State *L = vm->L;
+    struct checker *c = container_of(h, struct checker, base);
+    lua_State *L = c->vm->L;
     int top = lua_gettop(L);
     size_t before = faults->nerrors;
 
-    vm_push_function(vm, "demilune.plugin", "check");
+    if (was_stopped(c, use, faults))
+        return false;
+    vm_push_function(c->vm, "demilune.plugin", "check");
     plugin_push_use(L, use, scope_params, nparams, 0);
-    if (call_check(h, 5, 3) < 0) {
-        fault_from_error(L, use, faults);
+    int rc = call_check(h, 5, 3);
+    if (rc < 0) {
+        plugin_add_error(L, use, rc, faults);
+        if (rc == ERR_BUDGET)
+            vec_push(&c->stopped, use);
     } else {
         mark_secrets(L, use);
         lua_pop(L, 1);
@@ -534,5 +565,8 @@ struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly
 
 void plugin_host_free(struct plugin_host *host)
 {
-    free(container_of(host, struct checker, base));
+    struct checker *c = container_of(host, struct checker, base);
+
+    vec_free(&c->stopped);
+    free(c);
 }

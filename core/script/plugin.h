@@ -52,6 +52,9 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
 int plugin_push_chain(struct vm *vm, const struct chain *chain, enum phase p, int32_t behind,
                       bool is_timed);
 
+/* Adds what a call of make or check came to that failed with err: the message is on top of L. */
+void plugin_add_error(lua_State *L, const struct plugin_use *use, int err, struct faults *faults);
+
 /* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);
 

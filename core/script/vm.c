@@ -385,6 +385,14 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     }
 }
 
+void vm_guard(struct vm *vm, struct vm_watch *watch)
+{
+    vm->watch = watch;
+    this_watch = watch;
+    if (watch)
+        watch->thread = pthread_self();
+}
+
 static void drop_parts(struct vm *vm)
 {
     struct list *link;

@@ -40,10 +40,11 @@ struct vm_watch {
     clockid_t cpu_clock;
 };
 
-/* Something on the thread's loop that Lua owns (a socket, a listener). leave is called when the VM leaves the thread,
- * after its coroutines were dropped. */
+/* Something on the thread's loop that Lua owns (a socket, a listener, an HTTP stream). leave is called when the VM leaves
+ * the thread, after its coroutines were dropped; and when the exchange ends that it belongs to. */
 struct vm_part {
-    struct list link; /* vm->parts */
+    struct list link;        /* vm->parts */
+    struct list of_exchange; /* hooks_parts, of those that belong to one */
     void (*leave)(struct vm_part *part);
 };
 
@@ -117,6 +118,10 @@ void vm_install_stop_handler(void);
 /* From now on the calling thread owns the VM: `gateway` is this thread's (its loop runs the waits). watch: this
  * thread's, or NULL; the signal handler stops what runs under it. Several VMs of a thread share one watch. */
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch);
+
+/* On a thread that builds, before it is any worker's: its code runs under this watch of the thread from now on, or, with
+ * NULL and before the watch goes, under none. */
+void vm_guard(struct vm *vm, struct vm_watch *watch);
 
 /* On the worker's thread, before another one may free it: drops the coroutines and parts that are left. gateway_deinit
  * does it to those that are still there. */

@@ -97,7 +97,8 @@ local load_module = require
 
 function require(name) -- luacheck: ignore 121
   local module = loaded[name]
-  if module ~= nil and type(module) ~= "userdata" then -- a userdata marks one that is being loaded
+  local kind = type(module)
+  if kind ~= "nil" and kind ~= "userdata" and kind ~= "number" then -- a mark of one that is being loaded, or was not
     return module
   elseif module == nil and core.in_request() then
     error(('module "%s" is not loaded yet, and a hook may not load it: write require at the top of the file')

@@ -455,6 +455,23 @@ listeners: [{ address: "127.0.0.1:0", tls: { certificates: [{ cert: cert.pem, ke
     end)
   end)
 
+  it("ends with the status of a gateway that fails while it ends", function()
+    start(plugin(folder, "stop", "ffi.C.raise(9)") .. "plugins: [{ name: harm }]\n" .. HELLO)
+    gateway.may_fail = true
+    gateway:signal "TERM"
+    assert.equal(128 + posix.SIGKILL, gateway:wait())
+    assert.matches('"reason":"SIGKILL"', gateway:event "supervisor.disorder", 1, true)
+  end)
+
+  it("kills a gateway that does not end in time", function()
+    start("drain: { timeout: 50ms }\n" .. HELLO)
+    gateway.may_fail = true
+    posix.kill(gateway.process, posix.SIGSTOP)
+    gateway:signal "TERM"
+    wait("its end by force", function() return gateway:log():find("supervisor.kill", 1, true) end, 2 * posix.PATIENCE)
+    assert.equal(128 + posix.SIGKILL, gateway:wait())
+  end)
+
   it("acts once on a signal that the whole group gets", function()
     start("drain: { delay: 300ms }\n" .. HELLO)
     posix.kill(gateway.process, posix.SIGTERM)

@@ -315,6 +315,44 @@ static void draining_takes_the_backlog_and_then_no_more(void **state)
         close(clients[i]);
 }
 
+static void a_held_listener_leaves_who_comes_in_the_backlog(void **state)
+{
+    struct addr at;
+    struct listener *ln = started(&at);
+    int client = loopback_connect(&at);
+
+    (void)state;
+    listener_hold(ln);
+    for (int i = 0; i < 3; i++)
+        loop_turn(loop, 0);
+    assert_int_equal(accepted.n, 0);
+    listener_resume(ln);
+    TURN_UNTIL(loop, accepted.n == 1);
+    release_all(ln);
+    listener_free(ln);
+    close(client);
+}
+
+static void a_connection_that_another_accepted_counts_as_its_own(void **state)
+{
+    struct addr at, elsewhere, peer = {.len = sizeof(peer.storage)};
+    struct listener *ln = started(&at);
+    int other = opened("127.0.0.1:0", &elsewhere), client = loopback_connect(&elsewhere);
+    int fd = accept4(other, &peer.sa, &peer.len, SOCK_CLOEXEC);
+
+    (void)state;
+    listener_take(ln, fd, &peer);
+    assert_int_equal(accepted.n, 1);
+    assert_int_equal(accepted.fds[0], fd);
+    assert_true(addr_eq(&accepted.peer, &peer));
+    assert_int_equal(atomic_load(&quota.open), 1);
+    release_all(ln);
+    assert_int_equal(atomic_load(&quota.open), 0);
+    listener_free(ln);
+    close(client);
+    close(other);
+}
+
 static void a_crowd_is_taken_in_portions(void **state)
 {
     enum { WAITING = 40 };
@@ -476,6 +514,8 @@ int main(void)
         TEST(waiting_at_the_cap_does_not_spin),
         TEST(without_descriptors_it_waits_and_logs_once),
         TEST(draining_takes_the_backlog_and_then_no_more),
+        TEST(a_held_listener_leaves_who_comes_in_the_backlog),
+        TEST(a_connection_that_another_accepted_counts_as_its_own),
         TEST(a_crowd_is_taken_in_portions),
         TEST(connections_outlive_their_listener),
         TEST(a_listener_may_be_freed_while_it_accepts),

@@ -223,6 +223,15 @@ static void functions_that_hit_all_workers_raise(void **state)
     }
 }
 
+static void a_module_that_can_not_be_loaded_raises_each_time(void **state)
+{
+    (void)state;
+    assert_int_equal(0, lua_vm_do(&l, "package.preload.broken = function() error 'oops' end "
+                                      "pcall(require, 'broken') "
+                                      "return (pcall(require, 'broken'))"));
+    assert_false(lua_toboolean(l.vm->L, -1));
+}
+
 static void modules_of_debian_are_found(void **state)
 {
     (void)state;
@@ -265,6 +274,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_hog_in_a_coroutine_ends_too, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(garbage_does_not_fill_the_cap, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(functions_that_hit_all_workers_raise, with_vm, without_vm),
+        cmocka_unit_test_setup_teardown(a_module_that_can_not_be_loaded_raises_each_time, with_vm,
+                                        without_vm),
         cmocka_unit_test_setup_teardown(modules_of_debian_are_found, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(errors_have_a_traceback, with_vm, without_vm),
         cmocka_unit_test(a_missing_library_is_told),
