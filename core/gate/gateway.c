@@ -179,18 +179,28 @@ void gateway_deinit(struct gateway *g)
     free_blocks(g->wire.arena_blocks);
 }
 
+static bool trusts_alike(const struct snapshot *a, const struct snapshot *b)
+{
+    return a->ntrusted_proxies == b->ntrusted_proxies &&
+           (a->ntrusted_proxies == 0 ||
+            memcmp(a->trusted_proxies, b->trusted_proxies,
+                   a->ntrusted_proxies * sizeof(a->trusted_proxies[0])) == 0);
+}
+
 void gateway_use(struct gateway *g, struct plan *plan)
 {
     struct plan *old = g->plan;
 
     g->plan = plan;
     g->wire.limits = &plan->snapshot->limits;
-    if (old) {
-        dns_configure(g->dns, &plan->snapshot->dns);
-        g->looked_at = 0;
-        timer_set(&g->mover, 0);
-        plan_retire(old, plan->snapshot->drain_timeout_ms);
-    }
+    if (!old)
+        return;
+    dns_configure(g->dns, &plan->snapshot->dns);
+    if (!trusts_alike(old->snapshot, plan->snapshot))
+        inbound_judge(g->inbound);
+    g->looked_at = 0;
+    timer_set(&g->mover, 0);
+    plan_retire(old, plan->snapshot->drain_timeout_ms);
 }
 
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,

@@ -132,7 +132,8 @@ struct wire_peer {
     bool is_trusted;          /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject; /* of the verified client certificate, or empty */
     struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
-    int listener;             /* index in the configuration */
+    int listener; /* index in the configuration that is current when the request comes; -1: a reload
+                     has taken the listener away */
 };
 
 /* What all wires of a thread share. Filled by the worker. */

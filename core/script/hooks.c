@@ -6,7 +6,7 @@
  * A hook that does not wait leaves no trace: no allocation, no list. When one waits, or spawns a task, the exchange gets
  * a struct script in its arena. */
 
-#include "script/hooks.h"
+#include "script/hooks_parts.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -20,28 +20,6 @@
 #include "gate/snapshot.h"
 #include "script/call_handshake.h"
 #include "script/plugin.h"
-
-#define RETIRE_LOOK_MS 50
-#define LAST_WORDS_MS 200 /* for tasks that were cancelled at the end of their VM */
-
-struct hooks {
-    struct phase_host base;
-    /* owned */
-    struct vm *vm;
-    struct snapshot *snapshot; /* one reference */
-    int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
-    int timed;                 /* ref of a table: the same of chains that have been timed */
-    int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
-    struct timer look;         /* has the last detached task ended? */
-    struct later retire, at_end;
-    /* borrowed */
-    hooks_retired_fn on_retired;
-    void *arg;
-    /* state */
-    struct hook_sampler sampler;
-    enum phase_result result; /* of the chain that has run last */
-    uint64_t retire_by_ms;
-};
 
 /* What an exchange has when one of its hooks waits or has made a task. In its arena. */
 struct script {
@@ -77,11 +55,6 @@ struct list *hooks_parts(struct exchange *x)
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------- */
-
-static struct hooks *hooks_of(struct phase_host *host)
-{
-    return container_of(host, struct hooks, base);
-}
 
 /* The chain that runs first (step 0) or second, or NULL. */
 static const struct chain *chain_at(const struct hooks *h, const struct exchange *x, enum phase p,
@@ -355,84 +328,6 @@ void hooks_stop(struct phase_host *host)
     run_all(h, PHASE_STOP);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------- */
-
-void hooks_free(struct phase_host *host)
-{
-    struct hooks *h = hooks_of(host);
-
-    vm_free(h->vm);
-    snapshot_unref(h->snapshot);
-    free(h->functions);
-    free(h);
-}
-
-static void hooks_end(struct hooks *h)
-{
-    struct vm *vm = h->vm;
-
-    later_cancel(&h->retire);
-    later_cancel(&h->at_end);
-    timer_deinit(&h->look);
-    if (vm->gateway)
-        vm_leave_this_thread(vm);
-    if (h->on_retired)
-        h->on_retired(h->arg, &h->base);
-    else
-        hooks_free(&h->base);
-}
-
-static bool is_quiet(const struct vm *vm)
-{
-    return list_is_empty(&vm->waiting) && list_is_empty(&vm->ready);
-}
-
-/* Detached tasks may go on for a while, are cancelled then, and have a last word. The end is never in the turn in which
- * something of this VM has run: what it has queued for the turn's end (a log's lines) has left by now. */
-static void on_look(struct timer *timer)
-{
-    struct hooks *h = container_of(timer, struct hooks, look);
-    uint64_t now = clock_ms();
-
-    if (is_quiet(h->vm) || now >= h->retire_by_ms + LAST_WORDS_MS) {
-        hooks_end(h);
-        return;
-    }
-    if (now >= h->retire_by_ms)
-        co_cancel_all(h->vm);
-    timer_set(timer, RETIRE_LOOK_MS);
-}
-
-static void on_retire(struct later *later)
-{
-    timer_set(&container_of(later, struct hooks, retire)->look, 0);
-}
-
-static void on_loop_end(struct later *later)
-{
-    hooks_end(container_of(later, struct hooks, at_end));
-}
-
-/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used, or
- * that has left its thread, is freed at once. */
-static void host_free(struct phase_host *host, uint64_t by_ms)
-{
-    struct hooks *h = hooks_of(host);
-
-    if (!h->vm->gateway) {
-        hooks_free(host);
-        return;
-    }
-    struct loop *l = h->vm->gateway->loop;
-    co_cancel_scope(&h->vm->tasks);
-    h->retire_by_ms = by_ms;
-    timer_init(&h->look, l, on_look);
-    later_init(&h->retire, on_retire);
-    later_init(&h->at_end, on_loop_end);
-    loop_at_end(l, &h->at_end);
-    loop_later(l, &h->retire);
-}
-
 static void host_certificate(struct phase_host *host, struct tls_handshake *shaking,
                              const struct tls_hello *hello, const struct wire_peer *peer,
                              struct slice listener)
@@ -449,7 +344,7 @@ static const struct phase_host_ops host_ops = {
     .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
-    .free = host_free,
+    .free = hooks_retire,
 };
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
@@ -460,7 +355,7 @@ static bool make_instance(struct hooks *h, const struct plugin_use *use, struct 
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
     size_t nparams;
-    const struct slice *params = plugin_params(h->snapshot, use, &nparams);
+    const struct slice *params = plugin_params(use, &nparams);
 
     vm_push_function(h->vm, "demilune.plugin", "make");
     plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
@@ -547,5 +442,7 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
         free(h);
         return NULL;
     }
+    vm_built(vm);
+    hooks_counted(1);
     return &h->base;
 }

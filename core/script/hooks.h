@@ -30,6 +30,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
 /* One that has retired, with its VM. Any thread. */
 void hooks_free(struct phase_host *host);
 
+/* Hosts, each with a VM, that there are now. Any thread. */
+int hooks_count(void);
+
 /* Runs the start hooks. Worker's thread, after vm_use_on_this_thread. */
 void hooks_start(struct phase_host *host);
 

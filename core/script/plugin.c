@@ -383,17 +383,12 @@ static void push_place(lua_State *L, const struct plugin_use *use, double versio
     lua_setfield(L, -2, "version");
 }
 
-const struct slice *plugin_params(const struct snapshot *s, const struct plugin_use *use, size_t *n)
+const struct slice *plugin_params(const struct plugin_use *use, size_t *n)
 {
-    *n = 0;
-    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
-        const struct route *r = s->routes[i];
-        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
-            continue;
-        *n = r->npaths ? r->paths[0].nparams : 0;
-        return *n ? r->paths[0].params : NULL;
-    }
-    return NULL;
+    const struct route_path *path = use->route && use->route->npaths ? use->route->paths : NULL;
+
+    *n = path ? path->nparams : 0;
+    return *n ? path->params : NULL;
 }
 
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,

@@ -39,8 +39,7 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
 
 /* Names that templates of a use may mention: those of the route's first path. That the others have them too was checked
  * when the snapshot was built. */
-const struct slice *plugin_params(const struct snapshot *s, const struct plugin_use *use,
-                                  size_t *n);
+const struct slice *plugin_params(const struct plugin_use *use, size_t *n);
 
 /* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
  * parameters of its route. */
