@@ -75,7 +75,7 @@ function M.load(name)
   if ok then
     fault = fault_of(plugin, name)
   else
-    fault = tostring(plugin)
+    fault = tostring(plugin):gsub("(module '[^\n]*' not found):\n.*", "%1") -- without the forty places searched
   end
   if fault then
     package.loaded[module] = nil -- so that its next place hears the same

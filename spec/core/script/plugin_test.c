@@ -114,6 +114,9 @@ static void what_is_no_plugin(void **state)
          "its credential has no schema"},
         {"return { name = 'p16', version = '1', access = function() end, credential = { schema = { typ = 'object' } } }",
          "its credential: schema: the keyword \"typ\" is not supported"},
+        {"require 'demilune.redis' return {}",
+         "p17/init.lua:1: module \"demilune.redis\" is not yet supported"},
+        {"require 'nobodys' return {}", "p18/init.lua:1: module 'nobodys' not found\n"},
     };
     char yaml[4096] = "plugins: [";
 
