@@ -16,6 +16,7 @@
 #include "app/admin.h"
 #include "app/build_guard.h"
 #include "app/cli.h"
+#include "app/descriptors.h"
 #include "app/lifeline.h"
 #include "app/listen_fault.h"
 #include "app/load.h"
@@ -275,6 +276,8 @@ static int control_start(struct control *c, struct faults *faults)
     open_listeners(c, fds, faults);
     if (c->snapshot->admin_address.len)
         c->admin = admin_start(c, faults);
+    if (faults->nerrors == 0)
+        descriptors_check(c->nworkers, faults);
     if (faults->nerrors == 0)
         privileges_drop(c->snapshot, faults);
     bool is_made = faults->nerrors == 0 && make_workers(c, fds, faults);
