@@ -35,7 +35,8 @@
  *      that head and first bytes leave in one system call.
  *   4. After on_gone, and after abort, no event follows. After on_gone the owner still calls
  *      release. abort releases. A server wire that said ERR_BAD_REQUEST or ERR_REQUEST_TIMEOUT
- *      still takes an answer; its connection closes.
+ *      still takes an answer; its connection closes. It may say on_room then, and on_gone once more
+ *      when its client has left before the answer was complete.
  *   5. release: the owner is done with this wire. When both messages are complete the connection
  *      lives on (keep-alive, pool); when not, the wire cuts it off as its protocol can.
  *   6. Memory: what on_head delivers (struct message, its slices, trailers, peer) lives in the

@@ -48,7 +48,7 @@ local SYSTEM_FOLDERS = { sys = true, netinet = true, net = true, arpa = true, li
   bits = true, sanitizer = true }
 
 -- base has no I/O of the network.
-local SOCKETS = { "^sys/socket%.h$", "^sys/un%.h$", "^sys/epoll%.h$", "^netinet/", "^netdb%.h$", "^poll%.h$" }
+local SOCKETS = { "^sys/socket%.h$", "^sys/un%.h$", "^sys/epoll%.h$", "^netinet/", "^netdb%.h$" }
 
 local function matches(text, patterns)
   for _, pattern in ipairs(patterns) do
