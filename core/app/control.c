@@ -17,6 +17,7 @@
 #include "app/build_guard.h"
 #include "app/cli.h"
 #include "app/closer.h"
+#include "app/descriptors.h"
 #include "app/lifeline.h"
 #include "app/listening.h"
 #include "app/load.h"
@@ -235,6 +236,8 @@ static int control_start(struct control *c, struct faults *faults)
     listening_open(&l, c->sockets, c->nworkers, c->snapshot, NULL, faults);
     if (admin_open(c, c->snapshot, &admin_fd, faults))
         c->admin = admin_change(NULL, c, admin_fd);
+    if (faults->nerrors == 0)
+        descriptors_check(c->nworkers, faults);
     if (faults->nerrors == 0)
         privileges_drop(c->snapshot, faults);
     bool is_made = faults->nerrors == 0 && make_workers(c, &l, faults);

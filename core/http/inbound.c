@@ -157,6 +157,16 @@ static void on_handshake(void *arg, const struct tls_end *ended)
         end(in, env->loop);
 }
 
+static void on_hello(void *arg, struct tls_handshake *h, const struct tls_hello *hello)
+{
+    struct inbound *in = arg;
+    struct wire_env *env = in->set->env;
+    struct wire_peer peer;
+
+    describe(&in->h1, &peer);
+    env->on_hello(env->owner, &peer, h, hello);
+}
+
 static void begin_stages(struct inbound *in, int fd, struct tls_server *tls)
 {
     struct wire_env *env = in->set->env;
@@ -167,6 +177,8 @@ static void begin_stages(struct inbound *in, int fd, struct tls_server *tls)
     }
     in->is_asked = tls_server_asks(tls);
     in->shaking = tls_accept(env->loop, fd, tls, env->limits->header_timeout_ms, on_handshake, in);
+    if (env->on_hello != NULL)
+        tls_ask(in->shaking, on_hello);
 }
 
 /* Breaks off a stage; true when there was one. */

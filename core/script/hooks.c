@@ -15,16 +15,17 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/metric.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/snapshot.h"
+#include "script/call_handshake.h"
 #include "script/plugin.h"
 
 /* What an exchange has when one of its hooks waits or has made a task. In its arena. */
 struct script {
     struct co *co;     /* the hook that waits, or NULL */
     struct list tasks; /* the scope of what its hooks have spawned */
+    struct list parts; /* what its hooks have opened */
     int step;          /* of the hook that failed last: in which chain, */
     int32_t use;       /* and whose it is */
 };
@@ -37,6 +38,7 @@ static struct script *script_of(struct exchange *x)
         s = arena_alloc(x->arena, sizeof(*s));
         s->co = NULL;
         list_init(&s->tasks);
+        list_init(&s->parts);
         x->script = s;
     }
     return s;
@@ -47,67 +49,9 @@ struct list *hooks_scope(struct exchange *x)
     return &script_of(x)->tasks;
 }
 
-/* --- failures ------------------------------------------------------------------------------------------------------ */
-
-static struct slice plugin_of(const struct vm *vm, int use)
+struct list *hooks_parts(struct exchange *x)
 {
-    if (!vm->snapshot || use < 0 || (uint32_t)use >= vm->snapshot->nuses)
-        return SLICE("-");
-    return vm->snapshot->uses[use]->name;
-}
-
-void hooks_where(struct vm *vm, struct slice *plugin, const char **phase)
-{
-    int phase_now = __atomic_load_n(&vm->cell.phase, __ATOMIC_RELAXED);
-
-    *plugin = plugin_of(vm, __atomic_load_n(&vm->cell.use, __ATOMIC_RELAXED));
-    *phase = phase_now < 0 ? "-" : phase_name((enum phase)phase_now);
-}
-
-static void count_failure(struct vm *vm, struct slice plugin, const char *hook, struct slice route)
-{
-    static const char *const labels[] = {"plugin", "hook", "route"};
-    struct metric_family *f =
-        metric_family("demilune_plugin_errors_total", "Hooks and tasks of plugins that failed.",
-                      METRIC_COUNTER, labels, COUNT_OF(labels), NULL, 0);
-
-    if (!f || !vm->gateway)
-        return;
-    struct slice values[] = {plugin, slice_from(hook), route};
-    metric_inc(metric_series(f, values), vm->gateway->writer);
-}
-
-static void report(struct vm *vm, struct exchange *x, int use, int phase, bool cancelled,
-                   struct slice message)
-{
-    struct slice plugin = plugin_of(vm, use);
-    struct slice route = x && x->route ? x->route->name : SLICE("-");
-    struct slice first = SLICE_NONE, rest = message;
-    const char *hook = phase < 0 ? "-" : phase_name((enum phase)phase);
-
-    slice_split(&rest, '\n', &first);
-    if (cancelled) { /* what a hook makes of a wait that was cut off is of interest to its author alone */
-        LOG_DEBUG("hook.cancelled", "a hook failed after it was cancelled", LOG_S("plugin", plugin),
-                  LOG_C("hook", hook), LOG_S("error", first));
-        return;
-    }
-    count_failure(vm, plugin, hook, route);
-    LOG_ERROR("hook.failed", "a plugin's hook failed", LOG_S("plugin", plugin),
-              LOG_S("route", route), LOG_C("hook", hook), LOG_S("error", first),
-              LOG_S("traceback", rest.ptr ? rest : SLICE("")),
-              LOG_S("exchange", x ? exchange_id(x) : SLICE("-")));
-}
-
-void hooks_report(const struct co *co, struct slice message)
-{
-    report(co->vm, co->exchange, co->use, co->phase, co->is_cancelled, message);
-}
-
-void hooks_report_use(struct vm *vm, int use, struct slice message)
-{
-    const struct co *co = vm->current;
-
-    report(vm, co ? co->exchange : NULL, use, vm->cell.phase, co && co->is_cancelled, message);
+    return &script_of(x)->parts;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------- */
@@ -301,13 +245,25 @@ static void clear_slot(lua_State *L, int ref, uint32_t slot)
     lua_pop(L, 1);
 }
 
+static void close_parts(struct script *s)
+{
+    struct list *link;
+
+    while ((link = list_pop(&s->parts))) {
+        struct vm_part *part = container_of(link, struct vm_part, of_exchange);
+        part->leave(part);
+    }
+}
+
 static void host_forget(struct phase_host *host, struct exchange *x)
 {
     struct hooks *h = hooks_of(host);
     struct script *s = x->script;
 
-    if (s)
+    if (s) {
         co_cancel_scope(&s->tasks);
+        close_parts(s);
+    }
     for (int side = SIDE_REQUEST; side <= SIDE_RESPONSE; side++) {
         flow_fn tell = x->flows[side].on_ready; /* a detached task still reads */
         x->flows[side].on_ready = NULL;
@@ -372,8 +328,19 @@ void hooks_stop(struct phase_host *host)
     run_all(h, PHASE_STOP);
 }
 
+static void host_certificate(struct phase_host *host, struct tls_handshake *shaking,
+                             const struct tls_hello *hello, const struct wire_peer *peer,
+                             struct slice listener)
+{
+    struct hooks *h = hooks_of(host);
+    int function = h->functions[h->snapshot->global.index * PHASE_COUNT + PHASE_CERTIFICATE];
+
+    handshake_choose(h->vm, function, shaking, hello, peer->ip, listener);
+}
+
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .certificate = host_certificate,
     .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
@@ -387,12 +354,11 @@ static bool make_instance(struct hooks *h, const struct plugin_use *use, struct 
 {
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
-    /* Names that templates may mention. That its other paths have them too was checked when the snapshot was built. */
-    const struct route_path *path = use->route && use->route->npaths ? use->route->paths : NULL;
+    size_t nparams;
+    const struct slice *params = plugin_params(use, &nparams);
 
     vm_push_function(h->vm, "demilune.plugin", "make");
-    plugin_push_use(L, use, path ? path->params : NULL, path ? path->nparams : 0,
-                    (double)h->snapshot->version);
+    plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
     lua_pushboolean(L, use->continues_on_error);
     int rc = vm_call(h->vm, 6, 1);
     if (rc < 0)

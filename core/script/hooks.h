@@ -44,6 +44,9 @@ void hooks_stop(struct phase_host *host);
 /* The tasks that are cancelled when the exchange ends. */
 struct list *hooks_scope(struct exchange *x);
 
+/* The parts that are left when the exchange ends (struct vm_part.of_exchange). */
+struct list *hooks_parts(struct exchange *x);
+
 /* A hook or task of the plugin co->use has failed: logs and counts. */
 void hooks_report(const struct co *co, struct slice message);
 

@@ -40,10 +40,11 @@ struct vm_watch {
     clockid_t cpu_clock;
 };
 
-/* Something on the thread's loop that Lua owns (a socket, a listener). leave is called when the VM leaves the thread,
- * after its coroutines were dropped. */
+/* Something on the thread's loop that Lua owns (a socket, a listener, an HTTP stream). leave is called when the VM leaves
+ * the thread, after its coroutines were dropped; and when the exchange ends that it belongs to. */
 struct vm_part {
-    struct list link; /* vm->parts */
+    struct list link;        /* vm->parts */
+    struct list of_exchange; /* hooks_parts, of those that belong to one */
     void (*leave)(struct vm_part *part);
 };
 
