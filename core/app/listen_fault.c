@@ -40,6 +40,7 @@ static const char *hint(struct faults *faults, const struct addr *a, int error)
     case EPERM: return no_access(a);
     case EADDRNOTAVAIL: return "no interface of this machine has this address";
     case EAFNOSUPPORT: return "this machine has no IPv6";
+    case EMFILE: return "raise the limit of file descriptors: ulimit -n, LimitNOFILE=";
     case EEXIST: return "that file is no socket, and is left alone";
     case ENOENT:
     case ENOTDIR: return "its folder must be there";

@@ -14,6 +14,7 @@
 #include "app/lifeline.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "gate/access_log.h"
 
@@ -85,6 +86,11 @@ static double lost_lines(void *arg UNUSED)
     return (double)access_logs_lost();
 }
 
+static double lost_log_lines(void *arg UNUSED)
+{
+    return (double)log_lost();
+}
+
 static double restarts(void *arg)
 {
     return (double)lifeline_welcome(arg)->restarts;
@@ -141,6 +147,8 @@ void process_register_metrics(struct control *c)
     add("demilune_connections", "Open connections of clients.", METRIC_GAUGE, connections, c);
     add("demilune_access_log_lost_lines_total", "Lines of access logs that could not be written.",
         METRIC_COUNTER, lost_lines, NULL);
+    add("demilune_log_lost_lines_total", "Lines of this process's log that could not be written.",
+        METRIC_COUNTER, lost_log_lines, NULL);
     add("demilune_ready", "1 while the gateway is ready, 0 while it starts or drains.",
         METRIC_GAUGE, is_ready, c);
     add("process_cpu_seconds_total", "CPU time used.", METRIC_COUNTER, cpu_seconds, NULL);

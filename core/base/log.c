@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/sink.h"
 #include "base/text.h"
 
 #define LINES_PER_SECOND 10
@@ -39,6 +39,10 @@ static const struct {
 static atomic_int current_level = LOG_INFO;
 static atomic_int current_format = LOG_JSON;
 static atomic_bool has_colours;
+
+static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sink sink = {.fd = -1};
+static _Atomic(uint64_t) lost, untold;
 
 static struct log_site *_Atomic held_back; /* the list of them */
 
@@ -236,15 +240,24 @@ static int write_text(struct buf *out, const struct line *line, const char *date
     return rc;
 }
 
-static void write_stderr(struct slice s)
+/* Lines that can't be written are counted, and told of by the next one that can. */
+static bool write_stderr(struct slice s)
 {
-    while (s.len) {
-        ssize_t n = write(STDERR_FILENO, s.ptr, s.len);
-        if (n < 0 && errno != EINTR)
-            return; /* nowhere left to say so */
-        if (n > 0)
-            s = slice_from_index(s, (size_t)n);
+    pthread_mutex_lock(&sink_lock);
+    if (sink.fd != STDERR_FILENO)
+        sink_init(&sink, STDERR_FILENO);
+    bool fine = sink_write(&sink, s).len == 0;
+    pthread_mutex_unlock(&sink_lock);
+    if (!fine) {
+        atomic_fetch_add(&lost, 1);
+        atomic_fetch_add(&untold, 1);
     }
+    return fine;
+}
+
+uint64_t log_lost(void)
+{
+    return atomic_load(&lost);
 }
 
 /* True when the line went to a test's function. */
@@ -263,10 +276,11 @@ static bool give_to_capture(enum log_level level, struct slice text)
     return is_given;
 }
 
-static void write_line(const struct line *line)
+static bool write_line(const struct line *line)
 {
     char date[25];
     struct buf out;
+    bool fine = true;
 
     text_iso_date(clock_wall_ms_now(), date);
     buf_init(&out, MAX_LINE);
@@ -275,8 +289,21 @@ static void write_line(const struct line *line)
     /* The newline is not part of what a test sees. */
     if (rc == 0 && !give_to_capture(line->level, buf_slice(&out)) &&
         buf_add(&out, SLICE("\n")) == 0)
-        write_stderr(buf_slice(&out));
+        fine = write_stderr(buf_slice(&out));
     buf_deinit(&out);
+    return fine;
+}
+
+static void tell_lost(void)
+{
+    uint64_t n = atomic_exchange(&untold, 0);
+    struct log_field fields[] = {LOG_I("lines", n)};
+    struct line line = {
+        LOG_ERROR, "log.lost",       SLICE("lines of this log could not be written"),
+        fields,    COUNT_OF(fields), 0};
+
+    if (n > 0 && !write_line(&line))
+        atomic_fetch_add(&untold, n - 1); /* and itself */
 }
 
 void log_write(struct log_site *site, enum log_level level, const char *event, struct slice text,
@@ -284,8 +311,10 @@ void log_write(struct log_site *site, enum log_level level, const char *event, s
 {
     struct line line = {level, event, text, fields, nfields, 0};
 
-    if (!site || is_allowed(site, level, event, &line.suppressed))
-        write_line(&line);
+    if (site && !is_allowed(site, level, event, &line.suppressed))
+        return;
+    if (write_line(&line) && UNLIKELY(atomic_load(&untold) > 0))
+        tell_lost();
 }
 
 void log_tell_suppressed(bool is_end)

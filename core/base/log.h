@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The operator's log: one line per event with level, text and key=value fields, as JSON or text, to
- * stderr. Thread-safe: a line is one write(2). Repeats of one place are rate-limited (10 a second
+ * stderr. Thread-safe: a line is one write(2), or as few as a pipe allows; a reader that is stuck costs
+ * lines, not time (base/sink.h). Repeats of one place are rate-limited (10 a second
  * for each call site; what was held back is counted in the next line's "suppressed", or in one of
  * its own when no other comes). Texts share
  * 64 KiB a line, 8 KiB each; what is longer is cut. Access logs are another thing (gate).
@@ -70,6 +71,9 @@ struct log_site {
 /* site NULL = never suppressed (plugins' own lines). With a site, event lives as long as it does. */
 void log_write(struct log_site *site, enum log_level level, const char *event, struct slice text,
                const struct log_field *fields, size_t nfields);
+
+/* Lines that could not be written, since the start. */
+uint64_t log_lost(void);
 
 /* Says how many lines were held back at each place that has been quiet since; now and then, by one thread. is_end: at
  * every place, for no line follows. */

@@ -20,6 +20,7 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/sink.h"
 #include "base/text.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
@@ -84,9 +85,8 @@ static struct list files = {&files, &files};
 struct log_file {
     struct list link;
     char *path; /* NULL: standard output */
-    int fd;
+    struct sink sink;
     int refs;
-    bool is_torn; /* the last line in it is not whole */
 };
 
 static _Atomic(uint64_t) lost_lines;
@@ -114,7 +114,7 @@ static struct log_file *new_file(const char *path)
         return NULL;
     struct log_file *f = calloc(1, sizeof(*f));
     REQUIRE(f != NULL);
-    f->fd = fd;
+    sink_init(&f->sink, fd);
     f->path = path ? strdup(path) : NULL;
     list_push(&files, &f->link);
     return f;
@@ -138,7 +138,7 @@ static void give_file(struct log_file *f)
     if (--f->refs == 0) {
         list_remove(&f->link);
         if (f->path)
-            close(f->fd);
+            close(f->sink.fd);
         free(f->path);
         free(f);
     }
@@ -149,11 +149,11 @@ static void reopen(struct log_file *f)
 {
     int fresh = open_path(f->path);
 
-    if (fresh < 0 || dup3(fresh, f->fd, O_CLOEXEC) < 0)
+    if (fresh < 0 || dup3(fresh, f->sink.fd, O_CLOEXEC) < 0)
         LOG_ERROR("access_log.reopen", "an access log can't be reopened", LOG_C("file", f->path),
                   LOG_C("reason", strerror(errno)));
     else
-        f->is_torn = false;
+        sink_init(&f->sink, f->sink.fd);
     if (fresh >= 0)
         close(fresh);
 }
@@ -184,29 +184,6 @@ int access_log_probe(const char *path)
 
 /* --- writing out --------------------------------------------------------------------------------------------------- */
 
-/* What could not be written; errno says why. */
-static struct slice write_all(int fd, struct slice text)
-{
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.ptr, text.len);
-        if (n < 0 && errno != EINTR)
-            break;
-        text = slice_from_index(text, (size_t)MAX(n, 0));
-    }
-    return text;
-}
-
-/* Under the lock. */
-static struct slice write_lines(struct log_file *f, struct slice lines)
-{
-    if (f->is_torn && write_all(f->fd, SLICE("\n")).len > 0)
-        return lines;
-    f->is_torn = false;
-    struct slice rest = write_all(f->fd, lines);
-    f->is_torn = rest.len > 0 && rest.len < lines.len && rest.ptr[-1] != '\n';
-    return rest;
-}
-
 static uint64_t count_lines(struct slice text)
 {
     uint64_t n = 0;
@@ -226,7 +203,7 @@ static void flush(struct access_log *l)
     if (buf_len(&l->out) == 0)
         return;
     pthread_mutex_lock(&files_lock);
-    struct slice lost = write_lines(l->file, buf_slice(&l->out));
+    struct slice lost = sink_write(&l->file->sink, buf_slice(&l->out));
     int reason = errno;
     pthread_mutex_unlock(&files_lock);
     if (lost.len > 0) {

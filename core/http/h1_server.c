@@ -51,11 +51,11 @@ static void lost(struct h1_conn *c, int err)
         end(c);
 }
 
-/* The other side broke the rules, but it can still be told so. */
+/* The other side broke the rules, but it can still be told so, and may leave before it is. */
 static void offended(struct h1_conn *c, int err)
 {
     server_of(c)->close = true;
-    c->gone = true;
+    c->in = H1_IN_DONE;
     c->wire.events->on_gone(c->wire.owner, &c->wire, err);
 }
 
@@ -271,7 +271,7 @@ static void server_wait(struct h1_conn *c)
         h1_conn_wait(c, H1_WAIT_IDLE, limits->idle_timeout_ms);
     else if (c->in == H1_IN_HEAD && !c->stream->full)
         h1_conn_wait(c, H1_WAIT_HEAD, limits->header_timeout_ms);
-    else if (c->in == H1_IN_BODY && c->credit > 0 && !c->gone)
+    else if (c->in == H1_IN_BODY && c->credit > 0)
         h1_conn_wait(c, H1_WAIT_BODY,
                      c->wire.body_ms != 0 ? c->wire.body_ms : limits->body_timeout_ms);
     else if (c->in == H1_IN_DROP)
@@ -514,6 +514,7 @@ void h1_server_drain(struct h1_server *s)
     struct h1_conn *c = &s->conn;
 
     /* What has arrived already is answered, with Connection: close. */
+    s->close = true;
     if (h1_server_is_idle(s) && c->stream != NULL && stream_is_quiet(c->stream))
         end_gently(c);
 }

@@ -35,7 +35,8 @@
  *      that head and first bytes leave in one system call.
  *   4. After on_gone, and after abort, no event follows. After on_gone the owner still calls
  *      release. abort releases. A server wire that said ERR_BAD_REQUEST or ERR_REQUEST_TIMEOUT
- *      still takes an answer; its connection closes.
+ *      still takes an answer; its connection closes. It may say on_room then, and on_gone once more
+ *      when its client has left before the answer was complete.
  *   5. release: the owner is done with this wire. When both messages are complete the connection
  *      lives on (keep-alive, pool); when not, the wire cuts it off as its protocol can.
  *   6. Memory: what on_head delivers (struct message, its slices, trailers, peer) lives in the
@@ -56,6 +57,8 @@
 
 struct loop;
 struct tls_end;
+struct tls_handshake;
+struct tls_hello;
 struct wire;
 
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
@@ -130,7 +133,8 @@ struct wire_peer {
     bool is_trusted;          /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject; /* of the verified client certificate, or empty */
     struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
-    int listener;             /* index in the configuration */
+    int listener; /* index in the configuration that is current when the request comes; -1: a reload
+                     has taken the listener away */
 };
 
 /* What all wires of a thread share. Filled by the worker. */
@@ -146,6 +150,10 @@ struct wire_env {
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
+    /* A client has said hello by TLS: to be answered with tls_go_on or tls_refuse. NULL: nobody
+     * wants to choose its certificate. */
+    void (*on_hello)(void *owner, const struct wire_peer *peer, struct tls_handshake *h,
+                     const struct tls_hello *hello);
     /* A TLS handshake has ended, of a client or (peer NULL) with an upstream of this name. May be
      * NULL. */
     void (*on_handshake)(void *owner, const struct wire_peer *peer, struct slice upstream,

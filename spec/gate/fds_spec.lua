@@ -6,6 +6,7 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "spec.support.client"
 local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
@@ -115,5 +116,24 @@ routes:
     assert.equal("ok", again:response().body)
     u:close()
     assert.is_nil(gateway:log():find("upstream.ejected", 1, true))
+  end)
+end)
+
+describe("with too few file descriptors to start", function()
+  it("that is a fault which says so, and no crash", function()
+    for limit = 8, 24, 2 do
+      local folder = server.folder()
+      local file = folder:write("demilune.yaml", [[
+workers: 4
+listeners: [{ address: "127.0.0.1:0" }]
+routes: [{ name: all, respond: { body: hello } }]
+]])
+      local command = ('ulimit -n %d && exec "$0" run -c "$1"'):format(limit)
+      local pid = posix.spawn({ "/bin/sh", "-c", command, server.program, file },
+        { stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path })
+      assert.equal(3, wait("its end", function() return posix.exit_status(pid) end))
+      assert.matches("LimitNOFILE=", folder:read "stderr", 1, true)
+      folder:remove()
+    end
   end)
 end)

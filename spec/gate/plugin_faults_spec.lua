@@ -312,6 +312,18 @@ describe("a faulty plugin", function()
     end
   end)
 
+  for _, hook in ipairs { "response", "body" } do
+    it(("that waits in a %s hook over a bad request's answer is cancelled, too"):format(hook), function()
+      local c = client.connect(gateway.port)
+      c:send("POST /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-", hook, ": wait\r\n\r\nno chunk\r\n")
+      wait("the hook to wait", function() return metric "demilune_lua_waiting" == 1 end)
+      c:close()
+      wait("nobody to wait", function() return metric "demilune_lua_waiting" == 0 end)
+      upstream:accept():close()
+      is_well()
+    end)
+  end
+
   it("that waits for a body is cancelled when its client leaves", function()
     local c = client.connect(gateway.port)
     c:send "POST /hello HTTP/1.1\r\nHost: x\r\nX-Access: read_body\r\nContent-Length: 10\r\n\r\n01234"

@@ -207,6 +207,8 @@ routes: [{ name: all, upstream: up }]
       local c, u = ask(client.bytes("GET", "/"))
       u:send "HTTP/1.1 103 Early\r\n\r\n"
       is_problem(504, c:response())
+      local page = client.get(gateway.admin_port, "/metrics").body
+      assert.truthy(page:find('attempts_total{upstream="up",result="timeout"} 1', 1, true))
     end)
 
     it("504 when the route's time is over, whatever the upstream's", function()

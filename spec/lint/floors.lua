@@ -17,7 +17,7 @@ local SEES = {
 -- Headers of other people's libraries (patterns), and the only files that may name them.
 local LIBRARIES = {
   { name = "libev", headers = { "^ev%.h$" },
-    files = { "^net/loop%.[ch]$", "^net/stream%.c$", "^net/listener%.c$", "^net/dns_channel%.c$" } },
+    files = { "^net/loop%.[ch]$", "^net/stream%.c$", "^net/listener%.c$", "^net/udp%.c$", "^net/dns_channel%.c$" } },
   { name = "c-ares", headers = { "^ares[%w_]*%.h$" }, files = { "^net/dns%.c$", "^net/dns_channel%.[ch]$" } },
   { name = "OpenSSL", headers = { "^openssl/" },
     files = { "^net/tls[%w_]*%.c$", "^script/api_crypto%.c$", "^app/cli_version%.c$" } },
@@ -48,7 +48,7 @@ local SYSTEM_FOLDERS = { sys = true, netinet = true, net = true, arpa = true, li
   bits = true, sanitizer = true }
 
 -- base has no I/O of the network.
-local SOCKETS = { "^sys/socket%.h$", "^sys/un%.h$", "^sys/epoll%.h$", "^netinet/", "^netdb%.h$", "^poll%.h$" }
+local SOCKETS = { "^sys/socket%.h$", "^sys/un%.h$", "^sys/epoll%.h$", "^netinet/", "^netdb%.h$" }
 
 local function matches(text, patterns)
   for _, pattern in ipairs(patterns) do

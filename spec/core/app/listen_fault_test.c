@@ -50,6 +50,9 @@ static void a_fault_says_what_to_do(void **state)
         "[::1]:80", EAFNOSUPPORT,
         "can't listen on [::1]:80: Address family not supported by protocol (this machine has no "
         "IPv6)");
+    expect("127.0.0.1:80", EMFILE,
+           "can't listen on 127.0.0.1:80: Too many open files (raise the limit of file "
+           "descriptors: ulimit -n, LimitNOFILE=)");
     expect("127.0.0.1:80", EIO, "can't listen on 127.0.0.1:80: Input/output error");
 }
 

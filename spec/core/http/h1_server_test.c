@@ -232,6 +232,21 @@ static void test_bad_chunks_break_the_request_off(void **state)
     }
 }
 
+static void test_who_sent_bad_chunks_may_leave_before_the_answer(void **state)
+{
+    struct client *c = *state;
+
+    c->ear.grant = 1000;
+    put(c->fd, POST "Transfer-Encoding: chunked\r\n\r\nno chunk");
+    CLIENT_UNTIL(c, c->ear.gone == ERR_BAD_REQUEST);
+    c->ear.gone = 0; /* the answer takes its time */
+    close(c->fd);
+    c->fd = -1;
+    TURN_UNTIL(c->ws.env.loop, c->ear.gone == ERR_CLOSED);
+    ear_done(&c->ear);
+    assert_int_equal(inbound_count(c->set), 0);
+}
+
 /* --- interim answers, and the rest of a request ----------------------------------------------- */
 
 static void test_old_clients_hear_nothing_interim(void **state)
@@ -596,6 +611,7 @@ int main(void)
         CLIENT_TEST(test_a_client_that_only_asks_is_not_answered_for_ever),
         CLIENT_TEST(test_bodies_are_heard_however_they_are_cut),
         CLIENT_TEST(test_bad_chunks_break_the_request_off),
+        CLIENT_TEST(test_who_sent_bad_chunks_may_leave_before_the_answer),
         CLIENT_TEST(test_old_clients_hear_nothing_interim),
         CLIENT_TEST(test_nothing_to_continue),
         CLIENT_TEST(test_continue_is_the_owners_word),
