@@ -124,7 +124,7 @@ static void exchange_log(struct exchange *x)
 {
     struct wire *down = x->down;
 
-    x->end_us = clock_us();
+    x->end_us = x->ran_hooks ? clock_us_now() : clock_us(); /* a hook may have held up the turn */
     exchange_to(x, EXCHANGE_LOG);
     if (x->attempt)
         attempt_release(x->attempt);

@@ -35,7 +35,7 @@ struct vm_watch {
     atomic_ullong stop;
     _Atomic(struct vm *)
         vm; /* which one was entered last: alive as long as entry stays the same odd number */
-    atomic_uint budget_us; /* CPU time of one entry; set by the control thread */
+    atomic_uint budget_us; /* CPU time of one entry; set by control, or by test.gateway */
     pthread_t thread;
     clockid_t cpu_clock;
 };
@@ -63,10 +63,11 @@ struct vm {
     struct buf
         ended_by; /* why and where the code of an entry was ended; a message with traceback */
     /* borrowed */
-    struct gateway *gateway; /* NULL while it is being built */
-    struct vm_watch *watch;  /* NULL on threads without a watchdog */
-    struct co *current;      /* running now */
-    lua_Alloc alloc;         /* with alloc_arg: memory_of's */
+    struct gateway *gateway;      /* NULL while it is being built */
+    struct vm_watch *watch;       /* NULL on threads without a watchdog */
+    struct vm_watch *guest_watch; /* of gateways that specs start, whose own code has no budget */
+    struct co *current;           /* running now */
+    lua_Alloc alloc;              /* with alloc_arg: memory_of's */
     void *alloc_arg;
     const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
