@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Listens, finds the page of a path, and sends what it writes. An answer is made at once, when its request head has come:
- * nothing here waits, and no request has a body that would be read. */
+/* Listens, finds the page of a path, and sends what it writes. An answer is made at once, when its request head has come,
+ * but for the one that tells how a reload went. No request has a body that would be read. */
 
 #include "app/admin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/admin_rules.h"
 #include "app/control.h"
 #include "app/listen_fault.h"
+#include "app/reload.h"
 #include "app/sockets.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -34,11 +37,12 @@ struct admin {
     struct http_limits limits;
     struct blocks recv_blocks, arena_blocks;
     struct inbound_set *inbound;
-    struct listener *listener;
+    struct listener *listener; /* NULL: off */
     struct listener_quota quota;
     /* borrowed */
     struct control *control;
     /* state */
+    struct addr asked; /* as configured */
     char address[ADDR_TEXT];
     bool is_loopback;
 };
@@ -62,7 +66,7 @@ static const struct page {
     {"/upstreams", PAGE_GET, ADMIN_REST, admin_page_upstreams},
     {"/plugins", PAGE_GET, ADMIN_REST, admin_page_plugins},
     {"/", PAGE_GET, ADMIN_REST, NULL},
-    {"/reload", PAGE_POST, ADMIN_REST, NULL},
+    {"/reload", PAGE_POST, ADMIN_REST, admin_page_reload},
     {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, admin_page_drain},
     {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, admin_page_enable},
     {"/breakers/*/open", PAGE_POST, ADMIN_REST, NULL},
@@ -131,12 +135,33 @@ void admin_problem(struct admin_answer *answer, int status, const char *detail)
     REQUIRE(json_writer_end(&w) == 0);
 }
 
-static void write_answer(const struct admin *admin, struct admin_answer *answer,
-                         struct headers *headers)
+/* Does the listener that this came by still stand for loopback? A reload may have moved it. */
+static bool is_loopback(const struct admin *admin, const struct wire *w)
+{
+    const struct addr *local = &w->peer->local;
+
+    return admin->is_loopback && (addr_is_loopback(local) || addr_is_unix(local));
+}
+
+/* It asks for one, and is written at its end. */
+static bool is_after_reload(const struct page *page)
+{
+    return page->write == admin_page_reload;
+}
+
+static void write_page(const struct page *page, struct admin_answer *answer)
+{
+    if (page->write(answer) < 0)
+        admin_problem(answer, 500, "The answer is too long.");
+}
+
+/* True: it is to be written when a reload has ended. */
+static bool write_answer(const struct admin *admin, const struct wire *w,
+                         struct admin_answer *answer, struct headers *headers)
 {
     const struct message *request = answer->request;
     const struct page *page = page_find(request->path);
-    struct admin_rules rules = {admin->control->snapshot->admin_token, admin->is_loopback};
+    struct admin_rules rules = {admin->control->snapshot->admin_token, is_loopback(admin, w)};
     const char *why = "";
     int status =
         admin_rules_check(&rules, page ? page->reach : ADMIN_REST, request, answer->arena, &why);
@@ -155,9 +180,14 @@ static void write_answer(const struct admin *admin, struct admin_answer *answer,
         admin_problem(answer, 405, "The page does not support this method.");
     } else if (!page->write) {
         admin_problem(answer, 501, "Not yet supported.");
-    } else if (page->write(answer) < 0) {
-        admin_problem(answer, 500, "The answer is too long.");
+    } else if (!admin->listener) {
+        admin_problem(answer, 503, "The admin endpoint has been switched off.");
+    } else if (is_after_reload(page)) {
+        return true;
+    } else {
+        write_page(page, answer);
     }
+    return false;
 }
 
 /* --- the wire -------------------------------------------------------------------------------------------------------- */
@@ -186,26 +216,26 @@ static void send_answer(struct wire *w, struct admin_answer *answer, struct head
     wire_release(w);
 }
 
-static void on_head(void *owner, struct wire *w, struct message *request, bool end UNUSED)
+static void begin_answer(const struct admin *admin, struct admin_answer *answer,
+                         struct headers *headers, const struct message *request,
+                         struct arena *arena)
 {
-    struct admin *admin = owner;
-    struct arena *arena = w->arena;
-    struct admin_answer answer = {
+    *answer = (struct admin_answer){
         .control = admin->control,
         .request = request,
         .arena = arena,
         .status = 200,
         .type = "application/json",
     };
-    struct headers headers;
+    buf_init(&answer->body, BODY_MAX);
+    headers_init(headers, arena, 8);
+}
 
-    w->arena = NULL;
-    buf_init(&answer.body, BODY_MAX);
-    headers_init(&headers, arena, 8);
-    write_answer(admin, &answer, &headers);
-    send_answer(w, &answer, &headers);
-    buf_deinit(&answer.body);
-    arena_free(arena);
+static void end_answer(struct wire *w, struct admin_answer *answer, struct headers *headers)
+{
+    send_answer(w, answer, headers);
+    buf_deinit(&answer->body);
+    arena_free(answer->arena);
 }
 
 static void on_body(void *owner UNUSED, struct wire *w UNUSED, const struct slice *pieces UNUSED,
@@ -220,6 +250,72 @@ static void on_room(void *owner UNUSED, struct wire *w UNUSED)
 static void on_gone(void *owner UNUSED, struct wire *w, int err UNUSED)
 {
     wire_release(w);
+}
+
+/* One that waits for a reload. In the request's arena. */
+struct late {
+    struct reload_ask ask;
+    struct admin *admin;
+    struct wire *wire;
+    const struct message *request;
+    struct arena *arena;
+};
+
+static void on_reloaded(struct reload_ask *ask, const struct reload_report *report)
+{
+    struct late *late = container_of(ask, struct late, ask);
+    struct admin_answer answer;
+    struct headers headers;
+
+    begin_answer(late->admin, &answer, &headers, late->request, late->arena);
+    answer.report = report;
+    write_page(page_find(late->request->path), &answer);
+    end_answer(late->wire, &answer, &headers);
+}
+
+static void on_late_gone(void *owner, struct wire *w, int err UNUSED)
+{
+    struct late *late = owner;
+
+    reload_unask(&late->ask);
+    wire_release(w);
+    arena_free(late->arena);
+}
+
+static const struct wire_events late_events = {
+    .on_head = NULL,
+    .on_body = on_body,
+    .on_room = on_room,
+    .on_gone = on_late_gone,
+};
+
+static void answer_late(struct admin *admin, struct wire *w, const struct admin_answer *answer)
+{
+    struct late *late = arena_zero(answer->arena, sizeof(*late));
+
+    *late = (struct late){.admin = admin,
+                          .wire = w,
+                          .request = answer->request,
+                          .arena = answer->arena,
+                          .ask = {.on_end = on_reloaded}};
+    list_init(&late->ask.link);
+    w->owner = late;
+    w->events = &late_events;
+    reload_ask(admin->control->reload, "POST /reload", &late->ask);
+}
+
+static void on_head(void *owner, struct wire *w, struct message *request, bool end UNUSED)
+{
+    struct admin *admin = owner;
+    struct admin_answer answer;
+    struct headers headers;
+
+    begin_answer(admin, &answer, &headers, request, w->arena);
+    w->arena = NULL;
+    if (write_answer(admin, w, &answer, &headers))
+        answer_late(admin, w, &answer);
+    else
+        end_answer(w, &answer, &headers);
 }
 
 static const struct wire_events acceptor = {
@@ -274,22 +370,61 @@ static struct admin *admin_new(struct control *c)
     return a;
 }
 
-struct admin *admin_start(struct control *c, struct faults *faults)
+static bool is_here(const struct admin *a, const struct snapshot *s)
 {
-    const struct snapshot *s = c->snapshot;
-    struct addr at;
-    int fd;
+    return a && a->listener && addr_eq(&a->asked, &s->admin_addr);
+}
 
-    if (sockets_open_one(c->sockets, &s->admin_addr, &fd, &at) < 0) {
-        listen_fault(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
-                     SLICE("admin.address"), &s->admin_addr, errno);
-        return NULL;
-    }
-    struct admin *a = admin_new(c);
+bool admin_open(struct control *c, const struct snapshot *s, int *fd, struct faults *faults)
+{
+    struct addr at;
+
+    *fd = -1;
+    if (!s->admin_address.len || sockets_open_one(c->sockets, &s->admin_addr, fd, &at) == 0)
+        return true;
+    listen_fault(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
+                 SLICE("admin.address"), &s->admin_addr, errno);
+    return false;
+}
+
+static void stop_listening(struct admin *a)
+{
+    if (!a->listener)
+        return;
+    listener_drain(a->listener);
+    inbound_renumber(a->inbound, a->listener, -1);
+    listener_free(a->listener);
+    a->listener = NULL;
+    snprintf(a->address, sizeof(a->address), "off");
+}
+
+static void start_listening(struct admin *a, const struct snapshot *s, int fd)
+{
+    struct addr at;
+
+    a->asked = s->admin_addr;
+    REQUIRE(listener_address(fd, &at) == 0);
     a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
     addr_print(&at, a->address, sizeof(a->address));
-    a->listener = listener_start(c->loop, fd, &a->quota, on_accept, a);
-    if (!a->is_loopback && !s->admin_token.ptr)
+    a->listener = listener_start(a->wire.loop, fd, &a->quota, on_accept, a);
+}
+
+struct admin *admin_change(struct admin *a, struct control *c, int fd)
+{
+    const struct snapshot *s = c->snapshot;
+
+    if (!a && fd < 0)
+        return NULL;
+    if (!a)
+        a = admin_new(c);
+    if (fd >= 0 && is_here(a, s)) {
+        close(fd);
+        return a;
+    }
+    stop_listening(a);
+    if (fd >= 0)
+        start_listening(a, s, fd);
+    if (fd >= 0 && !a->is_loopback && !s->admin_token.ptr)
         LOG_WARN(
             "admin.open",
             "the admin address can be reached from outside and has no token: it serves /health and "
@@ -300,12 +435,14 @@ struct admin *admin_start(struct control *c, struct faults *faults)
 void admin_retire(struct admin *a)
 {
     a->wire.retiring = true;
-    listener_drain(a->listener);
+    if (a->listener)
+        listener_drain(a->listener);
 }
 
 void admin_free(struct admin *a)
 {
-    listener_free(a->listener);
+    if (a->listener)
+        listener_free(a->listener);
     inbound_set_free(a->inbound);
     free(a->wire.scratch);
     blocks_deinit(&a->recv_blocks);

@@ -86,6 +86,7 @@ int admin_page_config(struct admin_answer *answer)
     json_object(&w);
     put_text(&w, "id", s->id);
     put_number(&w, "version", (double)s->version);
+    admin_put_last_reload(&w, answer->control);
     json_key(&w, SLICE("config"));
     put_conf(&w, s->conf);
     json_object_end(&w);

@@ -66,8 +66,9 @@ static int read_question(struct question *q, const struct cli *cli, struct arena
     *q = (struct question){.request = {.version = HTTP_11}};
     headers_init(&q->request.headers, a, 16);
     q->request.method = method_parse(slice_from(cli->args.items[0]));
-    if (q->request.method == METHOD_UNKNOWN)
-        return cli_misuse("match", "\"%s\" is no method: a request like that is answered with 501",
+    if (q->request.method == METHOD_UNKNOWN || q->request.method == METHOD_CONNECT ||
+        q->request.method == METHOD_TRACE)
+        return cli_misuse("match", "no route may have the method \"%s\": it is answered with 501",
                           cli->args.items[0]);
     for (size_t i = 0; i < cli->headers.n; i++)
         if (read_header(q, cli->headers.items[i]) != 0)

@@ -19,7 +19,7 @@ static int run_gateway(const struct cli *cli, int fd)
     struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
     load_close(&load);
     if (snapshot)
-        status = control_run(snapshot, lifeline);
+        status = control_run(snapshot, lifeline, cli);
     lifeline_close(lifeline);
     return status;
 }

@@ -16,12 +16,14 @@
 #include "app/admin.h"
 #include "app/build_guard.h"
 #include "app/cli.h"
+#include "app/closer.h"
 #include "app/descriptors.h"
 #include "app/lifeline.h"
-#include "app/listen_fault.h"
+#include "app/listening.h"
 #include "app/load.h"
 #include "app/privileges.h"
 #include "app/process.h"
+#include "app/reload.h"
 #include "app/sockets.h"
 #include "app/stragglers.h"
 #include "app/upstream_metrics.h"
@@ -65,6 +67,7 @@ static void control_stop(struct control *c)
     if (c->state == CONTROL_STOPPING)
         return;
     c->state = CONTROL_STOPPING;
+    reload_refuse(c->reload);
     lifeline_ending(c->lifeline, STOP_MS);
     close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
@@ -94,6 +97,7 @@ static void control_drain(struct control *c, uint64_t delay_ms)
     LOG_INFO("drain.begin", "draining", LOG_I("delay_ms", delay_ms),
              LOG_I("timeout_ms", c->snapshot->drain_timeout_ms));
     c->state = CONTROL_DRAINING;
+    reload_refuse(c->reload);
     lifeline_ending(c->lifeline, delay_ms + c->snapshot->drain_timeout_ms + STOP_MS);
     timer_set(&c->drain_timer, delay_ms);
 }
@@ -137,6 +141,7 @@ void control_on_signal(struct control *c, int signal)
         break;
     case SIGINT: control_stop(c); break;
     case SIGUSR1: access_logs_reopen(); break;
+    case SIGHUP: reload_ask(c->reload, "SIGHUP", NULL); break;
     default:
         LOG_WARN("signal.unsupported", "this signal is not yet supported",
                  LOG_C("signal", sigabbrev_np(signal)));
@@ -160,14 +165,24 @@ void control_on_worker_ready(struct control *c)
     lifeline_ready(c->lifeline, c->snapshot->log_level, c->snapshot->log_format);
     lifeline_keep_tickets(c->lifeline);
     sockets_keep(c->sockets);
+    reload_on_ready(c->reload);
+}
+
+void control_on_worker_swapped(struct control *c)
+{
+    reload_on_swapped(c->reload);
 }
 
 /* A connection from a client needs one more to the upstream. */
-static void raise_descriptor_limit(struct control *c)
+void control_limit_connections(struct control *c, uint32_t n)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)c->quota.max * 2 + SPARE_DESCRIPTORS;
+    rlim_t wanted = (rlim_t)n * 2 + SPARE_DESCRIPTORS;
 
+    if (c->asked_connections == n)
+        return;
+    c->asked_connections = n;
+    atomic_store(&c->quota.max, (int)n);
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;
@@ -179,67 +194,13 @@ static void raise_descriptor_limit(struct control *c)
     int possible = (int)MAX((limit.rlim_cur - spare) / 2, (rlim_t)1);
     LOG_WARN("limits.connections",
              "fewer connections than configured: the descriptor limit is lower",
-             LOG_I("configured", c->quota.max), LOG_I("possible", possible));
-    c->quota.max = possible;
-}
-
-static int *new_fds(size_t n)
-{
-    int *fds = calloc(n + 1, sizeof(*fds));
-
-    REQUIRE(fds != NULL);
-    for (size_t i = 0; i < n; i++)
-        fds[i] = -1;
-    return fds;
-}
-
-/* fds[worker * nlisteners + listener], of one listener. */
-static int open_one(struct control *c, const struct listener_conf *l, int *fds, struct addr *at)
-{
-    int *own = new_fds((size_t)c->nworkers);
-    int rc = sockets_open(c->sockets, &l->addr, own, at);
-
-    for (int n = 0; n < c->nworkers; n++)
-        fds[(uint32_t)n * c->snapshot->nlisteners] = own[n];
-    free(own);
-    return rc;
-}
-
-static void open_listeners(struct control *c, int *fds, struct faults *faults)
-{
-    const struct snapshot *s = c->snapshot;
-    struct buf text;
-    int rc = 0;
-
-    buf_init(&text, MIB);
-    for (uint32_t i = 0; i < s->nlisteners; i++) {
-        char address[ADDR_TEXT];
-        struct addr at;
-        if (open_one(c, &s->listeners[i], &fds[i], &at) < 0) {
-            listen_fault(faults, conf_get(s->listeners[i].place, SLICE("address")),
-                         arena_printf(faults->arena, "listeners[%u].address", i),
-                         &s->listeners[i].addr, errno);
-            continue;
-        }
-        addr_print(&at, address, sizeof(address));
-        rc |= buf_printf(&text, "%s%s", buf_len(&text) ? " " : "", address);
-    }
-    (void)rc; /* a list too long for a log line */
-    size_t len;
-    c->listening = buf_take(&text, &len);
-}
-
-static void close_fds(const int *fds, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+             LOG_I("configured", n), LOG_I("possible", possible));
+    atomic_store(&c->quota.max, possible);
 }
 
 /* False when one of them can't be made; those that were are freed by control_free. */
-static bool make_workers(struct control *c, int *fds, struct faults *faults)
+static bool make_workers(struct control *c, struct listening *l, struct faults *faults)
 {
-    uint32_t nlisteners = c->snapshot->nlisteners;
     struct build_guard guard;
     bool is_made = true;
 
@@ -252,14 +213,13 @@ static bool make_workers(struct control *c, int *fds, struct faults *faults)
             .watchdog = c->watchdog,
             .guard = guard.watch,
             .snapshot = c->snapshot,
-            .fds = fds + (size_t)n * nlisteners,
+            .closer = c->closer,
+            .fds = listening_fds(l, n),
             .quota = &c->quota,
             .number = n + 1,
         };
         c->workers[n] = worker_new(&setup, faults);
         is_made = c->workers[n] != NULL;
-        for (uint32_t i = 0; is_made && i < nlisteners; i++)
-            fds[(size_t)n * nlisteners + i] = -1;
     }
     build_guard_stop(&guard);
     return is_made;
@@ -267,25 +227,25 @@ static bool make_workers(struct control *c, int *fds, struct faults *faults)
 
 static int control_start(struct control *c, struct faults *faults)
 {
-    size_t nfds = (size_t)c->nworkers * c->snapshot->nlisteners;
-    int *fds = new_fds(nfds);
+    struct listening l;
+    int admin_fd;
 
     for (uint32_t i = 0; i < c->snapshot->nstores; i++)
         stores_make(c->snapshot->stores[i].name, c->snapshot->stores[i].bytes);
     sockets_begin(c->sockets);
-    open_listeners(c, fds, faults);
-    if (c->snapshot->admin_address.len)
-        c->admin = admin_start(c, faults);
+    listening_open(&l, c->sockets, c->nworkers, c->snapshot, NULL, faults);
+    if (admin_open(c, c->snapshot, &admin_fd, faults))
+        c->admin = admin_change(NULL, c, admin_fd);
     if (faults->nerrors == 0)
         descriptors_check(c->nworkers, faults);
     if (faults->nerrors == 0)
         privileges_drop(c->snapshot, faults);
-    bool is_made = faults->nerrors == 0 && make_workers(c, fds, faults);
+    bool is_made = faults->nerrors == 0 && make_workers(c, &l, faults);
     int status = load_report(faults);
     if (status == CLI_FINE && !is_made)
         status = CLI_SYSTEM;
-    close_fds(fds, nfds);
-    free(fds);
+    c->listening = listening_take_text(&l);
+    listening_deinit(&l);
     if (status != CLI_FINE) {
         sockets_undo(c->sockets);
         return status;
@@ -318,12 +278,12 @@ static void on_flights(struct timer *t)
     timer_set(t, FLIGHTS_MS);
 }
 
-static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline)
+static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline,
+                        const struct cli *cli)
 {
     *c =
         (struct control){.snapshot = snapshot, .lifeline = lifeline, .nworkers = snapshot->workers};
-    c->quota.max = (int)snapshot->connections;
-    raise_descriptor_limit(c);
+    control_limit_connections(c, snapshot->connections);
     c->loop = loop_new();
     c->mailbox = mailbox_new(c->loop, c);
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
@@ -333,6 +293,8 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     timer_set(&c->flights_timer, FLIGHTS_MS);
     c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
     c->sockets = sockets_new(c->nworkers, lifeline);
+    c->closer = closer_new();
+    c->reload = reload_new(c, load_file(cli->config), cli->workers);
     lifeline_start(lifeline, c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
@@ -340,10 +302,13 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     probes_follow(c->probes, snapshot);
 }
 
-static void control_free(struct control *c)
+/* False: a plugin hangs in a thread, and only the end of the process ends it. */
+static bool control_free(struct control *c)
 {
     c->state = CONTROL_STOPPING;
     lifeline_stop(c->lifeline);
+    if (!reload_stop(c->reload))
+        return false;
     stragglers_free(c->stragglers);
     for (int n = 0; c->workers && n < c->nworkers; n++)
         if (c->workers[n])
@@ -359,15 +324,18 @@ static void control_free(struct control *c)
     timer_deinit(&c->sweep_timer);
     timer_deinit(&c->flights_timer);
     mailbox_free(c->mailbox);
+    reload_free(c->reload);
+    closer_free(c->closer);
     loop_free(c->loop);
     upstream_metrics_hide(c->snapshot);
     snapshot_unref(c->snapshot);
     free(c->listening);
     stores_free_all();
     metric_deinit();
+    return true;
 }
 
-int control_run(struct snapshot *snapshot, struct lifeline *lifeline)
+int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const struct cli *cli)
 {
     struct arena *arena = arena_new_heap(16 * KIB);
     struct faults faults;
@@ -378,13 +346,14 @@ int control_run(struct snapshot *snapshot, struct lifeline *lifeline)
     log_configure(snapshot->log_level, snapshot->log_format);
     metric_init(snapshot->workers + 1, snapshot->metrics_max_series);
     faults_init(&faults, arena);
-    control_new(&c, snapshot, lifeline);
+    control_new(&c, snapshot, lifeline, cli);
     int status = control_start(&c, &faults);
     if (status == CLI_FINE) {
         loop_run(c.loop);
         LOG_INFO("stop", "the gateway stops");
     }
-    control_free(&c);
+    if (!control_free(&c))
+        _exit(status);
     faults_deinit(&faults);
     arena_free(arena);
     return status;

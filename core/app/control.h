@@ -11,9 +11,12 @@
 #include "net/loop.h"
 
 struct admin;
+struct cli;
+struct closer;
 struct lifeline;
 struct mailbox;
 struct probes;
+struct reload;
 struct snapshot;
 struct sockets;
 struct stragglers;
@@ -33,6 +36,8 @@ struct control {
     char *listening;     /* the addresses that were bound, for people */
     struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
+    struct closer *closer;
+    struct reload *reload;
     struct probes *probes; /* of the current snapshot's upstreams */
     struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
@@ -43,20 +48,25 @@ struct control {
     /* state */
     int nworkers;
     int nready, ndrained;
-    bool is_closed;  /* draining: the workers accept no more */
-    bool is_retired; /* another gateway has the sockets */
+    uint32_t asked_connections; /* limits.connections, before the system's limit */
+    bool is_closed;             /* draining: the workers accept no more */
+    bool is_retired;            /* another gateway has the sockets */
     enum control_state state;
 };
 
-/* Runs the gateway of this snapshot (taken over) until it is told to stop. Returns the exit status of the program. All
- * faults have been printed or logged. */
-int control_run(struct snapshot *snapshot, struct lifeline *lifeline);
+/* Runs the gateway of this snapshot (taken over) until it is told to stop. cli: what it came from, for reloads. Returns the
+ * exit status of the program. All faults have been printed or logged. */
+int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const struct cli *cli);
 
 struct mailbox *control_mailbox(struct control *c);
 
 /* By mail from a worker; on the control thread. */
 void control_on_worker_ready(struct control *c);
 void control_on_worker_drained(struct control *c);
+void control_on_worker_swapped(struct control *c);
+
+/* limits.connections, or as many as the descriptor limit allows. */
+void control_limit_connections(struct control *c, uint32_t n);
 
 /* By mail from the lifeline: a signal that the supervisor has handed on; another gateway has the sockets now; the
  * supervisor has gone. */

@@ -88,6 +88,32 @@ int load_open(struct load *l, const char *file, int workers)
     return status == CLI_FINE && !l->snapshot ? CLI_FAULT : status;
 }
 
+static void close_vm(struct load *l)
+{
+    if (l->host)
+        plugin_host_free(l->host);
+    if (l->vm) {
+        vm_guard(l->vm, NULL);
+        vm_free(l->vm);
+    }
+    build_guard_stop(&l->guard);
+    l->host = NULL;
+    l->vm = NULL;
+}
+
+int load_read(struct load *l, const char *file, int workers)
+{
+    begin(l);
+    load(l, file, workers);
+    close_vm(l);
+    if (l->vm_failed)
+        fault_system(&l->faults, NULL, SLICE_NONE,
+                     "the Lua library can't be loaded (the log says why)");
+    if (l->faults.nerrors == 0 && l->snapshot)
+        return CLI_FINE;
+    return l->faults.nsystem == l->faults.nerrors ? CLI_SYSTEM : CLI_FAULT;
+}
+
 int load_library(struct load *l, const char *file)
 {
     begin(l);
@@ -103,13 +129,7 @@ int load_library(struct load *l, const char *file)
 
 void load_close(struct load *l)
 {
-    if (l->host)
-        plugin_host_free(l->host);
-    if (l->vm) {
-        vm_guard(l->vm, NULL);
-        vm_free(l->vm);
-    }
-    build_guard_stop(&l->guard);
+    close_vm(l);
     if (l->snapshot)
         snapshot_unref(l->snapshot);
     faults_deinit(&l->faults);

@@ -38,6 +38,9 @@ int load_no_file(void);
  * in place of the file's, or 0. After a fault load_close is to be called all the same. */
 int load_open(struct load *l, const char *file, int workers);
 
+/* The same without a word: what is wrong is in l->faults. The VM of the check has gone when it returns. */
+int load_read(struct load *l, const char *file, int workers);
+
 /* Only the VM, for what is asked about plugins: the file (if there is one) may have faults as long as its plugin_path
  * can be read. */
 int load_library(struct load *l, const char *file);

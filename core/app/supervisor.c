@@ -283,22 +283,24 @@ static void on_crash(struct supervisor *s, const struct child *c, int wait_statu
         restart(s);
 }
 
+static void tell_disorder(const struct child *c, int wait_status)
+{
+    if (wait_status != 0)
+        LOG_WARN("supervisor.disorder", "a gateway that was to end did not do so in order",
+                 LOG_I("pid", c->pid), LOG_C("reason", child_reason(wait_status)));
+}
+
 static void on_current_end(struct supervisor *s, const struct child *c, int wait_status)
 {
     s->current = NULL;
     if (s->told && !c->is_welcome)
         return; /* it was killed before it had begun */
+    if (s->told)
+        tell_disorder(c, wait_status);
     if (s->told || is_own_refusal(s, wait_status))
         s->status = child_exit_status(wait_status);
     else
         on_crash(s, c, wait_status);
-}
-
-static void on_old_end(const struct child *c, int wait_status)
-{
-    if (wait_status != 0)
-        LOG_WARN("supervisor.old", "an old gateway did not end in order", LOG_I("pid", c->pid),
-                 LOG_C("reason", child_reason(wait_status)));
 }
 
 static void on_end(struct supervisor *s, struct child *c, int wait_status)
@@ -310,7 +312,7 @@ static void on_end(struct supervisor *s, struct child *c, int wait_status)
     else if (c == s->current)
         on_current_end(s, c, wait_status);
     else
-        on_old_end(c, wait_status);
+        tell_disorder(c, wait_status);
     child_free(c);
 }
 

@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/closer.h"
 #include "app/control.h"
-#include "app/library.h"
 #include "app/watchdog.h"
+#include "app/worker_plan.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -65,33 +66,40 @@ static void on_beat(struct timer *t)
 
     if (w->watch)
         watchdog_beat(w->watch);
-    if (w->vm) {
-        tell(w, w->lua_memory, (double)w->vm->memory, &w->told_memory);
-        tell(w, w->lua_waiting, (double)w->vm->nwaiting, &w->told_waiting);
+    if (w->lua_memory) {
+        tell(w, w->lua_memory, w->vm ? (double)w->vm->memory : 0, &w->told_memory);
+        tell(w, w->lua_waiting, w->vm ? (double)w->vm->nwaiting : 0, &w->told_waiting);
     }
     timer_set(t, BEAT_MS);
 }
 
 static void on_look(struct timer *t);
 
-/* The VM and the plugins' instances in it. A configuration without plugins needs none. */
+static void free_plan(void *plan)
+{
+    plan_free(plan);
+}
+
+static void on_plan_end(void *closer, struct plan *plan)
+{
+    closer_give(closer, free_plan, plan);
+}
+
 static bool make_plan(struct worker *w, const struct worker_setup *setup, struct faults *faults)
 {
-    struct phase_host *host = NULL;
+    struct worker_plan p;
+    struct worker_plan_source source = {
+        .gateway = &w->gateway,
+        .snapshot = setup->snapshot,
+        .closer = setup->closer,
+        .guard = setup->guard,
+        .needs_vm = setup->needs_vm,
+    };
 
-    if (setup->snapshot->nuses || setup->needs_vm) {
-        w->vm = library_vm(setup->snapshot, &w->gateway, w->number);
-        if (!w->vm)
-            return false;
-    }
-    if (setup->snapshot->nuses) {
-        vm_guard(w->vm, setup->guard);
-        host = hooks_new(w->vm, setup->snapshot, faults, NULL, NULL);
-        vm_guard(w->vm, NULL);
-        if (!host)
-            return false;
-    }
-    gateway_use(&w->gateway, plan_new(&w->gateway, snapshot_ref(setup->snapshot), host, NULL));
+    if (!worker_plan_make(&p, &source, faults))
+        return false;
+    w->vm = p.vm;
+    gateway_use(&w->gateway, p.plan);
     return true;
 }
 
@@ -104,6 +112,7 @@ static void start_listeners(struct worker *w, const struct worker_setup *setup)
     REQUIRE(w->listeners != NULL);
     for (uint32_t i = 0; i < w->nlisteners; i++) {
         w->listeners[i] = listener_start(w->loop, setup->fds[i], setup->quota, on_accept, w);
+        setup->fds[i] = -1;
         listener_hold(w->listeners[i]);
     }
 }
@@ -115,6 +124,7 @@ struct worker *worker_new(const struct worker_setup *setup, struct faults *fault
     REQUIRE(w != NULL);
     w->control = setup->control;
     w->watchdog = setup->watchdog;
+    w->quota = setup->quota;
     w->number = MAX(setup->number, 1);
     w->loop = loop_new();
     w->mailbox = mailbox_new(w->loop, w);
@@ -124,6 +134,10 @@ struct worker *worker_new(const struct worker_setup *setup, struct faults *fault
     w->gateway.mailbox = w->mailbox;
     w->gateway.writer = w->number;
     w->gateway.nworkers = setup->snapshot->workers;
+    if (setup->closer) {
+        w->gateway.on_plan_end = on_plan_end;
+        w->gateway.plan_end_arg = setup->closer;
+    }
     gateway_init(&w->gateway, setup->snapshot);
     if (!make_plan(w, setup, faults)) {
         worker_free(w);
@@ -167,16 +181,21 @@ void worker_adopt(struct worker *w)
         vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
 }
 
+/* Once there is Lua. */
+static void add_gauges(struct worker *w)
+{
+    if (!w->vm || w->lua_memory)
+        return;
+    w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
+    w->lua_waiting = lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
 
     worker_adopt(w);
-    if (w->vm) {
-        w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
-        w->lua_waiting =
-            lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
-    }
+    add_gauges(w);
     on_beat(&w->beat);
     if (w->gateway.plan->host)
         hooks_start(w->gateway.plan->host);
@@ -195,6 +214,83 @@ void worker_start(struct worker *w)
     w->is_started = true;
     snprintf(name, sizeof(name), "worker %d", w->number);
     pthread_setname_np(w->thread, name);
+}
+
+/* --- a reload -------------------------------------------------------------------------------------------------------- */
+
+struct worker_swap *worker_swap_new(uint32_t nlisteners)
+{
+    struct worker_swap *s = calloc(1, sizeof(*s) + 2 * nlisteners * sizeof(int));
+
+    REQUIRE(s != NULL);
+    s->nlisteners = nlisteners;
+    s->fds = (int *)(s + 1);
+    s->old = s->fds + nlisteners;
+    for (uint32_t i = 0; i < 2 * nlisteners; i++)
+        s->fds[i] = -1;
+    return s;
+}
+
+/* Who waits in its backlog is accepted, served once, and sent away. */
+static void drop_listener(struct worker *w, struct listener *ln)
+{
+    listener_drain(ln);
+    inbound_renumber(w->gateway.inbound, ln, -1);
+    listener_free(ln);
+}
+
+/* Before the plan changes: what is accepted here is accepted for the old one. */
+static void swap_listeners(struct worker *w, const struct worker_swap *s)
+{
+    struct listener **now = calloc(s->nlisteners + 1, sizeof(now[0]));
+    bool *stays = calloc(w->nlisteners + 1, sizeof(*stays));
+
+    REQUIRE(now != NULL && stays != NULL);
+    for (uint32_t i = 0; i < s->nlisteners; i++)
+        if (s->fds[i] < 0)
+            stays[s->old[i]] = true;
+    for (uint32_t i = 0; i < w->nlisteners; i++)
+        if (!stays[i])
+            drop_listener(w, w->listeners[i]);
+    for (uint32_t i = 0; i < s->nlisteners; i++) {
+        if (s->fds[i] >= 0) {
+            now[i] = listener_start(w->loop, s->fds[i], w->quota, on_accept, w);
+            continue;
+        }
+        now[i] = w->listeners[s->old[i]];
+        if (s->old[i] != (int)i)
+            inbound_renumber(w->gateway.inbound, now[i], (int)i);
+    }
+    free(w->listeners);
+    free(stays);
+    w->listeners = now;
+    w->nlisteners = s->nlisteners;
+}
+
+static void on_swap(struct mail *m, void *reader)
+{
+    struct worker_swap *s = container_of(m, struct worker_swap, mail);
+    struct worker *w = reader;
+
+    (void)CHECK(w->state == WORKER_RUNS);
+    swap_listeners(w, s);
+    if (w->gateway.plan->host)
+        hooks_stop(w->gateway.plan->host);
+    w->vm = s->vm;
+    if (w->vm)
+        vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
+    add_gauges(w);
+    gateway_use(&w->gateway, s->plan);
+    if (w->gateway.plan->host)
+        hooks_start(w->gateway.plan->host);
+    free(s);
+    tell_control(w, control_on_worker_swapped);
+}
+
+void worker_swap(struct worker *w, struct worker_swap *s)
+{
+    s->mail.fn = on_swap;
+    mailbox_send(w->mailbox, &s->mail);
 }
 
 /* --- connections of others ------------------------------------------------------------------------------------------- */
@@ -363,6 +459,7 @@ void worker_free(struct worker *w)
     for (uint32_t i = 0; i < w->nlisteners; i++)
         listener_free(w->listeners[i]);
     free(w->listeners);
+    w->gateway.on_plan_end = NULL; /* at once: there is no traffic */
     bool has_host = w->gateway.plan && w->gateway.plan->host;
     if (w->vm && !has_host)
         vm_free(w->vm);

@@ -6,6 +6,7 @@
  *   new     loop, mailbox, gateway, VM, plan            (control thread)
  *   start   thread, start hooks
  *   open    accepting, once all workers have started
+ *   swap    a reload: another plan, VM, listeners
  *   drain   no more accepting, exchanges end; or retire: connections that are idle may have one more
  *   stop    what is left is cut off, stop hooks, the thread ends
  *   free    everything in reverse                       (control thread) */
@@ -20,6 +21,7 @@
 #include "net/listener.h"
 #include "net/mailbox.h"
 
+struct closer;
 struct control;
 struct faults;
 struct loop;
@@ -45,6 +47,7 @@ struct worker {
     struct control *control;
     struct watchdog *watchdog; /* or NULL */
     struct vm_watch *watch;    /* what it sees of this thread, while the thread runs */
+    struct listener_quota *quota;
     struct metric_series *lua_memory, *lua_waiting;
     /* state */
     enum worker_state state;
@@ -57,10 +60,11 @@ struct worker {
 
 struct worker_setup {
     struct control *control;   /* NULL: it will not be started */
+    struct closer *closer;     /* frees its plans and VMs; NULL: itself */
     struct watchdog *watchdog; /* or NULL */
     struct vm_watch *guard;    /* of the thread that builds (build_guard.h), or NULL */
     struct snapshot *snapshot;
-    const int *fds; /* one listening descriptor per listener, taken over; NULL: none */
+    int *fds; /* one listening descriptor per listener, taken over (-1 then); NULL: none */
     struct listener_quota *quota;
     int number;    /* 0 is taken as 1 */
     bool needs_vm; /* even without plugins */
@@ -75,6 +79,21 @@ void worker_start(struct worker *w);
 
 /* In place of worker_start: the calling thread is the worker's, and runs its loop as it likes. */
 void worker_adopt(struct worker *w);
+
+/* What a reload brings to a worker; the worker takes it over and frees it. The listener at place i of the new
+ * configuration is that of place old[i], or a new one on the descriptor fds[i] where that is not -1. */
+struct worker_swap {
+    struct mail mail;
+    struct plan *plan;
+    struct vm *vm; /* of the plan's host, or NULL */
+    uint32_t nlisteners;
+    int *fds, *old; /* one block of memory */
+};
+
+struct worker_swap *worker_swap_new(uint32_t nlisteners);
+
+/* By mail; control_on_worker_swapped follows. */
+void worker_swap(struct worker *w, struct worker_swap *s);
 
 /* By mail. open: accepts from now on. drain: accepts no more and lets exchanges end; control_on_worker_drained follows when none is left. retire: the
  * same, but an idle connection is not closed, since its client may be sending a request: the answer to it is the last.

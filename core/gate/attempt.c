@@ -32,9 +32,12 @@ static void attempt_to(struct attempt *a, enum attempt_state state)
 
 const char *attempt_error_word(const struct attempt *a)
 {
+    bool was_sent = a->connected_us != 0; /* head_sent is over when the wire is */
+
     switch (a->err) {
     case 0: return NULL;
-    case ERR_TIMEOUT: return a->head_sent ? "timeout" : "connect";
+    case ERR_TIMEOUT: return was_sent ? "timeout" : "connect";
+    case ERR_TLS: return was_sent ? "protocol" : "connect";
     case ERR_CLOSED:
     case ERR_RESET: return "reset";
     case ERR_PROTOCOL: return "protocol";
@@ -261,6 +264,7 @@ static void attempt_connect(struct attempt *a)
     struct outbound *o = NULL;
 
     attempt_to(a, ATTEMPT_CONNECT);
+    a->connected_us = 0;
     a->claim.upstream = a->upstream;
     a->claim.target = a->endpoint->target;
     a->claim.connect_timeout_ms = a->connect_timeout_ms;

@@ -118,6 +118,9 @@ void fault_plain(struct faults *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void fault_at_place(struct faults *f, const struct conf_file *file, uint32_t line, uint32_t column,
                     const char *fmt, ...) PRINTF_LIKE(5, 6);
 
+/* The first max of them, sorted by place; how many. */
+size_t faults_sorted(const struct faults *f, const struct fault **out, size_t max);
+
 /* Sorted by place; snippet and caret; colour for terminals. At most 100 are printed, then how many
  * more. */
 void faults_print(const struct faults *f, struct buf *out, bool colour);

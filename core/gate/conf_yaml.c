@@ -476,14 +476,16 @@ static struct conf *parse_file(struct loader *l, struct conf_file *file)
     return root;
 }
 
+/* The byte order mark that editors of Windows put in front is no part of the text. */
 static struct conf_file *new_file(struct loader *l, struct slice name, struct slice dir,
                                   struct slice text)
 {
+    static const struct slice bom = {"\xef\xbb\xbf", 3};
     struct conf_file *file = arena_zero(l->arena, sizeof(*file));
 
     file->name = arena_dup(l->arena, name);
     file->dir = arena_dup(l->arena, dir);
-    file->text = text;
+    file->text = slice_starts(text, bom) ? slice_sub(text, bom.len, text.len) : text;
     file->index = l->nfiles++;
     if (l->last)
         l->last->next = file;

@@ -71,6 +71,7 @@ struct flow {
     int err;          /* why it was cut */
     uint64_t bytes;   /* come so far */
     size_t owed;      /* credit to give back when there is room */
+    size_t ahead;     /* credit given already for bytes that a response hook has seen */
     struct buf held;
     size_t
         taken; /* of held (or of a reply's body): what a reader by chunks has had, what was sent */

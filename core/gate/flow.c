@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The request's body: held back until somebody asks (a hook that reads it, or the attempt whose head is sent), then
- * gathered or passed on. The response's body: passed on, through the body hooks where there are any, or fixed (a
- * reply, or what a hook has set). */
+ * gathered or passed on. The response's body: passed on, through the body hooks where there are any (flow_chunk.c), or
+ * fixed (a reply, or what a hook has set). */
 
 #include "gate/flow.h"
 
@@ -13,6 +13,7 @@
 #include "gate/attempt.h"
 #include "gate/exchange_move.h"
 #include "gate/exchange_steps.h"
+#include "gate/flow_chunk.h"
 #include "gate/gateway.h"
 
 void flow_init(struct exchange *x)
@@ -237,11 +238,6 @@ void exchange_on_upstream_room(struct exchange *x)
 
 /* --- the response's ---------------------------------------------------------------------------------------------- */
 
-static bool has_body_hooks(const struct exchange *x)
-{
-    return x->plan->host && (exchange_hooks(x) & PHASE_BIT(PHASE_BODY)) && !x->is_past_body_hooks;
-}
-
 static bool is_fixed(const struct exchange *x)
 {
     const struct flow *f = &x->flows[SIDE_RESPONSE];
@@ -288,19 +284,6 @@ static void flow_send_fixed(struct exchange *x)
     exchange_finish(x);
 }
 
-static void flow_hook_chunk(struct exchange *x, struct slice chunk, bool last)
-{
-    x->chunk = chunk;
-    x->chunk_is_last = last;
-    x->chunk_replaced = false;
-    if (exchange_run_phase(x, PHASE_BODY)) {
-        flow_chunk_done(x);
-    } else if (!x->chunk_mem && chunk.len) {
-        x->chunk_mem = slice_dup(chunk); /* the hook waits: the receive buffer does not */
-        x->chunk.ptr = x->chunk_mem;
-    }
-}
-
 static void flow_start_tunnel(struct exchange *x)
 {
     if (UNLIKELY(x->plan->is_retired))
@@ -322,7 +305,7 @@ static void flow_start_tunnel(struct exchange *x)
 static bool flow_frame_response(struct exchange *x)
 {
     struct message *m = x->response;
-    bool hooked = has_body_hooks(x) && !has_no_content(x);
+    bool hooked = flow_has_body_hooks(x) && !has_no_content(x);
 
     if (is_fixed(x)) {
         m->body = BODY_LENGTH;
@@ -340,47 +323,46 @@ static bool flow_frame_response(struct exchange *x)
     return is_fixed(x) ? m->content_length == 0 : x->flows[SIDE_RESPONSE].state == FLOW_NONE;
 }
 
-/* --- the head ---------------------------------------------------------------------------------------------------- */
-
-static int flow_release_head(struct exchange *x)
+void flow_regrant(struct exchange *x, int rc, size_t taken)
 {
-    timer_stop(&x->slot->timer);
-    x->head_is_held = false;
-    return wire_head(x->down, x->response, false);
-}
+    struct flow *f = &x->flows[SIDE_RESPONSE];
 
-void flow_take_head_back(struct exchange *x)
-{
-    timer_stop(&x->slot->timer);
-    x->head_is_held = x->head_is_down = false;
-    free(x->chunk_mem);
-    x->chunk_mem = NULL;
-}
-
-void flow_on_timer(struct exchange *x)
-{
-    uint64_t left = x->err ? UINT64_MAX : exchange_time_left_ms(x);
-
-    if (!x->hook_waits) {
-        if (flow_release_head(x) < 0)
-            exchange_fail(x, ERR_CLIENT_GONE);
-    } else if (left == 0) {
-        exchange_fail(x, ERR_TIMEOUT);
-    } else if (left != UINT64_MAX) {
-        timer_set(&x->slot->timer, left);
+    if (UNLIKELY(f->ahead)) {
+        size_t given = MIN(f->ahead, taken);
+        f->ahead -= given;
+        taken -= given;
+    }
+    if (rc == WIRE_FULL) {
+        f->is_full = true;
+        f->owed += taken;
+    } else if (x->attempt && x->attempt->wire && taken) {
+        wire_grant(x->attempt->wire, taken);
     }
 }
 
-/* While nothing of the answer has left, a body hook that fails can still make an error of it. So the head waits for what
- * the first one says; but only for a turn where no chunk has come: a stream that takes its time must begin, too. */
-static int flow_say_head(struct exchange *x, bool end)
+/* A response hook may have looked at the beginning: that goes first. */
+static void flow_start_relay(struct exchange *x)
 {
-    x->head_is_down = true;
-    x->head_is_held = !end && has_body_hooks(x);
-    if (!x->head_is_held)
-        return wire_head(x->down, x->response, end);
-    timer_set(&x->slot->timer, 0);
-    return 0;
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+    struct slice seen = buf_slice(&f->held);
+    bool was_granted = f->state == FLOW_COLLECT;
+
+    f->state = FLOW_RELAY;
+    f->ahead = seen.len;
+    if (!was_granted)
+        wire_grant(x->attempt->wire, FLOW_WINDOW);
+    if (flow_has_body_hooks(x)) {
+        f->held.cap = MAX(f->held.cap, 2 * FLOW_WINDOW);
+        flow_pump_hooks(x);
+    } else if (seen.len) {
+        int rc = wire_body(x->down, &seen, 1, false);
+        x->bytes_down += seen.len;
+        buf_release(&f->held);
+        if (rc < 0)
+            exchange_fail(x, ERR_CLIENT_GONE);
+        else
+            flow_regrant(x, rc, seen.len);
+    }
 }
 
 void flow_send_head(struct exchange *x)
@@ -404,93 +386,14 @@ void flow_send_head(struct exchange *x)
         exchange_finish(x);
     } else if (is_fixed(x)) {
         f->taken = 0;
-        if (has_body_hooks(x))
+        if (flow_has_body_hooks(x))
             flow_hook_chunk(x, fixed_body(x), true);
         else
             flow_send_fixed(x);
     } else if (f->state == FLOW_NONE) {
         flow_hook_chunk(x, SLICE(""), true); /* no body came, but the hooks may make one */
     } else {
-        bool was_granted = f->state == FLOW_COLLECT;
-        f->state = FLOW_RELAY;
-        if (has_body_hooks(x))
-            f->held.cap = MAX(f->held.cap, 2 * FLOW_WINDOW);
-        if (!was_granted)
-            wire_grant(x->attempt->wire, FLOW_WINDOW);
-    }
-}
-
-/* `taken` bytes of upstream's have gone: asks for as many again, now or when the client has room. */
-static void flow_regrant(struct exchange *x, int rc, size_t taken)
-{
-    struct flow *f = &x->flows[SIDE_RESPONSE];
-
-    if (rc == WIRE_FULL) {
-        f->is_full = true;
-        f->owed += taken;
-    } else if (x->attempt && x->attempt->wire && taken) {
-        wire_grant(x->attempt->wire, taken);
-    }
-}
-
-/* Runs the body hooks over what has gathered while the last one waited. */
-static void flow_pump_hooks(struct exchange *x)
-{
-    struct flow *f = &x->flows[SIDE_RESPONSE];
-    size_t len;
-
-    if (x->hook_waits || (buf_len(&f->held) == 0 && !x->upstream_ended))
-        return;
-    x->chunk_mem = buf_take(&f->held, &len);
-    flow_hook_chunk(x, slice_of(x->chunk_mem, len), x->upstream_ended);
-}
-
-/* There is nothing else to say: it goes on as it is where a hook fails. */
-static bool is_own_error(const struct exchange *x)
-{
-    return x->err && x->replied;
-}
-
-/* True: an error answer has been through the hooks that do not fail. False: x is not to be touched. */
-static bool flow_pass_failed_hook(struct exchange *x)
-{
-    if (!is_own_error(x)) {
-        x->hook_failed = false;
-        exchange_fail(x, ERR_HOOK);
-        return false;
-    }
-    while (x->hook_failed) {
-        x->hook_failed = false;
-        if (!exchange_run_rest(x, PHASE_BODY))
-            return false;
-    }
-    return true;
-}
-
-void flow_chunk_done(struct exchange *x)
-{
-    if (UNLIKELY(x->hook_failed) && !flow_pass_failed_hook(x))
-        return;
-    struct slice out = x->chunk_replaced ? x->chunk_out : x->chunk;
-    size_t taken = x->chunk.len;
-    bool last = x->chunk_is_last;
-    int rc = x->head_is_held ? flow_release_head(x) : 0;
-
-    if (rc >= 0 && out.len)
-        rc = wire_body(x->down, &out, 1, last);
-    else if (rc >= 0 && last)
-        rc = wire_finish(x->down, NULL);
-    x->bytes_down += out.len;
-    free(x->chunk_mem);
-    x->chunk_mem = NULL;
-    if (rc < 0) {
-        exchange_fail(x, ERR_CLIENT_GONE);
-    } else if (last) {
-        x->flows[SIDE_RESPONSE].state = FLOW_ENDED;
-        exchange_finish(x);
-    } else {
-        flow_regrant(x, rc, taken);
-        flow_pump_hooks(x);
+        flow_start_relay(x);
     }
 }
 
@@ -528,7 +431,7 @@ void exchange_on_response_body(struct exchange *x, const struct slice *pieces, i
         break;
     case FLOW_COLLECT: flow_collect(f, x->attempt->wire, pieces, n, end); break;
     case FLOW_RELAY:
-        if (x->state == EXCHANGE_TUNNEL || !has_body_hooks(x)) {
+        if (x->state == EXCHANGE_TUNNEL || !flow_has_body_hooks(x)) {
             flow_relay_response(x, pieces, n, end, trailers);
             break;
         }

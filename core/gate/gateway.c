@@ -30,6 +30,22 @@ static void on_bad_head(void *owner, const struct wire_peer *peer, int err, cons
              LOG_S("request_id", id));
 }
 
+static void on_hello(void *owner, const struct wire_peer *peer, struct tls_handshake *h,
+                     const struct tls_hello *hello)
+{
+    const struct plan *p = ((struct gateway *)owner)->plan;
+    const struct snapshot *s = p->snapshot;
+
+    if (!p->host || !(s->global.hooks & PHASE_BIT(PHASE_CERTIFICATE))) {
+        tls_go_on(h, NULL);
+        return;
+    }
+    /* A reload may have taken the listener away, whose last connections go on. */
+    bool is_there = (uint32_t)peer->listener < s->nlisteners;
+    p->host->ops->certificate(p->host, h, hello, peer,
+                              is_there ? s->listeners[peer->listener].text : SLICE(""));
+}
+
 /* What strangers do at the door is counted, and told at debug level only; a wrong certificate of an upstream is for the
  * operator to know. */
 static void on_handshake(void *owner, const struct wire_peer *peer, struct slice upstream,
@@ -103,6 +119,7 @@ void gateway_init(struct gateway *g, struct snapshot *first)
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &first->limits,
         .on_bad_head = on_bad_head,
+        .on_hello = on_hello,
         .on_handshake = on_handshake,
         .is_trusted = is_trusted,
         .on_bad_proxy = on_bad_proxy,
@@ -162,18 +179,28 @@ void gateway_deinit(struct gateway *g)
     free_blocks(g->wire.arena_blocks);
 }
 
+static bool trusts_alike(const struct snapshot *a, const struct snapshot *b)
+{
+    return a->ntrusted_proxies == b->ntrusted_proxies &&
+           (a->ntrusted_proxies == 0 ||
+            memcmp(a->trusted_proxies, b->trusted_proxies,
+                   a->ntrusted_proxies * sizeof(a->trusted_proxies[0])) == 0);
+}
+
 void gateway_use(struct gateway *g, struct plan *plan)
 {
     struct plan *old = g->plan;
 
     g->plan = plan;
     g->wire.limits = &plan->snapshot->limits;
-    if (old) {
-        dns_configure(g->dns, &plan->snapshot->dns);
-        g->looked_at = 0;
-        timer_set(&g->mover, 0);
-        plan_retire(old, plan->snapshot->drain_timeout_ms);
-    }
+    if (!old)
+        return;
+    dns_configure(g->dns, &plan->snapshot->dns);
+    if (!trusts_alike(old->snapshot, plan->snapshot))
+        inbound_judge(g->inbound);
+    g->looked_at = 0;
+    timer_set(&g->mover, 0);
+    plan_retire(old, plan->snapshot->drain_timeout_ms);
 }
 
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,

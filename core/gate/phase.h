@@ -10,9 +10,13 @@
 #define DML_GATE_PHASE_H
 
 #include "base/base.h"
+#include "base/slice.h"
 
 struct exchange;
 struct snapshot;
+struct tls_handshake;
+struct tls_hello;
+struct wire_peer;
 struct plugin_use;
 struct conf;
 struct faults;
@@ -53,6 +57,12 @@ struct phase_host_ops {
 
     /* After PHASE_FAILED: runs the hooks of p behind the one that failed. What they see is the 500. */
     enum phase_result (*go_on)(struct phase_host *h, struct exchange *x, enum phase p);
+
+    /* A client has said hello on a listener with TLS: runs the certificate hooks of the global chain, and ends in tls_go_on
+     * or tls_refuse (net/tls.h). Only called when the chain has such hooks. listener: as it is written. */
+    void (*certificate)(struct phase_host *h, struct tls_handshake *shaking,
+                        const struct tls_hello *hello, const struct wire_peer *peer,
+                        struct slice listener);
 
     /* The client left or a deadline passed while a hook waits: its wait and all later ones end with "cancelled".
      * exchange_phase_done follows (perhaps before this returns). */

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "gate/balancer.h"
 #include "gate/exchange.h"
 #include "gate/exchange_move.h"
@@ -178,7 +179,11 @@ static void end_pass(struct gateway *g)
             wait = MIN(wait, p->leave_by_ms > now ? p->leave_by_ms - now : 0);
         } else if (p->nwaiting > 0) {
             wait = MIN(wait, (uint64_t)LOOK_MS);
-        } else {
+        } else if (!p->is_over) {
+            p->is_over = true;
+            LOG_INFO("plan.left", "requests of an older configuration go on without it",
+                     LOG_I("version", p->snapshot->version), LOG_I("requests", p->exchanges),
+                     LOG_I("worker", g->writer));
             drop_host(p);
         }
     }

@@ -47,12 +47,12 @@ struct plan {
     /* borrowed */
     struct gateway *gateway;
     /* state */
-    struct list link;      /* gateway.retired */
-    size_t exchanges;      /* under way; calls of plugins count too */
-    size_t nwaiting;       /* exchanges that the last look has found in a hook */
-    uint64_t leave_by_ms;  /* once retired */
-    uint32_t ngone_closed; /* of `gone`, in this order */
-    bool is_retired, is_left;
+    struct list link;                  /* gateway.retired */
+    size_t exchanges;                  /* under way; calls of plugins count too */
+    size_t nwaiting;                   /* exchanges that the last look has found in a hook */
+    uint64_t leave_by_ms;              /* once retired */
+    uint32_t ngone_closed;             /* of `gone`, in this order */
+    bool is_retired, is_left, is_over; /* over: its host has gone */
 };
 
 /* Takes the snapshot's reference and the host over. before: the snapshot that it follows, or NULL. Any thread; of g only

@@ -11,6 +11,7 @@
 
 struct conf;
 struct regex;
+struct route;
 struct selector;
 struct template;
 struct upstream;
@@ -21,6 +22,7 @@ struct plugin_use {
     const struct conf *config; /* checked, or NULL */
     const struct conf *place;  /* the list item, for messages */
     struct slice path;         /* "routes[2].plugins[0]" */
+    const struct route *route; /* that it belongs to, or NULL */
     struct slice scope; /* "global", "route:NAME", "consumer:NAME": what its counters belong to */
     uint32_t index;     /* in the snapshot */
     uint32_t hooks;     /* bit per enum phase, told by the plugin host */

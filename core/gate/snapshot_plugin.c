@@ -236,8 +236,10 @@ void build_route_chain(struct build *b, struct route *route, const struct slice 
     struct slice scope = arena_printf(b->a, "route:%.*s", SLICE_ARG(route->name));
     read_chain(b, c, global, list, PATH(b, "routes[%u].plugins", route->index), scope, params,
                nparams);
-    for (uint32_t i = global->n; i < c->n; i++)
+    for (uint32_t i = global->n; i < c->n; i++) {
+        c->uses[i]->route = route;
         check_hooks(b, c->uses[i]);
+    }
     mark_in_routes(b, c);
     add_chain(b, c);
 }

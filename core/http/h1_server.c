@@ -522,6 +522,7 @@ void h1_server_drain(struct h1_server *s)
     struct h1_conn *c = &s->conn;
 
     /* What has arrived already is answered, with Connection: close. */
+    s->close = true;
     if (h1_server_is_idle(s) && c->stream != NULL && stream_is_quiet(c->stream))
         end_gently(c);
 }

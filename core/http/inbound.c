@@ -157,6 +157,16 @@ static void on_handshake(void *arg, const struct tls_end *ended)
         end(in, env->loop);
 }
 
+static void on_hello(void *arg, struct tls_handshake *h, const struct tls_hello *hello)
+{
+    struct inbound *in = arg;
+    struct wire_env *env = in->set->env;
+    struct wire_peer peer;
+
+    describe(&in->h1, &peer);
+    env->on_hello(env->owner, &peer, h, hello);
+}
+
 static void begin_stages(struct inbound *in, int fd, struct tls_server *tls)
 {
     struct wire_env *env = in->set->env;
@@ -167,6 +177,8 @@ static void begin_stages(struct inbound *in, int fd, struct tls_server *tls)
     }
     in->is_asked = tls_server_asks(tls);
     in->shaking = tls_accept(env->loop, fd, tls, env->limits->header_timeout_ms, on_handshake, in);
+    if (env->on_hello != NULL)
+        tls_ask(in->shaking, on_hello);
 }
 
 /* Breaks off a stage; true when there was one. */
@@ -326,6 +338,14 @@ void inbound_set_free(struct inbound_set *set)
     free(set);
 }
 
+static void drain(struct inbound *in)
+{
+    if (in->shaking == NULL)
+        h1_server_drain(&in->h1);
+    else if (tls_is_silent(in->shaking))
+        abort_stage(in);
+}
+
 void inbound_drain(struct inbound_set *set)
 {
     LIST_EACH (link, &set->arrivals) {
@@ -333,12 +353,45 @@ void inbound_drain(struct inbound_set *set)
         if (proxy_read_is_idle(a->read))
             arrival_abort(a);
     }
+    LIST_EACH (link, &set->conns)
+        drain(container_of(link, struct inbound, link));
+}
+
+static void renumber_arrivals(struct inbound_set *set, const struct listener *ln, int index)
+{
+    LIST_EACH (link, &set->arrivals) {
+        struct arrival *a = container_of(link, struct arrival, link);
+        if (a->from.listener != ln)
+            continue;
+        a->from.listener_index = index;
+        if (index < 0 && proxy_read_is_idle(a->read))
+            arrival_abort(a);
+    }
+}
+
+void inbound_renumber(struct inbound_set *set, const struct listener *ln, int index)
+{
+    renumber_arrivals(set, ln, index);
     LIST_EACH (link, &set->conns) {
         struct inbound *in = container_of(link, struct inbound, link);
-        if (in->shaking == NULL)
-            h1_server_drain(&in->h1);
-        else if (tls_is_silent(in->shaking))
-            abort_stage(in);
+        if (in->listener != ln)
+            continue;
+        in->listener_index = (int16_t)index;
+        if (index < 0)
+            drain(in);
+    }
+}
+
+void inbound_judge(struct inbound_set *set)
+{
+    const struct wire_env *env = set->env;
+    struct addr peer;
+
+    LIST_EACH (link, &set->conns) {
+        struct inbound *in = container_of(link, struct inbound, link);
+        get_address(&peer, in->addresses, in->peer_len);
+        if (!addr_is_unix(&peer))
+            in->is_trusted = env->is_trusted(env->owner, &peer);
     }
 }
 

@@ -40,6 +40,14 @@ void inbound_accept(struct inbound_set *set, const struct inbound_from *from);
  * set before). */
 void inbound_drain(struct inbound_set *set);
 
+/* A reload has moved a listener: to another place of the configuration; or out of it (-1), and its
+ * connections are drained. */
+void inbound_renumber(struct inbound_set *set, const struct listener *ln, int index);
+
+/* trusted_proxies are others now: env->is_trusted is asked again of each connection's peer (but for
+ * those on unix sockets). */
+void inbound_judge(struct inbound_set *set);
+
 /* Cuts off all that is left. */
 void inbound_abort_all(struct inbound_set *set);
 

@@ -57,6 +57,8 @@
 
 struct loop;
 struct tls_end;
+struct tls_handshake;
+struct tls_hello;
 struct wire;
 
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
@@ -131,7 +133,8 @@ struct wire_peer {
     bool is_trusted;          /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject; /* of the verified client certificate, or empty */
     struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
-    int listener;             /* index in the configuration */
+    int listener; /* index in the configuration that is current when the request comes; -1: a reload
+                     has taken the listener away */
 };
 
 /* What all wires of a thread share. Filled by the worker. */
@@ -147,6 +150,10 @@ struct wire_env {
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
+    /* A client has said hello by TLS: to be answered with tls_go_on or tls_refuse. NULL: nobody
+     * wants to choose its certificate. */
+    void (*on_hello)(void *owner, const struct wire_peer *peer, struct tls_handshake *h,
+                     const struct tls_hello *hello);
     /* A TLS handshake has ended, of a client or (peer NULL) with an upstream of this name. May be
      * NULL. */
     void (*on_handshake)(void *owner, const struct wire_peer *peer, struct slice upstream,

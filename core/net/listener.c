@@ -186,7 +186,9 @@ void listener_resume(struct listener *ln)
 
 static bool quota_take(struct listener *ln)
 {
-    if (atomic_fetch_add_explicit(&ln->quota->open, 1, memory_order_relaxed) < ln->quota->max)
+    int max = atomic_load_explicit(&ln->quota->max, memory_order_relaxed);
+
+    if (atomic_fetch_add_explicit(&ln->quota->open, 1, memory_order_relaxed) < max)
         return true;
     atomic_fetch_sub_explicit(&ln->quota->open, 1, memory_order_relaxed);
     ln->at_cap = true;

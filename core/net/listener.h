@@ -35,7 +35,7 @@ void listener_remove_file(const struct addr *a);
  * another worker: looked at every 10 ms). */
 struct listener_quota {
     atomic_int open;
-    int max;
+    atomic_int max; /* a reload may change it */
 };
 
 /* fd is a new connected non-blocking socket that the callee owns. When it is closed,

@@ -41,6 +41,8 @@ struct tls_handshake {
     tls_done_fn on_done;
     tls_hello_fn on_hello;
     void *arg;
+    void (*on_over)(void *arg); /* of who is asked */
+    void *over_arg;
     /* state */
     struct tls_hello hello;
     char name[TLS_NAME_MAX + 1];
@@ -73,6 +75,8 @@ static void dismantle(struct tls_handshake *h)
     timer_deinit(&h->deadline);
     tls_stream_watch(t, false, false);
     loop_free_later(t->stream.loop, h, free_handshake);
+    if (h->asking == ASKING && h->on_over)
+        h->on_over(h->over_arg);
 }
 
 /* Subject and server name in one piece of memory. */
@@ -408,4 +412,10 @@ void tls_refuse(struct tls_handshake *h)
     h->is_refused = true;
     h->asking = ASKING_DONE;
     tls_handshake_go(h);
+}
+
+void tls_answer_later(struct tls_handshake *h, void (*on_over)(void *arg), void *arg)
+{
+    h->on_over = on_over;
+    h->over_arg = arg;
 }

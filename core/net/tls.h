@@ -77,4 +77,8 @@ void tls_ask(struct tls_handshake *h, tls_hello_fn on_hello);
 void tls_go_on(struct tls_handshake *h, struct tls_cert *cert);
 void tls_refuse(struct tls_handshake *h);
 
+/* For who does not answer from inside: on_over tells that the handshake has ended before. Neither tls_go_on nor
+ * tls_refuse may be called then. */
+void tls_answer_later(struct tls_handshake *h, void (*on_over)(void *arg), void *arg);
+
 #endif

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "net/tcp.h"
 #include "script/calls.h"
@@ -66,6 +67,14 @@ struct vm *net_vm(lua_State *L)
     if (!vm->gateway)
         luaL_error(L, "there are no sockets before the worker has started: use the start hook");
     return vm;
+}
+
+bool net_is_denied(const struct co *co, const struct addr *to)
+{
+    const struct plan *plan = co->exchange ? co->exchange->plan : co->vm->gateway->plan;
+    const struct snapshot *s = plan ? plan->snapshot : NULL;
+
+    return s && cidr_list_has(s->outbound_deny, s->noutbound_deny, to);
 }
 
 /* --- sockets ------------------------------------------------------------------------------------------------------- */
@@ -458,6 +467,8 @@ static int net_connect(lua_State *L)
 
     text.ptr = luaL_checklstring(L, 1, &text.len);
     int rc = addr_parse(text, &to);
+    if (rc == 0 && net_is_denied(co, &to))
+        rc = ERR_DENIED;
     if (rc < 0)
         return co_push_error(L, rc);
     struct connecting *c = malloc(sizeof(*c));

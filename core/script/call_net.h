@@ -30,6 +30,9 @@ uint64_t net_timeout(lua_State *L, int arg);
 /* The vm, which must be on its worker's thread. */
 struct vm *net_vm(lua_State *L);
 
+/* Does outbound.deny forbid this coroutine to go there? */
+bool net_is_denied(const struct co *co, const struct addr *to);
+
 struct socket;
 
 /* Pushes a new one, still closed. net_give gives it its stream, which it then owns; listener: hears of its end, or

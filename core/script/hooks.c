@@ -6,7 +6,7 @@
  * A hook that does not wait leaves no trace: no allocation, no list. When one waits, or spawns a task, the exchange gets
  * a struct script in its arena. */
 
-#include "script/hooks.h"
+#include "script/hooks_parts.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -15,38 +15,17 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/metric.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/snapshot.h"
+#include "script/call_handshake.h"
 #include "script/plugin.h"
-
-#define RETIRE_LOOK_MS 50
-#define LAST_WORDS_MS 200 /* for tasks that were cancelled at the end of their VM */
-
-struct hooks {
-    struct phase_host base;
-    /* owned */
-    struct vm *vm;
-    struct snapshot *snapshot; /* one reference */
-    int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
-    int timed;                 /* ref of a table: the same of chains that have been timed */
-    int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
-    struct timer look;         /* has the last detached task ended? */
-    struct later retire, at_end;
-    /* borrowed */
-    hooks_retired_fn on_retired;
-    void *arg;
-    /* state */
-    struct hook_sampler sampler;
-    enum phase_result result; /* of the chain that has run last */
-    uint64_t retire_by_ms;
-};
 
 /* What an exchange has when one of its hooks waits or has made a task. In its arena. */
 struct script {
     struct co *co;     /* the hook that waits, or NULL */
     struct list tasks; /* the scope of what its hooks have spawned */
+    struct list parts; /* what its hooks have opened */
     int step;          /* of the hook that failed last: in which chain, */
     int32_t use;       /* and whose it is */
 };
@@ -59,6 +38,7 @@ static struct script *script_of(struct exchange *x)
         s = arena_alloc(x->arena, sizeof(*s));
         s->co = NULL;
         list_init(&s->tasks);
+        list_init(&s->parts);
         x->script = s;
     }
     return s;
@@ -69,75 +49,12 @@ struct list *hooks_scope(struct exchange *x)
     return &script_of(x)->tasks;
 }
 
-/* --- failures ------------------------------------------------------------------------------------------------------ */
-
-static struct slice plugin_of(const struct vm *vm, int use)
+struct list *hooks_parts(struct exchange *x)
 {
-    if (!vm->snapshot || use < 0 || (uint32_t)use >= vm->snapshot->nuses)
-        return SLICE("-");
-    return vm->snapshot->uses[use]->name;
-}
-
-void hooks_where(struct vm *vm, struct slice *plugin, const char **phase)
-{
-    int phase_now = __atomic_load_n(&vm->cell.phase, __ATOMIC_RELAXED);
-
-    *plugin = plugin_of(vm, __atomic_load_n(&vm->cell.use, __ATOMIC_RELAXED));
-    *phase = phase_now < 0 ? "-" : phase_name((enum phase)phase_now);
-}
-
-static void count_failure(struct vm *vm, struct slice plugin, const char *hook, struct slice route)
-{
-    static const char *const labels[] = {"plugin", "hook", "route"};
-    struct metric_family *f =
-        metric_family("demilune_plugin_errors_total", "Hooks and tasks of plugins that failed.",
-                      METRIC_COUNTER, labels, COUNT_OF(labels), NULL, 0);
-
-    if (!f || !vm->gateway)
-        return;
-    struct slice values[] = {plugin, slice_from(hook), route};
-    metric_inc(metric_series(f, values), vm->gateway->writer);
-}
-
-static void report(struct vm *vm, struct exchange *x, int use, int phase, bool cancelled,
-                   struct slice message)
-{
-    struct slice plugin = plugin_of(vm, use);
-    struct slice route = x && x->route ? x->route->name : SLICE("-");
-    struct slice first = SLICE_NONE, rest = message;
-    const char *hook = phase < 0 ? "-" : phase_name((enum phase)phase);
-
-    slice_split(&rest, '\n', &first);
-    if (cancelled) { /* what a hook makes of a wait that was cut off is of interest to its author alone */
-        LOG_DEBUG("hook.cancelled", "a hook failed after it was cancelled", LOG_S("plugin", plugin),
-                  LOG_C("hook", hook), LOG_S("error", first));
-        return;
-    }
-    count_failure(vm, plugin, hook, route);
-    LOG_ERROR("hook.failed", "a plugin's hook failed", LOG_S("plugin", plugin),
-              LOG_S("route", route), LOG_C("hook", hook), LOG_S("error", first),
-              LOG_S("traceback", rest.ptr ? rest : SLICE("")),
-              LOG_S("exchange", x ? exchange_id(x) : SLICE("-")));
-}
-
-void hooks_report(const struct co *co, struct slice message)
-{
-    report(co->vm, co->exchange, co->use, co->phase, co->is_cancelled, message);
-}
-
-void hooks_report_use(struct vm *vm, int use, struct slice message)
-{
-    const struct co *co = vm->current;
-
-    report(vm, co ? co->exchange : NULL, use, vm->cell.phase, co && co->is_cancelled, message);
+    return &script_of(x)->parts;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------- */
-
-static struct hooks *hooks_of(struct phase_host *host)
-{
-    return container_of(host, struct hooks, base);
-}
 
 /* The chain that runs first (step 0) or second, or NULL. */
 static const struct chain *chain_at(const struct hooks *h, const struct exchange *x, enum phase p,
@@ -328,13 +245,25 @@ static void clear_slot(lua_State *L, int ref, uint32_t slot)
     lua_pop(L, 1);
 }
 
+static void close_parts(struct script *s)
+{
+    struct list *link;
+
+    while ((link = list_pop(&s->parts))) {
+        struct vm_part *part = container_of(link, struct vm_part, of_exchange);
+        part->leave(part);
+    }
+}
+
 static void host_forget(struct phase_host *host, struct exchange *x)
 {
     struct hooks *h = hooks_of(host);
     struct script *s = x->script;
 
-    if (s)
+    if (s) {
         co_cancel_scope(&s->tasks);
+        close_parts(s);
+    }
     for (int side = SIDE_REQUEST; side <= SIDE_RESPONSE; side++) {
         flow_fn tell = x->flows[side].on_ready; /* a detached task still reads */
         x->flows[side].on_ready = NULL;
@@ -399,109 +328,26 @@ void hooks_stop(struct phase_host *host)
     run_all(h, PHASE_STOP);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------- */
-
-void hooks_free(struct phase_host *host)
+static void host_certificate(struct phase_host *host, struct tls_handshake *shaking,
+                             const struct tls_hello *hello, const struct wire_peer *peer,
+                             struct slice listener)
 {
     struct hooks *h = hooks_of(host);
+    int function = h->functions[h->snapshot->global.index * PHASE_COUNT + PHASE_CERTIFICATE];
 
-    vm_free(h->vm);
-    snapshot_unref(h->snapshot);
-    free(h->functions);
-    free(h);
-}
-
-static void hooks_end(struct hooks *h)
-{
-    struct vm *vm = h->vm;
-
-    later_cancel(&h->retire);
-    later_cancel(&h->at_end);
-    timer_deinit(&h->look);
-    if (vm->gateway)
-        vm_leave_this_thread(vm);
-    if (h->on_retired)
-        h->on_retired(h->arg, &h->base);
-    else
-        hooks_free(&h->base);
-}
-
-static bool is_quiet(const struct vm *vm)
-{
-    return list_is_empty(&vm->waiting) && list_is_empty(&vm->ready);
-}
-
-/* Detached tasks may go on for a while, are cancelled then, and have a last word. The end is never in the turn in which
- * something of this VM has run: what it has queued for the turn's end (a log's lines) has left by now. */
-static void on_look(struct timer *timer)
-{
-    struct hooks *h = container_of(timer, struct hooks, look);
-    uint64_t now = clock_ms();
-
-    if (is_quiet(h->vm) || now >= h->retire_by_ms + LAST_WORDS_MS) {
-        hooks_end(h);
-        return;
-    }
-    if (now >= h->retire_by_ms)
-        co_cancel_all(h->vm);
-    timer_set(timer, RETIRE_LOOK_MS);
-}
-
-static void on_retire(struct later *later)
-{
-    timer_set(&container_of(later, struct hooks, retire)->look, 0);
-}
-
-static void on_loop_end(struct later *later)
-{
-    hooks_end(container_of(later, struct hooks, at_end));
-}
-
-/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used, or
- * that has left its thread, is freed at once. */
-static void host_free(struct phase_host *host, uint64_t by_ms)
-{
-    struct hooks *h = hooks_of(host);
-
-    if (!h->vm->gateway) {
-        hooks_free(host);
-        return;
-    }
-    struct loop *l = h->vm->gateway->loop;
-    co_cancel_scope(&h->vm->tasks);
-    h->retire_by_ms = by_ms;
-    timer_init(&h->look, l, on_look);
-    later_init(&h->retire, on_retire);
-    later_init(&h->at_end, on_loop_end);
-    loop_at_end(l, &h->at_end);
-    loop_later(l, &h->retire);
+    handshake_choose(h->vm, function, shaking, hello, peer->ip, listener);
 }
 
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .certificate = host_certificate,
     .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
-    .free = host_free,
+    .free = hooks_retire,
 };
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
-
-/* Names that templates of a use may mention: those of the route's first path. That the others have them too was
- * checked when the snapshot was built. */
-static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use,
-                                     size_t *n)
-{
-    *n = 0;
-    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
-        const struct route *r = s->routes[i];
-        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
-            continue;
-        *n = r->npaths ? r->paths[0].nparams : 0;
-        return *n ? r->paths[0].params : NULL;
-    }
-    return NULL;
-}
 
 /* False: it had to be stopped, and so may be others of the same plugin. */
 static bool make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
@@ -509,7 +355,7 @@ static bool make_instance(struct hooks *h, const struct plugin_use *use, struct 
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
     size_t nparams;
-    const struct slice *params = params_of(h->snapshot, use, &nparams);
+    const struct slice *params = plugin_params(use, &nparams);
 
     vm_push_function(h->vm, "demilune.plugin", "make");
     plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
@@ -596,5 +442,7 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
         free(h);
         return NULL;
     }
+    vm_built(vm);
+    hooks_counted(1);
     return &h->base;
 }

@@ -30,6 +30,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
 /* One that has retired, with its VM. Any thread. */
 void hooks_free(struct phase_host *host);
 
+/* Hosts, each with a VM, that there are now. Any thread. */
+int hooks_count(void);
+
 /* Runs the start hooks. Worker's thread, after vm_use_on_this_thread. */
 void hooks_start(struct phase_host *host);
 
@@ -40,6 +43,9 @@ void hooks_stop(struct phase_host *host);
 
 /* The tasks that are cancelled when the exchange ends. */
 struct list *hooks_scope(struct exchange *x);
+
+/* The parts that are left when the exchange ends (struct vm_part.of_exchange). */
+struct list *hooks_parts(struct exchange *x);
 
 /* A hook or task of the plugin co->use has failed: logs and counts. */
 void hooks_report(const struct co *co, struct slice message);

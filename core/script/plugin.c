@@ -383,6 +383,14 @@ static void push_place(lua_State *L, const struct plugin_use *use, double versio
     lua_setfield(L, -2, "version");
 }
 
+const struct slice *plugin_params(const struct plugin_use *use, size_t *n)
+{
+    const struct route_path *path = use->route && use->route->npaths ? use->route->paths : NULL;
+
+    *n = path ? path->nparams : 0;
+    return *n ? path->params : NULL;
+}
+
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
                      size_t nparams, double version)
 {

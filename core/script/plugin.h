@@ -37,6 +37,10 @@ void plugin_push_consumer(lua_State *L, const struct consumer *c);
 void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind,
                              bool is_described);
 
+/* Names that templates of a use may mention: those of the route's first path. That the others have them too was checked
+ * when the snapshot was built. */
+const struct slice *plugin_params(const struct plugin_use *use, size_t *n);
+
 /* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
  * parameters of its route. */
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,

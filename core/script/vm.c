@@ -32,8 +32,9 @@
 #error "which Debian multiarch folder has this machine's Lua modules?"
 #endif
 
-#define SMALL_ALLOC (64 * KIB) /* what the reserve beyond the cap is for */
-#define IDLE_STEP_KIB 512      /* of garbage collection in one quiet moment */
+#define SMALL_ALLOC (64 * KIB)           /* what the reserve beyond the cap is for */
+#define BUILDING_ROOM ((size_t)32 * MIB) /* for garbage, while a VM is built */
+#define IDLE_STEP_KIB 512                /* of garbage collection in one quiet moment */
 
 #define PIECE_MAX 0x7fffff00   /* LuaJIT's own limit of a text or userdata: nobody gets that much */
 #define ENDED_BY_MAX (8 * KIB) /* its message and traceback */
@@ -112,18 +113,60 @@ static bool is_refused(struct vm *vm, size_t osize, size_t nsize)
     return nsize > SMALL_ALLOC || after > vm->memory_cap + vm->memory_cap / 4 + SMALL_ALLOC;
 }
 
+#if DML_SANITIZER
+
+/* From malloc, which the sanitizers know. */
+static void open_memory(struct vm *vm UNUSED)
+{
+}
+
+static void close_memory(struct vm *vm UNUSED)
+{
+}
+
+static void *piece(struct vm *vm UNUSED, void *ptr, size_t osize UNUSED, size_t nsize)
+{
+    if (nsize > 0)
+        return realloc(ptr, nsize);
+    free(ptr);
+    return NULL;
+}
+
+#else
+
+/* LuaJIT's own allocator: no lock is taken, none that a thread with less right to the CPU could hold, and when the VM
+ * ends the memory goes back as a whole. It comes with a state, which is used for nothing else. */
+static void open_memory(struct vm *vm)
+{
+    vm->memory_of = luaL_newstate();
+    REQUIRE(vm->memory_of != NULL);
+    vm->alloc = lua_getallocf(vm->memory_of, &vm->alloc_arg);
+}
+
+static void close_memory(struct vm *vm)
+{
+    lua_close(vm->memory_of);
+}
+
+static void *piece(struct vm *vm, void *ptr, size_t osize, size_t nsize)
+{
+    return vm->alloc(vm->alloc_arg, ptr, osize, nsize);
+}
+
+#endif
+
 static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
 {
     struct vm *vm = arg;
 
     if (nsize == 0) {
-        free(ptr);
+        piece(vm, ptr, osize, 0);
         vm->memory -= osize;
         return NULL;
     }
     if (UNLIKELY(nsize >= PIECE_MAX) || is_refused(vm, osize, nsize))
         return NULL;
-    void *fresh = realloc(ptr, nsize);
+    void *fresh = piece(vm, ptr, osize, nsize);
     if (fresh)
         vm->memory += nsize - osize;
     return fresh;
@@ -133,6 +176,11 @@ static int collect_protected(lua_State *L)
 {
     lua_gc(L, LUA_GCCOLLECT, 0);
     return 0;
+}
+
+static size_t building_room(const struct vm *vm)
+{
+    return vm->memory_cap ? MIN(BUILDING_ROOM, vm->memory_cap / 4) : BUILDING_ROOM;
 }
 
 /* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time.
@@ -153,6 +201,27 @@ void vm_collect(struct vm *vm)
         vm->collect_at = MAX(vm->memory_cap / 4 * 3, vm->memory + left);
         lua_gc(vm->L, LUA_GCSETPAUSE, vm->memory > vm->memory_cap / 2 ? 110 : 200);
     }
+    if (vm->is_building)
+        vm->collect_at = MIN(vm->collect_at, 2 * vm->memory + building_room(vm));
+}
+
+/* Of what is made while a VM is built most stays. So no collection begins within a call that makes little of it, and all
+ * garbage is collected at once when there is much. */
+static void put_off_collection(struct vm *vm)
+{
+    size_t percent = building_room(vm) / (vm->memory / 100 + 1);
+
+    lua_gc(vm->L, LUA_GCSETPAUSE, 100 + (int)MIN(percent, 100000u));
+    lua_gc(vm->L, LUA_GCRESTART, -1); /* as if a cycle had just ended */
+}
+
+void vm_built(struct vm *vm)
+{
+    if (!vm->is_building)
+        return;
+    vm->is_building = false;
+    lua_gc(vm->L, LUA_GCSETPAUSE, 200);
+    vm_collect(vm);
 }
 
 static int step_protected(lua_State *L)
@@ -341,6 +410,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     vm->cell.use = vm->cell.phase = -1;
     vm->collect_at = SIZE_MAX;
     buf_init(&vm->ended_by, ENDED_BY_MAX);
+    open_memory(vm);
     vm->L = lua_newstate(vm_alloc, vm);
     REQUIRE(vm->L != NULL);
     lua_atpanic(vm->L, on_panic);
@@ -349,12 +419,14 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     if (lua_cpcall(vm->L, start_protected, &start) != 0) {
         *error = slice_dup(slice_from(lua_tostring(vm->L, -1)));
         lua_close(vm->L);
+        close_memory(vm);
         buf_deinit(&vm->ended_by);
         free(vm);
         return NULL;
     }
     vm->memory_cap = o->memory_cap;
-    vm->collect_at = vm->memory_cap ? vm->memory_cap / 4 * 3 : SIZE_MAX;
+    vm->is_building = true;
+    vm->collect_at = 2 * vm->memory + building_room(vm);
     return vm;
 }
 
@@ -370,6 +442,7 @@ static void on_next_turn(struct timer *timer)
 
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch)
 {
+    vm_built(vm);
     vm->gateway = gateway;
     vm->watch = watch;
     later_init(&vm->run_ready, on_ready);
@@ -378,7 +451,7 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     gateway_at_end(gateway, &vm->at_end);
     gateway->script = vm;
     loop_on_idle(gateway->loop, on_idle, gateway);
-    if (watch) {
+    if (watch && (watch != this_watch || watch->cpu_clock == 0)) {
         watch->thread = pthread_self();
         REQUIRE(pthread_getcpuclockid(watch->thread, &watch->cpu_clock) == 0);
         this_watch = watch;
@@ -421,6 +494,7 @@ void vm_free(struct vm *vm)
     if (vm->gateway)
         vm_leave_this_thread(vm);
     lua_close(vm->L);
+    close_memory(vm);
     buf_deinit(&vm->ended_by);
     free(vm);
 }
@@ -442,6 +516,8 @@ int vm_call(struct vm *vm, int nargs, int nresults)
 
     lua_pushcfunction(vm->L, add_traceback);
     lua_insert(vm->L, handler);
+    if (vm->is_building)
+        put_off_collection(vm);
     vm_enter(vm);
     int rc = lua_pcall(vm->L, nargs, nresults, handler);
     vm_leave(vm);

@@ -40,30 +40,34 @@ struct vm_watch {
     clockid_t cpu_clock;
 };
 
-/* Something on the thread's loop that Lua owns (a socket, a listener). leave is called when the VM leaves the thread,
- * after its coroutines were dropped. */
+/* Something on the thread's loop that Lua owns (a socket, a listener, an HTTP stream). leave is called when the VM leaves
+ * the thread, after its coroutines were dropped; and when the exchange ends that it belongs to. */
 struct vm_part {
-    struct list link; /* vm->parts */
+    struct list link;        /* vm->parts */
+    struct list of_exchange; /* hooks_parts, of those that belong to one */
     void (*leave)(struct vm_part *part);
 };
 
 struct vm {
     /* owned */
     lua_State *L;
-    struct list parts;   /* struct vm_part */
-    struct list idle;    /* coroutines ready for use (struct co.link) */
-    struct list waiting; /* coroutines that wait */
-    struct list ready;   /* coroutines that are to be resumed at the end of the turn */
-    struct list tasks;   /* tasks that belong to no exchange (struct co.sibling) */
+    lua_State *memory_of; /* whose allocator gives this one its memory */
+    struct list parts;    /* struct vm_part */
+    struct list idle;     /* coroutines ready for use (struct co.link) */
+    struct list waiting;  /* coroutines that wait */
+    struct list ready;    /* coroutines that are to be resumed at the end of the turn */
+    struct list tasks;    /* tasks that belong to no exchange (struct co.sibling) */
     struct later run_ready;
     struct timer next_turn;
     struct later at_end; /* of the gateway */
     struct buf
         ended_by; /* why and where the code of an entry was ended; a message with traceback */
     /* borrowed */
-    struct gateway *gateway;         /* NULL while it is being built */
-    struct vm_watch *watch;          /* NULL on threads without a watchdog */
-    struct co *current;              /* running now */
+    struct gateway *gateway; /* NULL while it is being built */
+    struct vm_watch *watch;  /* NULL on threads without a watchdog */
+    struct co *current;      /* running now */
+    lua_Alloc alloc;         /* with alloc_arg: memory_of's */
+    void *alloc_arg;
     const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
@@ -76,6 +80,7 @@ struct vm {
     bool is_ending;   /* the code of this entry is being ended: ended_by says why */
     bool was_stopped; /* the code of the last entry was */
     bool hit_cap;
+    bool is_building;
     bool is_exempt; /* C makes something of its own while Lua runs: the cap waits */
 };
 
@@ -93,6 +98,10 @@ struct vm_options {
 
 /* Loads the library (but no plugin). NULL and a message (malloc'ed) on failure. */
 struct vm *vm_new(const struct vm_options *o, char **error);
+
+/* All that lives here from its beginning is made: the garbage goes, and the collector works as usual from now on. Building
+ * thread. (vm_use_on_this_thread does it where it was not done.) */
+void vm_built(struct vm *vm);
 
 /* Any thread that owns it; when that is the worker's own, vm_leave_this_thread may be left out. */
 void vm_free(struct vm *vm);

@@ -10,6 +10,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local credential = require "demilune.credential"
 local exchange = require "demilune.exchange"
+local handshake = require "demilune.handshake"
 local loading = require "demilune.plugin.load"
 local schema = require "demilune.schema"
 local selector = require "demilune.selector"
@@ -195,6 +196,12 @@ local SHAPES = {
   },
   -- A reply made here is the response that those behind it get.
   response = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)" },
+  certificate = {
+    object = "local handshake = Handshake(handle)",
+    call = "$H($I, handshake)",
+    safe = "xpcall($H, traceback, $I, handshake)",
+    stop = "if handshake.is_settled then return end",
+  },
   log = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)", always_safe = true },
   balance = {
     before = "local attempt = latest(handle)",
@@ -227,12 +234,13 @@ local SHAPES = {
 local PARAMETERS_MAX = 16 -- hooks that are upvalues of their own; more than that are looked up in tables
 
 local HEAD = [[
-local C, gateway, cell, Exchange, latest, traceback, failed, judge, first_chunk, send_chunk, wrong_chunk, H = ...
+local C, gateway, cell, Exchange, latest, traceback, failed, judge, first_chunk, send_chunk, wrong_chunk,
+  Handshake, H = ...
 %s
 return function(I, U)
 %s
 return function(handle)
-local exchange = Exchange(handle)
+%s
 ]]
 
 local function one_call(shape, item, safe, is_timed)
@@ -267,7 +275,8 @@ local function source_of(shape, n, continues, is_timed)
   local as_upvalues = n <= PARAMETERS_MAX
   local out = {
     HEAD:format(as_upvalues and unpacked("H", n) or "",
-      as_upvalues and unpacked("I", n) .. "\n" .. unpacked("U", n) or ""),
+      as_upvalues and unpacked("I", n) .. "\n" .. unpacked("U", n) or "",
+      shape.object or "local exchange = Exchange(handle)"),
     shape.before and shape.before .. "\n" or "",
   }
   for i = 1, n do
@@ -301,7 +310,7 @@ local function maker_of(phase, hooks, continues, is_timed)
     local source = source_of(SHAPES[phase] or SHAPES.plain, #hooks, continues, is_timed)
     local chunk = assert(load(source, "=(" .. phase .. " hooks)"))
     made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
-      core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)
+      core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, handshake.new, hooks)
   end
   return made[key]
 end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- TCP and unix sockets that wait without holding up anybody else.
+-- TCP, unix and UDP sockets that wait without holding up anybody else.
 --
 --   local socket = require "demilune.socket"
 --   local s, err = socket.connect("127.0.0.1", 7)            -- or "unix:/run/x.sock"; nil, "refused"
@@ -13,6 +13,11 @@
 -- tls = true verifies the certificate with the system's authorities, and its name; a table changes that: { verify =
 -- false, ca = PEM, server_name = "x", cert = PEM, key = PEM }. s:start_tls(host, options) begins it later on.
 --
+--   local u = socket.udp("127.0.0.1", 8125)                  -- datagrams; or socket.udp_bind("0.0.0.0", 8125)
+--   u:send "requests:1|c"
+--   local text, err = u:receive(0.5)                         -- nil, "timeout"
+--
+-- Where outbound.deny forbids it nobody goes: nil, "denied".
 -- Every wait has a deadline, the last argument, in seconds: 60 unless given, 5 for connecting.
 -- A socket that is forgotten is closed in the end; closing it is better.
 
@@ -135,6 +140,50 @@ function M.connect(host, port, options)
     return s
   end
   return nil, word, why
+end
+
+-- --- datagrams -----------------------------------------------------------------------------------
+
+local Udp = core.udp_metatable()
+Udp.__name = "udp socket"
+Udp.__index = Udp
+
+-- The next datagram; of a bound socket also who has sent it: its address and port. nil, "refused" when
+-- the system has heard that nobody listens there.
+function Udp:receive(timeout)
+  return core.udp_receive(self, timeout or TIMEOUT)
+end
+
+-- True once the system has it; of a bound socket to an address and port. nil, "limit": it is too long.
+function Udp:send(text, host, port)
+  return core.udp_send(self, text, TIMEOUT, host and address_of(host, port))
+end
+
+Udp.close = core.udp_close
+
+-- Its own address and port.
+Udp.address = core.udp_address
+
+-- Datagrams to and from one peer, and no other. host: an address or a name.
+function M.udp(host, port)
+  local u, word = core.udp_open(address_of(host, port), false)
+  if u or word ~= "syntax" then
+    return u, word
+  end
+  local addresses
+  addresses, word = dns.resolve(host)
+  for _, address in ipairs(addresses or {}) do
+    u, word = core.udp_open(address_of(address, port), false)
+    if u then
+      break
+    end
+  end
+  return u, not u and word or nil
+end
+
+-- Datagrams at an address of our own, from anybody. Port 0: the system chooses one.
+function M.udp_bind(host, port)
+  return core.udp_open(address_of(host, port), true)
 end
 
 -- --- listening ----------------------------------------------------------------------------------

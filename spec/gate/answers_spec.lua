@@ -24,6 +24,12 @@ local acts = {}
 function acts.raise() error "out of luck" end
 function acts.wait_and_raise() task.sleep(0.005) error "out of luck" end
 function acts.reply(exchange) exchange:reply(403, { ["x-reply"] = "yes" }, "no") end
+function acts.peek(exchange)
+  for chunk in exchange.response.body:chunks() do
+    exchange.response.headers["x-begins"] = chunk:sub(1, 5)
+    return
+  end
+end
 function acts.wait() task.sleep(3600) end
 
 local function act(self, exchange, hook)
@@ -166,6 +172,13 @@ describe("an answer", function()
     local response = client.get(gateway.port, "/brief", { headers = { ["x-inner-response"] = "wait" } })
     assert.equal(504, response.status)
     assert.equal("inner, outer, global", response.headers["x-marks"])
+  end)
+
+  it("of which a response hook has looked at the beginning is whole", function()
+    local body = "first" .. ("0123456789"):rep(50000)
+    local response = get({ ["x-inner-response"] = "peek", ["x-bodies"] = "1" }, body)
+    assert.equal("first", response.headers["x-begins"])
+    assert.equal(body .. "<last><mine><inner><outer><global>", response.body)
   end)
 
   it("of upstream is seen by all body hooks", function()

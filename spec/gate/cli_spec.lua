@@ -130,6 +130,12 @@ describe("the command line", function()
       is_refused("METHOD URL", "match", "GET")
     end)
 
+    it("is a method that no route may have", function()
+      for _, method in ipairs { "FROB", "get", "TRACE", "CONNECT" } do
+        is_refused('"' .. method .. '": it is answered with 501', "match", method, "/x")
+      end
+    end)
+
     it("is what does not exist yet", function()
       is_refused("not yet supported", "new", "plugin", "x")
       is_refused("not yet supported", "bench", "GET", "/")

@@ -217,13 +217,6 @@ admin: { address: "127.0.0.1:%d" }
     end)
   end)
 
-  it("says that SIGHUP does nothing yet, and goes on", function()
-    gateway = server.start(HELLO)
-    gateway:signal "HUP"
-    assert.matches("not yet supported", gateway:event "signal.unsupported", 1, true)
-    assert.equal("hello", client.get(gateway.port, "/hello").body)
-  end)
-
   it("reopens log files on SIGUSR1", function()
     local folder = server.folder()
     local log, moved = folder:write("access.log", ""), folder:write("access.log.1", "")

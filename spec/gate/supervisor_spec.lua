@@ -165,13 +165,14 @@ workers: %d
 listeners: [{ address: "127.0.0.1:0" }]
 admin: { address: "127.0.0.1:0" }
 ]]):format(workers) .. HELLO)
-        local before = count(gateway:log(), '"event":"ready"')
         gateway:signal "USR2"
-        wait("the next gateway", function() return count(gateway:log(), '"event":"ready"') > before end)
+        wait("the next gateway", function()
+          assert.equal("hello", client.get(gateway.port, "/hello").body)
+          return metric "demilune_workers" == workers -- the old one answers, too, until it has retired
+        end)
         for _ = 1, 40 do
           assert.equal("hello", client.get(gateway.port, "/hello").body)
         end
-        assert.equal(workers, metric "demilune_workers")
       end
     end)
   end)
@@ -453,6 +454,23 @@ listeners: [{ address: "127.0.0.1:0", tls: { certificates: [{ cert: cert.pem, ke
       posix.kill(first, posix.SIGTERM)
       assert.equal(0, ended(outer))
     end)
+  end)
+
+  it("ends with the status of a gateway that fails while it ends", function()
+    start(plugin(folder, "stop", "ffi.C.raise(9)") .. "plugins: [{ name: harm }]\n" .. HELLO)
+    gateway.may_fail = true
+    gateway:signal "TERM"
+    assert.equal(128 + posix.SIGKILL, gateway:wait())
+    assert.matches('"reason":"SIGKILL"', gateway:event "supervisor.disorder", 1, true)
+  end)
+
+  it("kills a gateway that does not end in time", function()
+    start("drain: { timeout: 50ms }\n" .. HELLO)
+    gateway.may_fail = true
+    posix.kill(gateway.process, posix.SIGSTOP)
+    gateway:signal "TERM"
+    wait("its end by force", function() return gateway:log():find("supervisor.kill", 1, true) end, 2 * posix.PATIENCE)
+    assert.equal(128 + posix.SIGKILL, gateway:wait())
   end)
 
   it("acts once on a signal that the whole group gets", function()

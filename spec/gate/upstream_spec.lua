@@ -17,6 +17,7 @@ local POST = "POST / HTTP/1.1\r\nHost: x\r\n"
 -- What is not a clean response.
 local GARBAGE = {
   { "no HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n" },
+  { "another protocol's greeting", "SSH-2.0-OpenSSH_9.2\r\n" },
   { "another version", "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok" },
   { "a status of two digits", "HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok" },
   { "a status of four digits", "HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok" },
@@ -206,6 +207,8 @@ routes: [{ name: all, upstream: up }]
       local c, u = ask(client.bytes("GET", "/"))
       u:send "HTTP/1.1 103 Early\r\n\r\n"
       is_problem(504, c:response())
+      local page = client.get(gateway.admin_port, "/metrics").body
+      assert.truthy(page:find('attempts_total{upstream="up",result="timeout"} 1', 1, true))
     end)
 
     it("504 when the route's time is over, whatever the upstream's", function()

@@ -121,6 +121,11 @@ function Gateway:signal(name)
   posix.kill(self.pid, posix["SIG" .. name])
 end
 
+-- Another configuration behind the same preamble, for a reload.
+function Gateway:configure(config)
+  self.folder:write("demilune.yaml", self.preamble .. config)
+end
+
 function Gateway:is_running()
   self.status = self.status or posix.exit_status(self.pid)
   return self.status == nil
@@ -191,7 +196,7 @@ function M.start(config, options)
   for _, arg in ipairs(options.args or {}) do
     args[#args + 1] = arg
   end
-  local gateway = setmetatable({ folder = folder, owns_folder = not options.folder }, Gateway)
+  local gateway = setmetatable({ folder = folder, owns_folder = not options.folder, preamble = preamble }, Gateway)
   gateway.pid = posix.spawn(argv_of(args, options.before), {
     stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path, env = options.env,
   })

@@ -13,8 +13,6 @@ local M = {}
 -- In the order of enum phase.
 M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response", "body", "log", "start", "stop" }
 
-local NOT_YET = { certificate = true }
-
 -- What is wrong with the table that a plugin returned, or nil.
 local function fault_of(plugin, name)
   if type(plugin) ~= "table" then
@@ -39,8 +37,6 @@ local function fault_of(plugin, name)
     if plugin[hook] ~= nil then
       if type(plugin[hook]) ~= "function" then
         return ("its %s is no function"):format(hook)
-      elseif NOT_YET[hook] then
-        return ('its hook "%s" is not yet supported'):format(hook)
       end
       has_hook = true
     end
@@ -79,7 +75,7 @@ function M.load(name)
   if ok then
     fault = fault_of(plugin, name)
   else
-    fault = tostring(plugin)
+    fault = tostring(plugin):gsub("(module '[^\n]*' not found):\n.*", "%1") -- without the forty places searched
   end
   if fault then
     package.loaded[module] = nil -- so that its next place hears the same

@@ -181,6 +181,23 @@ static void test_collections_and_texts(void **state UNUSED)
     expect_trees(rows, COUNT_OF(rows));
 }
 
+static void test_a_byte_order_mark_is_no_text(void **state UNUSED)
+{
+    static const struct row trees[] = {{"\xef\xbb\xbf"
+                                        "a: 1\nb: 2\n",
+                                        "{a:i1 b:i2}"}};
+    static const struct row faults[] = {
+        {"\xef\xbb\xbf"
+         "a: *x\n",
+         "t.yaml:1:4: no anchor of this name stands before it\n"
+         "     1 | a: *x\n"
+         "       |    ^~\n"},
+    };
+
+    expect_trees(trees, COUNT_OF(trees));
+    expect_faults(faults, COUNT_OF(faults));
+}
+
 static void test_what_is_no_configuration(void **state UNUSED)
 {
     static const struct row rows[] = {
@@ -544,6 +561,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scalars_by_the_core_schema),
         cmocka_unit_test(test_collections_and_texts),
+        cmocka_unit_test(test_a_byte_order_mark_is_no_text),
         cmocka_unit_test(test_what_is_no_configuration),
         cmocka_unit_test(test_duplicates_in_a_large_map),
         cmocka_unit_test(test_nesting_is_bounded),

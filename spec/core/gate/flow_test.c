@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 
 static struct rig rig;
 
@@ -31,6 +32,40 @@ static enum phase_result waits(struct rig *r, struct exchange *x)
 static enum phase_result fails(struct rig *r UNUSED, struct exchange *x UNUSED)
 {
     return PHASE_FAILED;
+}
+
+static void goes_on(void *arg, int err)
+{
+    assert_int_equal(err, 0);
+    exchange_phase_done(arg, PHASE_DONE);
+}
+
+static enum phase_result looks_at_the_beginning(struct rig *r UNUSED, struct exchange *x)
+{
+    assert_int_equal(exchange_body_more(x, SIDE_RESPONSE, goes_on, x), ERR_AGAIN);
+    return PHASE_WAITS;
+}
+
+static void what_a_response_hook_has_seen_of_a_body_is_not_lost(void **state)
+{
+    (void)state;
+    for (int with_body_hooks = 0; with_body_hooks < 2; with_body_hooks++) {
+        memset(&rig, 0, sizeof(rig));
+        rig.mask = PHASE_BIT(PHASE_RESPONSE) | (with_body_hooks ? PHASE_BIT(PHASE_BODY) : 0);
+        rig.hooks[PHASE_RESPONSE] = looks_at_the_beginning;
+        rig_start(&rig, PROXY);
+        int client = rig_connect(&rig);
+        put(client, GET);
+        int origin = rig_accept(&rig);
+        rig_expect(&rig, &rig.server, origin, "\r\n\r\n");
+        put(origin, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel");
+        rig_expect(&rig, &rig.client, client, "hel");
+        put(origin, "lo");
+        rig_expect(&rig, &rig.client, client, with_body_hooks ? "2\r\nlo\r\n0\r\n\r\n" : "hello");
+        close(client);
+        close(origin);
+        rig_stop(&rig);
+    }
 }
 
 static enum phase_result stars(struct rig *r UNUSED, struct exchange *x)
@@ -191,6 +226,7 @@ static void a_body_hook_that_fails_can_not_take_an_error_answer_away(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(what_a_response_hook_has_seen_of_a_body_is_not_lost, setup),
         cmocka_unit_test_setup(body_hooks_see_each_chunk, setup),
         cmocka_unit_test_setup(a_body_hook_that_fails_at_first_is_500, setup),
         cmocka_unit_test_setup(a_body_hook_that_waits_and_fails_at_first_is_500, setup),

@@ -518,18 +518,19 @@ static void test_an_idle_stream_holds_no_buffers(void **state UNUSED)
 
 static void test_garbage_and_cut_off_handshakes_end(void **state UNUSED)
 {
+#define BYTES(text) text, sizeof(text) - 1
     static const struct {
         const char *bytes;
         size_t len;
         const char *reason;
     } rows[] = {
-        {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27, "garbage"},
-        {"\x80\x80\x01\x03\x01 and so on, and so on", 30, NULL},
-        {"SSH-2.0-OpenSSH_9.2\r\n", 21, "garbage"},
-        {"\x16\x03\x01\xff\xff", 5, NULL}, /* a record that may not be so long */
-        {"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 10, NULL},
-        {"\x16\x03\x01\x02\x00\x01", 6, "reset"}, /* the rest does not come */
-        {"", 0, "reset"},
+        {BYTES("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "garbage"},
+        {BYTES("\x80\x80\x01\x03\x01 and so on, and so on"), NULL},
+        {BYTES("SSH-2.0-OpenSSH_9.2\r\n"), "garbage"},
+        {BYTES("\x16\x03\x01\xff\xff"), NULL}, /* a record that may not be so long */
+        {BYTES("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"), NULL},
+        {BYTES("\x16\x03\x01\x02\x00\x01"), "reset"}, /* the rest does not come */
+        {BYTES(""), "reset"},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

@@ -94,8 +94,8 @@ static void what_is_no_plugin(void **state)
         {"return { name = 'p2' }", "it has no version"},
         {"return { name = 'p3', version = '1' }", "it has no hook"},
         {"return { name = 'p4', version = '1', access = 5 }", "its access is no function"},
-        {"return { name = 'p5', version = '1', certificate = function() end }",
-         "its hook \"certificate\" is not yet supported"},
+        {"return { name = 'p5', version = '1', certificate = true }",
+         "its certificate is no function"},
         {"error 'at load'", "p6/init.lua:1: at load"},
         {"local x = = 1", "unexpected symbol near '='"},
         {"forgotten = 1 return {}", "assignment to the undeclared global \"forgotten\""},
@@ -114,6 +114,9 @@ static void what_is_no_plugin(void **state)
          "its credential has no schema"},
         {"return { name = 'p16', version = '1', access = function() end, credential = { schema = { typ = 'object' } } }",
          "its credential: schema: the keyword \"typ\" is not supported"},
+        {"require 'demilune.redis' return {}",
+         "p17/init.lua:1: module \"demilune.redis\" is not yet supported"},
+        {"require 'nobodys' return {}", "p18/init.lua:1: module 'nobodys' not found\n"},
     };
     char yaml[4096] = "plugins: [";
 

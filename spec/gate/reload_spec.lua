@@ -1,0 +1,349 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Another configuration while traffic flows: what changes, what survives, what a faulty one leaves as it was.
+
+package.path = "./?.lua;" .. package.path
+
+local client = require "spec.support.client"
+local json = require "demilune.json"
+local origin = require "spec.support.origin"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+
+-- Says its word in each hook's place, and waits where it is told to.
+local PLUGIN = [[
+local log = require "demilune.log"
+local task = require "demilune.task"
+
+local M = { name = "word", version = "1.0.0", schema = { type = "object", properties = {
+  word = { type = "string" }, pause = { type = "number" }, body = { type = "boolean" },
+  background = { type = "boolean" } } } }
+M.__index = M
+
+function M.new(config)
+  local self = setmetatable({ word = config.word, pause = config.pause, background = config.background }, M)
+  if not config.body then self.body = false end
+  return self
+end
+
+function M:access(exchange)
+  exchange.ctx.word = self.word
+  if self.pause then
+    log.info("waits " .. self.word)
+    local _, err = task.sleep(self.pause)
+    if err then log.info("cut " .. self.word .. " " .. err) end
+  end
+end
+
+function M:response(exchange)
+  exchange.response.headers["x-word"] = self.word
+end
+
+function M:body(exchange, chunk)
+  return (chunk:gsub("%w", "*"))
+end
+
+function M:log(exchange)
+  log.info(("logged %s ctx=%s route=%s id=%s"):format(self.word, tostring(exchange.ctx.word),
+    tostring(exchange.route and exchange.route.name), tostring(exchange.request.params.id)))
+end
+
+function M:start()
+  log.info("start " .. self.word)
+  if self.background then task.detach(function()
+    local _, err = task.sleep(3600)
+    log.info("task " .. self.word .. " " .. tostring(err))
+  end) end
+end
+
+function M:stop() log.info("stop " .. self.word) end
+
+return M
+]]
+
+describe("a reload", function()
+  local folder, gateway, upstream
+
+  local function start(config, options)
+    options = options or {}
+    options.folder = folder
+    gateway = server.start(config, options)
+  end
+
+  local function get(path)
+    return client.get(gateway.port, path)
+  end
+
+  -- POST /reload with another configuration: status, decoded answer.
+  local function reload(config)
+    if config then
+      gateway:configure(config)
+    end
+    local answer = client.request(gateway.admin_port, "POST", "/reload")
+    return answer.status, json.decode(answer.body), answer
+  end
+
+  local function reloaded(config)
+    local status, answer = reload(config)
+    assert.equal(200, status, answer.detail)
+    return answer
+  end
+
+  local function metric(name)
+    local page = client.get(gateway.admin_port, "/metrics").body
+    return tonumber(page:match("\n" .. name:gsub("[%-{}]", "%%%0") .. " (%S+)"))
+  end
+
+  local function logged(text)
+    return wait(("%q in: %s"):format(text, gateway:log()), function()
+      return gateway:log():find(text, 1, true)
+    end)
+  end
+
+  local function route(body, more)
+    return ('routes: [{ name: all, respond: { body: "%s" } }]\n%s'):format(body, more or "")
+  end
+
+  local function words(word, keys, more)
+    return ([[
+plugin_path: [plugins]
+plugins: [{ name: word, config: { word: %s%s } }]
+upstreams: [{ name: up, endpoints: [{ address: "127.0.0.1:%d" }], timeout: 60s }]
+routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: [/own], respond: { body: own } }]
+%s]]):format(word, keys and ", " .. keys or "", upstream.port, more or "")
+  end
+
+  before_each(function()
+    folder = server.folder()
+    folder:write("plugins/word/init.lua", PLUGIN)
+    upstream = origin.listen()
+  end)
+
+  after_each(function()
+    gateway:stop()
+    upstream:close()
+    folder:remove()
+  end)
+
+  describe("that is asked for", function()
+    it("by SIGHUP is used for the next requests of open connections", function()
+      start(route "one")
+      local c = client.connect(gateway.port)
+      c:send(client.bytes("GET", "/"))
+      assert.equal("one", c:response().body)
+      gateway:configure(route "two")
+      gateway:signal "HUP"
+      gateway:event "reload.done"
+      c:send(client.bytes("GET", "/"))
+      assert.equal("two", c:response().body)
+      c:close()
+    end)
+
+    it("by POST is answered after the swap, with the version's id", function()
+      start(route "one")
+      local before = json.decode(client.get(gateway.admin_port, "/config").body)
+      assert.equal(json.null, before.last_reload)
+      local answer = reloaded(route "two")
+      assert.equal("two", get("/").body)
+      local config = json.decode(client.get(gateway.admin_port, "/config").body)
+      assert.equal(config.id, answer.id)
+      assert.equal(config.version, answer.version)
+      assert.are_not.equal(before.id, config.id)
+      assert.equal(before.version + 1, config.version)
+      assert.equal("success", config.last_reload.result)
+    end)
+
+    it("several times while one is under way, is one more after it", function()
+      start(route "0")
+      gateway:configure(route "last")
+      local cs = {}
+      for i = 1, 20 do
+        cs[i] = client.connect(gateway.admin_port):send(client.bytes("POST", "/reload"))
+      end
+      for i = 1, 20 do
+        assert.equal(200, cs[i]:response().status)
+        cs[i]:close()
+      end
+      assert.equal("last", get("/").body)
+      assert.is_true(metric 'demilune_config_reloads_total{result="success"}' <= 20)
+    end)
+
+    it("by a client that leaves, happens all the same", function()
+      start(route "one")
+      gateway:configure(route "two")
+      client.connect(gateway.admin_port):send(client.bytes("POST", "/reload")):close()
+      gateway:event "reload.done"
+      assert.equal("two", get("/").body)
+    end)
+
+    it("while the gateway drains is refused", function()
+      start(route("one", "drain: { delay: 60s }"))
+      gateway:signal "TERM"
+      gateway:event "drain.begin"
+      local status, answer = reload()
+      assert.equal(503, status)
+      assert.matches("about to stop", answer.detail)
+    end)
+  end)
+
+  describe("with a faulty file", function()
+    it("changes nothing, and says why", function()
+      start(route "one")
+      assert.equal(1, metric "demilune_config_last_reload_success")
+      local status, answer, response = reload(route("two", "lmits: {}\n"))
+      assert.equal(422, status)
+      assert.equal("application/problem+json", response.headers["content-type"])
+      assert.equal(5, answer.faults[1].line)
+      assert.equal(1, answer.faults[1].column)
+      assert.matches("demilune.yaml$", answer.faults[1].file)
+      assert.matches('unknown key, did you mean "limits"?', answer.faults[1].message, 1, true)
+      assert.matches("demilune.yaml:5:1: .*unknown key", answer.detail)
+      assert.equal("one", get("/").body)
+
+      local line = gateway:event "reload.fault"
+      assert.matches('"line":5', line, 1, true)
+      gateway:event "reload.failed"
+      assert.equal(1, metric 'demilune_config_reloads_total{result="failure"}')
+      assert.equal(0, metric "demilune_config_last_reload_success")
+      local config = json.decode(client.get(gateway.admin_port, "/config").body)
+      assert.equal("failure", config.last_reload.result)
+      assert.equal(answer.faults[1].message, config.last_reload.faults[1].message)
+      assert.equal(200, client.get(gateway.admin_port, "/health/ready").status)
+
+      reloaded(route "three")
+      assert.equal("three", get("/").body)
+      assert.equal(1, metric "demilune_config_last_reload_success")
+    end)
+
+    it("or a port that is taken changes nothing", function()
+      start(route "one")
+      local other = origin.listen()
+      assert.equal(422, (reload(route("two", "include: [more.yaml]\n"))))
+      folder:write("more.yaml", ('listeners: [{ address: "127.0.0.1:%d" }]\n'):format(other.port))
+      local status, answer = reload()
+      assert.equal(422, status)
+      assert.matches("can't listen on 127.0.0.1:" .. other.port, answer.faults[1].message, 1, true)
+      assert.equal("listeners[1].address", answer.faults[1].path)
+      assert.equal("one", get("/").body)
+      other:close()
+      reloaded()
+      assert.equal("two", client.get(other.port, "/").body)
+    end)
+
+    it("or a plugin that can't be made changes nothing", function()
+      start(words "one")
+      folder:write("plugins/word/init.lua", PLUGIN:gsub("local self", "error 'no luck' local self"))
+      local status, answer = reload()
+      assert.equal(422, status)
+      assert.matches("no luck", answer.faults[1].message)
+      assert.equal("one", get("/own").headers["x-word"])
+    end)
+
+    it("tells no secret", function()
+      start(route "one")
+      folder:write("secret", "hush-hush")
+      local status, _, response = reload(route("two", 'workers: "${file:secret}"\n'))
+      assert.equal(422, status)
+      assert.is_nil(response.body:find("hush", 1, true))
+      assert.is_nil(gateway:log():find("hush", 1, true))
+    end)
+  end)
+
+  describe("gives plugins", function()
+    it("their new code and configuration, and the old ones a stop before the start", function()
+      start(words "one", { workers = 1 })
+      assert.equal("one", get("/own").headers["x-word"])
+      folder:write("plugins/word/init.lua", (PLUGIN:gsub('= self.word\n', '= "new " .. self.word\n')))
+      reloaded(words "two")
+      assert.equal("new two", get("/own").headers["x-word"])
+      logged "start two"
+      local log = gateway:log()
+      assert.is_true(log:find("stop one", 1, true) < log:find("start two", 1, true))
+    end)
+
+    it("their old code for requests that are under way", function()
+      start(words("one", "pause: 0.5"))
+      local c = client.connect(gateway.port):send(client.bytes("GET", "/own"))
+      logged "waits one"
+      reloaded(words "two")
+      assert.equal("two", get("/own").headers["x-word"])
+      assert.equal("one", c:response().headers["x-word"])
+      logged "logged one ctx=one route=own"
+      c:close()
+    end)
+  end)
+
+  describe("at drain.timeout", function()
+    local SOON = "drain: { timeout: 200ms }\n"
+
+    it("ends a request that still waits in a hook", function()
+      start(words("one", "pause: 60", SOON))
+      local c = client.connect(gateway.port):send(client.bytes("GET", "/own"))
+      logged "waits one"
+      reloaded(words("two", nil, SOON))
+      local response = c:response()
+      assert.equal(503, response.status)
+      assert.equal("two", response.headers["x-word"])
+      logged "cut one cancelled"
+      logged "logged two ctx=nil route=own"
+      c:close()
+    end)
+
+    it("lets a response that is being sent go on without the old plugins", function()
+      start(words("one", nil, SOON))
+      local c = client.connect(gateway.port):send(client.bytes("GET", "/one/7"))
+      local u = upstream:accept()
+      u:request()
+      u:send "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+      assert.equal("one", c:response_head().headers["x-word"])
+      reloaded(words("two", nil, SOON))
+      wait("the end of the old plugins", function()
+        return metric "demilune_lua_states" == 2
+      end)
+      u:send "world"
+      assert.equal("helloworld", c:read(10))
+      logged "logged two ctx=nil route=one id=7"
+      c:close()
+      u:close()
+    end)
+
+    it("ends a response that body hooks of the old plugins would have to see", function()
+      start(words("one", "body: true", SOON))
+      local c = client.connect(gateway.port):send(client.bytes("GET", "/one/7"))
+      local u = upstream:accept()
+      u:request()
+      u:send "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+      c:read_until "*****"
+      reloaded(words("two", nil, SOON))
+      local rest = c:read_all()
+      assert.is_nil(rest:find "%w%w%w")
+      assert.is_nil(rest:find("0\r\n\r\n", 1, true))
+      logged "logged two"
+      c:close()
+      u:close()
+    end)
+
+    it("lets a request that waits for its upstream go on, with the new plugins", function()
+      start(words("one", nil, SOON))
+      local c = client.connect(gateway.port):send(client.bytes("GET", "/one/7"))
+      local u = upstream:accept()
+      u:request()
+      reloaded(words("two", nil, SOON))
+      gateway:event "plan.left"
+      u:respond(200, {}, "late")
+      local response = c:response()
+      assert.equal("late", response.body)
+      assert.equal("two", response.headers["x-word"])
+      logged "logged two ctx=nil route=one id=7"
+      c:close()
+      u:close()
+    end)
+
+    it("cancels what the old plugins do in the background", function()
+      start(words("one", "background: true", SOON), { workers = 1 })
+      logged "start one"
+      reloaded(words("two", nil, SOON))
+      logged "task one cancelled"
+    end)
+  end)
+end)
