@@ -90,6 +90,18 @@ static void keep_sockets(struct control *c)
     c->stragglers = stragglers_start(c);
 }
 
+/* A file that was read while it was empty is more likely than somebody who wants that. */
+static bool is_cut_off(const struct control *c, struct building *b)
+{
+    const struct snapshot *now = b->load.snapshot;
+
+    if (now->nlisteners > 0 || c->snapshot->nlisteners == 0)
+        return false;
+    fault_at(&b->load.faults, now->conf, SLICE("listeners"),
+             "there are none, and nobody could connect any more");
+    return true;
+}
+
 bool reload_apply(struct control *c, struct building *b)
 {
     struct snapshot *now = b->load.snapshot;
@@ -97,6 +109,8 @@ bool reload_apply(struct control *c, struct building *b)
     struct listening l;
     int admin_fd = -1;
 
+    if (is_cut_off(c, b))
+        return false;
     sockets_begin(c->sockets);
     bool is_open = listening_open(&l, c->sockets, c->nworkers, now, c->snapshot, faults) &&
                    admin_open(c, now, &admin_fd, faults);

@@ -17,6 +17,7 @@
 #include "base/text.h"
 
 #define REST_MAX (64 * KIB) /* of a request body that is read and dropped to keep the connection */
+#define LOOK_MS 1000 /* how soon it is seen that a client has left behind bytes that nobody reads */
 
 static struct h1_server *server_of(struct h1_conn *c)
 {
@@ -137,7 +138,7 @@ static void begin(struct h1_conn *c, size_t len)
     }
     m->scheme = s->is_tls ? SLICE("https") : SLICE("http");
     begin_body(c, m);
-    s->close = !facts.keep_alive;
+    s->close = s->leaving || !facts.keep_alive;
     s->expects = m->expects_continue;
     s->is_head = m->method == METHOD_HEAD;
     s->wants_websocket = m->wants_websocket;
@@ -278,6 +279,8 @@ static void server_wait(struct h1_conn *c)
         h1_conn_wait(c, H1_WAIT_DROP, limits->body_timeout_ms);
     else if (c->kind == BODY_TUNNEL)
         h1_conn_wait(c, H1_WAIT_TUNNEL, h1_conn_idle_ms(c));
+    else if (c->owned && !c->stream->reading)
+        h1_conn_wait(c, H1_WAIT_LEAVING, LOOK_MS);
     else
         h1_conn_wait(c, H1_WAIT_NONE, 0);
 }
@@ -301,6 +304,11 @@ static void server_on_deadline(struct h1_conn *c)
         refuse(c, ERR_REQUEST_TIMEOUT, "The request head did not come in time.");
         break;
     case H1_WAIT_BODY: offended(c, ERR_REQUEST_TIMEOUT); break;
+    case H1_WAIT_LEAVING:
+        c->waits = H1_WAIT_NONE;
+        if (stream_has_left(c->stream))
+            lost(c, ERR_CLOSED);
+        break;
     default: lost(c, ERR_TIMEOUT); break;
     }
 }
@@ -514,7 +522,7 @@ void h1_server_drain(struct h1_server *s)
     struct h1_conn *c = &s->conn;
 
     /* What has arrived already is answered, with Connection: close. */
-    s->close = true;
+    s->leaving = true;
     if (h1_server_is_idle(s) && c->stream != NULL && stream_is_quiet(c->stream))
         end_gently(c);
 }

@@ -239,6 +239,17 @@ routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: 
       assert.equal("one", get("/own").headers["x-word"])
     end)
 
+    it("that is empty changes nothing", function()
+      start(route "one")
+      local whole = gateway.preamble
+      gateway.preamble = ""
+      local status, answer = reload ""
+      assert.equal(422, status)
+      assert.equal("listeners", answer.faults[1].path)
+      gateway.preamble = whole
+      assert.equal("one", get("/").body)
+    end)
+
     it("tells no secret", function()
       start(route "one")
       folder:write("secret", "hush-hush")
@@ -345,5 +356,216 @@ routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: 
       reloaded(words("two", nil, SOON))
       logged "task one cancelled"
     end)
+  end)
+
+  describe("leaves as they are", function()
+    local HANDSHAKE = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      .. "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      .. "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
+    local function chat(name)
+      return words(name, nil, ('routes: [{ name: chat-%s, paths: [/chat], upstream: up }]\n'):format(name))
+        :gsub("\nroutes: %[{ name: one[^\n]*", "", 1)
+    end
+
+    it("WebSockets, whose end the current plugins log", function()
+      start(chat "zero", { workers = 1 })
+      local c = client.connect(gateway.port):send(HANDSHAKE)
+      local u = upstream:accept()
+      u:request()
+      u:send(SWITCH)
+      assert.equal(101, c:response().status)
+      for i = 1, 20 do
+        reloaded(chat("n" .. i))
+        c:send("ping" .. i)
+        assert.equal("ping" .. i, u:read(4 + #tostring(i)))
+        u:send("pong" .. i)
+        assert.equal("pong" .. i, c:read(4 + #tostring(i)))
+      end
+      wait("the end of the old plugins", function()
+        return metric "demilune_lua_states" == 1
+      end)
+      c:close()
+      u:close()
+      logged "logged n20 ctx=nil route=chat-zero"
+    end)
+
+    it("connections to upstreams and their health", function()
+      local config = [[
+upstreams:
+  - name: up
+    endpoints: [{ address: "127.0.0.1:%d" }, { address: "127.0.0.1:1" }]
+    health: { passive: { consecutive_errors: 1, eject_for: 1h } }
+routes: [{ name: all, upstream: up%s }]
+]]
+      start(config:format(upstream.port, ""), { workers = 1 })
+      local u
+      for _ = 1, 2 do -- one to each
+        local c = client.connect(gateway.port):send(client.bytes("GET", "/"))
+        wait("a word of either", function()
+          return not c:is_silent(0.01) or not upstream:is_left_alone(0.01)
+        end)
+        if c:is_silent(0) then
+          u = upstream:accept()
+          u:request()
+          u:respond(200, {}, "ok")
+          assert.equal(200, c:response().status)
+        else
+          assert.equal(502, c:response().status)
+        end
+        c:close()
+      end
+      reloaded(config:format(upstream.port, ", timeout: 5s"))
+      for _ = 1, 4 do -- on the connection that is there, and not to the endpoint that was ejected
+        local c = client.connect(gateway.port):send(client.bytes("GET", "/"))
+        u:request()
+        u:respond(200, {}, "ok")
+        assert.equal(200, c:response().status)
+        c:close()
+      end
+      reloaded(config:gsub("127.0.0.1:%%d", "127.0.0.1:2"):format(""))
+      assert.is_true(u:is_ended(5)) -- nobody needs it any more
+      u:close()
+    end)
+
+    it("counts of limits, and stores whose size changes", function()
+      local config = [[
+stores: [{ name: default, size: %s }]
+routes:
+  - name: all
+    paths: [/]
+    respond: { body: x }
+    plugins: [{ name: rate-limit, config: { limit: %d, window: 1h, algorithm: fixed_window } }]
+]]
+      start(config:format("1MiB", 3))
+      assert.equal(200, get("/").status)
+      reloaded(config:format("2MiB", 3))
+      assert.equal(200, get("/").status)
+      reloaded(config:format("64KiB", 3))
+      assert.equal(200, get("/").status)
+      assert.equal(429, get("/").status)
+      reloaded(config:format("1MiB", 4))
+      assert.equal(200, get("/").status)
+      assert.equal(429, get("/").status)
+      assert.equal(4, metric 'demilune_requests_total{route="all",status="200"}')
+      assert.equal(2, metric 'demilune_requests_total{route="all",status="429"}')
+    end)
+  end)
+
+  describe("lets listeners", function()
+    local function on(...)
+      local list = {}
+      for i, address in ipairs { ... } do
+        list[i] = ('{ address: "127.0.0.1:%s" }'):format(address)
+      end
+      return ([[
+workers: 2
+admin: { address: "127.0.0.1:0" }
+listeners: [%s]
+routes: [{ name: all, respond: { body: "hello" } }]
+]]):format(table.concat(list, ", "))
+    end
+
+    local function free_port()
+      local probe = origin.listen()
+      local port = probe.port
+      probe:close()
+      return port
+    end
+
+    it("come and go, and requests that are on their way be answered", function()
+      local port = free_port()
+      start(on "0", { bare = true })
+      local kept = client.connect(gateway.port)
+      reloaded(on("0", port))
+      local c = client.connect(port):send(client.bytes("GET", "/"))
+      assert.equal("hello", c:response().body)
+      local late = client.connect(port):send "GET / HTTP/1.1\r\nHost: x\r\n"
+      reloaded(on "0")
+      assert.is_nil(client.try_connect(port))
+      assert.is_true(c:is_ended(5))
+      late:send "\r\n"
+      local response = late:response()
+      assert.equal("hello", response.body)
+      assert.equal("close", response.headers.connection)
+      assert.is_true(late:is_ended(5))
+      kept:send(client.bytes("GET", "/"))
+      local answer = kept:response()
+      assert.equal("hello", answer.body)
+      assert.is_nil(answer.headers.connection)
+      for _, open in ipairs { c, late, kept } do
+        open:close()
+      end
+    end)
+
+    it("change places", function()
+      local a, b = free_port(), free_port()
+      start(on(a, b), { bare = true })
+      local c = client.connect(b)
+      reloaded(on(b, a))
+      reloaded(on(b))
+      c:send(client.bytes("GET", "/"))
+      assert.equal("hello", c:response().body)
+      assert.is_nil(client.try_connect(a))
+      assert.equal("hello", client.get(b, "/").body)
+      c:close()
+    end)
+
+    it("of the admin endpoint move, and its token change", function()
+      local port = free_port()
+      start(route "one")
+      local was = gateway.admin_port
+      local admin = ('admin: { address: "127.0.0.1:%d", token: hush }\n'):format(port)
+      gateway.preamble = gateway.preamble:gsub("admin: .*", admin)
+      reloaded(route "two")
+      assert.is_nil(client.try_connect(was))
+      assert.equal(401, client.get(port, "/config").status)
+      assert.equal(200, client.get(port, "/config", { headers = { Authorization = "Bearer hush" } }).status)
+      gateway.admin_port = port
+    end)
+  end)
+
+  it("tells what only a restart changes, and does the rest", function()
+    start(route "one", { workers = 1 })
+    gateway.preamble = gateway.preamble:gsub("workers: 1", "workers: 3")
+    local answer = reloaded(route "two")
+    assert.matches("until the next restart", answer.warnings[1].message)
+    assert.equal("workers", answer.warnings[1].path)
+    gateway:event "reload.warning"
+    assert.equal("two", get("/").body)
+    assert.equal(1, metric "demilune_workers")
+  end)
+
+  it("loses no request, however many come and however fast", function()
+    start(words("first", "pause: 0.001"))
+    local n, answered = 0, 0
+    local cs = {}
+    for i = 1, 8 do
+      cs[i] = client.connect(gateway.port)
+    end
+    local limit = 60
+    repeat
+      for _, c in ipairs(cs) do
+        c:send(client.bytes("GET", "/own"))
+      end
+      gateway:configure(words("n" .. n, "pause: 0.001"))
+      gateway:signal "HUP"
+      for _, c in ipairs(cs) do
+        local response = c:response()
+        answered = answered + (response.status == 200 and response.body == "own" and 1 or 0)
+      end
+      n = n + 1
+    until n == limit
+    assert.equal(limit * 8, answered)
+    wait("the last configuration", function()
+      return get("/own").headers["x-word"] == "n" .. limit - 1
+    end)
+    wait("the end of the old plugins", function()
+      return metric "demilune_lua_states" == 2
+    end)
+    for _, c in ipairs(cs) do
+      c:close()
+    end
   end)
 end)

@@ -121,9 +121,11 @@ function Gateway:signal(name)
   posix.kill(self.pid, posix["SIG" .. name])
 end
 
--- Another configuration behind the same preamble, for a reload.
+-- Another configuration behind the same preamble, for a reload, which never sees half of it.
 function Gateway:configure(config)
-  self.folder:write("demilune.yaml", self.preamble .. config)
+  local path = self.folder:write("demilune.yaml.new", self.preamble .. config)
+  self.folder.files[path] = nil
+  assert(os.rename(path, self.folder.path .. "/demilune.yaml"))
 end
 
 function Gateway:is_running()
