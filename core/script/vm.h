@@ -73,6 +73,7 @@ struct vm {
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
     size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */
+    size_t allowed; /* bytes until the next collection: the cap, or a little beyond what is held */
     size_t collect_at; /* above so many bytes all garbage is collected when Lua has returned */
     size_t swept;      /* memory after the last step in a quiet moment */
     size_t nwaiting, nidle;
