@@ -392,7 +392,7 @@ void exchange_fail(struct exchange *x, int err)
     if (x->attempt)
         attempt_abort(x->attempt, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
-    if (x->head_is_held)
+    if (x->head_is_held || (x->head_is_down && x->down && x->down->head_held))
         flow_take_head_back(x);
     if (!x->head_is_down && !x->client_is_gone && x->down) {
         reply_error(x, err);

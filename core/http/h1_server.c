@@ -413,6 +413,11 @@ static int server_head(struct wire *w, const struct message *m, bool ends)
 
     if (c->stream == NULL)
         return ERR_CLOSED;
+    if (w->head_held) {
+        h1_conn_drop_head(c);
+        c->out = H1_OUT_NONE;
+        w->head_held = false;
+    }
     if (!CHECK(c->out == H1_OUT_NONE))
         return ERR_ARG;
     if (is_interim(m))
@@ -426,6 +431,7 @@ static int server_head(struct wire *w, const struct message *m, bool ends)
     c->out = H1_OUT_OPEN;
     if (ends)
         return write_out(c, NULL, 0, true, NULL);
+    w->head_held = true;
     loop_later(c->env->loop, &c->later);
     return 0;
 }
