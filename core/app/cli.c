@@ -56,8 +56,9 @@ static const struct command commands[] = {
      .brief = "run the gateway in the foreground",
      .about =
          "Logs go to standard error. Signals: SIGTERM drains and ends (a second one ends at once),\n"
-         "SIGINT ends at once, SIGUSR1 reopens log files, SIGUSR2 goes over to the program that now\n"
-         "stands at the same path, without a connection refused or reset. Not yet supported: SIGHUP.\n"
+         "SIGINT ends at once, SIGHUP takes the configuration as it is now (a faulty one changes\n"
+         "nothing), SIGUSR1 reopens log files, SIGUSR2 goes over to the program that now stands at the\n"
+         "same path, without a connection refused or reset.\n"
          "The process that is started supervises: the gateway is its child, and after a crash it is\n"
          "started again with the same sockets.",
      .fn = cli_run,

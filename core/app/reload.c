@@ -15,6 +15,7 @@
 #include "app/closer.h"
 #include "app/control.h"
 #include "app/reload_apply.h"
+#include "app/watch.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -36,6 +37,7 @@ struct reload {
     struct building *building; /* under way or being swapped in, or NULL */
     struct list next, asks;    /* struct reload_ask: of the next one, of this one */
     struct timer look, retry;
+    struct watch *watch;
     struct reload_report *last;
     /* borrowed */
     struct control *control;
@@ -142,6 +144,9 @@ static void end(struct reload *r, const struct faults *faults, bool is_done)
 {
     struct reload_report *before = r->last;
 
+    watch_follow(r->watch, faults->seen.items,
+                 faults->seen.n); /* a faulty one waits to be mended */
+    watch_switch(r->watch, r->control->snapshot->watch);
     r->last = report_new(r->control, faults, is_done);
     report_free(before);
     if (is_done)
@@ -287,6 +292,11 @@ static void go_on(struct reload *r)
     }
 }
 
+static void on_change(void *arg)
+{
+    reload_ask(arg, "watch", NULL);
+}
+
 static void on_retry(struct timer *t)
 {
     go_on(container_of(t, struct reload, retry));
@@ -310,6 +320,10 @@ void reload_ask(struct reload *r, const char *cause, struct reload_ask *ask)
 
 void reload_on_ready(struct reload *r)
 {
+    const struct snapshot *s = r->control->snapshot;
+
+    watch_follow(r->watch, s->seen, s->nseen);
+    watch_switch(r->watch, s->watch);
     go_on(r);
 }
 
@@ -317,6 +331,7 @@ void reload_refuse(struct reload *r)
 {
     r->is_over = true;
     timer_stop(&r->retry);
+    watch_switch(r->watch, false);
     tell(&r->next, NULL);
     if (!r->building || r->nswapping == 0)
         tell(&r->asks, NULL);
@@ -395,6 +410,7 @@ struct reload *reload_new(struct control *c, const char *file, int workers)
     list_init(&r->asks);
     timer_init(&r->look, c->loop, on_look);
     timer_init(&r->retry, c->loop, on_retry);
+    r->watch = watch_new(c->loop, on_change, r);
     add_metrics(r);
     return r;
 }
@@ -416,6 +432,7 @@ void reload_free(struct reload *r)
 {
     timer_deinit(&r->look);
     timer_deinit(&r->retry);
+    watch_free(r->watch);
     report_free(r->last);
     free(r);
 }

@@ -10,8 +10,10 @@
 #include "base/arena.h"
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/slice.h"
 #include "base/vec.h"
+#include "gate/conf_seen.h"
 
 enum conf_type { CONF_NULL, CONF_BOOL, CONF_INT, CONF_NUMBER, CONF_STRING, CONF_LIST, CONF_MAP };
 
@@ -95,6 +97,8 @@ struct faults {
     VEC(struct fault) list;
     size_t nerrors;
     size_t nsystem; /* of the errors: those with is_system. All of them: exit status 3, else 1 */
+    VEC(struct conf_seen) seen; /* what was read on the way (conf_seen.h) */
+    struct map seen_paths;
 };
 
 void faults_init(struct faults *f, struct arena *a);

@@ -510,6 +510,8 @@ static struct conf *read_file(void *arg, const char *path, const struct conf *at
 {
     struct loader *l = arg;
     struct slice text, name = slice_from(path);
+
+    faults_saw(l->faults, path, false);
     int rc = conf_read_file(path, MAX_FILE, l->arena, &text);
 
     if (rc < 0) {

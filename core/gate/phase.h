@@ -109,6 +109,10 @@ struct plugin_host_ops {
     /* Holds all consumers' credentials of a kind, the name of a plugin that is not missing, against what that plugin says
      * of them. Faults are added, each at its credential. NULL: all are good. */
     void (*credentials)(struct plugin_host *h, struct slice kind, struct faults *faults);
+
+    /* Notes the files of the plugins that were asked for (faults_saw), and where those that are not there would be. NULL:
+     * there are none. */
+    void (*saw)(struct plugin_host *h, struct faults *faults);
 };
 
 #endif

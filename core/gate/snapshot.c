@@ -181,6 +181,18 @@ static void build(struct snapshot *s, const struct snapshot_source *source, stru
     build_routes(&b);
     build_consumer_chains(&b);
     build_plugins_end(&b);
+    if (b.host && b.host->ops->saw)
+        b.host->ops->saw(b.host, faults);
+}
+
+static void keep_seen(struct snapshot *s, const struct faults *faults)
+{
+    s->nseen = faults->seen.n;
+    s->seen = arena_alloc(s->arena, s->nseen * sizeof(s->seen[0]));
+    for (size_t i = 0; i < s->nseen; i++) {
+        s->seen[i] = faults->seen.items[i];
+        s->seen[i].path = arena_dup(s->arena, s->seen[i].path);
+    }
 }
 
 static struct conf *load_conf(const struct snapshot_source *source, struct arena *a,
@@ -211,6 +223,7 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
         arena_on_free(faults->arena, free_arena, a);
         return NULL;
     }
+    keep_seen(s, faults);
     s->id = id_of(s->conf, a);
     s->version = atomic_fetch_add(&versions, 1) + 1;
     return s;

@@ -67,6 +67,9 @@ struct snapshot {
     enum log_level log_level;
     enum log_format log_format;
     uint32_t drain_delay_ms, drain_timeout_ms;
+    bool watch;
+    struct conf_seen *seen; /* what it was made of */
+    size_t nseen;
 
     struct listener_conf *listeners;
     uint32_t nlisteners;

@@ -49,6 +49,7 @@ static void read_log_and_drain(struct build *b)
     b->s->log_level = level < 0 ? LOG_INFO : (enum log_level)level;
     b->s->log_format =
         slice_eq(conf_text(log, "log", "format"), SLICE("text")) ? LOG_TEXT : LOG_JSON;
+    b->s->watch = conf_bool(b->root, "root", "watch");
     b->s->drain_delay_ms = (uint32_t)conf_duration_ms(drain, "drain", "delay");
     b->s->drain_timeout_ms = (uint32_t)conf_duration_ms(drain, "drain", "timeout");
 }

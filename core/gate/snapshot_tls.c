@@ -27,6 +27,7 @@ static struct slice read_pem(struct build *b, const struct conf *map, const char
     if (!name.ptr)
         return SLICE_NONE;
     struct slice file = conf_resolve(node->file->dir, name, a);
+    faults_saw(b->faults, file.ptr, false);
     int rc = memchr(file.ptr, '\0', file.len) ? ERR_NOT_FOUND
                                               : conf_read_file(file.ptr, PEM_MAX, a, &text);
     if (rc < 0)

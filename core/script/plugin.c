@@ -538,6 +538,20 @@ static void host_credentials(struct plugin_host *h, struct slice kind, struct fa
     lua_settop(L, top);
 }
 
+/* strict.lua has noted them. */
+static void host_saw(struct plugin_host *h, struct faults *faults)
+{
+    lua_State *L = vm_of_host(h)->L;
+    int top = lua_gettop(L);
+
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "demilune.strict");
+    lua_getfield(L, -1, "seen");
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+        faults_saw(faults, lua_tostring(L, -2), false);
+    lua_settop(L, top);
+}
+
 static const struct plugin_host_ops checker_ops = {
     .check = host_check,
     .stands_after = host_stands_after,
@@ -545,6 +559,7 @@ static const struct plugin_host_ops checker_ops = {
     .answers_preflights = host_answers_preflights,
     .missing = host_missing,
     .credentials = host_credentials,
+    .saw = host_saw,
 };
 
 struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly)

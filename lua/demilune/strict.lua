@@ -78,6 +78,17 @@ function M.folders()
   return list
 end
 
+-- Files that were loaded, and where those would be that are not there: who waits for a change
+-- (watch) looks at them.
+M.seen = {}
+
+-- A plugin that is not installed (yet).
+function M.note_missing(plugin)
+  for _, folder in ipairs(folders) do
+    M.seen[("%s/%s/init.lua"):format(folder, plugin)] = true
+  end
+end
+
 table.insert(package.loaders, 2, function(name)
   if name:sub(1, 17) ~= "demilune.plugins." then
     return nil
@@ -86,6 +97,7 @@ table.insert(package.loaders, 2, function(name)
   if not path then
     return missing
   end
+  M.seen[path] = true
   local chunk, message = loadfile(path)
   if not chunk then
     error(message, 0)

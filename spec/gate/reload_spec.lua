@@ -7,6 +7,7 @@ package.path = "./?.lua;" .. package.path
 local client = require "spec.support.client"
 local json = require "demilune.json"
 local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
@@ -523,6 +524,61 @@ routes: [{ name: all, respond: { body: "hello" } }]
       assert.equal(401, client.get(port, "/config").status)
       assert.equal(200, client.get(port, "/config", { headers = { Authorization = "Bearer hush" } }).status)
       gateway.admin_port = port
+    end)
+  end)
+
+  describe("with watch", function()
+    local WATCH = "watch: true\n"
+
+    local function becomes(body)
+      wait(body .. " in: " .. gateway:log(), function()
+        return get("/").body == body
+      end)
+    end
+
+    it("follows the file, and what it includes", function()
+      folder:write("conf.d/a.yaml", route "one")
+      local include = WATCH .. "include: [conf.d/*.yaml]\n"
+      start(include)
+      assert.equal("one", get("/").body)
+      folder:write("conf.d/a.yaml", route "two")
+      becomes "two"
+      folder:write("conf.d/a.yaml", "{}")
+      folder:write("conf.d/b.yaml", route "three")
+      becomes "three"
+      gateway:configure(WATCH .. route "four")
+      becomes "four"
+      gateway:configure(route "five")
+      becomes "five"
+    end)
+
+    it("sees a secret and a plugin change, and a faulty one mended", function()
+      folder:write("secret", "one")
+      start(words('"${file:secret}"', nil, WATCH))
+      local function word(expected)
+        wait(expected, function()
+          return get("/own").headers["x-word"] == expected
+        end)
+      end
+      word "one"
+      folder:write("secret", "two")
+      word "two"
+      folder:write("plugins/word/init.lua", "return nonsense(")
+      gateway:event "reload.failed"
+      folder:write("plugins/word/init.lua", (PLUGIN:gsub('= self.word\n', '= "new " .. self.word\n')))
+      word "new two"
+    end)
+
+    it("follows a link that is turned", function()
+      folder:write("v1/c.yaml", route "one")
+      folder:write("v2/c.yaml", route "two")
+      assert(posix.symlink("v1", folder.path .. "/now"))
+      start(WATCH .. "include: [now/c.yaml]\n")
+      assert.equal("one", get("/").body)
+      assert(posix.symlink("v2", folder.path .. "/then"))
+      assert(os.rename(folder.path .. "/then", folder.path .. "/now"))
+      becomes "two"
+      os.remove(folder.path .. "/now")
     end)
   end)
 

@@ -49,6 +49,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
     int truncate(const char *path, long size);
     long readlink(const char *path, char *out, size_t size);
     char *mkdtemp(char *template);
+    int symlink(const char *target, const char *path);
     int rmdir(const char *path);
     int mkdir(const char *path, unsigned mode);
   ]]
@@ -281,6 +282,10 @@ end
 
 function M.mkdir(path)
   C.mkdir(path, 448)
+end
+
+function M.symlink(target, path)
+  return C.symlink(target, path) == 0
 end
 
 function M.rmdir(path)

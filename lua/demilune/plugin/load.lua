@@ -58,6 +58,7 @@ function M.installed()
 end
 
 local function not_installed(name)
+  strict.note_missing(name)
   local near = border.nearest(name, M.installed())
   return ('the plugin "%s" is not installed%s'):format(name, near and (', did you mean "%s"?'):format(near) or "")
 end

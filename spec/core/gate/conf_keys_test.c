@@ -136,8 +136,7 @@ static void test_not_yet_supported(void **state UNUSED)
     static const struct {
         const char *yaml, *fault;
     } rows[] = {
-        {"watch: true", "t:1:8: watch: true is not yet supported"},
-        {"watch: True", "watch: True is not yet supported"},
+        {"listeners: [{address: a, http2: True}]", "t:1:33: listeners[0].http2: True is not"},
         {"redis: [{name: a, url: b}]", "redis: not yet supported"},
         {"kafka: [{name: a, brokers: [b]}]", "kafka: not yet supported"},
         {"spill: {dir: x}", "spill: not yet supported"},
