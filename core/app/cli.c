@@ -275,14 +275,17 @@ static enum option_id option_of(const char *word, const char **value)
 
 static int unknown_option(const struct command *c, const char *word)
 {
+    struct slice rest = slice_from(word), name = SLICE("");
     const char *names[OPTION_COUNT];
     size_t n = 0;
 
+    slice_split(&rest, '=', &name);
     for (enum option_id id = 0; id < OPTION_COUNT; id++)
         if ((c->options | OPTION(HELP)) & (1u << id))
             names[n++] = options[id].name;
-    const char *near = word[1] == '-' ? text_nearest(slice_from(word + 2), names, n) : NULL;
-    return near ? cli_misuse(c->name, "unknown option %s, did you mean --%s?", word, near)
+    const char *near = word[1] == '-' ? text_nearest(slice_from_index(name, 2), names, n) : NULL;
+    return near ? cli_misuse(c->name, "unknown option %.*s, did you mean --%s?", SLICE_ARG(name),
+                             near)
                 : cli_misuse(c->name, "unknown option %s", word);
 }
 
