@@ -192,9 +192,11 @@ void control_limit_connections(struct control *c, uint32_t n)
         return;
     rlim_t spare = MIN((rlim_t)SPARE_DESCRIPTORS, limit.rlim_cur / 2);
     int possible = (int)MAX((limit.rlim_cur - spare) / 2, (rlim_t)1);
-    LOG_WARN("limits.connections",
-             "fewer connections than configured: the descriptor limit is lower",
-             LOG_I("configured", n), LOG_I("possible", possible));
+    const struct conf *limits = conf_get(c->snapshot->conf, SLICE("limits"));
+    bool is_asked = conf_get(limits, SLICE("connections")) != NULL; /* no warning of a default */
+    LOG_AT(is_asked ? LOG_WARN : LOG_INFO, "limits.connections",
+           "fewer connections than limits.connections: the descriptor limit (ulimit -n) is lower",
+           LOG_I("configured", n), LOG_I("possible", possible));
     atomic_store(&c->quota.max, possible);
 }
 

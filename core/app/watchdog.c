@@ -131,7 +131,7 @@ static void judge_lua(struct watchdog *w, struct guarded *g)
         tell(g, "lua.hang", "a plugin hangs where it can't be stopped: the process ends");
         abort();
     }
-    if (cpu_us_of(g) - g->in_lua.cpu_us < atomic_load(&w->budget_us))
+    if (cpu_us_of(g) - g->in_lua.cpu_us < atomic_load(&g->watch.budget_us))
         return;
     if (!g->is_told) {
         tell(g, "lua.stop", "a plugin has used up its time budget: it is stopped");

@@ -124,7 +124,7 @@ static void exchange_log(struct exchange *x)
 {
     struct wire *down = x->down;
 
-    x->end_us = clock_us();
+    x->end_us = x->ran_hooks ? clock_us_now() : clock_us(); /* a hook may have held up the turn */
     exchange_to(x, EXCHANGE_LOG);
     if (x->attempt)
         attempt_release(x->attempt);
@@ -392,7 +392,7 @@ void exchange_fail(struct exchange *x, int err)
     if (x->attempt)
         attempt_abort(x->attempt, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
-    if (x->head_is_held)
+    if (x->head_is_held || (x->head_is_down && x->down && x->down->head_held))
         flow_take_head_back(x);
     if (!x->head_is_down && !x->client_is_gone && x->down) {
         reply_error(x, err);

@@ -53,36 +53,53 @@ static struct slice unquote(struct slice s)
                                                                     : s;
 }
 
-/* for= of one Forwarded element; IPv6 in brackets. */
-static struct slice forwarded_for(struct slice element)
+/* The value of a parameter ("for=") of one Forwarded element. */
+static struct slice forwarded_value(struct slice element, struct slice name)
 {
     struct slice pair;
 
     while (slice_split(&element, ';', &pair)) {
         pair = slice_trim(pair);
-        if (pair.len > 4 && slice_eq_nocase(slice_sub(pair, 0, 4), SLICE("for="))) {
-            struct slice node = unquote(slice_from_index(pair, 4));
-            ssize_t close = slice_find_char(node, ']');
-            return node.len && node.ptr[0] == '[' && close > 0
-                       ? slice_sub(node, 1, (size_t)close - 1)
-                       : node;
-        }
+        if (pair.len > name.len && slice_eq_nocase(slice_sub(pair, 0, name.len), name))
+            return unquote(slice_from_index(pair, name.len));
     }
     return SLICE_NONE;
 }
 
+/* IPv6 stands in brackets. */
+static struct slice forwarded_for(struct slice element)
+{
+    struct slice node = forwarded_value(element, SLICE("for="));
+    ssize_t close = slice_find_char(node, ']');
+
+    return node.len && node.ptr[0] == '[' && close > 0 ? slice_sub(node, 1, (size_t)close - 1)
+                                                       : node;
+}
+
+static void read_scheme(struct exchange *x, struct slice said)
+{
+    if (slice_eq_nocase(said, SLICE("https")))
+        x->scheme = SLICE("https");
+    else if (slice_eq_nocase(said, SLICE("http")))
+        x->scheme = SLICE("http");
+}
+
+/* X-Forwarded-For; where there is none, Forwarded, whose element about the client has its scheme too. */
 static void read_chain(struct exchange *x)
 {
     struct slice list = headers_get_id(&x->request->headers, HEADER_X_FORWARDED_FOR);
+    struct slice last = SLICE_NONE;
     bool is_rfc7239 = list.ptr == NULL;
 
     if (is_rfc7239)
         list = headers_get_id(&x->request->headers, HEADER_FORWARDED);
     while (list.len) {
-        struct slice last = take_last(&list);
+        last = take_last(&list);
         if (chain_stops(x, is_rfc7239 ? forwarded_for(last) : last))
             break;
     }
+    if (is_rfc7239)
+        read_scheme(x, forwarded_value(last, SLICE("proto=")));
 }
 
 /* X-Forwarded-Prefix and whatever else begins so, X_Forwarded_For too: many servers can't tell the two apart. */
@@ -129,11 +146,7 @@ int forward_client(struct exchange *x)
         return 0;
     /* The peer's own slice dies with the connection; the exchange may outlive it. */
     read_chain(x);
-    struct slice proto = headers_get_id(&x->request->headers, HEADER_X_FORWARDED_PROTO);
-    if (slice_eq_nocase(proto, SLICE("https")))
-        x->scheme = SLICE("https");
-    else if (slice_eq_nocase(proto, SLICE("http")))
-        x->scheme = SLICE("http");
+    read_scheme(x, headers_get_id(&x->request->headers, HEADER_X_FORWARDED_PROTO));
     x->request->scheme = x->scheme;
     return 0;
 }

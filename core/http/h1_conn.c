@@ -150,6 +150,7 @@ void h1_conn_read(struct h1_conn *c)
 
     if (want == 0) {
         stream_pause(c->stream);
+        h1_conn_rearm(c);
         return;
     }
     char *mem = in_scratch ? c->env->scratch : hold_room(c, want);

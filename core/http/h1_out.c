@@ -119,6 +119,7 @@ static int send_all(struct h1_conn *c, const struct iovec *iov, int k)
     int rc = k > 0 ? stream_write(c->stream, iov, k) : 0;
 
     h1_conn_drop_head(c);
+    c->wire.head_held = false;
     c->wire.unsent = c->stream->bytes_out == c->sent_before;
     if (rc < 0)
         return rc;

@@ -17,6 +17,7 @@
 #include "base/text.h"
 
 #define REST_MAX (64 * KIB) /* of a request body that is read and dropped to keep the connection */
+#define LOOK_MS 1000 /* how soon it is seen that a client has left behind bytes that nobody reads */
 
 static struct h1_server *server_of(struct h1_conn *c)
 {
@@ -278,6 +279,8 @@ static void server_wait(struct h1_conn *c)
         h1_conn_wait(c, H1_WAIT_DROP, limits->body_timeout_ms);
     else if (c->kind == BODY_TUNNEL)
         h1_conn_wait(c, H1_WAIT_TUNNEL, h1_conn_idle_ms(c));
+    else if (c->owned && !c->stream->reading)
+        h1_conn_wait(c, H1_WAIT_LEAVING, LOOK_MS);
     else
         h1_conn_wait(c, H1_WAIT_NONE, 0);
 }
@@ -301,6 +304,11 @@ static void server_on_deadline(struct h1_conn *c)
         refuse(c, ERR_REQUEST_TIMEOUT, "The request head did not come in time.");
         break;
     case H1_WAIT_BODY: offended(c, ERR_REQUEST_TIMEOUT); break;
+    case H1_WAIT_LEAVING:
+        c->waits = H1_WAIT_NONE;
+        if (stream_has_left(c->stream))
+            lost(c, ERR_CLOSED);
+        break;
     default: lost(c, ERR_TIMEOUT); break;
     }
 }
@@ -405,6 +413,11 @@ static int server_head(struct wire *w, const struct message *m, bool ends)
 
     if (c->stream == NULL)
         return ERR_CLOSED;
+    if (w->head_held) {
+        h1_conn_drop_head(c);
+        c->out = H1_OUT_NONE;
+        w->head_held = false;
+    }
     if (!CHECK(c->out == H1_OUT_NONE))
         return ERR_ARG;
     if (is_interim(m))
@@ -418,6 +431,7 @@ static int server_head(struct wire *w, const struct message *m, bool ends)
     c->out = H1_OUT_OPEN;
     if (ends)
         return write_out(c, NULL, 0, true, NULL);
+    w->head_held = true;
     loop_later(c->env->loop, &c->later);
     return 0;
 }

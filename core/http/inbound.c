@@ -406,6 +406,16 @@ void inbound_abort_all(struct inbound_set *set)
     }
 }
 
+void inbound_abort_oldest(struct inbound_set *set)
+{
+    LIST_EACH (link, &set->conns) {
+        struct inbound *in = container_of(link, struct inbound, link);
+        if (!abort_stage(in))
+            h1_server_abort(&in->h1);
+        return;
+    }
+}
+
 size_t inbound_count(const struct inbound_set *set)
 {
     return set->n;

@@ -51,6 +51,9 @@ void inbound_judge(struct inbound_set *set);
 /* Cuts off all that is left. */
 void inbound_abort_all(struct inbound_set *set);
 
+/* Breaks off the connection that was accepted first. */
+void inbound_abort_oldest(struct inbound_set *set);
+
 size_t inbound_count(const struct inbound_set *set);
 size_t inbound_idle_count(const struct inbound_set *set);
 

@@ -121,6 +121,7 @@ struct wire {
     bool untouched; /* client: not a byte of the response has come */
     bool unsent;    /* client: not a byte of the request was written */
     bool reused;    /* client: the connection had carried a request before */
+    bool head_held; /* server: the head has not left yet (rule 3): another one takes its place */
 };
 
 /* What is known of the connection's other end. */

@@ -8,6 +8,7 @@
 #include "net/stream.h"
 
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -370,6 +371,13 @@ void stream_attach(struct stream *s, struct loop *l)
         return;
     s->loop = l;
     s->ops->move(s, l);
+}
+
+bool stream_has_left(const struct stream *s)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0;
 }
 
 bool stream_is_quiet(struct stream *s)

@@ -135,6 +135,10 @@ void stream_close_gently(struct stream *s);
 void stream_detach(struct stream *s);
 void stream_attach(struct stream *s, struct loop *l);
 
+/* Has the peer ended or reset the connection? Told although there are bytes before its end that nobody
+ * has read; costs a system call. */
+bool stream_has_left(const struct stream *s);
+
 /* An idle stream: true when nothing has arrived and the peer has not closed. One system call. */
 bool stream_is_quiet(struct stream *s);
 

@@ -35,6 +35,7 @@ enum dml_text_is {
     DML_TEXT_IS_HOST,
     DML_TEXT_IS_TOKEN, /* RFC 9110: field names, methods */
     DML_TEXT_IS_UTF8,
+    DML_TEXT_IS_SETTABLE, /* a field name that is not the core's own */
 };
 DML_API int dml_text_is(int what, const char *ptr, size_t len);
 

@@ -102,7 +102,7 @@ static bool is_refused(struct vm *vm, size_t osize, size_t nsize)
 {
     size_t after = vm->memory - osize + nsize;
 
-    if (LIKELY(nsize <= osize || !vm->memory_cap || after <= vm->memory_cap) || vm->depth == 0 ||
+    if (LIKELY(nsize <= osize || !vm->memory_cap || after <= vm->allowed) || vm->depth == 0 ||
         vm->is_exempt)
         return false;
     if (!vm->hit_cap) {
@@ -183,21 +183,33 @@ static size_t building_room(const struct vm *vm)
     return vm->memory_cap ? MIN(BUILDING_ROOM, vm->memory_cap / 4) : BUILDING_ROOM;
 }
 
+/* What was stopped may be held until its exchange ends (exchange.ctx) and fill the heap to the last byte: the hooks that come
+ * then get a little of the reserve. */
+static size_t allowed_after(const struct vm *vm, bool hit_cap)
+{
+    size_t most = hit_cap ? vm->memory_cap + vm->memory_cap / 4 : vm->allowed;
+
+    return MAX(vm->memory_cap, MIN(vm->memory + SMALL_ALLOC, most));
+}
+
 /* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time.
  * The collector's own next cycle would begin at twice what is left, which may lie beyond the cap: then it begins soon. */
 void vm_collect(struct vm *vm)
 {
-    if (vm->hit_cap)
+    bool hit_cap = vm->hit_cap;
+
+    if (hit_cap)
         vm_was_stopped(vm);
     if (lua_cpcall(vm->L, collect_protected, NULL) != 0)
         lua_pop(vm->L, 1);
-    if (vm->hit_cap)
+    if (hit_cap)
         LOG_WARN("lua.memory", "a worker's Lua has reached script.memory",
                  LOG_I("worker", vm->worker), LOG_I("bytes", vm->memory));
     vm->hit_cap = false;
     vm->collect_at = SIZE_MAX;
     if (vm->memory_cap) {
-        size_t left = vm->memory < vm->memory_cap ? (vm->memory_cap - vm->memory) / 2 : 0;
+        vm->allowed = allowed_after(vm, hit_cap);
+        size_t left = vm->memory < vm->allowed ? (vm->allowed - vm->memory) / 2 : 0;
         vm->collect_at = MAX(vm->memory_cap / 4 * 3, vm->memory + left);
         lua_gc(vm->L, LUA_GCSETPAUSE, vm->memory > vm->memory_cap / 2 ? 110 : 200);
     }
@@ -424,7 +436,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
         free(vm);
         return NULL;
     }
-    vm->memory_cap = o->memory_cap;
+    vm->memory_cap = vm->allowed = o->memory_cap;
     vm->is_building = true;
     vm->collect_at = 2 * vm->memory + building_room(vm);
     return vm;

@@ -35,7 +35,7 @@ struct vm_watch {
     atomic_ullong stop;
     _Atomic(struct vm *)
         vm; /* which one was entered last: alive as long as entry stays the same odd number */
-    atomic_uint budget_us; /* CPU time of one entry; set by the control thread */
+    atomic_uint budget_us; /* CPU time of one entry; set by control, or by test.gateway */
     pthread_t thread;
     clockid_t cpu_clock;
 };
@@ -63,15 +63,17 @@ struct vm {
     struct buf
         ended_by; /* why and where the code of an entry was ended; a message with traceback */
     /* borrowed */
-    struct gateway *gateway; /* NULL while it is being built */
-    struct vm_watch *watch;  /* NULL on threads without a watchdog */
-    struct co *current;      /* running now */
-    lua_Alloc alloc;         /* with alloc_arg: memory_of's */
+    struct gateway *gateway;      /* NULL while it is being built */
+    struct vm_watch *watch;       /* NULL on threads without a watchdog */
+    struct vm_watch *guest_watch; /* of gateways that specs start, whose own code has no budget */
+    struct co *current;           /* running now */
+    lua_Alloc alloc;              /* with alloc_arg: memory_of's */
     void *alloc_arg;
     const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
     size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */
+    size_t allowed; /* bytes until the next collection: the cap, or a little beyond what is held */
     size_t collect_at; /* above so many bytes all garbage is collected when Lua has returned */
     size_t swept;      /* memory after the last step in a quiet moment */
     size_t nwaiting, nidle;

@@ -41,16 +41,43 @@ local function layout(rows)
     for i, cell in ipairs(row) do
       cells[i] = i == #row and cell or cell .. (" "):rep(widths[i] - #cell)
     end
-    lines[#lines + 1] = table.concat(cells, "  ") .. "\n"
+    lines[#lines + 1] = table.concat(cells, "  "):gsub(" +$", "") .. "\n"
   end
   return table.concat(lines)
 end
 
+local function folder_of(name)
+  return plugin.installed()[name]:match "^(.*)/[^/]*$"
+end
+
+local function read_readme(name)
+  local file = io.open(folder_of(name) .. "/README.md")
+  local text = file and file:read "*a"
+  if file then
+    file:close()
+  end
+  return text
+end
+
+local SUMMARY = 80 -- bytes
+
+-- What it does: the first sentence of its README, cut where that is long.
+local function summary_of(name)
+  local paragraph = ((read_readme(name) or "") .. "\n\n"):match "^# [^\n]*\n+([^#`|].-)\n\n" or ""
+  paragraph = paragraph:gsub("%s+", " ")
+  local sentence = (paragraph .. " "):match "^(.-)[.:;]? *$" or ""
+  sentence = sentence:match "^(.-)[.:;] " or sentence
+  if #sentence > SUMMARY then
+    sentence = sentence:sub(1, SUMMARY):match "^(.*) " .. " ..."
+  end
+  return sentence
+end
+
 function M.list()
-  local rows = { { "PLUGIN", "VERSION", "HOOKS" } }
+  local rows = { { "PLUGIN", "VERSION", "HOOKS", "WHAT IT DOES" } }
   for _, name in ipairs(sorted_keys(plugin.installed())) do
     local loaded, message = plugin.load(name)
-    rows[#rows + 1] = loaded and { name, loaded.version, hooks_of(loaded) } or { name, "-", message }
+    rows[#rows + 1] = loaded and { name, loaded.version, hooks_of(loaded), summary_of(name) } or { name, "-", message }
   end
   return layout(rows)
 end
@@ -63,27 +90,42 @@ local function resolve(node, document)
   return name and document["$defs"] and document["$defs"][name] or node
 end
 
-local function type_of(node)
-  local kind = node.format or node.type
-  if node.enum then
-    local words = {}
-    for i, word in ipairs(node.enum) do
-      words[i] = tostring(word)
-    end
-    return table.concat(words, " | ")
-  elseif type(kind) == "table" then
-    return table.concat(kind, " or ")
-  elseif node.type == "array" and type(node.items) == "table" then
-    return "list of " .. type_of(node.items)
+-- As faults and READMEs call them.
+local TYPES = { string = "text", integer = "number", boolean = "true or false", array = "list", object = "map" }
+local FORMATS = {
+  header = "header name", key = "selector or template", uri = "URL", cidr = "network", ratio = "share",
+  ["response-selector"] = "selector", ["response-template"] = "template",
+}
+
+local type_of
+
+local function type_words(kinds)
+  local words = {}
+  for i, kind in ipairs(kinds) do
+    words[i] = type(kind) == "table" and type_of(kind) or TYPES[kind] or kind
   end
-  return kind or "any"
+  return table.concat(words, " or ")
 end
 
-local function default_of(node, is_needed)
-  if node.default ~= nil then
-    return (json.encode(node.default))
+function type_of(node)
+  if node.enum then
+    return type_words(node.enum):gsub(" or ", " | ")
+  elseif node.anyOf and not node.type then
+    return type_words(node.anyOf)
+  elseif node.format then
+    return FORMATS[node.format] or node.format
+  elseif node.type == "array" and type(node.items) == "table" then
+    return ("list of %ss"):format((type_of(node.items):gsub(" or ", "s or ")))
   end
-  return is_needed and "(needed)" or ""
+  return node.type and type_words(type(node.type) == "table" and node.type or { node.type }) or "any"
+end
+
+local function default_of(node, needs_it)
+  if node.default ~= nil then
+    local is_empty = type(node.default) == "table" and next(node.default) == nil
+    return is_empty and (node.type == "array" and "[]" or "{}") or (json.encode(node.default))
+  end
+  return needs_it and "(needed)" or ""
 end
 
 local function is_needed(node, key)
@@ -125,17 +167,6 @@ local function options_of(loaded)
   return text
 end
 
-local function readme_of(name)
-  local folder = plugin.installed()[name]:match "^(.*)/[^/]*$"
-  local file = io.open(folder .. "/README.md")
-  if not file then
-    return ""
-  end
-  local text = file:read "*a"
-  file:close()
-  return "\n" .. text
-end
-
 function M.describe(name)
   local loaded, message = plugin.load(name)
   if not loaded then
@@ -151,7 +182,8 @@ function M.describe(name)
   if loaded.guards then
     head = head .. "guards: it decides who may pass, so its failure always ends in 500\n"
   end
-  return head .. "\n" .. options_of(loaded) .. readme_of(name)
+  local readme = read_readme(name)
+  return head .. "\n" .. options_of(loaded) .. (readme and "\n" .. readme or "")
 end
 
 -- --- the schema of all --------------------------------------------------------------------------

@@ -209,6 +209,7 @@ enum dml_text_is {
     DML_TEXT_IS_HOST,
     DML_TEXT_IS_TOKEN,
     DML_TEXT_IS_UTF8,
+    DML_TEXT_IS_SETTABLE,
 };
 int dml_text_is(int what, const char *ptr, size_t len);
 enum dml_coding {

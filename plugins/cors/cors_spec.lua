@@ -129,7 +129,8 @@ describe("cors", function()
       refuses(('origins[0]: expected an origin such as "https://app.example.com" or "https://*.example.com", or "*", '
         .. 'got "%s"'):format(origin), { origins = { origin } })
     end
-    refuses('expected the name of a header field, got "GET POST"', { origins = { "*" }, methods = { "GET POST" } })
+    refuses('expected the name of a method such as PUT, got "GET POST"',
+      { origins = { "*" }, methods = { "GET POST" } })
     refuses('plugins[0].config: "origins" is missing\n', { credentials = true })
     assert.is_nil(faults({ credentials = true }):find("would let every page", 1, true))
   end)

@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 
-local function names(description, default)
-  return {
-    type = "array", items = { type = "string", format = "header" }, default = default, description = description,
-  }
+local function names(description, default, what)
+  local items = { type = "string", format = "header" }
+  if what then
+    items = { type = "string", pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", title = what }
+  end
+  return { type = "array", items = items, default = default, description = description }
 end
 
 return {
@@ -17,7 +19,8 @@ return {
       },
       description = 'Origins that may read answers: "https://a.example", "https://*.example" (any subdomain), "*".',
     },
-    methods = names("Methods that a preflight allows.", { "GET", "HEAD", "PUT", "PATCH", "POST", "DELETE" }),
+    methods = names("Methods that a preflight allows.", { "GET", "HEAD", "PUT", "PATCH", "POST", "DELETE" },
+      "the name of a method such as PUT"),
     headers = names('Request headers that a preflight allows; "*" = whatever it asks for.', { "*" }),
     expose = names("Response headers that scripts may read.", {}),
     credentials = { type = "boolean", default = false, description = "Whether cookies and the like may come along." },

@@ -14,7 +14,7 @@ local KeyAuth = { name = "key-auth", version = "1.0.0", guards = true }
 KeyAuth.__index = KeyAuth
 KeyAuth.schema = require "demilune.plugins.key-auth.schema"
 
-local CHALLENGE = { ["www-authenticate"] = "Key" }
+local CHALLENGE = { ["WWW-Authenticate"] = "Key" }
 
 KeyAuth.credential = {
   schema = {

@@ -151,6 +151,20 @@ describe("the admin endpoint", function()
       c:close()
     end)
 
+    it("answers however many connections somebody else holds open", function()
+      local held = {}
+      for i = 1, 600 do
+        held[i] = client.connect(gateway.admin_port)
+        if i % 2 == 0 then
+          held[i]:try "GET /health/live HT"
+        end
+      end
+      assert.equal(200, get("/health/live").status)
+      for _, c in ipairs(held) do
+        c:close()
+      end
+    end)
+
     it("has no other pages and methods", function()
       local missing = get "/nowhere"
       assert.equal(404, missing.status)

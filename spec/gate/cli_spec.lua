@@ -277,6 +277,13 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
       assert.matches("no route: 404", result.out, 1, true)
     end)
 
+    it("tells of a request that is not whole how it is written", function()
+      local result = run("match", "GET")
+      assert.equal(2, result.status)
+      assert.matches("usage: demilune match [-c FILE] METHOD URL", result.err, 1, true)
+      assert.matches("did you mean --header?", run("match", "GET", "/", "--heder=x").err, 1, true)
+    end)
+
     it("refuses what is no request", function()
       assert.equal(2, run("match", "FETCH", "/").status)
       assert.equal(2, run("match", "GET", "nowhere").status)
@@ -289,13 +296,13 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
     it("lists what can be enabled", function()
       local result = run "plugins"
       assert.equal(0, result.status)
-      assert.matches("\nhi +1.2.3 +access, log\n", result.out)
+      assert.matches("\nhi +1.2.3 +access, log +Says hi\n", result.out)
     end)
 
     it("tells all about one", function()
       local result = run("plugins", "hi")
       assert.equal(0, result.status)
-      assert.matches('word +string +"hi" +What it says.', result.out)
+      assert.matches('word +text +"hi" +What it says.', result.out)
       assert.matches("wait +duration +How long it waits.", result.out)
       assert.matches("Says hi.", result.out, 1, true)
     end)

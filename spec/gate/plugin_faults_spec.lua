@@ -324,6 +324,15 @@ describe("a faulty plugin", function()
     end)
   end
 
+  it("is cancelled when its client leaves behind a body that nobody has read", function()
+    local c = client.connect(gateway.port)
+    c:send(client.bytes("POST", "/hello", { headers = { ["x-access"] = "wait" }, body = ("b"):rep(50000) }))
+    wait("the hook to wait", function() return metric "demilune_lua_waiting" == 1 end)
+    c:close()
+    wait("nobody to wait", function() return metric "demilune_lua_waiting" == 0 end)
+    is_well()
+  end)
+
   it("that waits for a body is cancelled when its client leaves", function()
     local c = client.connect(gateway.port)
     c:send "POST /hello HTTP/1.1\r\nHost: x\r\nX-Access: read_body\r\nContent-Length: 10\r\n\r\n01234"

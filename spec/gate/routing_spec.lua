@@ -54,6 +54,21 @@ routes:
     assert.equal("hello", request("GET", "/", by_https).body)
   end)
 
+  it("reads the scheme from Forwarded, too: that of the client's element", function()
+    start [[
+trusted_proxies: [127.0.0.0/8]
+routes:
+  - name: who
+    respond: { body: "{client_ip} {scheme}" }
+]]
+    local function who(headers) return request("GET", "/", headers).body end
+    assert.equal("1.2.3.4 https", who { Forwarded = "for=1.2.3.4;host=a;proto=https" })
+    assert.equal("1.2.3.4 https", who { Forwarded = 'proto=http, Proto="HTTPS";For=1.2.3.4, for=127.0.0.2;proto=http' })
+    assert.equal("1.2.3.4 http", who { Forwarded = "for=1.2.3.4;proto=gopher" })
+    assert.equal("1.2.3.4 https", who { Forwarded = "for=1.2.3.4", ["X-Forwarded-Proto"] = "https" })
+    assert.equal("1.2.3.4 http", who { Forwarded = "for=9.9.9.9;proto=https", ["X-Forwarded-For"] = "1.2.3.4" })
+  end)
+
   it("believes a stranger's word about https no more for that", function()
     start [[
 routes:
@@ -63,6 +78,7 @@ routes:
     respond: { body: hello }
 ]]
     assert.equal(308, request("GET", "/", { ["X-Forwarded-Proto"] = "https" }).status)
+    assert.equal(308, request("GET", "/", { Forwarded = "for=1.2.3.4;proto=https" }).status)
   end)
 
   it("lets no preflight through that the plugin could not answer", function()

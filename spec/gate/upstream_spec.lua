@@ -163,9 +163,21 @@ routes: [{ name: all, upstream: up }]
         local ok, response = pcall(c.response, c)
         assert.is_true(not ok or response.status == 502)
         assert.is_nil(c.rest:find("0\r\n\r\n", 1, true))
-        assert.is_truthy(c:is_ended() or c.rest ~= "")
+        assert.is_truthy(ok or c:is_ended() or c.rest ~= "")
       end)
     end
+
+    it("a body whose first chunk is bad and comes with the head is 502", function()
+      start_one()
+      local c, u = ask(client.bytes("GET", "/"))
+      u:send "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc"
+      assert.equal(502, c:response().status)
+      c:send(client.bytes("GET", "/again"))
+      u = keep(upstream:accept())
+      assert.equal("/again", u:request().target)
+      u:send "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+      assert.equal("ok", c:response().body)
+    end)
 
     it("a body without a length that is reset is seen as such by a client of HTTP/1.0", function()
       start_one()

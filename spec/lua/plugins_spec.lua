@@ -4,6 +4,7 @@
 -- whose defaults pass it, and a README that speaks of each option.
 
 local dir = require "pl.dir"
+local test = require "demilune.test"
 local plugin = require "demilune.plugin"
 local schema = require "demilune.schema"
 local server = require "spec.support.server"
@@ -94,6 +95,26 @@ describe("a shipped plugin", function()
   for _, folder in ipairs(folders) do
     it("keeps the contract: " .. folder:match "[^/]+$", function()
       assert.same({}, faults_of(folder))
+    end)
+  end
+end)
+
+-- The README's first example, with what it takes for granted.
+local function example_of(folder, log)
+  local yaml = assert(read(folder .. "/README.md"):match "```yaml\n(.-)```")
+  yaml = yaml:gsub("%${([^}]*)}", "the %1"):gsub("/var/log/demilune/[%w.]+", log)
+  if yaml:find("upstream: orders", 1, true) then
+    yaml = yaml .. "upstreams: [{ name: orders, endpoints: [{ address: 127.0.0.1:9001 }] }]\n"
+  end
+  return 'listeners: [{ address: "127.0.0.1:0" }]\n' .. yaml
+end
+
+describe("the README of a shipped plugin", function()
+  for _, folder in ipairs(dir.getdirectories "plugins") do
+    it("has an example that works: " .. folder:match "[^/]+$", function()
+      local log = os.tmpname()
+      assert.is_nil(test.faults { text = example_of(folder, log) })
+      os.remove(log)
     end)
   end
 end)

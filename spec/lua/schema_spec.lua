@@ -234,6 +234,7 @@ describe("schema of a plugin's config", function()
       ip = { { "::1", "1.2.3.4" }, { "1.2.3.4.5", "10.0.0.0/8" } },
       hostname = { { "a.example.com" }, { "-a.com", "a..b", "" } },
       header = { { "x-api-key" }, { "x api", "" } },
+      ["settable-header"] = { { "x-api-key", "host" }, { "x api", "", "Content-Length", "connection" } },
       regex = { { "^a+$" }, { "(" } },
       uuid = { { "123e4567-e89b-12d3-a456-426614174000" }, { "123e4567" } },
       ["date-time"] = { { "2026-11-21T13:39:35Z", "2026-11-21T13:39:35.5+01:00" },

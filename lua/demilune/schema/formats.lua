@@ -117,6 +117,8 @@ local FORMATS = {
   ipv6 = by_core(C.DML_TEXT_IS_IPV6, "an IPv6 address"),
   hostname = by_core(C.DML_TEXT_IS_HOST, "a host name"),
   header = by_core(C.DML_TEXT_IS_TOKEN, "the name of a header field"),
+  ["settable-header"] = by_core(C.DML_TEXT_IS_SETTABLE,
+    "the name of a header field that is not the gateway's own (as Content-Length is)"),
   regex = { words = "a regular expression (PCRE2)", fits = is_regex },
   uuid = by_pattern("^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$", "a UUID"),
   email = by_pattern("^[^%s@]+@[^%s@]+$", "an e-mail address"),

@@ -381,6 +381,27 @@ static void test_a_client_that_leaves_cancels_its_request(void **state)
     assert_int_equal(inbound_count(c->set), 0);
 }
 
+static void test_a_client_that_leaves_behind_bytes_that_nobody_reads(void **state)
+{
+    struct client *c = *state;
+    static char rest[40 * KIB];
+
+    put(c->fd, POST "Content-Length: 100000\r\n\r\n");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    memset(rest, 'a', sizeof(rest));
+    assert_int_equal(send(c->fd, rest, sizeof(rest), MSG_DONTWAIT), sizeof(rest));
+    for (int i = 0; i < 5; i++) /* a client that is still there */
+        client_pass(c, 1100);
+    assert_int_equal(c->ear.gone, 0);
+    close(c->fd);
+    c->fd = -1;
+    for (int i = 0; i < 1000 && c->ear.gone == 0; i++)
+        client_pass(c, 1100);
+    assert_int_equal(c->ear.gone, ERR_CLOSED);
+    ear_done(&c->ear);
+    assert_int_equal(inbound_count(c->set), 0);
+}
+
 static void test_a_body_cut_short_is_gone(void **state)
 {
     struct client *c = *state;
@@ -621,6 +642,7 @@ int main(void)
         CLIENT_TEST(test_a_chunked_rest_that_is_here_is_dropped),
         CLIENT_TEST(test_a_large_rest_closes_gently),
         CLIENT_TEST(test_a_client_that_leaves_cancels_its_request),
+        CLIENT_TEST(test_a_client_that_leaves_behind_bytes_that_nobody_reads),
         CLIENT_TEST(test_a_body_cut_short_is_gone),
         CLIENT_TEST(test_abort_shows_that_the_answer_is_not_whole),
         CLIENT_TEST(test_credit_is_all_that_is_delivered),
