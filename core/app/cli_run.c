@@ -6,6 +6,7 @@
 #include "app/control.h"
 #include "app/lifeline.h"
 #include "app/load.h"
+#include "app/note.h"
 #include "app/supervisor.h"
 
 static int run_gateway(const struct cli *cli, int fd)
@@ -15,7 +16,9 @@ static int run_gateway(const struct cli *cli, int fd)
 
     if (!lifeline)
         return CLI_SYSTEM;
-    int status = load_open(&load, cli->config, cli->workers);
+    const struct note_welcome *past = lifeline_welcome(lifeline);
+    bool is_first = past->restarts == 0 && past->handovers == 0;
+    int status = (is_first ? load_open : load_again)(&load, cli->config, cli->workers);
     struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
     load_close(&load);
     if (snapshot)

@@ -67,25 +67,35 @@ static void begin(struct load *l)
     faults_init(&l->faults, l->arena);
 }
 
-static void load(struct load *l, const char *file, int workers)
+static void load(struct load *l, const char *file, int workers, bool goes_on)
 {
     struct snapshot_source source = {
-        .path = file, .workers = workers, .plugin_host = make_host, .arg = l};
+        .path = file, .workers = workers, .goes_on = goes_on, .plugin_host = make_host, .arg = l};
 
     l->snapshot = snapshot_load(&source, &l->faults);
 }
 
-int load_open(struct load *l, const char *file, int workers)
+static int load_aloud(struct load *l, const char *file, int workers, bool goes_on)
 {
     begin(l);
     file = load_file(file);
     if (!file)
         return load_no_file();
-    load(l, file, workers);
+    load(l, file, workers, goes_on);
     if (l->vm_failed)
         return CLI_SYSTEM;
     int status = load_report(&l->faults);
     return status == CLI_FINE && !l->snapshot ? CLI_FAULT : status;
+}
+
+int load_open(struct load *l, const char *file, int workers)
+{
+    return load_aloud(l, file, workers, false);
+}
+
+int load_again(struct load *l, const char *file, int workers)
+{
+    return load_aloud(l, file, workers, true);
 }
 
 static void close_vm(struct load *l)
@@ -104,7 +114,7 @@ static void close_vm(struct load *l)
 int load_read(struct load *l, const char *file, int workers)
 {
     begin(l);
-    load(l, file, workers);
+    load(l, file, workers, false);
     close_vm(l);
     if (l->vm_failed)
         fault_system(&l->faults, NULL, SLICE_NONE,
@@ -119,7 +129,7 @@ int load_library(struct load *l, const char *file)
     begin(l);
     file = load_file(file);
     if (file)
-        load(l, file, 0);
+        load(l, file, 0, false);
     else
         make_host(l, NULL);
     if (l->vm)

@@ -38,6 +38,9 @@ int load_no_file(void);
  * in place of the file's, or 0. After a fault load_close is to be called all the same. */
 int load_open(struct load *l, const char *file, int workers);
 
+/* The same for a gateway that goes on where another was (snapshot_source.goes_on). */
+int load_again(struct load *l, const char *file, int workers);
+
 /* The same without a word: what is wrong is in l->faults. The VM of the check has gone when it returns. */
 int load_read(struct load *l, const char *file, int workers);
 

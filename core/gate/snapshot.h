@@ -120,6 +120,9 @@ struct snapshot_source {
     struct slice text; /* text, with name and dir */
     const char *name, *dir;
     int workers; /* overrides the file when > 0 */
+    /* It is for a gateway that goes on where another was: a certificate's dates are then no reason to serve nothing
+     * at all, and a warning. */
+    bool goes_on;
     /* Called once settings, named upstreams and consumers (without chains) are read, before the first plugin is
      * checked; NULL or returning NULL = no plugins known. It lives until snapshot_load returns. */
     struct plugin_host *(*plugin_host)(void *arg, const struct snapshot *partly);

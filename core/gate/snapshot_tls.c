@@ -52,21 +52,32 @@ static void note(struct build *b, struct slice file, const struct tls_cert *c)
     s->certificates = more;
 }
 
+/* A reference, or NULL with a fault. */
+static struct tls_cert *make_cert(struct build *b, const struct conf *map, struct slice path,
+                                  struct slice cert, struct slice key)
+{
+    struct tls_cert *c = NULL;
+    struct tls_fault fault, other;
+
+    if (tls_cert_make(cert, key, (int64_t)(clock_wall_ms_now() / 1000), &c, &fault) == 0)
+        return c;
+    const char *at = fault.of_key ? "key" : "cert";
+    const struct conf *node = build_get(map, at);
+    struct slice where = PATH(b, "%.*s.%s", SLICE_ARG(path), at);
+    if (b->source->goes_on && tls_cert_make(cert, key, TLS_ANY_TIME, &c, &other) == 0)
+        warn_at(b->faults, node, where, "%.*s %s", SLICE_ARG(node->text), fault.text);
+    else
+        fault_at(b->faults, node, where, "%.*s %s", SLICE_ARG(node->text), fault.text);
+    return c;
+}
+
 /* The certificate that the keys cert and key of a map name; a reference, or NULL. */
 static struct tls_cert *read_cert(struct build *b, const struct conf *map, struct slice path)
 {
     struct arena *a = arena_new_heap(16 * KIB);
     struct slice cert = read_pem(b, map, "cert", path, a), key = read_pem(b, map, "key", path, a);
-    struct tls_cert *c = NULL;
-    struct tls_fault fault;
+    struct tls_cert *c = cert.ptr && key.ptr ? make_cert(b, map, path, cert, key) : NULL;
 
-    if (cert.ptr && key.ptr &&
-        tls_cert_make(cert, key, (int64_t)(clock_wall_ms_now() / 1000), &c, &fault) < 0) {
-        const char *at = fault.of_key ? "key" : "cert";
-        const struct conf *node = build_get(map, at);
-        fault_at(b->faults, node, PATH(b, "%.*s.%s", SLICE_ARG(path), at), "%.*s %s",
-                 SLICE_ARG(node->text), fault.text);
-    }
     if (key.ptr)
         explicit_bzero((char *)(uintptr_t)key.ptr, key.len);
     arena_free(a);

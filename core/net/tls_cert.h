@@ -30,6 +30,8 @@ struct tls_fault {
     char text[200];
 };
 
+#define TLS_ANY_TIME (-1) /* for now_s: whatever the dates are */
+
 /* Keys that are too weak, that do not fit, certificates that are not valid at now_s (seconds since
  * 1970) are refused: ERR_TLS with *fault. Any thread. */
 MUST_CHECK int tls_cert_make(struct slice cert_pem, struct slice key_pem, int64_t now_s,

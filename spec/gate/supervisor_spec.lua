@@ -5,6 +5,7 @@
 
 package.path = "./?.lua;" .. package.path
 
+local certs = require "spec.support.certs"
 local client = require "spec.support.client"
 local load = require "spec.support.load"
 local origin = require "spec.support.origin"
@@ -155,6 +156,27 @@ admin: { address: "127.0.0.1:0" }
       folder:write("demilune.yaml", text)
       assert.equal("hello", patient:response().body)
       patient:close()
+    end)
+
+    it("serves on with a certificate that has expired meanwhile, which no start or reload takes", function()
+      local function issue(days)
+        certs.issue(folder, "api", { by = "ca", names = { "DNS:api.example" }, days = days })
+      end
+      certs.authority(folder, "ca")
+      issue(2)
+      start([[
+listeners:
+  - { address: "127.0.0.1:0" }
+  - { address: "127.0.0.1:0", tls: { certificates: [{ cert: api.pem, key: api.key }] } }
+]] .. HELLO, { bare = true })
+      issue(-1)
+      posix.kill(gateway.process, posix.SIGKILL)
+      gateway:event "supervisor.restarted"
+      assert.matches("warning: listeners[1].tls.certificates[0].cert: api.pem has expired on", gateway:log(), 1, true)
+      assert.equal("hello", client.get(gateway.port, "/hello").body)
+      gateway:signal "HUP"
+      gateway:event "reload.failed"
+      assert.equal("hello", client.get(gateway.port, "/hello").body)
     end)
 
     it("loses nobody when there are fewer workers than before, or more", function()
