@@ -205,6 +205,7 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
     local it_stops = os.getenv "DEMILUNE_PRESET" == "tsan" and pending or it
 
     it_stops("stops a plugin that runs away while it is loaded or made", function()
+      options.patience = 200 -- it takes two seconds of CPU time to stop one
       local SPIN = "xpcall(function() while true do end end, function() while true do end end) "
       for what, source in pairs {
         loaded = SPIN .. PLUGIN,
