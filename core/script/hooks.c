@@ -309,9 +309,9 @@ static void run_background(struct hooks *h, const struct plugin_use *use, enum p
 
 static void run_all(struct hooks *h, enum phase p)
 {
-    for (uint32_t i = 0; i < h->snapshot->nuses; i++) {
-        if (h->snapshot->uses[i]->hooks & PHASE_BIT(p))
-            run_background(h, h->snapshot->uses[i], p);
+    for (uint32_t i = 0; i < h->nbackground; i++) {
+        if (h->background[i]->hooks & PHASE_BIT(p))
+            run_background(h, h->background[i], p);
     }
 }
 
@@ -397,6 +397,18 @@ static bool make_functions(struct hooks *h, struct faults *faults)
     return ok;
 }
 
+/* A worker that swaps must not look at all places for them. */
+static void note_background(struct hooks *h)
+{
+    const struct snapshot *s = h->snapshot;
+
+    h->background = malloc((s->nuses + 1) * sizeof(h->background[0]));
+    REQUIRE(h->background != NULL);
+    for (uint32_t i = 0; i < s->nuses; i++)
+        if (s->uses[i]->hooks & (PHASE_BIT(PHASE_START) | PHASE_BIT(PHASE_STOP)))
+            h->background[h->nbackground++] = s->uses[i];
+}
+
 static int ref_of(struct vm *vm, const char *module, const char *table)
 {
     lua_State *L = vm->L;
@@ -442,6 +454,7 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
         free(h);
         return NULL;
     }
+    note_background(h);
     vm_built(vm);
     hooks_counted(1);
     return &h->base;

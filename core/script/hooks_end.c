@@ -36,6 +36,7 @@ void hooks_free(struct phase_host *host)
     vm_free(h->vm);
     snapshot_unref(h->snapshot);
     free(h->functions);
+    free(h->background);
     free(h);
 }
 

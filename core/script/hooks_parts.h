@@ -15,13 +15,15 @@ struct hooks {
     struct snapshot *snapshot; /* one reference */
     int *functions;            /* registry refs, by chain index and phase; LUA_NOREF = no hook */
     int timed;                 /* ref of a table: the same of chains that have been timed */
-    int contexts, chunks;      /* refs of the tables that Lua keeps things in, by slot */
-    struct timer look;         /* has the last detached task ended? */
+    const struct plugin_use **background; /* those that have a start or a stop hook */
+    int contexts, chunks;                 /* refs of the tables that Lua keeps things in, by slot */
+    struct timer look;                    /* has the last detached task ended? */
     struct later retire, at_end;
     /* borrowed */
     hooks_retired_fn on_retired;
     void *arg;
     /* state */
+    uint32_t nbackground;
     struct hook_sampler sampler;
     enum phase_result result; /* of the chain that has run last */
     uint64_t retire_by_ms;
