@@ -150,7 +150,7 @@ describe("the command line", function()
         run("check", "--config=demilune.yaml"), run("check", "-cdemilune.yaml") } do
         assert.equal("", result.err)
         assert.equal(0, result.status)
-        assert.matches("fine: 3 routes, 1 upstreams, 2 places", result.out, 1, true)
+        assert.matches("fine: 3 routes, 1 upstream, 2 places", result.out, 1, true)
       end
     end)
 
