@@ -113,7 +113,8 @@ static int bind_unix(int fd, const struct addr *a)
             errno = is_socket ? EADDRINUSE : EEXIST;
             return -1;
         }
-        unlink(path_of(a));
+        if (unlink(path_of(a)) != 0 && errno != ENOENT)
+            return -1;
         if (bind(fd, &a->sa, a->len) != 0)
             return -1;
     }

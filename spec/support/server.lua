@@ -77,8 +77,8 @@ local function argv_of(args, before)
   return argv
 end
 
--- Runs the program with these arguments to its end. options: folder (its working directory), env. Returns
--- { status, out, err }.
+-- Runs the program with these arguments to its end. options: folder (its working directory), env, patience (seconds
+-- that it may take, where it has to use up more than a little CPU time). Returns { status, out, err }.
 function M.run(args, options)
   options = options or {}
   local folder = options.folder or M.folder()
@@ -86,7 +86,7 @@ function M.run(args, options)
   local pid = posix.spawn(argv_of(args), { stdout = out, stderr = err, dir = folder.path, env = options.env })
   local status = wait("the end of " .. table.concat(args, " "), function()
     return posix.exit_status(pid)
-  end)
+  end, options.patience)
   local result = { status = status, out = read(out), err = read(err) }
   if not options.folder then
     folder:remove()

@@ -443,6 +443,29 @@ static void in_folder(char *dir, char text[64])
     snprintf(text, 64, "unix:%s/s", dir);
 }
 
+static void a_dead_unix_socket_that_can_not_be_removed_is_told(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    uid_t user = geteuid();
+    struct addr at;
+    int fd, rc;
+
+    (void)state;
+    in_folder(dir, text);
+    close(opened(text, &at));
+    assert_int_equal(chmod(dir, 0555), 0);
+    if (user == 0)
+        assert_int_equal(seteuid(65534), 0); /* root may write to any folder */
+    rc = listener_open(&at, false, &fd);
+    int why = errno;
+    assert_int_equal(seteuid(user), 0);
+    assert_int_equal(rc, ERR_SYSTEM);
+    assert_int_equal(why, EACCES);
+    assert_int_equal(chmod(dir, 0700), 0);
+    unlink(text + 5);
+    rmdir(dir);
+}
+
 static void a_file_that_is_no_socket_is_left_alone(void **state)
 {
     char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
@@ -520,6 +543,7 @@ int main(void)
         TEST(connections_outlive_their_listener),
         TEST(a_listener_may_be_freed_while_it_accepts),
         TEST(a_dead_unix_socket_is_replaced_and_a_living_one_is_not),
+        TEST(a_dead_unix_socket_that_can_not_be_removed_is_told),
         TEST(a_file_that_is_no_socket_is_left_alone),
         TEST(every_user_may_connect_to_a_unix_socket),
         TEST(a_socket_file_goes_when_nobody_listens_any_more),
