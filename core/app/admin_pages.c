@@ -187,7 +187,7 @@ static void put_use(struct json_writer *w, const struct plugin_use *use)
             json_string(w, slice_from(phase_name(p)));
     json_array_end(w);
     put_object(w, "time");
-    for (enum phase p = 0; p < PHASE_START; p++)
+    for (enum phase p = PHASE_REWRITE; p < PHASE_START; p++)
         if (use->hooks & PHASE_BIT(p))
             put_time(w, phase_name(p), hook_time_of(use, p));
     json_object_end(w);
