@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Listens, finds the page of a path, and sends what it writes. An answer is made at once, when its request head has come:
- * nothing here waits, and no request has a body that would be read. */
+/* Listens, finds the page of a path, and sends what it writes. An answer is made at once, when its request head has come,
+ * but for the one that tells how a reload went. No request has a body that would be read. */
 
 #include "app/admin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/admin_rules.h"
 #include "app/control.h"
+#include "app/listen_fault.h"
+#include "app/reload.h"
+#include "app/sockets.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/rand.h"
+#include "base/text.h"
 #include "gate/forward.h"
 #include "gate/snapshot.h"
 #include "http/inbound.h"
@@ -30,11 +37,12 @@ struct admin {
     struct http_limits limits;
     struct blocks recv_blocks, head_blocks, arena_blocks;
     struct inbound_set *inbound;
-    struct listener *listener;
+    struct listener *listener; /* NULL: off */
     struct listener_quota quota;
     /* borrowed */
     struct control *control;
     /* state */
+    struct addr asked; /* as configured */
     char address[ADDR_TEXT];
     bool is_loopback;
 };
@@ -58,9 +66,9 @@ static const struct page {
     {"/upstreams", PAGE_GET, ADMIN_REST, admin_page_upstreams},
     {"/plugins", PAGE_GET, ADMIN_REST, admin_page_plugins},
     {"/", PAGE_GET, ADMIN_REST, NULL},
-    {"/reload", PAGE_POST, ADMIN_REST, NULL},
-    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, NULL},
-    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, NULL},
+    {"/reload", PAGE_POST, ADMIN_REST, admin_page_reload},
+    {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, admin_page_drain},
+    {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, admin_page_enable},
     {"/breakers/*/open", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/close", PAGE_POST, ADMIN_REST, NULL},
     {"/breakers/*/auto", PAGE_POST, ADMIN_REST, NULL},
@@ -89,10 +97,25 @@ static const struct page *page_find(struct slice path)
     return NULL;
 }
 
-static void write_problem(struct admin_answer *answer, int status, const char *detail)
+/* The answer's id, which the log has too. */
+static struct slice new_request_id(struct arena *arena)
 {
+    uint8_t raw[16];
+    char *id = arena_alloc(arena, TEXT_UUID);
+
+    rand_secure(raw, sizeof(raw));
+    text_uuid(raw, 4, id);
+    return slice_of(id, TEXT_UUID);
+}
+
+void admin_problem(struct admin_answer *answer, int status, const char *detail)
+{
+    struct slice id = new_request_id(answer->arena);
     struct json_writer w;
 
+    LOG_INFO("admin.refused", detail, LOG_I("status", status),
+             LOG_C("method", method_text(answer->request->method)),
+             LOG_S("path", answer->request->path), LOG_S("request_id", id));
     answer->status = status;
     answer->type = "application/problem+json";
     buf_clear(&answer->body);
@@ -106,16 +129,39 @@ static void write_problem(struct admin_answer *answer, int status, const char *d
     json_int(&w, status);
     json_key(&w, SLICE("detail"));
     json_string(&w, slice_from(detail));
+    json_key(&w, SLICE("request_id"));
+    json_string(&w, id);
     json_object_end(&w);
     REQUIRE(json_writer_end(&w) == 0);
 }
 
-static void write_answer(const struct admin *admin, struct admin_answer *answer,
-                         struct headers *headers)
+/* Does the listener that this came by still stand for loopback? A reload may have moved it. */
+static bool is_loopback(const struct admin *admin, const struct wire *w)
+{
+    const struct addr *local = &w->peer->local;
+
+    return admin->is_loopback && (addr_is_loopback(local) || addr_is_unix(local));
+}
+
+/* It asks for one, and is written at its end. */
+static bool is_after_reload(const struct page *page)
+{
+    return page->write == admin_page_reload;
+}
+
+static void write_page(const struct page *page, struct admin_answer *answer)
+{
+    if (page->write(answer) < 0)
+        admin_problem(answer, 500, "The answer is too long.");
+}
+
+/* True: it is to be written when a reload has ended. */
+static bool write_answer(const struct admin *admin, const struct wire *w,
+                         struct admin_answer *answer, struct headers *headers)
 {
     const struct message *request = answer->request;
     const struct page *page = page_find(request->path);
-    struct admin_rules rules = {admin->control->snapshot->admin_token, admin->is_loopback};
+    struct admin_rules rules = {admin->control->snapshot->admin_token, is_loopback(admin, w)};
     const char *why = "";
     int status =
         admin_rules_check(&rules, page ? page->reach : ADMIN_REST, request, answer->arena, &why);
@@ -125,18 +171,23 @@ static void write_answer(const struct admin *admin, struct admin_answer *answer,
     if (status == 401)
         headers_add_id(headers, HEADER_WWW_AUTHENTICATE, SLICE("Bearer"));
     if (status != 0) {
-        write_problem(answer, status, why);
+        admin_problem(answer, status, why);
     } else if (!page) {
-        write_problem(answer, 404, "There is no such page.");
+        admin_problem(answer, 404, "There is no such page.");
     } else if (page->method == PAGE_GET ? !is_get : !is_post) {
         headers_add_id(headers, HEADER_ALLOW,
                        page->method == PAGE_GET ? SLICE("GET, HEAD") : SLICE("POST"));
-        write_problem(answer, 405, "The page does not support this method.");
+        admin_problem(answer, 405, "The page does not support this method.");
     } else if (!page->write) {
-        write_problem(answer, 501, "Not yet supported.");
-    } else if (page->write(answer) < 0) {
-        write_problem(answer, 500, "The answer is too long.");
+        admin_problem(answer, 501, "Not yet supported.");
+    } else if (!admin->listener) {
+        admin_problem(answer, 503, "The admin endpoint has been switched off.");
+    } else if (is_after_reload(page)) {
+        return true;
+    } else {
+        write_page(page, answer);
     }
+    return false;
 }
 
 /* --- the wire -------------------------------------------------------------------------------------------------------- */
@@ -165,26 +216,26 @@ static void send_answer(struct wire *w, struct admin_answer *answer, struct head
     wire_release(w);
 }
 
-static void on_head(void *owner, struct wire *w, struct message *request, bool end UNUSED)
+static void begin_answer(const struct admin *admin, struct admin_answer *answer,
+                         struct headers *headers, const struct message *request,
+                         struct arena *arena)
 {
-    struct admin *admin = owner;
-    struct arena *arena = w->arena;
-    struct admin_answer answer = {
+    *answer = (struct admin_answer){
         .control = admin->control,
         .request = request,
         .arena = arena,
         .status = 200,
         .type = "application/json",
     };
-    struct headers headers;
+    buf_init(&answer->body, BODY_MAX);
+    headers_init(headers, arena, 8);
+}
 
-    w->arena = NULL;
-    buf_init(&answer.body, BODY_MAX);
-    headers_init(&headers, arena, 8);
-    write_answer(admin, &answer, &headers);
-    send_answer(w, &answer, &headers);
-    buf_deinit(&answer.body);
-    arena_free(arena);
+static void end_answer(struct wire *w, struct admin_answer *answer, struct headers *headers)
+{
+    send_answer(w, answer, headers);
+    buf_deinit(&answer->body);
+    arena_free(answer->arena);
 }
 
 static void on_body(void *owner UNUSED, struct wire *w UNUSED, const struct slice *pieces UNUSED,
@@ -201,6 +252,72 @@ static void on_gone(void *owner UNUSED, struct wire *w, int err UNUSED)
     wire_release(w);
 }
 
+/* One that waits for a reload. In the request's arena. */
+struct late {
+    struct reload_ask ask;
+    struct admin *admin;
+    struct wire *wire;
+    const struct message *request;
+    struct arena *arena;
+};
+
+static void on_reloaded(struct reload_ask *ask, const struct reload_report *report)
+{
+    struct late *late = container_of(ask, struct late, ask);
+    struct admin_answer answer;
+    struct headers headers;
+
+    begin_answer(late->admin, &answer, &headers, late->request, late->arena);
+    answer.report = report;
+    write_page(page_find(late->request->path), &answer);
+    end_answer(late->wire, &answer, &headers);
+}
+
+static void on_late_gone(void *owner, struct wire *w, int err UNUSED)
+{
+    struct late *late = owner;
+
+    reload_unask(&late->ask);
+    wire_release(w);
+    arena_free(late->arena);
+}
+
+static const struct wire_events late_events = {
+    .on_head = NULL,
+    .on_body = on_body,
+    .on_room = on_room,
+    .on_gone = on_late_gone,
+};
+
+static void answer_late(struct admin *admin, struct wire *w, const struct admin_answer *answer)
+{
+    struct late *late = arena_zero(answer->arena, sizeof(*late));
+
+    *late = (struct late){.admin = admin,
+                          .wire = w,
+                          .request = answer->request,
+                          .arena = answer->arena,
+                          .ask = {.on_end = on_reloaded}};
+    list_init(&late->ask.link);
+    w->owner = late;
+    w->events = &late_events;
+    reload_ask(admin->control->reload, "POST /reload", &late->ask);
+}
+
+static void on_head(void *owner, struct wire *w, struct message *request, bool end UNUSED)
+{
+    struct admin *admin = owner;
+    struct admin_answer answer;
+    struct headers headers;
+
+    begin_answer(admin, &answer, &headers, request, w->arena);
+    w->arena = NULL;
+    if (write_answer(admin, w, &answer, &headers))
+        answer_late(admin, w, &answer);
+    else
+        end_answer(w, &answer, &headers);
+}
+
 static const struct wire_events acceptor = {
     .on_head = on_head,
     .on_body = on_body,
@@ -213,7 +330,11 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
 {
     struct admin *a = owner;
 
-    inbound_accept(a->inbound, ln, 0, fd, peer, local, false);
+    /* Nearly all answers are made at once: who has been here longest holds a place that a health check needs. */
+    if (inbound_count(a->inbound) >= CONNECTIONS - 1)
+        inbound_abort_oldest(a->inbound);
+    inbound_accept(a->inbound,
+                   &(struct inbound_from){.listener = ln, .fd = fd, .peer = peer, .local = local});
 }
 
 /* --- beginning and end ----------------------------------------------------------------------------------------------- */
@@ -254,24 +375,61 @@ static struct admin *admin_new(struct control *c)
     return a;
 }
 
-struct admin *admin_start(struct control *c, struct faults *faults)
+static bool is_here(const struct admin *a, const struct snapshot *s)
+{
+    return a && a->listener && addr_eq(&a->asked, &s->admin_addr);
+}
+
+bool admin_open(struct control *c, const struct snapshot *s, int *fd, struct faults *faults)
+{
+    struct addr at;
+
+    *fd = -1;
+    if (!s->admin_address.len || sockets_open_one(c->sockets, &s->admin_addr, fd, &at) == 0)
+        return true;
+    listen_fault(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
+                 SLICE("admin.address"), &s->admin_addr, errno);
+    return false;
+}
+
+static void stop_listening(struct admin *a)
+{
+    if (!a->listener)
+        return;
+    listener_drain(a->listener);
+    inbound_renumber(a->inbound, a->listener, -1);
+    listener_free(a->listener);
+    a->listener = NULL;
+    snprintf(a->address, sizeof(a->address), "off");
+}
+
+static void start_listening(struct admin *a, const struct snapshot *s, int fd)
+{
+    struct addr at;
+
+    a->asked = s->admin_addr;
+    REQUIRE(listener_address(fd, &at) == 0);
+    a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
+    addr_print(&at, a->address, sizeof(a->address));
+    a->listener = listener_start(a->wire.loop, fd, &a->quota, on_accept, a);
+}
+
+struct admin *admin_change(struct admin *a, struct control *c, int fd)
 {
     const struct snapshot *s = c->snapshot;
-    struct addr at;
-    int fd;
 
-    if (listener_open(&s->admin_addr, false, &fd) < 0) {
-        fault_system(faults, conf_get(conf_get(s->conf, SLICE("admin")), SLICE("address")),
-                     SLICE("admin.address"), "can't listen on %.*s: %s",
-                     SLICE_ARG(s->admin_address), strerror(errno));
+    if (!a && fd < 0)
         return NULL;
+    if (!a)
+        a = admin_new(c);
+    if (fd >= 0 && is_here(a, s)) {
+        close(fd);
+        return a;
     }
-    struct admin *a = admin_new(c);
-    a->is_loopback = addr_is_loopback(&s->admin_addr) || addr_is_unix(&s->admin_addr);
-    REQUIRE(listener_address(fd, &at) == 0);
-    addr_print(&at, a->address, sizeof(a->address));
-    a->listener = listener_start(c->loop, fd, &a->quota, on_accept, a);
-    if (!a->is_loopback && !s->admin_token.ptr)
+    stop_listening(a);
+    if (fd >= 0)
+        start_listening(a, s, fd);
+    if (fd >= 0 && !a->is_loopback && !s->admin_token.ptr)
         LOG_WARN(
             "admin.open",
             "the admin address can be reached from outside and has no token: it serves /health and "
@@ -279,9 +437,17 @@ struct admin *admin_start(struct control *c, struct faults *faults)
     return a;
 }
 
+void admin_retire(struct admin *a)
+{
+    a->wire.retiring = true;
+    if (a->listener)
+        listener_drain(a->listener);
+}
+
 void admin_free(struct admin *a)
 {
-    listener_free(a->listener);
+    if (a->listener)
+        listener_free(a->listener);
     inbound_set_free(a->inbound);
     free(a->wire.scratch);
     blocks_deinit(&a->recv_blocks);

@@ -1,44 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The pages that are JSON. They read the snapshot, which never changes, and the live parts of upstreams, which are
- * atomics. */
+/* The pages of health, and those that are the snapshot in JSON. */
 
 #include <stdlib.h>
 
 #include "app/admin.h"
+#include "app/admin_json.h"
 #include "app/control.h"
 #include "app/describe.h"
 #include "base/check.h"
-#include "base/clock.h"
-#include "base/json.h"
+#include "gate/hook_time.h"
 #include "gate/snapshot.h"
 
-#define INDENT 2
 #define HIDDEN "(hidden)"
-
-static void text(struct json_writer *w, const char *key, struct slice value)
-{
-    json_key(w, slice_from(key));
-    json_string_lossy(w, value);
-}
-
-static void number(struct json_writer *w, const char *key, double value)
-{
-    json_key(w, slice_from(key));
-    json_number(w, value);
-}
-
-static void flag(struct json_writer *w, const char *key, bool value)
-{
-    json_key(w, slice_from(key));
-    json_bool(w, value);
-}
-
-static void list(struct json_writer *w, const char *key)
-{
-    json_key(w, slice_from(key));
-    json_array(w);
-}
 
 /* --- health ---------------------------------------------------------------------------------------------------------- */
 
@@ -48,7 +22,7 @@ static int write_status(struct admin_answer *answer, const char *status)
 
     json_writer_init(&w, &answer->body, 0);
     json_object(&w);
-    text(&w, "status", slice_from(status));
+    put_text(&w, "status", slice_from(status));
     json_object_end(&w);
     return json_writer_end(&w);
 }
@@ -108,10 +82,11 @@ int admin_page_config(struct admin_answer *answer)
     const struct snapshot *s = answer->control->snapshot;
     struct json_writer w;
 
-    json_writer_init(&w, &answer->body, INDENT);
+    json_writer_init(&w, &answer->body, ADMIN_INDENT);
     json_object(&w);
-    text(&w, "id", s->id);
-    number(&w, "version", (double)s->version);
+    put_text(&w, "id", s->id);
+    put_number(&w, "version", (double)s->version);
+    admin_put_last_reload(&w, answer->control);
     json_key(&w, SLICE("config"));
     put_conf(&w, s->conf);
     json_object_end(&w);
@@ -122,15 +97,15 @@ int admin_page_config(struct admin_answer *answer)
 
 static void put_conditions(struct json_writer *w, const struct route *r)
 {
-    list(w, "hosts");
+    put_list(w, "hosts");
     for (uint32_t i = 0; i < r->nhosts; i++)
         json_string_lossy(w, r->hosts[i]);
     json_array_end(w);
-    list(w, "paths");
+    put_list(w, "paths");
     for (uint32_t i = 0; i < r->npaths; i++)
         json_string_lossy(w, r->paths[i].text);
     json_array_end(w);
-    list(w, "methods");
+    put_list(w, "methods");
     for (int m = METHOD_UNKNOWN + 1; m < METHOD_COUNT; m++)
         if (r->methods >> m & 1)
             json_string(w, slice_from(method_text((enum method)m)));
@@ -150,12 +125,12 @@ static void put_route(struct json_writer *w, const struct route *r)
         [ROUTE_PROXY] = "proxy", [ROUTE_RESPOND] = "respond", [ROUTE_REDIRECT] = "redirect"};
 
     json_object(w);
-    text(w, "name", r->name);
+    put_text(w, "name", r->name);
     put_conditions(w, r);
-    text(w, "action", slice_from(actions[r->action]));
+    put_text(w, "action", slice_from(actions[r->action]));
     if (r->action == ROUTE_PROXY)
-        text(w, "upstream", r->upstream->name);
-    list(w, "plugins");
+        put_text(w, "upstream", r->upstream->name);
+    put_list(w, "plugins");
     for (uint32_t i = 0; i < r->chain.n; i++)
         json_string_lossy(w, r->chain.uses[i]->name);
     json_array_end(w);
@@ -171,9 +146,9 @@ int admin_page_routes(struct admin_answer *answer)
 
     REQUIRE(routes != NULL);
     size_t n = router_order(s->router, routes, s->nroutes);
-    json_writer_init(&w, &answer->body, INDENT);
+    json_writer_init(&w, &answer->body, ADMIN_INDENT);
     json_object(&w);
-    list(&w, "routes");
+    put_list(&w, "routes");
     for (size_t i = 0; i < n; i++)
         put_route(&w, routes[i]);
     json_array_end(&w);
@@ -182,69 +157,40 @@ int admin_page_routes(struct admin_answer *answer)
     return json_writer_end(&w);
 }
 
-/* --- upstreams ------------------------------------------------------------------------------------------------------- */
-
-static void put_endpoint(struct json_writer *w, const struct endpoint *e)
-{
-    const struct target *t = e->target;
-
-    json_object(w);
-    text(w, "address", e->address);
-    number(w, "weight", e->weight);
-    flag(w, "usable", target_is_usable(t));
-    flag(w, "ejected", atomic_load(&t->ejected_until_ms) > clock_ms());
-    flag(w, "drained", atomic_load(&t->drained));
-    number(w, "errors_in_row", atomic_load(&t->errors_in_row));
-    number(w, "active", atomic_load(&t->active));
-    number(w, "connections", atomic_load(&t->connections));
-    number(w, "requests", (double)atomic_load(&t->requests));
-    number(w, "failures", (double)atomic_load(&t->failures));
-    json_object_end(w);
-}
-
-static void put_upstream(struct json_writer *w, const struct upstream *u)
-{
-    json_object(w);
-    text(w, "name", u->name);
-    number(w, "connections", atomic_load(&u->live->connections));
-    number(w, "max_connections", u->max_connections);
-    number(w, "pending", atomic_load(&u->live->pending));
-    number(w, "max_pending", u->max_pending);
-    list(w, "endpoints");
-    for (uint32_t i = 0; i < u->nendpoints; i++)
-        put_endpoint(w, &u->endpoints[i]);
-    json_array_end(w);
-    json_object_end(w);
-}
-
-int admin_page_upstreams(struct admin_answer *answer)
-{
-    const struct snapshot *s = answer->control->snapshot;
-    struct json_writer w;
-
-    json_writer_init(&w, &answer->body, INDENT);
-    json_object(&w);
-    list(&w, "upstreams");
-    for (uint32_t i = 0; i < s->nupstreams; i++)
-        put_upstream(&w, s->upstreams[i]);
-    json_array_end(&w);
-    json_object_end(&w);
-    return json_writer_end(&w);
-}
-
 /* --- plugins --------------------------------------------------------------------------------------------------------- */
+
+static double read_sum(const atomic_ullong *sum)
+{
+    return (double)atomic_load_explicit(sum, memory_order_relaxed);
+}
+
+/* Estimates over all runs, from those that were timed (gate/hook_time.h). */
+static void put_time(struct json_writer *w, const char *hook, const struct hook_time *t)
+{
+    put_object(w, hook);
+    put_number(w, "samples", read_sum(&t->samples));
+    put_number(w, "runs", read_sum(&t->runs));
+    put_number(w, "busy_seconds", read_sum(&t->busy_ns) / 1e9);
+    put_number(w, "waiting_seconds", read_sum(&t->waited_ns) / 1e9);
+    json_object_end(w);
+}
 
 static void put_use(struct json_writer *w, const struct plugin_use *use)
 {
     json_object(w);
-    text(w, "name", use->name);
-    text(w, "scope", use->scope);
-    text(w, "place", use->path);
-    list(w, "hooks");
+    put_text(w, "name", use->name);
+    put_text(w, "scope", use->scope);
+    put_text(w, "place", use->path);
+    put_list(w, "hooks");
     for (enum phase p = 0; p < PHASE_COUNT; p++)
         if (use->hooks & PHASE_BIT(p))
             json_string(w, slice_from(phase_name(p)));
     json_array_end(w);
+    put_object(w, "time");
+    for (enum phase p = PHASE_REWRITE; p < PHASE_START; p++)
+        if (use->hooks & PHASE_BIT(p))
+            put_time(w, phase_name(p), hook_time_of(use, p));
+    json_object_end(w);
     json_object_end(w);
 }
 
@@ -253,9 +199,9 @@ int admin_page_plugins(struct admin_answer *answer)
     const struct snapshot *s = answer->control->snapshot;
     struct json_writer w;
 
-    json_writer_init(&w, &answer->body, INDENT);
+    json_writer_init(&w, &answer->body, ADMIN_INDENT);
     json_object(&w);
-    list(&w, "plugins");
+    put_list(&w, "plugins");
     for (uint32_t i = 0; i < s->nuses; i++)
         put_use(&w, s->uses[i]);
     json_array_end(&w);

@@ -56,7 +56,11 @@ static const struct command commands[] = {
      .brief = "run the gateway in the foreground",
      .about =
          "Logs go to standard error. Signals: SIGTERM drains and ends (a second one ends at once),\n"
-         "SIGINT ends at once, SIGUSR1 reopens log files. Not yet supported: SIGHUP, SIGUSR2.",
+         "SIGINT ends at once, SIGHUP takes the configuration as it is now (a faulty one changes\n"
+         "nothing), SIGUSR1 reopens log files, SIGUSR2 goes over to the program that now stands at the\n"
+         "same path, without a connection refused or reset.\n"
+         "The process that is started supervises: the gateway is its child, and after a crash it is\n"
+         "started again with the same sockets.",
      .fn = cli_run,
      .options = OPTION(CONFIG) | OPTION(WORKERS) | OPTION(DEV)},
     {.name = "check",
@@ -64,12 +68,16 @@ static const struct command commands[] = {
      .brief = "check all that run would load, and print every fault",
      .about =
          "A fault is one line, then the place in the file:\n\n"
-         "  demilune.yaml:14:9: routes[2].plugins[0].config.limt: unknown key, did you mean \"limit\"?",
+         "  demilune.yaml:14:9: routes[2].plugins[0].config.limt: unknown key, did you mean \"limit\"?\n\n"
+         "Plugins are loaded, certificates and secrets are read; nothing is listened on or connected to.\n"
+         "With a fault it ends with 1, with 3 when all of them are files that can't be read; a warning\n"
+         "is none.",
      .fn = cli_check,
      .options = OPTION(CONFIG)},
     {.name = "routes",
      .usage = "[-c FILE]",
      .brief = "the routing table, in the order in which routes are tried",
+     .about = "The more exact comes first, whatever the order in the file. A dash: any, or none.",
      .fn = cli_routes,
      .options = OPTION(CONFIG)},
     {.name = "match",
@@ -85,14 +93,19 @@ static const struct command commands[] = {
     {.name = "plugins",
      .usage = "[-c FILE] [NAME]",
      .brief = "the plugins that can be enabled; with NAME its hooks, options and README",
-     .about = "FILE is looked at for its plugin_path; there need not be one.",
+     .about =
+         "Those of FILE's plugin_path (there need not be a FILE), of LuaRocks, and the shipped ones.",
      .fn = cli_plugins,
      .options = OPTION(CONFIG),
      .max_args = 1},
     {.name = "schema",
      .usage = "[-c FILE]",
      .brief = "a JSON Schema of the configuration with all plugins, for editors",
-     .about = "FILE is looked at for its plugin_path; there need not be one.",
+     .about =
+         "Editors with a YAML language server complete and check a configuration that begins with\n\n"
+         "  # yaml-language-server: $schema=demilune.schema.json\n\n"
+         "when the schema is there: demilune schema >demilune.schema.json. The plugins in it are those\n"
+         "of FILE's plugin_path (there need not be a FILE), of LuaRocks, and the shipped ones.",
      .fn = cli_schema,
      .options = OPTION(CONFIG)},
     {.name = "new",
@@ -161,8 +174,8 @@ static void print_option(FILE *out, enum option_id id)
 
 static void print_command(FILE *out, const struct command *c)
 {
-    fprintf(out, "usage: demilune %s %s\n\n%s%s\n", c->name, c->usage, c->brief,
-            c->fn ? "" : " (not yet supported)");
+    fprintf(out, "usage: demilune %s%s%s\n\n%s%s\n", c->name, *c->usage ? " " : "", c->usage,
+            c->brief, c->fn ? "" : " (not yet supported)");
     if (c->about)
         fprintf(out, "\n%s\n", c->about);
     if (c->takes_all)
@@ -261,13 +274,29 @@ static enum option_id option_of(const char *word, const char **value)
     return OPTION_COUNT;
 }
 
+static int unknown_option(const struct command *c, const char *word)
+{
+    struct slice rest = slice_from(word), name = SLICE("");
+    const char *names[OPTION_COUNT];
+    size_t n = 0;
+
+    slice_split(&rest, '=', &name);
+    for (enum option_id id = 0; id < OPTION_COUNT; id++)
+        if ((c->options | OPTION(HELP)) & (1u << id))
+            names[n++] = options[id].name;
+    const char *near = word[1] == '-' ? text_nearest(slice_from_index(name, 2), names, n) : NULL;
+    return near ? cli_misuse(c->name, "unknown option %.*s, did you mean --%s?", SLICE_ARG(name),
+                             near)
+                : cli_misuse(c->name, "unknown option %s", word);
+}
+
 static int read_option(const struct command *c, struct cli *cli, struct words *words)
 {
     const char *word = *words->at++, *value;
     enum option_id id = option_of(word, &value);
 
     if (id == OPTION_COUNT || !((c->options | OPTION(HELP)) & (1u << id)))
-        return cli_misuse(c->name, "unknown option %s", word);
+        return unknown_option(c, word);
     if (!options[id].value && value)
         return cli_misuse(c->name, "--%s takes no value", options[id].name);
     if (options[id].value && !value) {
@@ -299,7 +328,8 @@ static int read_words(const struct command *c, struct cli *cli, struct words wor
     if (rc != 0 || c->takes_all)
         return rc;
     if (cli->args.n < (size_t)c->min_args)
-        return cli_misuse(c->name, "wants: %s", c->usage);
+        return cli_misuse(c->name, "something is missing; usage: demilune %s %s", c->name,
+                          c->usage);
     if (cli->args.n > (size_t)c->max_args)
         return cli_misuse(c->name, "unexpected \"%s\"", cli->args.items[c->max_args]);
     return 0;
@@ -312,15 +342,16 @@ static bool is_help(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-    struct cli cli = {0};
+    struct cli cli = {.argv = argv};
+    struct words words = {argv + 2, argv + argc};
 
-    if (c->takes_all && argc > 0 && is_help(argv[0])) {
+    if (c->takes_all && argc > 2 && is_help(argv[2])) {
         print_command(stdout, c);
         return CLI_FINE;
     }
     if (!c->fn)
         return cli_misuse(c->name, "not yet supported");
-    int rc = read_words(c, &cli, (struct words){argv, argv + argc});
+    int rc = read_words(c, &cli, words);
     if (rc == 0)
         rc = c->fn(&cli);
     vec_free(&cli.headers);
@@ -340,5 +371,5 @@ int cli_main(int argc, char **argv)
         return cli_version(NULL);
     log_configure(LOG_WARN, LOG_TEXT); /* run has its own settings */
     const struct command *c = command_find(argv[1]);
-    return c ? run_command(c, argc - 2, argv + 2) : unknown_command(argv[1]);
+    return c ? run_command(c, argc, argv) : unknown_command(argv[1]);
 }

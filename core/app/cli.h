@@ -14,6 +14,7 @@ enum { CLI_FINE = 0, CLI_FAULT = 1, CLI_USAGE = 2, CLI_SYSTEM = 3 };
 
 /* A command line that has been understood. Borrows argv. */
 struct cli {
+    char **argv;               /* as the program got it */
     const char *config;        /* -c, or NULL: the default files */
     int workers;               /* --workers, or 0 */
     bool dev;                  /* --dev */

@@ -9,6 +9,18 @@
 #include "app/worker.h"
 #include "base/metric.h"
 
+static const char *plural(uint32_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void print_fine(const struct snapshot *s)
+{
+    printf("%.*s: fine: %u route%s, %u upstream%s, %u place%s where a plugin is enabled\n",
+           SLICE_ARG(s->conf->file->name), s->nroutes, plural(s->nroutes), s->nupstreams,
+           plural(s->nupstreams), s->nuses, plural(s->nuses));
+}
+
 int cli_check(const struct cli *cli)
 {
     struct load load;
@@ -16,17 +28,15 @@ int cli_check(const struct cli *cli)
 
     if (status == CLI_FINE) {
         metric_init(2, load.snapshot->metrics_max_series);
-        struct worker *w =
-            worker_new(&(struct worker_setup){.snapshot = load.snapshot}, &load.faults);
+        struct worker_setup setup = {.snapshot = load.snapshot, .guard = load.guard.watch};
+        struct worker *w = worker_new(&setup, &load.faults);
         status = w ? CLI_FINE : MAX(load_report(&load.faults), CLI_FAULT);
         if (w)
             worker_free(w);
         metric_deinit();
     }
     if (status == CLI_FINE)
-        printf("%.*s: fine: %u routes, %u upstreams, %u places where a plugin is enabled\n",
-               SLICE_ARG(load.snapshot->conf->file->name), load.snapshot->nroutes,
-               load.snapshot->nupstreams, load.snapshot->nuses);
+        print_fine(load.snapshot);
     load_close(&load);
     return status;
 }

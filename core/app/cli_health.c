@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* demilune health: one GET /health/ready to the admin address. It reads no more of the configuration than that address,
- * so that asking every few seconds costs nothing. */
+/* demilune health: one GET /health/ready to the admin address, answered within two seconds or not at all. It reads no more
+ * of the configuration than that address, so that asking every few seconds costs nothing. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,15 +12,24 @@
 
 #include "app/cli.h"
 #include "app/load.h"
+#include "base/clock.h"
 #include "gate/conf_yaml.h"
 #include "net/addr.h"
 
-#define PATIENCE_S 2
+#define PATIENCE_US 2000000
 
 static int complain(const char *what, const char *why)
 {
     fprintf(stderr, "demilune health: %s%s%s\n", what, why ? ": " : "", why ? why : "");
     return CLI_FAULT;
+}
+
+/* A gateway that listens on all addresses listens on this one, too. */
+static int to_loopback(struct addr *a)
+{
+    struct slice ip = a->sa.sa_family == AF_INET6 ? SLICE("::1") : SLICE("127.0.0.1");
+
+    return addr_parse_ip(ip, addr_port(a), a) == 0 ? 0 : complain("no loopback address", NULL);
 }
 
 static int read_address(const char *file, struct arena *a, struct addr *out)
@@ -39,17 +48,32 @@ static int read_address(const char *file, struct arena *a, struct addr *out)
     struct slice text = address->text;
     if (slice_starts(text, SLICE("localhost:")))
         text = arena_printf(a, "127.0.0.1%.*s", (int)(text.len - 9), text.ptr + 9);
-    return addr_parse(text, out) == 0 ? 0 : complain("admin.address is no address", NULL);
+    if (addr_parse(text, out) < 0)
+        return complain("admin.address is no address", NULL);
+    if (addr_port(out) == 0)
+        return complain("admin.address has port 0: nobody knows which one the gateway got", NULL);
+    return addr_is_wildcard(out) ? to_loopback(out) : 0;
+}
+
+/* What connecting and each sending or receiving may still take. */
+static bool limit_waiting(int fd, uint64_t until_us)
+{
+    uint64_t now = clock_us_now(), left = until_us > now ? until_us - now : 0;
+    struct timeval t = {.tv_sec = (time_t)(left / 1000000),
+                        .tv_usec = (suseconds_t)(left % 1000000)};
+
+    return left > 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t)) == 0;
 }
 
 /* Reads the beginning of the answer, in which its status stands. */
-static int read_status(int fd)
+static int read_status(int fd, uint64_t until_us)
 {
     char answer[64] = "";
     size_t len = 0;
     int status;
 
-    while (len < sizeof(answer) - 1) {
+    while (len < sizeof(answer) - 1 && limit_waiting(fd, until_us)) {
         ssize_t n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0);
         if (n <= 0)
             break;
@@ -62,14 +86,12 @@ static int ask(int fd, const struct addr *at)
 {
     static const char request[] =
         "GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    struct timeval patience = {.tv_sec = PATIENCE_S};
+    uint64_t until_us = clock_us_now() + PATIENCE_US;
 
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* of connect, too */
-    if (connect(fd, &at->sa, at->len) < 0 ||
+    if (!limit_waiting(fd, until_us) || connect(fd, &at->sa, at->len) < 0 ||
         send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
         return complain("the admin address does not answer", strerror(errno));
-    int status = read_status(fd);
+    int status = read_status(fd, until_us);
     if (status == 200)
         return CLI_FINE;
     return complain(status ? "not ready" : "the admin address gives no answer", NULL);

@@ -66,8 +66,9 @@ static int read_question(struct question *q, const struct cli *cli, struct arena
     *q = (struct question){.request = {.version = HTTP_11}};
     headers_init(&q->request.headers, a, 16);
     q->request.method = method_parse(slice_from(cli->args.items[0]));
-    if (q->request.method == METHOD_UNKNOWN)
-        return cli_misuse("match", "\"%s\" is no method: a request like that is answered with 501",
+    if (q->request.method == METHOD_UNKNOWN || q->request.method == METHOD_CONNECT ||
+        q->request.method == METHOD_TRACE)
+        return cli_misuse("match", "no route may have the method \"%s\": it is answered with 501",
                           cli->args.items[0]);
     for (size_t i = 0; i < cli->headers.n; i++)
         if (read_header(q, cli->headers.items[i]) != 0)
@@ -118,6 +119,8 @@ static void print_route(const struct route_match *m, struct arena *a)
     line("path", m->path ? m->path->text : SLICE("any"));
     line("parameters", params_of(m, a));
     line("methods", describe_methods(r->methods, a));
+    line("taken as",
+         m->is_preflight ? SLICE("a CORS preflight, which a plugin answers") : SLICE(""));
     line("headers", describe_headers(r, a));
     line("does", describe_action(r, a));
     if (r->action == ROUTE_PROXY)
@@ -161,6 +164,7 @@ static struct slice why_not(enum route_miss miss, const struct route *r, struct 
     struct slice list;
 
     switch (miss) {
+    case MISS_SCHEME: return SLICE("it redirects to https, and this request came by it");
     case MISS_HOST: list = describe_hosts(r, a); break;
     case MISS_PATH: list = describe_paths(r, a); break;
     case MISS_METHOD: list = describe_methods(r->methods, a); break;
@@ -176,7 +180,8 @@ enum nearness { NEAR, ASKED_BEFORE, FAR };
 
 static enum nearness nearness_of(enum route_miss miss, bool comes_before)
 {
-    if (miss == MISS_METHOD || miss == MISS_HEADER || miss == MISS_PRECEDENCE)
+    if (miss == MISS_SCHEME || miss == MISS_METHOD || miss == MISS_HEADER ||
+        miss == MISS_PRECEDENCE)
         return NEAR;
     return comes_before ? ASKED_BEFORE : FAR;
 }

@@ -1,19 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* demilune run: from the file to the control thread. */
+/* demilune run: the supervisor; and in the process that it starts, from the file to the control thread. */
 
 #include "app/cli.h"
 #include "app/control.h"
+#include "app/lifeline.h"
 #include "app/load.h"
+#include "app/note.h"
+#include "app/supervisor.h"
+
+static int run_gateway(const struct cli *cli, int fd)
+{
+    struct lifeline *lifeline = lifeline_open(fd);
+    struct load load;
+
+    if (!lifeline)
+        return CLI_SYSTEM;
+    const struct note_welcome *past = lifeline_welcome(lifeline);
+    bool is_first = past->restarts == 0 && past->handovers == 0;
+    int status = (is_first ? load_open : load_again)(&load, cli->config, cli->workers);
+    struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
+    load_close(&load);
+    if (snapshot)
+        status = control_run(snapshot, lifeline, cli);
+    lifeline_close(lifeline);
+    return status;
+}
 
 int cli_run(const struct cli *cli)
 {
-    struct load load;
+    int fd = lifeline_inherited();
 
     if (cli->dev)
         return cli_misuse("run", "--dev is not yet supported");
-    int status = load_open(&load, cli->config, cli->workers);
-    struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
-    load_close(&load);
-    return snapshot ? control_run(snapshot) : status;
+    return fd < 0 ? supervisor_run(cli->argv) : run_gateway(cli, fd);
 }

@@ -10,9 +10,11 @@
 #include "app/cli.h"
 #include "app/library.h"
 #include "app/load.h"
+#include "app/watchdog.h"
 #include "app/worker.h"
 #include "base/metric.h"
 #include "script/tool.h"
+#include "script/vm.h"
 
 #define MESSAGE_MAX MIB
 
@@ -24,16 +26,19 @@ static struct snapshot *empty_snapshot(struct faults *faults)
     return snapshot_load(&source, faults);
 }
 
-static int run_specs(struct worker *w, const struct cli *cli)
+/* A hang that can't be stopped is left to whoever waits for the specs. */
+static int run_specs(struct worker *w, const struct cli *cli, struct watchdog *watchdog)
 {
     struct buf message;
     int status = CLI_FAULT;
 
+    w->vm->guest_watch = watchdog_watch(watchdog, 1);
     buf_init(&message, MESSAGE_MAX);
     if (tool_run(w->vm, w->loop, "demilune.test.run", "main", cli->args.items, cli->args.n, &status,
                  &message) < 0)
         fprintf(stderr, "demilune test: %.*s\n", SLICE_ARG(buf_slice(&message)));
     buf_deinit(&message);
+    watchdog_unwatch(watchdog, w->vm->guest_watch);
     return status == 0 ? CLI_FINE : CLI_FAULT;
 }
 
@@ -53,9 +58,11 @@ int cli_test(const struct cli *cli)
         worker_new(&(struct worker_setup){.snapshot = snapshot, .needs_vm = true}, &faults);
     int status = CLI_SYSTEM;
     if (w) {
+        struct watchdog *watchdog = watchdog_new(snapshot->script_time_budget_ms, 0);
         worker_adopt(w);
-        status = run_specs(w, cli);
+        status = run_specs(w, cli, watchdog);
         worker_free(w);
+        watchdog_free(watchdog);
     }
     snapshot_unref(snapshot);
     metric_deinit();

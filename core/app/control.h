@@ -11,9 +11,15 @@
 #include "net/loop.h"
 
 struct admin;
+struct cli;
+struct closer;
+struct lifeline;
 struct mailbox;
-struct signals;
+struct probes;
+struct reload;
 struct snapshot;
+struct sockets;
+struct stragglers;
 struct watchdog;
 struct worker;
 
@@ -25,31 +31,47 @@ struct control {
     struct mailbox *mailbox;
     struct snapshot *snapshot; /* the current one */
     struct worker **workers;
+    struct sockets *sockets;
     struct listener_quota quota;
     char *listening;     /* the addresses that were bound, for people */
     struct admin *admin; /* NULL: off */
     struct watchdog *watchdog;
-    struct signals *signals;
+    struct closer *closer;
+    struct reload *reload;
+    struct probes *probes; /* of the current snapshot's upstreams */
+    struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
+    struct timer flights_timer;
+    /* borrowed */
+    struct lifeline *lifeline;
     /* state */
     int nworkers;
     int nready, ndrained;
-    bool is_closed; /* draining: the workers accept no more */
+    uint32_t asked_connections; /* limits.connections, before the system's limit */
+    bool is_closed;             /* draining: the workers accept no more */
+    bool is_retired;            /* another gateway has the sockets */
     enum control_state state;
 };
 
-/* Runs the gateway of this snapshot (taken over) until it is told to stop. Returns the exit status of the program. All
- * faults have been printed or logged. */
-int control_run(struct snapshot *snapshot);
+/* Runs the gateway of this snapshot (taken over) until it is told to stop. cli: what it came from, for reloads. Returns the
+ * exit status of the program. All faults have been printed or logged. */
+int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const struct cli *cli);
 
 struct mailbox *control_mailbox(struct control *c);
 
 /* By mail from a worker; on the control thread. */
 void control_on_worker_ready(struct control *c);
 void control_on_worker_drained(struct control *c);
+void control_on_worker_swapped(struct control *c);
 
-/* The same for a signal that the process got. */
+/* limits.connections, or as many as the descriptor limit allows. */
+void control_limit_connections(struct control *c, uint32_t n);
+
+/* By mail from the lifeline: a signal that the supervisor has handed on; another gateway has the sockets now; the
+ * supervisor has gone. */
 void control_on_signal(struct control *c, int signal);
+void control_on_retire(struct control *c);
+void control_on_orphaned(struct control *c);
 
 #endif

@@ -40,7 +40,11 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
 
     l->vm = library_vm(partly, &l->gateway, 0);
     l->vm_failed = l->vm == NULL;
-    l->host = l->vm ? plugin_host_new(l->vm, partly) : NULL;
+    if (!l->vm)
+        return NULL;
+    build_guard_start(&l->guard, partly);
+    vm_guard(l->vm, l->guard.watch);
+    l->host = plugin_host_new(l->vm, partly);
     return l->host;
 }
 
@@ -63,25 +67,61 @@ static void begin(struct load *l)
     faults_init(&l->faults, l->arena);
 }
 
-static void load(struct load *l, const char *file, int workers)
+static void load(struct load *l, const char *file, int workers, bool goes_on)
 {
     struct snapshot_source source = {
-        .path = file, .workers = workers, .plugin_host = make_host, .arg = l};
+        .path = file, .workers = workers, .goes_on = goes_on, .plugin_host = make_host, .arg = l};
 
     l->snapshot = snapshot_load(&source, &l->faults);
 }
 
-int load_open(struct load *l, const char *file, int workers)
+static int load_aloud(struct load *l, const char *file, int workers, bool goes_on)
 {
     begin(l);
     file = load_file(file);
     if (!file)
         return load_no_file();
-    load(l, file, workers);
+    load(l, file, workers, goes_on);
     if (l->vm_failed)
         return CLI_SYSTEM;
     int status = load_report(&l->faults);
     return status == CLI_FINE && !l->snapshot ? CLI_FAULT : status;
+}
+
+int load_open(struct load *l, const char *file, int workers)
+{
+    return load_aloud(l, file, workers, false);
+}
+
+int load_again(struct load *l, const char *file, int workers)
+{
+    return load_aloud(l, file, workers, true);
+}
+
+static void close_vm(struct load *l)
+{
+    if (l->host)
+        plugin_host_free(l->host);
+    if (l->vm) {
+        vm_guard(l->vm, NULL);
+        vm_free(l->vm);
+    }
+    build_guard_stop(&l->guard);
+    l->host = NULL;
+    l->vm = NULL;
+}
+
+int load_read(struct load *l, const char *file, int workers)
+{
+    begin(l);
+    load(l, file, workers, false);
+    close_vm(l);
+    if (l->vm_failed)
+        fault_system(&l->faults, NULL, SLICE_NONE,
+                     "the Lua library can't be loaded (the log says why)");
+    if (l->faults.nerrors == 0 && l->snapshot)
+        return CLI_FINE;
+    return l->faults.nsystem == l->faults.nerrors ? CLI_SYSTEM : CLI_FAULT;
 }
 
 int load_library(struct load *l, const char *file)
@@ -89,7 +129,7 @@ int load_library(struct load *l, const char *file)
     begin(l);
     file = load_file(file);
     if (file)
-        load(l, file, 0);
+        load(l, file, 0, false);
     else
         make_host(l, NULL);
     if (l->vm)
@@ -99,10 +139,7 @@ int load_library(struct load *l, const char *file)
 
 void load_close(struct load *l)
 {
-    if (l->host)
-        plugin_host_free(l->host);
-    if (l->vm)
-        vm_free(l->vm);
+    close_vm(l);
     if (l->snapshot)
         snapshot_unref(l->snapshot);
     faults_deinit(&l->faults);

@@ -11,9 +11,12 @@
 #include <unistd.h>
 
 #include "app/control.h"
+#include "app/lifeline.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
+#include "gate/access_log.h"
 
 static double cpu_seconds(void *arg UNUSED)
 {
@@ -78,6 +81,31 @@ static double is_ready(void *arg)
     return ((const struct control *)arg)->state == CONTROL_READY;
 }
 
+static double lost_lines(void *arg UNUSED)
+{
+    return (double)access_logs_lost();
+}
+
+static double lost_log_lines(void *arg UNUSED)
+{
+    return (double)log_lost();
+}
+
+static double restarts(void *arg)
+{
+    return (double)lifeline_welcome(arg)->restarts;
+}
+
+static double handovers(void *arg)
+{
+    return (double)lifeline_welcome(arg)->handovers;
+}
+
+static double supervisor_started(void *arg)
+{
+    return (double)lifeline_welcome(arg)->started_ms / 1000;
+}
+
 static void add(const char *name, const char *help, enum metric_type type, metric_read_fn fn,
                 void *arg)
 {
@@ -98,14 +126,29 @@ static void add_build_info(void)
     metric_add(metric_series(f, values), 0, 1);
 }
 
+static void add_supervisor(struct lifeline *l)
+{
+    add("demilune_supervisor_restarts_total", "Gateways that were started again after a crash.",
+        METRIC_COUNTER, restarts, l);
+    add("demilune_supervisor_handovers_total", "Gateways that have taken over from another.",
+        METRIC_COUNTER, handovers, l);
+    add("demilune_supervisor_start_time_seconds", "When the supervisor started, since 1970.",
+        METRIC_GAUGE, supervisor_started, l);
+}
+
 void process_register_metrics(struct control *c)
 {
     static double started;
 
     started = (double)clock_wall_ms() / 1000;
     add_build_info();
+    add_supervisor(c->lifeline);
     add("demilune_workers", "Threads that carry traffic.", METRIC_GAUGE, workers, c);
     add("demilune_connections", "Open connections of clients.", METRIC_GAUGE, connections, c);
+    add("demilune_access_log_lost_lines_total", "Lines of access logs that could not be written.",
+        METRIC_COUNTER, lost_lines, NULL);
+    add("demilune_log_lost_lines_total", "Lines of this process's log that could not be written.",
+        METRIC_COUNTER, lost_log_lines, NULL);
     add("demilune_ready", "1 while the gateway is ready, 0 while it starts or drains.",
         METRIC_GAUGE, is_ready, c);
     add("process_cpu_seconds_total", "CPU time used.", METRIC_COUNTER, cpu_seconds, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the metrics tell of upstreams and their pools. */
+/* What the metrics tell of upstreams and their pools, and of the certificates in use. */
 
 #ifndef DML_APP_UPSTREAM_METRICS_H
 #define DML_APP_UPSTREAM_METRICS_H

@@ -5,13 +5,17 @@
  * are given for free, in exchange for no clock being read on the way into a hook.
  *
  * CPU time, since a worker that the machine does not let run is no runaway. What waits inside a C function (a blocking
- * read) uses none: so a hang is also ten times hang_timeout by the clock on the wall. */
+ * read) uses none, and is told by its sleep: a thread that should be doing something, and has been found asleep at each
+ * look for a while. Where neither tells (a disk that does not answer) a hang is ten times hang_timeout by the clock on
+ * the wall; time in which this thread did not run either, since the whole process was held, does not count. */
 
 #include "app/watchdog.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -22,13 +26,28 @@
 
 #define LOOK_MS 10
 #define WALL_FACTOR 10
+#define LATE_US 500000  /* between two looks: this thread was held up */
+#define LOOKS_ASLEEP 10 /* in a row */
+
+/* Since when a thread has been at the same thing. */
+struct spell {
+    uint64_t cpu_us;   /* of the thread when it was first seen */
+    uint64_t since_us; /* monotonic, then */
+};
 
 struct guarded {
     struct vm_watch watch;
+    atomic_uint beats;
+    pid_t tid;
+    clockid_t cpu_clock;
+    int worker;
     unsigned long long entry; /* the last number seen; even: Lua did not run */
-    uint64_t cpu_us;          /* of the thread when it was first seen */
-    uint64_t since_us;        /* monotonic, then */
-    bool is_told;             /* the stop has been logged */
+    struct spell in_lua;
+    unsigned beat; /* the last number seen */
+    struct spell in_turn;
+    uint64_t asleep_cpu_us; /* the thread's when it was found asleep */
+    int asleep;             /* looks in a row at which it was, and had used no more */
+    bool is_told;           /* the stop has been logged */
     bool is_watched;
 };
 
@@ -40,19 +59,60 @@ struct watchdog {
     VEC(struct guarded *) all;
     /* state */
     atomic_uint budget_us, hang_us;
+    uint64_t looked_us; /* the last time */
     bool stops;
 };
 
-static uint64_t cpu_us_of(const struct vm_watch *watch)
+static uint64_t cpu_us_of(const struct guarded *g)
 {
     struct timespec ts;
 
-    if (clock_gettime(watch->cpu_clock, &ts) != 0)
+    if (clock_gettime(g->cpu_clock, &ts) != 0)
         return 0;
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static void tell(struct guarded *g, const char *event, const char *text, uint64_t used_us)
+static struct spell spell_now(const struct guarded *g)
+{
+    return (struct spell){cpu_us_of(g), clock_us_now()};
+}
+
+static char state_of(pid_t tid)
+{
+    char path[64], state = '?';
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return state;
+    if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    fclose(f);
+    return state;
+}
+
+static bool is_fast_asleep(struct guarded *g)
+{
+    uint64_t cpu_us = cpu_us_of(g);
+
+    if (state_of(g->tid) != 'S' || cpu_us != g->asleep_cpu_us)
+        g->asleep = 0;
+    g->asleep_cpu_us = cpu_us;
+    return ++g->asleep > LOOKS_ASLEEP;
+}
+
+/* slack_us: how long it may be at it anyway. */
+static bool hangs(struct watchdog *w, struct guarded *g, const struct spell *s, uint64_t slack_us)
+{
+    uint64_t hang = atomic_load(&w->hang_us);
+    uint64_t used = cpu_us_of(g) - s->cpu_us, lasted = clock_us_now() - s->since_us;
+
+    if (hang == 0 || lasted < hang + slack_us)
+        return false;
+    return used >= hang + slack_us || lasted >= hang * WALL_FACTOR + slack_us || is_fast_asleep(g);
+}
+
+static void tell(const struct guarded *g, const char *event, const char *text)
 {
     struct vm *vm = atomic_load_explicit(&g->watch.vm, memory_order_relaxed);
     struct slice plugin;
@@ -60,44 +120,76 @@ static void tell(struct guarded *g, const char *event, const char *text, uint64_
 
     hooks_where(vm, &plugin, &phase);
     LOG_ERROR(event, text, LOG_S("plugin", plugin), LOG_C("hook", phase),
-              LOG_I("worker", vm->worker), LOG_I("cpu_ms", used_us / 1000));
+              LOG_I("worker", g->worker), LOG_I("cpu_ms", (cpu_us_of(g) - g->in_lua.cpu_us) / 1000),
+              LOG_I("lasted_ms", (clock_us_now() - g->in_lua.since_us) / 1000));
 }
 
 /* Lua still runs the entry that was seen before. */
-static void judge(struct watchdog *w, struct guarded *g)
+static void judge_lua(struct watchdog *w, struct guarded *g)
 {
-    uint64_t used = cpu_us_of(&g->watch) - g->cpu_us, lasted = clock_us_now() - g->since_us;
-    uint64_t hang = atomic_load(&w->hang_us);
-    bool hangs = hang > 0 && (used >= hang || lasted >= hang * WALL_FACTOR);
-
-    if (used < atomic_load(&w->budget_us) && !hangs)
-        return;
-    if (hangs) {
-        tell(g, "lua.hang", "a plugin hangs where it can't be stopped: the process ends", used);
+    if (hangs(w, g, &g->in_lua, 0)) {
+        tell(g, "lua.hang", "a plugin hangs where it can't be stopped: the process ends");
         abort();
     }
+    if (cpu_us_of(g) - g->in_lua.cpu_us < atomic_load(&g->watch.budget_us))
+        return;
     if (!g->is_told) {
-        tell(g, "lua.stop", "a plugin has used up its time budget: it is stopped", used);
+        tell(g, "lua.stop", "a plugin has used up its time budget: it is stopped");
         g->is_told = true;
     }
     atomic_store(&g->watch.stop, g->entry);
     pthread_kill(g->watch.thread, VM_STOP_SIGNAL);
 }
 
-static void look_at(struct watchdog *w, struct guarded *g)
+static void judge_turn(struct watchdog *w, struct guarded *g)
+{
+    if (!hangs(w, g, &g->in_turn, WATCHDOG_BEAT_MS * 1000))
+        return;
+    LOG_ERROR("worker.hang", "a worker's loop does not turn any more: the process ends",
+              LOG_I("worker", g->worker),
+              LOG_I("cpu_ms", (cpu_us_of(g) - g->in_turn.cpu_us) / 1000),
+              LOG_I("lasted_ms", (clock_us_now() - g->in_turn.since_us) / 1000));
+    abort();
+}
+
+static void look_at_lua(struct watchdog *w, struct guarded *g)
 {
     unsigned long long entry = atomic_load_explicit(&g->watch.entry, memory_order_acquire);
 
     if (entry == g->entry) {
         if (entry & 1)
-            judge(w, g);
+            judge_lua(w, g);
         return;
     }
     g->entry = entry;
-    g->is_told = false;
-    if (entry & 1) {
-        g->cpu_us = cpu_us_of(&g->watch);
-        g->since_us = clock_us_now();
+    g->is_told = g->worker == 0; /* what is being built has its faults told instead */
+    if (entry & 1)
+        g->in_lua = spell_now(g);
+}
+
+static void look_at(struct watchdog *w, struct guarded *g, uint64_t late_us)
+{
+    unsigned beat = atomic_load(&g->beats);
+
+    g->in_lua.since_us += late_us;
+    g->in_turn.since_us += late_us;
+    look_at_lua(w, g);
+    if (beat != g->beat)
+        g->in_turn = spell_now(g);
+    else
+        judge_turn(w, g);
+    g->beat = beat;
+}
+
+static void look(struct watchdog *w)
+{
+    uint64_t now = clock_us_now(), since = now - w->looked_us;
+    uint64_t late_us = w->looked_us && since > LATE_US ? since : 0;
+
+    w->looked_us = now;
+    for (size_t i = 0; i < w->all.n; i++) {
+        if (w->all.items[i]->is_watched)
+            look_at(w, w->all.items[i], late_us);
     }
 }
 
@@ -108,10 +200,7 @@ static void *watchdog_main(void *arg)
 
     pthread_mutex_lock(&w->lock);
     while (!w->stops) {
-        for (size_t i = 0; i < w->all.n; i++) {
-            if (w->all.items[i]->is_watched)
-                look_at(w, w->all.items[i]);
-        }
+        look(w);
         clock_gettime(CLOCK_MONOTONIC, &next);
         next.tv_nsec += LOOK_MS * 1000000;
         next.tv_sec += next.tv_nsec / 1000000000;
@@ -150,13 +239,17 @@ void watchdog_set(struct watchdog *w, uint32_t budget_ms, uint32_t hang_ms)
     pthread_mutex_unlock(&w->lock);
 }
 
-struct vm_watch *watchdog_watch(struct watchdog *w)
+struct vm_watch *watchdog_watch(struct watchdog *w, int worker)
 {
     struct guarded *g = calloc(1, sizeof(*g));
 
     REQUIRE(g != NULL);
     atomic_store(&g->watch.budget_us, atomic_load(&w->budget_us));
     g->is_watched = true;
+    g->worker = worker;
+    g->tid = gettid();
+    REQUIRE(pthread_getcpuclockid(pthread_self(), &g->cpu_clock) == 0);
+    g->in_turn = g->in_lua = spell_now(g);
     pthread_mutex_lock(&w->lock);
     vec_push(&w->all, g);
     pthread_mutex_unlock(&w->lock);
@@ -168,6 +261,11 @@ void watchdog_unwatch(struct watchdog *w, struct vm_watch *watch)
     pthread_mutex_lock(&w->lock);
     container_of(watch, struct guarded, watch)->is_watched = false;
     pthread_mutex_unlock(&w->lock);
+}
+
+void watchdog_beat(struct vm_watch *watch)
+{
+    atomic_fetch_add(&container_of(watch, struct guarded, watch)->beats, 1);
 }
 
 void watchdog_free(struct watchdog *w)

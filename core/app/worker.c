@@ -7,10 +7,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "app/closer.h"
 #include "app/control.h"
-#include "app/library.h"
 #include "app/watchdog.h"
+#include "app/worker_plan.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -21,7 +23,7 @@
 #include "script/vm.h"
 
 #define LOOK_MS 10
-#define BEAT_MS 1000
+#define BEAT_MS (WATCHDOG_BEAT_MS / 2)
 
 /* Looks until which log hooks may go on when a worker is told to stop, an exchange may still be there, and tasks. */
 #define LOOKS_FOR_LOGS 100
@@ -62,29 +64,42 @@ static void on_beat(struct timer *t)
 {
     struct worker *w = container_of(t, struct worker, beat);
 
-    tell(w, w->lua_memory, (double)w->vm->memory, &w->told_memory);
-    tell(w, w->lua_waiting, (double)w->vm->nwaiting, &w->told_waiting);
+    if (w->watch)
+        watchdog_beat(w->watch);
+    if (w->lua_memory) {
+        tell(w, w->lua_memory, w->vm ? (double)w->vm->memory : 0, &w->told_memory);
+        tell(w, w->lua_waiting, w->vm ? (double)w->vm->nwaiting : 0, &w->told_waiting);
+    }
     timer_set(t, BEAT_MS);
 }
 
 static void on_look(struct timer *t);
 
-/* The VM and the plugins' instances in it. A configuration without plugins needs none. */
+static void free_plan(void *plan)
+{
+    plan_free(plan);
+}
+
+static void on_plan_end(void *closer, struct plan *plan)
+{
+    closer_give(closer, free_plan, plan);
+}
+
 static bool make_plan(struct worker *w, const struct worker_setup *setup, struct faults *faults)
 {
-    struct phase_host *host = NULL;
+    struct worker_plan p;
+    struct worker_plan_source source = {
+        .gateway = &w->gateway,
+        .snapshot = setup->snapshot,
+        .closer = setup->closer,
+        .guard = setup->guard,
+        .needs_vm = setup->needs_vm,
+    };
 
-    if (setup->snapshot->nuses || setup->needs_vm) {
-        w->vm = library_vm(setup->snapshot, &w->gateway, w->number);
-        if (!w->vm)
-            return false;
-    }
-    if (setup->snapshot->nuses) {
-        host = hooks_new(w->vm, setup->snapshot, faults, NULL, NULL);
-        if (!host)
-            return false;
-    }
-    gateway_use(&w->gateway, plan_new(&w->gateway, snapshot_ref(setup->snapshot), host));
+    if (!worker_plan_make(&p, &source, faults))
+        return false;
+    w->vm = p.vm;
+    gateway_use(&w->gateway, p.plan);
     return true;
 }
 
@@ -95,8 +110,11 @@ static void start_listeners(struct worker *w, const struct worker_setup *setup)
     w->nlisteners = setup->snapshot->nlisteners;
     w->listeners = calloc(w->nlisteners + 1, sizeof(w->listeners[0]));
     REQUIRE(w->listeners != NULL);
-    for (uint32_t i = 0; i < w->nlisteners; i++)
+    for (uint32_t i = 0; i < w->nlisteners; i++) {
         w->listeners[i] = listener_start(w->loop, setup->fds[i], setup->quota, on_accept, w);
+        setup->fds[i] = -1;
+        listener_hold(w->listeners[i]);
+    }
 }
 
 struct worker *worker_new(const struct worker_setup *setup, struct faults *faults)
@@ -106,6 +124,7 @@ struct worker *worker_new(const struct worker_setup *setup, struct faults *fault
     REQUIRE(w != NULL);
     w->control = setup->control;
     w->watchdog = setup->watchdog;
+    w->quota = setup->quota;
     w->number = MAX(setup->number, 1);
     w->loop = loop_new();
     w->mailbox = mailbox_new(w->loop, w);
@@ -115,6 +134,10 @@ struct worker *worker_new(const struct worker_setup *setup, struct faults *fault
     w->gateway.mailbox = w->mailbox;
     w->gateway.writer = w->number;
     w->gateway.nworkers = setup->snapshot->workers;
+    if (setup->closer) {
+        w->gateway.on_plan_end = on_plan_end;
+        w->gateway.plan_end_arg = setup->closer;
+    }
     gateway_init(&w->gateway, setup->snapshot);
     if (!make_plan(w, setup, faults)) {
         worker_free(w);
@@ -153,10 +176,18 @@ static void tell_control(struct worker *w, void (*fn)(struct control *c))
 
 void worker_adopt(struct worker *w)
 {
-    if (!w->vm)
+    w->watch = w->watchdog ? watchdog_watch(w->watchdog, w->number) : NULL;
+    if (w->vm)
+        vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
+}
+
+/* Once there is Lua. */
+static void add_gauges(struct worker *w)
+{
+    if (!w->vm || w->lua_memory)
         return;
-    w->watch = w->watchdog ? watchdog_watch(w->watchdog) : NULL;
-    vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
+    w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
+    w->lua_waiting = lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
 }
 
 static void *worker_main(void *arg)
@@ -164,12 +195,8 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
 
     worker_adopt(w);
-    if (w->vm) {
-        w->lua_memory = lua_gauge(w, "demilune_lua_memory_bytes", "Memory of a worker's Lua.");
-        w->lua_waiting =
-            lua_gauge(w, "demilune_lua_waiting", "Hooks and tasks of a worker that wait.");
-        on_beat(&w->beat);
-    }
+    add_gauges(w);
+    on_beat(&w->beat);
     if (w->gateway.plan->host)
         hooks_start(w->gateway.plan->host);
     tell_control(w, control_on_worker_ready);
@@ -187,6 +214,112 @@ void worker_start(struct worker *w)
     w->is_started = true;
     snprintf(name, sizeof(name), "worker %d", w->number);
     pthread_setname_np(w->thread, name);
+}
+
+/* --- a reload -------------------------------------------------------------------------------------------------------- */
+
+struct worker_swap *worker_swap_new(uint32_t nlisteners)
+{
+    struct worker_swap *s = calloc(1, sizeof(*s) + 2 * nlisteners * sizeof(int));
+
+    REQUIRE(s != NULL);
+    s->nlisteners = nlisteners;
+    s->fds = (int *)(s + 1);
+    s->old = s->fds + nlisteners;
+    for (uint32_t i = 0; i < 2 * nlisteners; i++)
+        s->fds[i] = -1;
+    return s;
+}
+
+/* Who waits in its backlog is accepted, served once, and sent away. */
+static void drop_listener(struct worker *w, struct listener *ln)
+{
+    listener_drain(ln);
+    inbound_renumber(w->gateway.inbound, ln, -1);
+    listener_free(ln);
+}
+
+/* Before the plan changes: what is accepted here is accepted for the old one. */
+static void swap_listeners(struct worker *w, const struct worker_swap *s)
+{
+    struct listener **now = calloc(s->nlisteners + 1, sizeof(now[0]));
+    bool *stays = calloc(w->nlisteners + 1, sizeof(*stays));
+
+    REQUIRE(now != NULL && stays != NULL);
+    for (uint32_t i = 0; i < s->nlisteners; i++)
+        if (s->fds[i] < 0)
+            stays[s->old[i]] = true;
+    for (uint32_t i = 0; i < w->nlisteners; i++)
+        if (!stays[i])
+            drop_listener(w, w->listeners[i]);
+    for (uint32_t i = 0; i < s->nlisteners; i++) {
+        if (s->fds[i] >= 0) {
+            now[i] = listener_start(w->loop, s->fds[i], w->quota, on_accept, w);
+            continue;
+        }
+        now[i] = w->listeners[s->old[i]];
+        if (s->old[i] != (int)i)
+            inbound_renumber(w->gateway.inbound, now[i], (int)i);
+    }
+    free(w->listeners);
+    free(stays);
+    w->listeners = now;
+    w->nlisteners = s->nlisteners;
+}
+
+static void on_swap(struct mail *m, void *reader)
+{
+    struct worker_swap *s = container_of(m, struct worker_swap, mail);
+    struct worker *w = reader;
+
+    (void)CHECK(w->state == WORKER_RUNS);
+    swap_listeners(w, s);
+    if (w->gateway.plan->host)
+        hooks_stop(w->gateway.plan->host);
+    w->vm = s->vm;
+    if (w->vm)
+        vm_use_on_this_thread(w->vm, &w->gateway, w->watch);
+    add_gauges(w);
+    gateway_use(&w->gateway, s->plan);
+    if (w->gateway.plan->host)
+        hooks_start(w->gateway.plan->host);
+    free(s);
+    tell_control(w, control_on_worker_swapped);
+}
+
+void worker_swap(struct worker *w, struct worker_swap *s)
+{
+    s->mail.fn = on_swap;
+    mailbox_send(w->mailbox, &s->mail);
+}
+
+/* --- connections of others ------------------------------------------------------------------------------------------- */
+
+struct taken_mail {
+    struct mail mail;
+    int listener, fd;
+    struct addr peer;
+};
+
+static void on_taken(struct mail *m, void *reader)
+{
+    struct taken_mail *tm = container_of(m, struct taken_mail, mail);
+    struct worker *w = reader;
+
+    if ((uint32_t)tm->listener < w->nlisteners)
+        listener_take(w->listeners[tm->listener], tm->fd, &tm->peer);
+    else
+        close(tm->fd); /* it ends */
+    free(tm);
+}
+
+void worker_take(struct worker *w, int listener, int fd, const struct addr *peer)
+{
+    struct taken_mail *tm = calloc(1, sizeof(*tm));
+
+    REQUIRE(tm != NULL);
+    *tm = (struct taken_mail){.mail.fn = on_taken, .listener = listener, .fd = fd, .peer = *peer};
+    mailbox_send(w->mailbox, &tm->mail);
 }
 
 /* --- the end --------------------------------------------------------------------------------------------------------- */
@@ -211,7 +344,7 @@ static bool is_empty(const struct worker *w)
 static void look_draining(struct worker *w)
 {
     /* Not with the order itself: a request may have come with a connection that was just accepted. */
-    if (w->looks == 1)
+    if (w->looks == 1 && w->gateway.wire.draining)
         gateway_drain(&w->gateway);
     if (is_empty(w))
         tell_control(w, control_on_worker_drained);
@@ -255,9 +388,11 @@ static void on_look(struct timer *t)
     }
 }
 
+enum order { ORDER_OPEN, ORDER_DRAIN, ORDER_RETIRE, ORDER_STOP };
+
 struct order_mail {
     struct mail mail;
-    bool stop;
+    enum order order;
 };
 
 static void on_order(struct mail *m, void *reader)
@@ -265,40 +400,56 @@ static void on_order(struct mail *m, void *reader)
     struct order_mail *om = container_of(m, struct order_mail, mail);
     struct worker *w = reader;
 
-    if (om->stop && w->state < WORKER_ENDS) {
+    if (om->order == ORDER_OPEN && w->state == WORKER_RUNS) {
+        for (uint32_t i = 0; i < w->nlisteners; i++)
+            listener_resume(w->listeners[i]);
+    } else if (om->order == ORDER_STOP && w->state < WORKER_ENDS) {
         w->looks = 0;
         w->state = WORKER_ENDS;
         close_listeners(w);
         inbound_abort_all(w->gateway.inbound);
         timer_set(&w->look, 0);
-    } else if (!om->stop && w->state == WORKER_RUNS) {
+    } else if (om->order != ORDER_OPEN && w->state == WORKER_RUNS) {
         w->looks = 0;
         w->state = WORKER_DRAINS;
-        w->gateway.wire.draining = true; /* answers say that they are the last from now on */
+        if (om->order == ORDER_RETIRE)
+            w->gateway.wire.retiring = true;
+        else
+            w->gateway.wire.draining = true; /* answers say that they are the last from now on */
         close_listeners(w);
         timer_set(&w->look, LOOK_MS);
     }
     free(om);
 }
 
-static void order(struct worker *w, bool stop)
+static void order(struct worker *w, enum order what)
 {
     struct order_mail *om = calloc(1, sizeof(*om));
 
     REQUIRE(om != NULL);
     om->mail.fn = on_order;
-    om->stop = stop;
+    om->order = what;
     mailbox_send(w->mailbox, &om->mail);
+}
+
+void worker_open(struct worker *w)
+{
+    order(w, ORDER_OPEN);
 }
 
 void worker_drain(struct worker *w)
 {
-    order(w, false);
+    order(w, ORDER_DRAIN);
+}
+
+void worker_retire(struct worker *w)
+{
+    order(w, ORDER_RETIRE);
 }
 
 void worker_stop(struct worker *w)
 {
-    order(w, true);
+    order(w, ORDER_STOP);
 }
 
 void worker_free(struct worker *w)
@@ -308,6 +459,7 @@ void worker_free(struct worker *w)
     for (uint32_t i = 0; i < w->nlisteners; i++)
         listener_free(w->listeners[i]);
     free(w->listeners);
+    w->gateway.on_plan_end = NULL; /* at once: there is no traffic */
     bool has_host = w->gateway.plan && w->gateway.plan->host;
     if (w->vm && !has_host)
         vm_free(w->vm);

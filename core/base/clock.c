@@ -69,6 +69,14 @@ uint64_t clock_us_now(void)
     return read_us(CLOCK_MONOTONIC) + offset();
 }
 
+uint64_t clock_ns_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec + offset() * 1000;
+}
+
 uint64_t clock_wall_ms_now(void)
 {
     return (read_us(CLOCK_REALTIME) + offset()) / 1000;

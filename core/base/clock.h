@@ -19,6 +19,7 @@ uint64_t clock_wall_ms(void); /* milliseconds since 1970 UTC */
 
 /* Read now, not cached (about 25 ns); what a thread without a loop uses. */
 uint64_t clock_us_now(void);
+uint64_t clock_ns_now(void); /* monotonic nanoseconds, for what takes less than a microsecond */
 uint64_t clock_wall_ms_now(void);
 
 /* CPU time of the calling thread in microseconds. */

@@ -2,12 +2,11 @@
 
 /* One line per event, made in one piece of memory and written by one write(2), so that lines of
  * several threads and of the supervisor do not mix. A place that repeats itself is held back after
- * ten lines a second. Nothing a client sent can forge a line: values are quoted as JSON as soon as
+ * ten lines a second; places that ever were are on a list, for what they still have to tell. Nothing a client sent can forge a line: values are quoted as JSON as soon as
  * they hold anything but plain characters. */
 
 #include "base/log.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,9 +16,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/sink.h"
 #include "base/text.h"
 
 #define LINES_PER_SECOND 10
+#define QUIET_MS 2000 /* no line for so long: nothing will tell what was held back */
 #define MAX_VALUE (8 * KIB)
 #define MAX_VALUES (64 * KIB)
 /* A byte takes at most six when quoted; the rest is for numbers and punctuation. */
@@ -38,6 +39,12 @@ static const struct {
 static atomic_int current_level = LOG_INFO;
 static atomic_int current_format = LOG_JSON;
 static atomic_bool has_colours;
+
+static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sink sink = {.fd = -1};
+static _Atomic(uint64_t) lost, untold;
+
+static struct log_site *_Atomic held_back; /* the list of them */
 
 static pthread_mutex_t capture_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool is_captured;
@@ -74,10 +81,27 @@ void log_capture(void (*fn)(void *arg, enum log_level level, struct slice line),
     pthread_mutex_unlock(&capture_lock);
 }
 
+/* The first time puts the place on the list, from which it never goes. */
+static void hold_back(struct log_site *site, enum log_level level, const char *event)
+{
+    const char *none = NULL;
+
+    __atomic_fetch_add(&site->suppressed, 1, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&site->event, __ATOMIC_RELAXED) ||
+        !__atomic_compare_exchange_n(&site->event, &none, event, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        return;
+    site->level = level;
+    site->next = atomic_load(&held_back);
+    while (!atomic_compare_exchange_weak(&held_back, &site->next, site))
+        ;
+}
+
 /* May this place write now? *suppressed: how many lines it held back before. Threads may race here;
  * then a line more or less gets through. The clocks are read afresh: not every thread that logs has
  * a loop. */
-static bool is_allowed(struct log_site *site, uint32_t *suppressed)
+static bool is_allowed(struct log_site *site, enum log_level level, const char *event,
+                       uint32_t *suppressed)
 {
     uint64_t now = clock_us_now() / 1000;
 
@@ -86,7 +110,7 @@ static bool is_allowed(struct log_site *site, uint32_t *suppressed)
         __atomic_store_n(&site->count, 0, __ATOMIC_RELAXED);
     }
     if (__atomic_fetch_add(&site->count, 1, __ATOMIC_RELAXED) >= LINES_PER_SECOND) {
-        __atomic_fetch_add(&site->suppressed, 1, __ATOMIC_RELAXED);
+        hold_back(site, level, event);
         return false;
     }
     *suppressed = __atomic_exchange_n(&site->suppressed, 0, __ATOMIC_RELAXED);
@@ -216,15 +240,24 @@ static int write_text(struct buf *out, const struct line *line, const char *date
     return rc;
 }
 
-static void write_stderr(struct slice s)
+/* Lines that can't be written are counted, and told of by the next one that can. */
+static bool write_stderr(struct slice s)
 {
-    while (s.len) {
-        ssize_t n = write(STDERR_FILENO, s.ptr, s.len);
-        if (n < 0 && errno != EINTR)
-            return; /* nowhere left to say so */
-        if (n > 0)
-            s = slice_from_index(s, (size_t)n);
+    pthread_mutex_lock(&sink_lock);
+    if (sink.fd != STDERR_FILENO)
+        sink_init(&sink, STDERR_FILENO);
+    bool fine = sink_write(&sink, s).len == 0;
+    pthread_mutex_unlock(&sink_lock);
+    if (!fine) {
+        atomic_fetch_add(&lost, 1);
+        atomic_fetch_add(&untold, 1);
     }
+    return fine;
+}
+
+uint64_t log_lost(void)
+{
+    return atomic_load(&lost);
 }
 
 /* True when the line went to a test's function. */
@@ -243,21 +276,60 @@ static bool give_to_capture(enum log_level level, struct slice text)
     return is_given;
 }
 
+static bool write_line(const struct line *line)
+{
+    char date[25];
+    struct buf out;
+    bool fine = true;
+
+    text_iso_date(clock_wall_ms_now(), date);
+    buf_init(&out, MAX_LINE);
+    bool is_json = atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_JSON;
+    int rc = is_json ? write_json(&out, line, date) : write_text(&out, line, date);
+    /* The newline is not part of what a test sees. */
+    if (rc == 0 && !give_to_capture(line->level, buf_slice(&out)) &&
+        buf_add(&out, SLICE("\n")) == 0)
+        fine = write_stderr(buf_slice(&out));
+    buf_deinit(&out);
+    return fine;
+}
+
+static void tell_lost(void)
+{
+    uint64_t n = atomic_exchange(&untold, 0);
+    struct log_field fields[] = {LOG_I("lines", n)};
+    struct line line = {
+        LOG_ERROR, "log.lost",       SLICE("lines of this log could not be written"),
+        fields,    COUNT_OF(fields), 0};
+
+    if (n > 0 && !write_line(&line))
+        atomic_fetch_add(&untold, n - 1); /* and itself */
+}
+
 void log_write(struct log_site *site, enum log_level level, const char *event, struct slice text,
                const struct log_field *fields, size_t nfields)
 {
     struct line line = {level, event, text, fields, nfields, 0};
-    char date[25];
-    struct buf out;
 
-    if (site && !is_allowed(site, &line.suppressed))
+    if (site && !is_allowed(site, level, event, &line.suppressed))
         return;
-    text_iso_date(clock_wall_ms_now(), date);
-    buf_init(&out, MAX_LINE);
-    bool is_json = atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_JSON;
-    int rc = is_json ? write_json(&out, &line, date) : write_text(&out, &line, date);
-    /* The newline is not part of what a test sees. */
-    if (rc == 0 && !give_to_capture(level, buf_slice(&out)) && buf_add(&out, SLICE("\n")) == 0)
-        write_stderr(buf_slice(&out));
-    buf_deinit(&out);
+    if (write_line(&line) && UNLIKELY(atomic_load(&untold) > 0))
+        tell_lost();
+}
+
+void log_tell_suppressed(bool is_end)
+{
+    uint64_t now = clock_us_now() / 1000;
+
+    for (struct log_site *site = atomic_load(&held_back); site; site = site->next) {
+        struct line line = {.level = site->level,
+                            .event = site->event,
+                            .text = SLICE("more of these were held back")};
+        uint64_t window = __atomic_load_n(&site->window_ms, __ATOMIC_RELAXED);
+        if (!is_end && (int64_t)(now - window) < QUIET_MS)
+            continue;
+        line.suppressed = __atomic_exchange_n(&site->suppressed, 0, __ATOMIC_RELAXED);
+        if (line.suppressed && (int)line.level >= (int)log_level())
+            write_line(&line);
+    }
 }

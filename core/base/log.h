@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The operator's log: one line per event with level, text and key=value fields, as JSON or text, to
- * stderr. Thread-safe: a line is one write(2). Repeats of one place are rate-limited (10 a second
- * for each call site; what was held back is counted in the next line's "suppressed"). Texts share
+ * stderr. Thread-safe: a line is one write(2), or as few as a pipe allows; a reader that is stuck costs
+ * lines, not time (base/sink.h). Repeats of one place are rate-limited (10 a second
+ * for each call site; what was held back is counted in the next line's "suppressed", or in one of
+ * its own when no other comes). Texts share
  * 64 KiB a line, 8 KiB each; what is longer is cut. Access logs are another thing (gate).
  *   {"ts":"2026-11-21T13:39:35.123Z","level":"warn","event":"tls","msg":"old file","days":80}
  *   2026-11-21T13:39:35.123Z WARN tls: old file days=80 */
@@ -44,6 +46,9 @@ struct log_site {
     uint64_t window_ms; /* start of the current second */
     uint32_t count;     /* lines in it */
     uint32_t suppressed;
+    enum log_level level; /* of what was held back first, */
+    const char *event;    /* and its event; NULL: nothing ever was */
+    struct log_site *next;
 };
 
 /* LOG_WARN("upstream.connect", "can't connect", LOG_S("upstream", name), LOG_I("port", port));
@@ -63,8 +68,15 @@ struct log_site {
 #define LOG_WARN(...) LOG_AT(LOG_WARN, __VA_ARGS__)
 #define LOG_ERROR(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
 
-/* site NULL = never suppressed (plugins' own lines). */
+/* site NULL = never suppressed (plugins' own lines). With a site, event lives as long as it does. */
 void log_write(struct log_site *site, enum log_level level, const char *event, struct slice text,
                const struct log_field *fields, size_t nfields);
+
+/* Lines that could not be written, since the start. */
+uint64_t log_lost(void);
+
+/* Says how many lines were held back at each place that has been quiet since; now and then, by one thread. is_end: at
+ * every place, for no line follows. */
+void log_tell_suppressed(bool is_end);
 
 #endif

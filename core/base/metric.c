@@ -385,14 +385,18 @@ void metric_observe(struct metric_series *s, int writer, double value)
 void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn,
                      void *arg)
 {
-    struct metric_series *s = metric_series(f, values);
+    char text[MAX_KEY];
+    struct slice key = make_key(f, values, text);
 
+    if (!CHECK(f->type != METRIC_HISTOGRAM))
+        return;
     pthread_rwlock_wrlock(&reg->lock);
-    /* The overflow series stands for many. */
-    if (s != f->overflow && CHECK(f->type != METRIC_HISTOGRAM)) {
-        s->fn = fn;
-        s->arg = arg;
-    }
+    struct metric_series *s = map_find(&f->series_by_values, key);
+    if (!s)
+        s = add_series(f, key);
+    s->fn = fn;
+    s->arg = arg;
+    s->is_hidden = fn == NULL;
     pthread_rwlock_unlock(&reg->lock);
 }
 

@@ -6,8 +6,8 @@
  * process ends and are found again by (family, label values), so they survive reloads. The number
  * of series of plugins and routes is capped (metrics.max_series): beyond it metric_series returns
  * the family's overflow series (labels "other") and counts that in
- * demilune_metric_series_refused_total. Series without labels do not count. Registration locks;
- * adding never does. */
+ * demilune_metric_series_refused_total. Series without labels do not count, nor do those that are
+ * computed when read. Registration locks; adding never does. */
 
 #ifndef DML_BASE_METRIC_H
 #define DML_BASE_METRIC_H
@@ -55,8 +55,8 @@ void metric_inc(struct metric_series *s, int writer);
 void metric_observe(struct metric_series *s, int writer, double value);
 
 /* Gauges, and counters that are counted elsewhere, are computed when read: fn is called under the
- * registry's lock by the reading thread, and must not call back here. fn NULL ends that; afterwards
- * fn is not running any more. */
+ * registry's lock by the reading thread, and must not call back here. fn NULL ends that: afterwards
+ * fn is not running any more, and the series is not written until there is one again. */
 typedef double (*metric_read_fn)(void *arg);
 void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn,
                      void *arg);

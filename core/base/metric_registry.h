@@ -23,6 +23,7 @@ struct metric_series {
     /* state */
     int nwriters;
     enum metric_type type;
+    bool is_hidden; /* what it was read from is gone */
 };
 
 /* Name and labels are those of the header; name is without "_total". */

@@ -113,6 +113,8 @@ static void put_family(struct page *p, const struct metric_family *f)
     put(p, SLICE("\n"));
     for (size_t i = 0; i < f->series.n && p->err == 0; i++) {
         const struct metric_series *s = f->series.items[i];
+        if (s->is_hidden)
+            continue;
         if (f->type == METRIC_HISTOGRAM)
             put_histogram(p, s);
         else

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/sink.h"
 #include "base/text.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
@@ -83,9 +85,11 @@ static struct list files = {&files, &files};
 struct log_file {
     struct list link;
     char *path; /* NULL: standard output */
-    int fd;
+    struct sink sink;
     int refs;
 };
+
+static _Atomic(uint64_t) lost_lines;
 
 static int open_path(const char *path)
 {
@@ -110,7 +114,7 @@ static struct log_file *new_file(const char *path)
         return NULL;
     struct log_file *f = calloc(1, sizeof(*f));
     REQUIRE(f != NULL);
-    f->fd = fd;
+    sink_init(&f->sink, fd);
     f->path = path ? strdup(path) : NULL;
     list_push(&files, &f->link);
     return f;
@@ -134,7 +138,7 @@ static void give_file(struct log_file *f)
     if (--f->refs == 0) {
         list_remove(&f->link);
         if (f->path)
-            close(f->fd);
+            close(f->sink.fd);
         free(f->path);
         free(f);
     }
@@ -145,9 +149,11 @@ static void reopen(struct log_file *f)
 {
     int fresh = open_path(f->path);
 
-    if (fresh < 0 || dup3(fresh, f->fd, O_CLOEXEC) < 0)
+    if (fresh < 0 || dup3(fresh, f->sink.fd, O_CLOEXEC) < 0)
         LOG_ERROR("access_log.reopen", "an access log can't be reopened", LOG_C("file", f->path),
                   LOG_C("reason", strerror(errno)));
+    else
+        sink_init(&f->sink, f->sink.fd);
     if (fresh >= 0)
         close(fresh);
 }
@@ -178,17 +184,18 @@ int access_log_probe(const char *path)
 
 /* --- writing out --------------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, struct slice text)
+static uint64_t count_lines(struct slice text)
 {
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.ptr, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        text = slice_from_index(text, (size_t)n);
-    }
-    return 0;
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        n += text.ptr[i] == '\n';
+    return n;
+}
+
+uint64_t access_logs_lost(void)
+{
+    return atomic_load(&lost_lines);
 }
 
 static void flush(struct access_log *l)
@@ -196,11 +203,15 @@ static void flush(struct access_log *l)
     if (buf_len(&l->out) == 0)
         return;
     pthread_mutex_lock(&files_lock);
-    int reason = write_all(l->file->fd, buf_slice(&l->out));
+    struct slice lost = sink_write(&l->file->sink, buf_slice(&l->out));
+    int reason = errno;
     pthread_mutex_unlock(&files_lock);
-    if (reason != 0)
+    if (lost.len > 0) {
+        uint64_t n = count_lines(lost);
+        atomic_fetch_add(&lost_lines, n);
         LOG_ERROR("access_log.write", "lines of an access log are lost",
-                  LOG_C("reason", strerror(reason)), LOG_I("bytes", buf_len(&l->out)));
+                  LOG_C("reason", strerror(reason)), LOG_I("lines", n));
+    }
     buf_clear(&l->out);
 }
 

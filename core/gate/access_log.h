@@ -4,7 +4,8 @@
  * a buffer, which leaves with one write at the end of the loop's turn, or when it holds ACCESS_LOG_FULL bytes.
  *
  * One writer per worker and place; writers of one file or of standard output share it line by line: each write is whole
- * lines, and no two of this process overlap. A line that can't be written is lost, and that is logged.
+ * lines, and no two of this process overlap. A line that can't be written (a full disk) is lost: that is logged and
+ * counted, and requests go on. What was begun is ended with the next line that can be, so that no two become one.
  *
  * All writers of a path have one descriptor, which access_logs_reopen renews behind their back. */
 
@@ -32,6 +33,9 @@ MUST_CHECK int access_log_probe(const char *path);
 /* The files that were moved away are made anew (SIGUSR1). A file that can't be opened is written to as before, and that is
  * logged. Any thread. */
 void access_logs_reopen(void);
+
+/* Lines of all logs that were lost so far. Any thread. */
+uint64_t access_logs_lost(void);
 
 /* Writes what is left. On the thread that wrote with it, or when that has ended. */
 void access_log_close(struct access_log *l);

@@ -16,6 +16,7 @@
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
+#include "gate/health.h"
 #include "gate/selector.h"
 #include "gate/stats.h"
 
@@ -31,9 +32,12 @@ static void attempt_to(struct attempt *a, enum attempt_state state)
 
 const char *attempt_error_word(const struct attempt *a)
 {
+    bool was_sent = a->connected_us != 0; /* head_sent is over when the wire is */
+
     switch (a->err) {
     case 0: return NULL;
-    case ERR_TIMEOUT: return a->head_sent ? "timeout" : "connect";
+    case ERR_TIMEOUT: return was_sent ? "timeout" : "connect";
+    case ERR_TLS: return was_sent ? "protocol" : "connect";
     case ERR_CLOSED:
     case ERR_RESET: return "reset";
     case ERR_PROTOCOL: return "protocol";
@@ -71,15 +75,15 @@ static uint64_t attempt_hash(struct exchange *x)
 static int attempt_pick(struct attempt *a)
 {
     struct exchange *x = a->exchange;
-    struct target *tried[ATTEMPTS_MAX];
+    const struct endpoint *tried[ATTEMPTS_MAX];
     size_t ntried = 0;
 
     for (struct attempt *p = a->previous; p && ntried < ATTEMPTS_MAX; p = p->previous) {
-        if (p->target && p->upstream == a->upstream)
-            tried[ntried++] = p->target;
+        if (p->endpoint && p->upstream == a->upstream)
+            tried[ntried++] = p->endpoint;
     }
     return upstream_pick(a->upstream, x->plan->balancers[a->upstream->index], attempt_hash(x),
-                         tried, ntried, &a->target);
+                         tried, ntried, &a->endpoint);
 }
 
 void attempt_start(struct exchange *x)
@@ -103,7 +107,26 @@ void attempt_start(struct exchange *x)
 
 void attempt_picked(struct attempt *a)
 {
+    a->is_active = true;
+    endpoint_enter(a->endpoint->live);
     attempt_connect(a);
+}
+
+/* The endpoint has nothing more to do for it. */
+static void attempt_leave(struct attempt *a)
+{
+    if (a->is_active)
+        endpoint_leave(a->endpoint->live);
+    a->is_active = false;
+}
+
+/* Tells what came of it; the time in the queue for a connection is none of the endpoint's. */
+static void attempt_report(const struct attempt *a, enum attempt_outcome outcome)
+{
+    uint64_t from = a->connected_us ? a->connected_us : a->start_us;
+    uint64_t to = a->head_us ? a->head_us : clock_us();
+
+    upstream_report(a->upstream, a->endpoint, outcome, to - from);
 }
 
 /* --- connect and send -------------------------------------------------------------------------------------------- */
@@ -187,7 +210,7 @@ static void up_on_gone(void *owner, struct wire *w UNUSED, int err)
     if (a->state == ATTEMPT_RELAY || a->state == ATTEMPT_VERDICT) {
         attempt_drop_wire(a);
         if (a->state == ATTEMPT_RELAY)
-            upstream_report(a->upstream, a->target, OUTCOME_ERROR);
+            attempt_report(a, OUTCOME_ERROR);
         exchange_on_upstream_gone(x, err);
         return;
     }
@@ -241,8 +264,9 @@ static void attempt_connect(struct attempt *a)
     struct outbound *o = NULL;
 
     attempt_to(a, ATTEMPT_CONNECT);
+    a->connected_us = 0;
     a->claim.upstream = a->upstream;
-    a->claim.target = a->target;
+    a->claim.target = a->endpoint->target;
     a->claim.connect_timeout_ms = a->connect_timeout_ms;
     a->claim.wants_fresh = a->is_fresh;
     a->claim.on_done = attempt_on_connection;
@@ -257,21 +281,15 @@ static void attempt_connect(struct attempt *a)
 
 /* --- verdict ----------------------------------------------------------------------------------------------------- */
 
-/* Full limits and a missing endpoint say nothing about the endpoint's health. */
-static bool is_targets_fault(int err)
-{
-    return err != ERR_OVERLOAD && err != ERR_NO_TARGET && err != ERR_CANCELLED &&
-           err != ERR_LIMIT && err != ERR_SYSTEM && err != ERR_ARG;
-}
-
 static void attempt_failed(struct attempt *a, int err)
 {
     struct exchange *x = a->exchange;
 
     a->err = err;
     attempt_drop_wire(a);
-    if (a->target && is_targets_fault(err))
-        upstream_report(a->upstream, a->target, OUTCOME_ERROR);
+    attempt_leave(a);
+    if (a->endpoint && health_is_fault(err))
+        attempt_report(a, OUTCOME_ERROR);
     attempt_to(a, ATTEMPT_VERDICT);
     exchange_step(x, PHASE_ATTEMPT);
 }
@@ -321,7 +339,7 @@ void attempt_judged(struct attempt *a)
     stats_attempt(a);
     if (a->retry && x->attempts < ATTEMPTS_MAX && flow_can_replay(x)) {
         if (!a->err)
-            upstream_report(a->upstream, a->target, outcome_of(a->response->status));
+            attempt_report(a, outcome_of(a->response->status));
         attempt_retry(a);
         return;
     }
@@ -329,7 +347,7 @@ void attempt_judged(struct attempt *a)
         exchange_fail(x, a->err);
         return;
     }
-    upstream_report(a->upstream, a->target, outcome_of(a->response->status));
+    attempt_report(a, outcome_of(a->response->status));
     attempt_to(a, ATTEMPT_RELAY);
     exchange_respond(x, a->response, a->ends_on_head);
 }
@@ -341,8 +359,8 @@ static void attempt_given_up(struct attempt *a, int why)
 {
     a->err = why == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_CANCELLED;
     stats_attempt(a);
-    if (is_targets_fault(a->err))
-        upstream_report(a->upstream, a->target, OUTCOME_ERROR);
+    if (health_is_fault(a->err))
+        attempt_report(a, OUTCOME_ERROR);
 }
 
 void attempt_abort(struct attempt *a, int why)
@@ -355,6 +373,7 @@ void attempt_abort(struct attempt *a, int why)
         a->claimed = false;
         pool_cancel(&a->claim);
     }
+    attempt_leave(a);
     a->wire = NULL;
     a->head_sent = false;
     attempt_to(a, ATTEMPT_DONE);
@@ -368,6 +387,7 @@ void attempt_release(struct attempt *a)
         a->claimed = false;
         pool_cancel(&a->claim);
     }
+    attempt_leave(a);
     attempt_to(a, ATTEMPT_DONE);
     attempt_drop_wire(a);
 }

@@ -27,17 +27,18 @@ struct attempt {
     /* borrowed */
     struct exchange *exchange;
     struct upstream *upstream;
-    struct target *target;    /* NULL until picked */
-    struct wire *wire;        /* NULL without connection */
-    struct message *response; /* head, when it came */
-    struct attempt *previous; /* earlier ones of the exchange, the latest first */
+    const struct endpoint *endpoint; /* NULL until picked */
+    struct wire *wire;               /* NULL without connection */
+    struct message *response;        /* head, when it came */
+    struct attempt *previous;        /* earlier ones of the exchange, the latest first */
     /* owned */
     struct pool_claim claim;
     /* state */
     enum attempt_state state;
-    int number;   /* 1, 2, ... */
-    int err;      /* 0, or why it failed: ERR_REFUSED, ERR_RESET, ERR_TIMEOUT, ERR_PROTOCOL... */
-    bool claimed; /* a pool claim is open */
+    int number;     /* 1, 2, ... */
+    int err;        /* 0, or why it failed: ERR_REFUSED, ERR_RESET, ERR_TIMEOUT, ERR_PROTOCOL... */
+    bool claimed;   /* a pool claim is open */
+    bool is_active; /* counted in the endpoint's load */
     bool
         is_fresh; /* second try on a fresh connection after a stale one: the same attempt to all outside */
     bool head_sent;

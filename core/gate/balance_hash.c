@@ -6,6 +6,8 @@
  * no others move, each to its second nearest, spread over all the rest by weight; when it comes
  * back they return. There is no ring to build, and all workers and machines agree.
  *
+ * The weights are the configured ones: in slow start, too, each key keeps its endpoint.
+ *
  * The logarithm is needed only where weights differ: among equal ones the largest number is the
  * nearest. */
 
@@ -34,13 +36,13 @@ static double distance(uint64_t number, int weight)
     return -log(((double)(number >> 11) + 0.5) * 0x1p-53) / weight;
 }
 
-static int pick_by_weight(const struct rendezvous *r, const struct upstream *u, const bool *may_use,
-                          uint64_t hash, uint32_t *out)
+static int pick_by_weight(const struct rendezvous *r, const struct upstream *u,
+                          const uint32_t *weights, uint64_t hash, uint32_t *out)
 {
     double nearest = INFINITY;
 
     for (uint32_t i = 0; i < u->nendpoints; i++) {
-        if (!may_use[i])
+        if (weights[i] == 0)
             continue;
         double d = distance(mix(hash ^ r->seed[i]), u->endpoints[i].weight);
         if (d < nearest) {
@@ -51,14 +53,14 @@ static int pick_by_weight(const struct rendezvous *r, const struct upstream *u, 
     return nearest < INFINITY ? 0 : ERR_NO_TARGET;
 }
 
-static int pick_equal(const struct rendezvous *r, const struct upstream *u, const bool *may_use,
+static int pick_equal(const struct rendezvous *r, const struct upstream *u, const uint32_t *weights,
                       uint64_t hash, uint32_t *out)
 {
     uint64_t largest = 0;
     bool any = false;
 
     for (uint32_t i = 0; i < u->nendpoints; i++) {
-        if (!may_use[i])
+        if (weights[i] == 0)
             continue;
         uint64_t number = mix(hash ^ r->seed[i]);
         if (!any || number > largest) {
@@ -70,13 +72,13 @@ static int pick_equal(const struct rendezvous *r, const struct upstream *u, cons
     return any ? 0 : ERR_NO_TARGET;
 }
 
-static int hash_pick(struct balancer *b, const struct upstream *u, const bool *may_use,
+static int hash_pick(struct balancer *b, const struct upstream *u, const uint32_t *weights,
                      uint64_t hash, uint32_t *out)
 {
     const struct rendezvous *r = container_of(b, struct rendezvous, base);
 
-    return r->has_weights ? pick_by_weight(r, u, may_use, hash, out)
-                          : pick_equal(r, u, may_use, hash, out);
+    return r->has_weights ? pick_by_weight(r, u, weights, hash, out)
+                          : pick_equal(r, u, weights, hash, out);
 }
 
 static const struct balancer_ops hash_ops = {.name = "hash", .pick = hash_pick};

@@ -14,18 +14,17 @@ struct rr {
     int64_t credit[]; /* one per endpoint */
 };
 
-static int rr_pick(struct balancer *b, const struct upstream *u, const bool *may_use, uint64_t hash,
-                   uint32_t *out)
+static int rr_pick(struct balancer *b, const struct upstream *u, const uint32_t *weights,
+                   uint64_t hash UNUSED, uint32_t *out)
 {
     struct rr *rr = container_of(b, struct rr, base);
     int64_t best = -1, sum = 0;
-    (void)hash;
 
     for (uint32_t i = 0; i < u->nendpoints; i++) {
-        if (!may_use[i])
+        if (weights[i] == 0)
             continue;
-        sum += u->endpoints[i].weight;
-        rr->credit[i] += u->endpoints[i].weight;
+        sum += weights[i];
+        rr->credit[i] += weights[i];
         if (best < 0 || rr->credit[i] > rr->credit[best])
             best = i;
     }
@@ -44,9 +43,9 @@ static void skip_ahead(struct rr *rr, const struct upstream *u, uint32_t seed)
     uint32_t unused;
 
     for (uint32_t i = 0; i < u->nendpoints; i++)
-        rr->base.may_use[i] = u->endpoints[i].weight > 0;
+        rr->base.weights[i] = (uint32_t)u->endpoints[i].weight;
     for (uint32_t n = u->nendpoints ? seed % u->nendpoints : 0; n > 0; n--)
-        if (rr_pick(&rr->base, u, rr->base.may_use, 0, &unused) < 0)
+        if (rr_pick(&rr->base, u, rr->base.weights, 0, &unused) < 0)
             break;
 }
 

@@ -95,6 +95,8 @@ void faults_init(struct faults *f, struct arena *a)
 void faults_deinit(struct faults *f)
 {
     vec_free(&f->list);
+    vec_free(&f->seen);
+    map_deinit(&f->seen_paths);
     *f = (struct faults){0};
 }
 

@@ -10,8 +10,10 @@
 #include "base/arena.h"
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/slice.h"
 #include "base/vec.h"
+#include "gate/conf_seen.h"
 
 enum conf_type { CONF_NULL, CONF_BOOL, CONF_INT, CONF_NUMBER, CONF_STRING, CONF_LIST, CONF_MAP };
 
@@ -95,6 +97,8 @@ struct faults {
     VEC(struct fault) list;
     size_t nerrors;
     size_t nsystem; /* of the errors: those with is_system. All of them: exit status 3, else 1 */
+    VEC(struct conf_seen) seen; /* what was read on the way (conf_seen.h) */
+    struct map seen_paths;
 };
 
 void faults_init(struct faults *f, struct arena *a);
@@ -117,6 +121,9 @@ void fault_plain(struct faults *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* At a place that has no node (what the parser says). */
 void fault_at_place(struct faults *f, const struct conf_file *file, uint32_t line, uint32_t column,
                     const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+/* The first max of them, sorted by place; how many. */
+size_t faults_sorted(const struct faults *f, const struct fault **out, size_t max);
 
 /* Sorted by place; snippet and caret; colour for terminals. At most 100 are printed, then how many
  * more. */

@@ -182,16 +182,34 @@ static int print_one(const struct fault *f, struct buf *out, const struct style 
     return rc;
 }
 
-void faults_print(const struct faults *f, struct buf *out, bool colour)
+/* Pointers to them in order; freed by the caller. */
+static const struct fault **sorted_faults(const struct faults *f)
 {
-    const struct style *style = colour ? &coloured : &plain;
     const struct fault **sorted = calloc(f->list.n + 1, sizeof(*sorted));
-    int rc = 0;
 
     REQUIRE(sorted != NULL);
     for (size_t i = 0; i < f->list.n; i++)
         sorted[i] = &f->list.items[i];
     qsort(sorted, f->list.n, sizeof(*sorted), compare);
+    return sorted;
+}
+
+size_t faults_sorted(const struct faults *f, const struct fault **out, size_t max)
+{
+    const struct fault **sorted = sorted_faults(f);
+    size_t n = MIN(f->list.n, max);
+
+    memcpy(out, sorted, n * sizeof(*out));
+    free(sorted);
+    return n;
+}
+
+void faults_print(const struct faults *f, struct buf *out, bool colour)
+{
+    const struct style *style = colour ? &coloured : &plain;
+    const struct fault **sorted = sorted_faults(f);
+    int rc = 0;
+
     for (size_t i = 0; rc == 0 && i < MIN(f->list.n, (size_t)MAX_PRINTED); i++)
         rc = print_one(sorted[i], out, style);
     if (rc == 0 && f->list.n > MAX_PRINTED)

@@ -140,6 +140,7 @@ static void include_pattern(struct including *in, const struct conf *item)
         include_file(in, pattern.ptr, item);
         return;
     }
+    faults_saw(in->faults, pattern.ptr, true);
     errno = 0;
     int rc = glob(pattern.ptr, GLOB_ERR, NULL, &found);
     if (rc == 0)

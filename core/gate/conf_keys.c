@@ -33,7 +33,10 @@ static bool check_text(struct faults *f, struct conf *node, const struct conf_pa
         node->type = CONF_STRING;
     if (node->type == CONF_STRING)
         return true;
-    if (node->type == CONF_LIST || node->type == CONF_MAP || node->type == CONF_NULL)
+    if (node->type == CONF_MAP && node->n == 1 && node->pairs[0].value->type == CONF_NULL)
+        fault_at(f, node, AT(f, path),
+                 "expected a text, got a map (a text that begins with a brace wants quotes)");
+    else if (node->type == CONF_LIST || node->type == CONF_MAP || node->type == CONF_NULL)
         fault_of_type(f, node, path, "a text");
     else
         fault_at(f, node, AT(f, path), "expected a text, got %.*s (put it in quotes)",
@@ -41,17 +44,39 @@ static bool check_text(struct faults *f, struct conf *node, const struct conf_pa
     return false;
 }
 
-static const char *unit_of(const struct key *k)
+struct unit {
+    const char *name;
+    double size;
+};
+
+/* A bound as one would write it in the file: 64KiB, 30d. */
+static struct slice bound_text(const struct key *k, double n, struct arena *a)
 {
-    return k->type == KEY_DURATION ? "ms" : k->type == KEY_SIZE ? " bytes" : "";
+    static const struct unit times[] = {
+        {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    static const struct unit sizes[] = {{"GiB", 1024.0 * MIB}, {"MiB", MIB}, {"KiB", KIB}};
+    const struct unit *units = k->type == KEY_DURATION ? times : sizes;
+    size_t count = k->type == KEY_DURATION ? COUNT_OF(times)
+                   : k->type == KEY_SIZE   ? COUNT_OF(sizes)
+                                           : 0;
+
+    for (size_t i = 0; n > 0 && i < count; i++) {
+        uint64_t whole = (uint64_t)(n / units[i].size);
+        if ((double)whole * units[i].size == n && whole > 0)
+            return arena_printf(a, "%llu%s", (unsigned long long)whole, units[i].name);
+    }
+    return arena_printf(a, "%.0f", n);
 }
 
 static void check_range(struct faults *f, const struct key *k, const struct conf *node, double n,
                         const struct conf_path *path)
 {
+    bool is_small = n < k->min;
+    struct slice bound = bound_text(k, is_small ? k->min : key_max(k), f->arena);
+
     if (!key_in_range(k, n))
-        fault_at(f, node, AT(f, path), "must be between %.0f and %.0f%s", k->min, key_max(k),
-                 unit_of(k));
+        fault_at(f, node, AT(f, path), "expected at %s %.*s, got %.*s", is_small ? "least" : "most",
+                 SLICE_ARG(bound), SLICE_ARG(conf_shown(node, f->arena)));
 }
 
 static void fault_of_number(struct faults *f, const struct key *k, const struct conf *node,
@@ -101,21 +126,18 @@ static const char *nearest_of(struct arena *a, const char *list, struct slice wo
 static void check_enum(struct faults *f, const struct key *k, struct conf *node,
                        const struct conf_path *path)
 {
-    struct slice list = arena_dup(f->arena, slice_from(k->of));
-    char *text = (char *)(uintptr_t)list.ptr;
+    struct slice rest = slice_from(k->of), one, list = SLICE("");
 
     if (!check_text(f, node, path) || key_list_has(k->of, node->text))
         return;
-    const char *near = nearest_of(f->arena, k->of, node->text);
-    struct slice shown = conf_shown(node, f->arena);
-    for (size_t i = 0; i < list.len; i++)
-        if (text[i] == '|')
-            text[i] = ' ';
-    if (near && !node->is_secret && !node->is_from_env)
-        fault_at(f, node, AT(f, path), "%.*s is none of: %s; did you mean \"%s\"?",
-                 SLICE_ARG(shown), text, near);
-    else
-        fault_at(f, node, AT(f, path), "%.*s is none of: %s", SLICE_ARG(shown), text);
+    while (slice_split(&rest, '|', &one))
+        list = arena_printf(f->arena, "%.*s%s\"%.*s\"", SLICE_ARG(list), list.len ? ", " : "",
+                            SLICE_ARG(one));
+    bool is_hidden = node->is_secret || node->is_from_env;
+    const char *near = is_hidden ? NULL : nearest_of(f->arena, k->of, node->text);
+    fault_at(f, node, AT(f, path), "expected one of %.*s, got %.*s%s%s%s", SLICE_ARG(list),
+             SLICE_ARG(conf_shown(node, f->arena)), near ? ", did you mean \"" : "",
+             near ? near : "", near ? "\"?" : "");
 }
 
 static void check_name(struct faults *f, struct conf *node, const struct conf_path *path)

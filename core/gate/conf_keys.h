@@ -23,9 +23,13 @@ double conf_ratio(const struct conf *map, const char *section, const char *key);
 bool conf_bool(const struct conf *map, const char *section, const char *key);
 struct slice conf_text(const struct conf *map, const char *section, const char *key);
 
-/* The JSON Schema 2020-12 of the file. plugins: called for the `plugins` items' schema (the names and schemas of all
- * installed plugins), may be NULL. */
-void conf_keys_schema(struct json_writer *w, void (*plugins)(struct json_writer *w, void *arg),
-                      void *arg);
+/* What plugins add to the schema, as JSON; absent: nothing is known of them. */
+struct conf_schema_parts {
+    struct slice plugin;      /* a place where one is enabled */
+    struct slice credentials; /* a consumer's, by plugin */
+};
+
+/* The JSON Schema 2020-12 of the file. */
+void conf_keys_schema(struct json_writer *w, const struct conf_schema_parts *parts);
 
 #endif

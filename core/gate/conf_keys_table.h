@@ -25,7 +25,7 @@ enum key_type {
     KEY_MAP,      /* `of` names the section */
     KEY_MAPS,     /* list of maps of that section */
     KEY_REDIRECT, /* the word https, or a map of that section */
-    KEY_ANY,      /* a map that somebody else checks */
+    KEY_ANY,      /* a map that somebody else checks; `of` names its definition in the schema */
 };
 
 struct key {

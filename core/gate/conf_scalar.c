@@ -241,6 +241,7 @@ static bool put_file(struct expansion *e, struct slice name)
         fault_at(e->faults, e->node, SLICE_NONE, "\"${file:}\" names no file");
         return false;
     }
+    faults_saw(e->faults, path.ptr, false);
     int rc = memchr(path.ptr, '\0', path.len)
                  ? ERR_NOT_FOUND
                  : conf_read_file(path.ptr, MAX_SECRET, e->arena, &text);

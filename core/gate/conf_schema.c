@@ -98,6 +98,38 @@ static void put_ratio(struct json_writer *w)
     json_object_end(w);
 }
 
+/* A key that need not be there may have nothing behind it: the type of its value, or null. */
+static void put_type_of(struct json_writer *w, const struct key *k, const char *type)
+{
+    if (k->is_needed) {
+        text_pair(w, "type", type);
+        return;
+    }
+    json_key(w, SLICE("type"));
+    json_array(w);
+    json_string(w, slice_from(type));
+    json_string(w, SLICE("null"));
+    json_array_end(w);
+}
+
+/* The same as the last alternative of an anyOf. */
+static void put_nothing(struct json_writer *w, const struct key *k)
+{
+    if (!k->is_needed)
+        put_type(w, "null", NULL);
+}
+
+static void put_section_of(struct json_writer *w, const struct key *k)
+{
+    json_key(w, SLICE("anyOf"));
+    json_array(w);
+    json_object(w);
+    put_ref(w, k->of);
+    json_object_end(w);
+    put_nothing(w, k);
+    json_array_end(w);
+}
+
 /* A scalar with a form of its own, or a ${}. */
 static void put_scalar(struct json_writer *w, const struct key *k)
 {
@@ -121,12 +153,13 @@ static void put_scalar(struct json_writer *w, const struct key *k)
     json_object(w);
     text_pair(w, "$ref", PLACEHOLDER);
     json_object_end(w);
+    put_nothing(w, k);
     json_array_end(w);
 }
 
-static void put_list_of_texts(struct json_writer *w)
+static void put_list_of_texts(struct json_writer *w, const struct key *k)
 {
-    text_pair(w, "type", "array");
+    put_type_of(w, k, "array");
     json_key(w, SLICE("items"));
     put_type(w, "string", NULL);
 }
@@ -139,6 +172,7 @@ static void put_redirect(struct json_writer *w, const struct key *k)
     json_object(w);
     put_ref(w, k->of);
     json_object_end(w);
+    put_nothing(w, k);
     json_array_end(w);
 }
 
@@ -178,27 +212,32 @@ static void put_key(struct json_writer *w, const struct key *k)
     json_object(w);
     put_description(w, k);
     switch (k->type) {
-    case KEY_TEXT: text_pair(w, "type", "string"); break;
+    case KEY_TEXT: put_type_of(w, k, "string"); break;
     case KEY_NAME:
-        text_pair(w, "type", "string");
+        put_type_of(w, k, "string");
         text_pair(w, "pattern", "^[^/]{1,128}$");
         break;
-    case KEY_TEXTS: put_list_of_texts(w); break;
+    case KEY_TEXTS: put_list_of_texts(w, k); break;
     case KEY_WORDS:
-        text_pair(w, "type", "object");
+        put_type_of(w, k, "object");
         json_key(w, SLICE("additionalProperties"));
         put_type(w, "string", NULL);
         break;
-    case KEY_MAP: put_ref(w, k->of); break;
+    case KEY_MAP: put_section_of(w, k); break;
     case KEY_MAPS:
-        text_pair(w, "type", "array");
+        put_type_of(w, k, "array");
         json_key(w, SLICE("items"));
         json_object(w);
         put_ref(w, k->of);
         json_object_end(w);
         break;
     case KEY_REDIRECT: put_redirect(w, k); break;
-    case KEY_ANY: text_pair(w, "type", "object"); break;
+    case KEY_ANY:
+        if (k->of)
+            put_section_of(w, k);
+        else
+            put_type_of(w, k, "object");
+        break;
     default: put_scalar(w, k); break;
     }
     put_default(w, k);
@@ -252,8 +291,16 @@ static void put_placeholder(struct json_writer *w)
     json_object_end(w);
 }
 
-void conf_keys_schema(struct json_writer *w, void (*plugins)(struct json_writer *w, void *arg),
-                      void *arg)
+static void put_credentials(struct json_writer *w, struct slice known)
+{
+    json_key(w, SLICE("credentials"));
+    if (known.ptr)
+        json_raw(w, known);
+    else
+        put_type(w, "object", NULL);
+}
+
+void conf_keys_schema(struct json_writer *w, const struct conf_schema_parts *parts)
 {
     json_object(w);
     text_pair(w, "$schema", "https://json-schema.org/draft/2020-12/schema");
@@ -262,13 +309,14 @@ void conf_keys_schema(struct json_writer *w, void (*plugins)(struct json_writer 
     json_key(w, SLICE("$defs"));
     json_object(w);
     put_placeholder(w);
+    put_credentials(w, parts->credentials);
     for (size_t i = 0; i < sections_count(); i++) {
         const struct section *s = sections_get(i);
         if (strcmp(s->name, "root") == 0)
             continue;
         json_key(w, slice_from(s->name));
-        if (plugins && strcmp(s->name, "plugin") == 0) {
-            plugins(w, arg);
+        if (parts->plugin.ptr && strcmp(s->name, "plugin") == 0) {
+            json_raw(w, parts->plugin);
             continue;
         }
         json_object(w);

@@ -64,6 +64,22 @@ static void place_of_offset(struct slice text, size_t offset, uint32_t *line, ui
     }
 }
 
+/* Inside { } and [ ] a brace ends a text that has no quotes: the most frequent slip with ${} and path parameters. */
+static bool is_brace_in_flow(const struct reader *r, uint32_t line, uint32_t column)
+{
+    const char *inside = r->parser.context ? r->parser.context : "";
+    struct slice rest = r->file->text, text = SLICE("");
+    size_t at = 0;
+
+    while (line-- > 0 && slice_split(&rest, '\n', &text))
+        ;
+    while (--column > 0 && at < text.len)
+        for (at++; at < text.len && ((uint8_t)text.ptr[at] & 0xc0) == 0x80; at++)
+            ;
+    return strstr(inside, "flow") && at > 0 && at < text.len && text.ptr[at] == '{' &&
+           !strchr(" \t,[]{}", text.ptr[at - 1]);
+}
+
 static void fault_of_parser(struct reader *r)
 {
     const yaml_parser_t *p = &r->parser;
@@ -73,6 +89,10 @@ static void fault_of_parser(struct reader *r)
     if (p->error == YAML_READER_ERROR) {
         place_of_offset(r->file->text, p->problem_offset, &line, &column);
         fault_at_place(r->faults, r->file, line, column, "no UTF-8 text: %s", p->problem);
+    } else if (is_brace_in_flow(r, line, column)) {
+        fault_at_place(r->faults, r->file, line, column,
+                       "no YAML: inside { } and [ ] a text with a brace in it wants quotes: "
+                       "\"${NAME}\", \"/orders/{id}\"");
     } else if (p->context && p->context_mark.line + 1 != line) {
         fault_at_place(r->faults, r->file, line, column, "no YAML: %s, %s that begins on line %u",
                        p->problem, p->context, (uint32_t)p->context_mark.line + 1);
@@ -456,14 +476,16 @@ static struct conf *parse_file(struct loader *l, struct conf_file *file)
     return root;
 }
 
+/* The byte order mark that editors of Windows put in front is no part of the text. */
 static struct conf_file *new_file(struct loader *l, struct slice name, struct slice dir,
                                   struct slice text)
 {
+    static const struct slice bom = {"\xef\xbb\xbf", 3};
     struct conf_file *file = arena_zero(l->arena, sizeof(*file));
 
     file->name = arena_dup(l->arena, name);
     file->dir = arena_dup(l->arena, dir);
-    file->text = text;
+    file->text = slice_starts(text, bom) ? slice_sub(text, bom.len, text.len) : text;
     file->index = l->nfiles++;
     if (l->last)
         l->last->next = file;
@@ -488,6 +510,8 @@ static struct conf *read_file(void *arg, const char *path, const struct conf *at
 {
     struct loader *l = arg;
     struct slice text, name = slice_from(path);
+
+    faults_saw(l->faults, path, false);
     int rc = conf_read_file(path, MAX_FILE, l->arena, &text);
 
     if (rc < 0) {

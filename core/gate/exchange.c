@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include "gate/exchange_move.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
@@ -39,7 +40,8 @@ static const unsigned may_follow[] = {
     [EXCHANGE_ACCESS] = TO(UPSTREAM) | TO(RESPONSE) | TO(LOG),
     [EXCHANGE_UPSTREAM] = TO(RESPONSE) | TO(LOG),
     [EXCHANGE_RESPONSE] = TO(RELAY) | TO(TUNNEL) | TO(LOG),
-    [EXCHANGE_RELAY] = TO(LOG),
+    [EXCHANGE_RELAY] =
+        TO(RESPONSE) | TO(LOG), /* an answer whose head is held back can be taken back */
     [EXCHANGE_TUNNEL] = TO(LOG),
     [EXCHANGE_LOG] = TO(DONE),
     [EXCHANGE_DONE] = 0,
@@ -122,7 +124,7 @@ static void exchange_log(struct exchange *x)
 {
     struct wire *down = x->down;
 
-    x->end_us = clock_us();
+    x->end_us = x->ran_hooks ? clock_us_now() : clock_us(); /* a hook may have held up the turn */
     exchange_to(x, EXCHANGE_LOG);
     if (x->attempt)
         attempt_release(x->attempt);
@@ -130,6 +132,8 @@ static void exchange_log(struct exchange *x)
     stats_exchange(x);
     if (down)
         wire_release(down);
+    if (UNLIKELY(x->plan->is_left))
+        exchange_move(x);
     if (exchange_run_phase(x, PHASE_LOG))
         exchange_end(x);
 }
@@ -147,16 +151,22 @@ void exchange_finish(struct exchange *x)
 static void exchange_route(struct exchange *x);
 static void exchange_act(struct exchange *x);
 
-bool exchange_run_phase(struct exchange *x, enum phase p)
+static bool exchange_run(struct exchange *x, enum phase p, bool goes_on)
 {
     struct phase_host *host = x->plan->host;
 
     if (!host || !(exchange_hooks(x) & PHASE_BIT(p)))
         return true;
+    if (UNLIKELY(
+            x->plan->is_left)) { /* a body must not go on without the hooks that would change it */
+        x->hook_failed = p == PHASE_BODY && !goes_on;
+        return true;
+    }
     x->phase = p;
     x->ran_hooks = true;
     x->hook_failed = false;
-    enum phase_result result = host->ops->run(host, x, p);
+    enum phase_result result =
+        UNLIKELY(goes_on) ? host->ops->go_on(host, x, p) : host->ops->run(host, x, p);
     if (result == PHASE_WAITS) {
         x->hook_waits = true;
         return false;
@@ -166,6 +176,16 @@ bool exchange_run_phase(struct exchange *x, enum phase p)
     return true;
 }
 
+bool exchange_run_phase(struct exchange *x, enum phase p)
+{
+    return exchange_run(x, p, false);
+}
+
+bool exchange_run_rest(struct exchange *x, enum phase p)
+{
+    return exchange_run(x, p, true);
+}
+
 /* All hooks of p have run: what now? */
 static void exchange_after(struct exchange *x, enum phase p)
 {
@@ -173,9 +193,13 @@ static void exchange_after(struct exchange *x, enum phase p)
         exchange_end(x);
         return;
     }
-    if (x->pending_err || x->hook_failed) {
-        int err = x->pending_err ? x->pending_err : ERR_HOOK;
+    if (x->pending_err || (x->hook_failed && p != PHASE_BODY)) {
+        int err = x->pending_err              ? x->pending_err
+                  : x->is_cancelled && x->err ? x->err /* no fault of the hook's */
+                                              : ERR_HOOK;
         x->pending_err = 0;
+        x->goes_on = x->hook_failed && p == PHASE_RESPONSE;
+        x->hook_failed = false;
         exchange_fail(x, err);
         return;
     }
@@ -214,12 +238,24 @@ void exchange_phase_done(struct exchange *x, enum phase_result result)
 
 /* --- the way of a request ---------------------------------------------------------------------------------------- */
 
+/* RFC 9110, 7.4: with client certificates a connection speaks for the name that its handshake has asked for, and for
+ * no other. */
+static bool is_misdirected(const struct exchange *x)
+{
+    const struct wire_peer *peer = x->down ? x->down->peer : NULL;
+
+    return peer && peer->is_asked && peer->server_name.len > 0 &&
+           !slice_eq(peer->server_name, x->request->host);
+}
+
 static int exchange_read_head(struct exchange *x)
 {
     struct message *m = x->request;
     int err = forward_client(x);
 
     x->path = m->path; /* for hooks and logs, where it can't be normalised */
+    if (is_misdirected(x))
+        return ERR_MISDIRECTED;
     if (err < 0 || slice_eq(m->path, SLICE("*")))
         return err;
     return uri_normalise_path(m->path, x->arena, &x->path) < 0 ? ERR_BAD_REQUEST : 0;
@@ -288,6 +324,12 @@ static void exchange_proxy(struct exchange *x)
 
 static void exchange_act(struct exchange *x)
 {
+    if (UNLIKELY(
+            x->match.is_preflight)) { /* nobody has answered, and the route does not take OPTIONS */
+        x->match.allowed = x->route->methods;
+        exchange_fail(x, ERR_METHOD);
+        return;
+    }
     switch (x->route->action) {
     case ROUTE_PROXY: exchange_proxy(x); break;
     case ROUTE_RESPOND: reply_respond(x); break;
@@ -308,16 +350,17 @@ void exchange_respond(struct exchange *x, struct message *response, bool end)
 
 void exchange_answer(struct exchange *x)
 {
+    bool goes_on = x->goes_on && !x->plan->is_left;
+
+    if (UNLIKELY(x->plan->is_left))
+        exchange_move(x);
     if (x->state != EXCHANGE_RESPONSE)
         exchange_to(x, EXCHANGE_RESPONSE);
     reply_lay_over(x);
-    if (x->response_hooked) {
-        flow_send_head(x);
-        return;
-    }
-    x->response_hooked = true;
     x->reply_fresh = false;
-    exchange_step(x, PHASE_RESPONSE);
+    x->goes_on = false;
+    if (exchange_run(x, PHASE_RESPONSE, goes_on))
+        exchange_after(x, PHASE_RESPONSE);
 }
 
 /* --- failure ----------------------------------------------------------------------------------------------------- */
@@ -349,6 +392,8 @@ void exchange_fail(struct exchange *x, int err)
     if (x->attempt)
         attempt_abort(x->attempt, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
+    if (x->head_is_held || (x->head_is_down && x->down && x->down->head_held))
+        flow_take_head_back(x);
     if (!x->head_is_down && !x->client_is_gone && x->down) {
         reply_error(x, err);
         return;
@@ -361,6 +406,22 @@ void exchange_fail(struct exchange *x, int err)
     exchange_log(x);
 }
 
+static void exchange_cancel_log(struct exchange *x)
+{
+    if (x->hook_waits && !x->is_cancelled) {
+        x->is_cancelled = true;
+        x->plan->host->ops->cancel(x->plan->host, x);
+    }
+}
+
+void exchange_end_early(struct exchange *x)
+{
+    if (x->state == EXCHANGE_LOG)
+        exchange_cancel_log(x);
+    else
+        exchange_fail(x, ERR_STOPPING);
+}
+
 void exchange_on_timer(struct timer *t)
 {
     struct exchange_slot *slot = container_of(t, struct exchange_slot, timer);
@@ -369,10 +430,11 @@ void exchange_on_timer(struct timer *t)
     if (!x)
         return;
     if (x->state == EXCHANGE_LOG) {
-        if (x->hook_waits && !x->is_cancelled) {
-            x->is_cancelled = true;
-            x->plan->host->ops->cancel(x->plan->host, x);
-        }
+        exchange_cancel_log(x);
+        return;
+    }
+    if (x->head_is_held) {
+        flow_on_timer(x);
         return;
     }
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF && !attempt_backoff_over(x->attempt))

@@ -71,6 +71,7 @@ struct flow {
     int err;          /* why it was cut */
     uint64_t bytes;   /* come so far */
     size_t owed;      /* credit to give back when there is room */
+    size_t ahead;     /* credit given already for bytes that a response hook has seen */
     struct buf held;
     size_t
         taken; /* of held (or of a reply's body): what a reader by chunks has had, what was sent */
@@ -101,20 +102,23 @@ struct exchange {
     /* state */
     double handle;
     enum exchange_state state;
-    enum phase phase;     /* whose hooks run or wait now */
-    int err;              /* why it failed, 0 while all is well (err.def) */
-    int pending_err;      /* happened while a hook waited: acted on when it has finished */
-    bool hook_waits;      /* run returned PHASE_WAITS */
-    bool hook_failed;     /* a hook raised: no more of that phase, 500 */
-    bool ran_hooks;       /* phase_host forget is owed */
-    bool keeps_context;   /* Lua keeps a ctx table for it */
-    bool replied;         /* the answer is a plugin's or the gateway's own, not upstream's */
-    bool reply_fresh;     /* a hook has replied just now */
-    bool response_hooked; /* response hooks have run for this response */
-    bool head_is_down;    /* the final response head was sent to the client */
-    bool upstream_ended;  /* noted while a body hook waited: the upstream's body is complete */
-    bool is_cancelled;    /* later waits of hooks end at once */
+    enum phase phase;    /* whose hooks run or wait now */
+    int err;             /* why it failed, 0 while all is well (err.def) */
+    int pending_err;     /* happened while a hook waited: acted on when it has finished */
+    bool hook_waits;     /* run returned PHASE_WAITS */
+    bool hook_failed;    /* a hook raised: 500 */
+    bool ran_hooks;      /* phase_host forget is owed */
+    bool keeps_context;  /* Lua keeps a ctx table for it */
+    bool replied;        /* the answer is a plugin's or the gateway's own, not upstream's */
+    bool reply_fresh;    /* a hook has replied just now */
+    bool goes_on;        /* the next answer is for the response hooks behind the one that failed */
+    bool head_is_down;   /* the final response head was sent to the client, or: */
+    bool head_is_held;   /* it is settled, but waits for what the first body hook says */
+    bool upstream_ended; /* noted while a body hook waited: the upstream's body is complete */
+    bool is_cancelled;   /* later waits of hooks end at once */
     bool client_is_gone;
+    bool has_moved;          /* to the plan of a later configuration */
+    bool is_past_body_hooks; /* ... while its response was being sent: it goes on without them */
 
     struct slice reply_body; /* of the gateway's or a plugin's answer */
     struct headers
@@ -124,7 +128,8 @@ struct exchange {
     struct slice path; /* normalised */
     struct slice scheme;
     struct slice client_ip;
-    bool client_is_trusted; /* the peer is in trusted_proxies */
+    struct slice tls_subject; /* of the verified client certificate; empty = none */
+    bool client_is_trusted;   /* the peer is in trusted_proxies */
     struct slice claims; /* verified claims as JSON, set by an authenticating plugin; or absent */
     struct slice rewritten;     /* upstream path set by a hook; or absent */
     struct slice upstream_path; /* what the route makes of the path */
@@ -164,8 +169,8 @@ void exchange_on_timer(struct timer *t);
 void exchange_phase_done(struct exchange *x, enum phase_result result);
 
 /* Answers the exchange. body is copied; headers may be NULL (borrowed until the exchange's end, or in its arena).
- * status 200..599. Replaces an earlier reply. The running phase's later hooks are skipped. In phase body and log:
- * ERR_ARG. */
+ * status 200..599. Replaces an earlier reply. The running phase's later hooks are skipped, but for the phase response,
+ * whose later hooks see the reply instead. In phase body and log: ERR_ARG. */
 MUST_CHECK int exchange_reply(struct exchange *x, int status, const struct headers *headers,
                               struct slice body);
 

@@ -14,6 +14,9 @@ void exchange_to(struct exchange *x, enum exchange_state state);
 /* Ends it with the error answer of err, or, when the head has gone down already, by breaking the message off. */
 void exchange_fail(struct exchange *x, int err);
 
+/* Its plan goes, and it can't do without: cuts off the hook that waits, or the response. */
+void exchange_end_early(struct exchange *x);
+
 /* A final response head of the accepted attempt is here. */
 void exchange_respond(struct exchange *x, struct message *response, bool end);
 
@@ -29,10 +32,14 @@ void exchange_send_request_body(struct exchange *x);
 /* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
 bool exchange_run_phase(struct exchange *x, enum phase p);
 
+/* The same for the hooks behind the one that has failed. */
+bool exchange_run_rest(struct exchange *x, enum phase p);
+
 /* Runs the hooks of p, now or when they have waited, then what follows that phase. May end x. */
 void exchange_step(struct exchange *x, enum phase p);
 
-/* x->response is ready, from whatever source: response hooks, then down with it. May end x. */
+/* x->response is ready, from whatever source: response hooks, then down with it. Each answer goes to all of them, but
+ * the 500 of one that failed only to those behind it. May end x. */
 void exchange_answer(struct exchange *x);
 
 /* The response is over. Ends x, or leaves it to its log hooks. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The request's body: held back until somebody asks (a hook that reads it, or the attempt whose head is sent), then
- * gathered or passed on. The response's body: passed on, through the body hooks where there are any, or fixed (a
- * reply, or what a hook has set). */
+ * gathered or passed on. The response's body: passed on, through the body hooks where there are any (flow_chunk.c), or
+ * fixed (a reply, or what a hook has set). */
 
 #include "gate/flow.h"
 
@@ -11,7 +11,9 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "gate/attempt.h"
+#include "gate/exchange_move.h"
 #include "gate/exchange_steps.h"
+#include "gate/flow_chunk.h"
 #include "gate/gateway.h"
 
 void flow_init(struct exchange *x)
@@ -236,11 +238,6 @@ void exchange_on_upstream_room(struct exchange *x)
 
 /* --- the response's ---------------------------------------------------------------------------------------------- */
 
-static bool has_body_hooks(const struct exchange *x)
-{
-    return x->plan->host && (exchange_hooks(x) & PHASE_BIT(PHASE_BODY));
-}
-
 static bool is_fixed(const struct exchange *x)
 {
     const struct flow *f = &x->flows[SIDE_RESPONSE];
@@ -287,24 +284,16 @@ static void flow_send_fixed(struct exchange *x)
     exchange_finish(x);
 }
 
-static void flow_hook_chunk(struct exchange *x, struct slice chunk, bool last)
-{
-    x->chunk = chunk;
-    x->chunk_is_last = last;
-    x->chunk_replaced = false;
-    if (exchange_run_phase(x, PHASE_BODY)) {
-        if (x->hook_failed)
-            exchange_fail(x, ERR_HOOK);
-        else
-            flow_chunk_done(x);
-    } else if (!x->chunk_mem && chunk.len) {
-        x->chunk_mem = slice_dup(chunk); /* the hook waits: the receive buffer does not */
-        x->chunk.ptr = x->chunk_mem;
-    }
-}
-
 static void flow_start_tunnel(struct exchange *x)
 {
+    if (UNLIKELY(x->plan->is_retired))
+        exchange_move(x);
+    int rc = wire_head(x->down, x->response, false);
+    x->head_is_down = true;
+    if (rc < 0) {
+        exchange_fail(x, ERR_CLIENT_GONE);
+        return;
+    }
     exchange_to(x, EXCHANGE_TUNNEL);
     x->flows[SIDE_REQUEST].state = x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
     x->flows[SIDE_REQUEST].limit = 0;
@@ -316,7 +305,7 @@ static void flow_start_tunnel(struct exchange *x)
 static bool flow_frame_response(struct exchange *x)
 {
     struct message *m = x->response;
-    bool hooked = has_body_hooks(x) && !has_no_content(x);
+    bool hooked = flow_has_body_hooks(x) && !has_no_content(x);
 
     if (is_fixed(x)) {
         m->body = BODY_LENGTH;
@@ -334,50 +323,15 @@ static bool flow_frame_response(struct exchange *x)
     return is_fixed(x) ? m->content_length == 0 : x->flows[SIDE_RESPONSE].state == FLOW_NONE;
 }
 
-void flow_send_head(struct exchange *x)
+void flow_regrant(struct exchange *x, int rc, size_t taken)
 {
     struct flow *f = &x->flows[SIDE_RESPONSE];
 
-    if (f->state == FLOW_CUT && !is_fixed(x)) {
-        exchange_fail(x, f->err ? f->err : ERR_RESET);
-        return;
+    if (UNLIKELY(f->ahead)) {
+        size_t given = MIN(f->ahead, taken);
+        f->ahead -= given;
+        taken -= given;
     }
-    bool tunnel = x->response->body == BODY_TUNNEL && !x->replied;
-    bool end = !tunnel && flow_frame_response(x);
-    int rc = wire_head(x->down, x->response, end);
-    x->head_is_down = true;
-    if (tunnel && rc == 0) {
-        flow_start_tunnel(x);
-        return;
-    }
-    exchange_to(x, EXCHANGE_RELAY);
-    if (rc < 0) {
-        exchange_fail(x, ERR_CLIENT_GONE);
-    } else if (end) {
-        exchange_finish(x);
-    } else if (is_fixed(x)) {
-        f->taken = 0;
-        if (has_body_hooks(x))
-            flow_hook_chunk(x, fixed_body(x), true);
-        else
-            flow_send_fixed(x);
-    } else if (f->state == FLOW_NONE) {
-        flow_hook_chunk(x, SLICE(""), true); /* no body came, but the hooks may make one */
-    } else {
-        bool was_granted = f->state == FLOW_COLLECT;
-        f->state = FLOW_RELAY;
-        if (has_body_hooks(x))
-            f->held.cap = MAX(f->held.cap, 2 * FLOW_WINDOW);
-        if (!was_granted)
-            wire_grant(x->attempt->wire, FLOW_WINDOW);
-    }
-}
-
-/* `taken` bytes of upstream's have gone: asks for as many again, now or when the client has room. */
-static void flow_regrant(struct exchange *x, int rc, size_t taken)
-{
-    struct flow *f = &x->flows[SIDE_RESPONSE];
-
     if (rc == WIRE_FULL) {
         f->is_full = true;
         f->owed += taken;
@@ -386,40 +340,60 @@ static void flow_regrant(struct exchange *x, int rc, size_t taken)
     }
 }
 
-/* Runs the body hooks over what has gathered while the last one waited. */
-static void flow_pump_hooks(struct exchange *x)
+/* A response hook may have looked at the beginning: that goes first. */
+static void flow_start_relay(struct exchange *x)
 {
     struct flow *f = &x->flows[SIDE_RESPONSE];
-    size_t len;
+    struct slice seen = buf_slice(&f->held);
+    bool was_granted = f->state == FLOW_COLLECT;
 
-    if (x->hook_waits || (buf_len(&f->held) == 0 && !x->upstream_ended))
-        return;
-    x->chunk_mem = buf_take(&f->held, &len);
-    flow_hook_chunk(x, slice_of(x->chunk_mem, len), x->upstream_ended);
+    f->state = FLOW_RELAY;
+    f->ahead = seen.len;
+    if (!was_granted)
+        wire_grant(x->attempt->wire, FLOW_WINDOW);
+    if (flow_has_body_hooks(x)) {
+        f->held.cap = MAX(f->held.cap, 2 * FLOW_WINDOW);
+        flow_pump_hooks(x);
+    } else if (seen.len) {
+        int rc = wire_body(x->down, &seen, 1, false);
+        x->bytes_down += seen.len;
+        buf_release(&f->held);
+        if (rc < 0)
+            exchange_fail(x, ERR_CLIENT_GONE);
+        else
+            flow_regrant(x, rc, seen.len);
+    }
 }
 
-void flow_chunk_done(struct exchange *x)
+void flow_send_head(struct exchange *x)
 {
-    struct slice out = x->chunk_replaced ? x->chunk_out : x->chunk;
-    size_t taken = x->chunk.len;
-    bool last = x->chunk_is_last;
-    int rc = 0;
+    struct flow *f = &x->flows[SIDE_RESPONSE];
 
-    if (out.len)
-        rc = wire_body(x->down, &out, 1, last);
-    else if (last)
-        rc = wire_finish(x->down, NULL);
-    x->bytes_down += out.len;
-    free(x->chunk_mem);
-    x->chunk_mem = NULL;
+    if (f->state == FLOW_CUT && !is_fixed(x)) {
+        exchange_fail(x, f->err ? f->err : ERR_RESET);
+        return;
+    }
+    if (x->response->body == BODY_TUNNEL && !x->replied) {
+        flow_start_tunnel(x);
+        return;
+    }
+    bool end = flow_frame_response(x);
+    exchange_to(x, EXCHANGE_RELAY);
+    int rc = flow_say_head(x, end);
     if (rc < 0) {
         exchange_fail(x, ERR_CLIENT_GONE);
-    } else if (last) {
-        x->flows[SIDE_RESPONSE].state = FLOW_ENDED;
+    } else if (end) {
         exchange_finish(x);
+    } else if (is_fixed(x)) {
+        f->taken = 0;
+        if (flow_has_body_hooks(x))
+            flow_hook_chunk(x, fixed_body(x), true);
+        else
+            flow_send_fixed(x);
+    } else if (f->state == FLOW_NONE) {
+        flow_hook_chunk(x, SLICE(""), true); /* no body came, but the hooks may make one */
     } else {
-        flow_regrant(x, rc, taken);
-        flow_pump_hooks(x);
+        flow_start_relay(x);
     }
 }
 
@@ -457,7 +431,7 @@ void exchange_on_response_body(struct exchange *x, const struct slice *pieces, i
         break;
     case FLOW_COLLECT: flow_collect(f, x->attempt->wire, pieces, n, end); break;
     case FLOW_RELAY:
-        if (x->state == EXCHANGE_TUNNEL || !has_body_hooks(x)) {
+        if (x->state == EXCHANGE_TUNNEL || !flow_has_body_hooks(x)) {
             flow_relay_response(x, pieces, n, end, trailers);
             break;
         }

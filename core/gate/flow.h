@@ -18,7 +18,12 @@ void flow_deinit(struct exchange *x);
 /* Response hooks are done: the head goes down, and the body after it. May end x. */
 void flow_send_head(struct exchange *x);
 
-/* Body hooks are done with x->chunk. May end x. */
+/* For an answer whose head is held back (exchange.h): a turn has passed, or the route's time (may end x). Or the head
+ * was never said, and there will be another answer. */
+void flow_on_timer(struct exchange *x);
+void flow_take_head_back(struct exchange *x);
+
+/* Body hooks are done with x->chunk, or have failed. May end x. */
 void flow_chunk_done(struct exchange *x);
 
 /* Events of the client's wire. */

@@ -53,36 +53,53 @@ static struct slice unquote(struct slice s)
                                                                     : s;
 }
 
-/* for= of one Forwarded element; IPv6 in brackets. */
-static struct slice forwarded_for(struct slice element)
+/* The value of a parameter ("for=") of one Forwarded element. */
+static struct slice forwarded_value(struct slice element, struct slice name)
 {
     struct slice pair;
 
     while (slice_split(&element, ';', &pair)) {
         pair = slice_trim(pair);
-        if (pair.len > 4 && slice_eq_nocase(slice_sub(pair, 0, 4), SLICE("for="))) {
-            struct slice node = unquote(slice_from_index(pair, 4));
-            ssize_t close = slice_find_char(node, ']');
-            return node.len && node.ptr[0] == '[' && close > 0
-                       ? slice_sub(node, 1, (size_t)close - 1)
-                       : node;
-        }
+        if (pair.len > name.len && slice_eq_nocase(slice_sub(pair, 0, name.len), name))
+            return unquote(slice_from_index(pair, name.len));
     }
     return SLICE_NONE;
 }
 
+/* IPv6 stands in brackets. */
+static struct slice forwarded_for(struct slice element)
+{
+    struct slice node = forwarded_value(element, SLICE("for="));
+    ssize_t close = slice_find_char(node, ']');
+
+    return node.len && node.ptr[0] == '[' && close > 0 ? slice_sub(node, 1, (size_t)close - 1)
+                                                       : node;
+}
+
+static void read_scheme(struct exchange *x, struct slice said)
+{
+    if (slice_eq_nocase(said, SLICE("https")))
+        x->scheme = SLICE("https");
+    else if (slice_eq_nocase(said, SLICE("http")))
+        x->scheme = SLICE("http");
+}
+
+/* X-Forwarded-For; where there is none, Forwarded, whose element about the client has its scheme too. */
 static void read_chain(struct exchange *x)
 {
     struct slice list = headers_get_id(&x->request->headers, HEADER_X_FORWARDED_FOR);
+    struct slice last = SLICE_NONE;
     bool is_rfc7239 = list.ptr == NULL;
 
     if (is_rfc7239)
         list = headers_get_id(&x->request->headers, HEADER_FORWARDED);
     while (list.len) {
-        struct slice last = take_last(&list);
+        last = take_last(&list);
         if (chain_stops(x, is_rfc7239 ? forwarded_for(last) : last))
             break;
     }
+    if (is_rfc7239)
+        read_scheme(x, forwarded_value(last, SLICE("proto=")));
 }
 
 /* X-Forwarded-Prefix and whatever else begins so, X_Forwarded_For too: many servers can't tell the two apart. */
@@ -121,17 +138,16 @@ int forward_client(struct exchange *x)
 
     x->scheme = peer && peer->is_tls ? SLICE("https") : SLICE("http");
     x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
+    x->tls_subject = peer ? peer->tls_subject : SLICE_NONE;
     x->client_is_trusted = peer && peer->is_trusted;
+    x->request->scheme = x->scheme;
     drop_claims(x);
     if (!x->client_is_trusted)
         return 0;
     /* The peer's own slice dies with the connection; the exchange may outlive it. */
     read_chain(x);
-    struct slice proto = headers_get_id(&x->request->headers, HEADER_X_FORWARDED_PROTO);
-    if (slice_eq_nocase(proto, SLICE("https")))
-        x->scheme = SLICE("https");
-    else if (slice_eq_nocase(proto, SLICE("http")))
-        x->scheme = SLICE("http");
+    read_scheme(x, headers_get_id(&x->request->headers, HEADER_X_FORWARDED_PROTO));
+    x->request->scheme = x->scheme;
     return 0;
 }
 
@@ -164,19 +180,11 @@ int forward_path(struct exchange *x)
     return uri_normalise_path(path, x->arena, &x->upstream_path) < 0 ? ERR_BAD_REQUEST : 0;
 }
 
-static struct slice target_authority(struct exchange *x, const struct target *t)
-{
-    bool v6 = slice_find_char(t->host, ':') >= 0;
-
-    return arena_printf(x->arena, t->port == 80 ? "%s%.*s%s" : "%s%.*s%s:%u", v6 ? "[" : "",
-                        SLICE_ARG(t->host), v6 ? "]" : "", t->port);
-}
-
 static struct slice upstream_host(struct exchange *x, const struct attempt *a)
 {
     switch (a->upstream->host_mode) {
     case HOST_NAME: return a->upstream->host;
-    case HOST_TARGET: return target_authority(x, a->target);
+    case HOST_TARGET: return target_authority(a->endpoint->target, x->arena);
     default: return x->request->authority;
     }
 }
@@ -189,6 +197,12 @@ static struct slice chained(struct exchange *x, enum header_id id, struct slice 
     struct slice before = headers_get_id(&x->request->headers, id);
     return before.len ? arena_printf(x->arena, "%.*s, %.*s", SLICE_ARG(before), SLICE_ARG(own))
                       : own;
+}
+
+/* How fields of a request name who sent it: who came over a unix socket has no address (RFC 7239, 6.2). */
+static struct slice node_of(const struct wire_peer *peer)
+{
+    return addr_is_unix(&peer->address) ? SLICE("unknown") : peer->ip;
 }
 
 static struct slice forwarded_element(struct exchange *x, struct slice ip)
@@ -226,7 +240,7 @@ static void add_forwarded(struct exchange *x, struct headers *h)
 {
     const struct wire_peer *peer = x->down->peer;
     const struct headers *in = &x->request->headers;
-    struct slice ip = peer->ip;
+    struct slice ip = node_of(peer);
     struct slice via = headers_get_id(in, HEADER_VIA);
     struct slice host =
         x->client_is_trusted ? headers_get_id(in, HEADER_X_FORWARDED_HOST) : SLICE_NONE;

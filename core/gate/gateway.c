@@ -5,15 +5,16 @@
 #include "gate/gateway.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "gate/balancer.h"
 #include "gate/exchange.h"
 #include "gate/forward.h"
 #include "gate/stats.h"
 #include "net/dns.h"
+#include "net/tls.h"
 
 /* Blocks that an idle worker keeps for the next requests. */
 #define SPARE_BLOCKS 256
@@ -27,6 +28,71 @@ static void on_bad_head(void *owner, const struct wire_peer *peer, int err, cons
     LOG_INFO("request.bad_head", "a request head was refused", LOG_S("client_ip", peer->ip),
              LOG_C("error", err_word(err)), LOG_C("why", why), LOG_I("status", err_status(err)),
              LOG_S("request_id", id));
+}
+
+static void on_hello(void *owner, const struct wire_peer *peer, struct tls_handshake *h,
+                     const struct tls_hello *hello)
+{
+    const struct plan *p = ((struct gateway *)owner)->plan;
+    const struct snapshot *s = p->snapshot;
+
+    if (!p->host || !(s->global.hooks & PHASE_BIT(PHASE_CERTIFICATE))) {
+        tls_go_on(h, NULL);
+        return;
+    }
+    /* A reload may have taken the listener away, whose last connections go on. */
+    bool is_there = (uint32_t)peer->listener < s->nlisteners;
+    p->host->ops->certificate(p->host, h, hello, peer,
+                              is_there ? s->listeners[peer->listener].text : SLICE(""));
+}
+
+/* What strangers do at the door is counted, and told at debug level only; a wrong certificate of an upstream is for the
+ * operator to know. */
+static void on_handshake(void *owner, const struct wire_peer *peer, struct slice upstream,
+                         const struct tls_end *end)
+{
+    struct gateway *g = owner;
+
+    stats_handshake(g, !peer, end);
+    if (end->err == 0)
+        return;
+    if (peer)
+        LOG_DEBUG("tls.handshake", "a client's handshake has failed", LOG_S("client_ip", peer->ip),
+                  LOG_C("reason", end->reason), LOG_C("why", end->why));
+    else
+        LOG_WARN("upstream.tls", "a handshake with an endpoint has failed",
+                 LOG_S("server_name", upstream), LOG_C("reason", end->reason),
+                 LOG_C("why", end->why));
+}
+
+static bool is_trusted(void *owner, const struct addr *a)
+{
+    const struct gateway *g = owner;
+    const struct snapshot *s = g->plan->snapshot;
+
+    return addr_is_unix(a) ? s->trusts_unix
+                           : cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, a);
+}
+
+static void refuse_proxy(struct gateway *g, const struct addr *peer, const char *reason,
+                         const char *why)
+{
+    char text[ADDR_TEXT];
+    size_t len = addr_is_unix(peer) ? 0 : addr_print(peer, text, sizeof(text));
+
+    stats_bad_proxy(g, slice_from(reason));
+    LOG_WARN("proxy_protocol.refused",
+             "a connection that should begin with a PROXY header was closed",
+             LOG_S("peer", len ? slice_of(text, len) : SLICE("unix:")), LOG_C("reason", reason),
+             LOG_C("why", why));
+}
+
+static void on_bad_proxy(void *owner, const struct addr *peer, int err, const char *why)
+{
+    if (!why)
+        why = err == ERR_TIMEOUT ? "the header did not come within limits.header_timeout"
+                                 : "the peer left in the middle of the header";
+    refuse_proxy(owner, peer, err_word(err), why);
 }
 
 static struct blocks *new_blocks(size_t size)
@@ -54,11 +120,17 @@ void gateway_init(struct gateway *g, struct snapshot *first)
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &first->limits,
         .on_bad_head = on_bad_head,
+        .on_hello = on_hello,
+        .on_handshake = on_handshake,
+        .is_trusted = is_trusted,
+        .on_bad_proxy = on_bad_proxy,
         .owner = g,
         .server_name = SLICE(FORWARD_PSEUDONYM),
     };
     REQUIRE(g->wire.scratch != NULL);
     list_init(&g->at_end);
+    list_init(&g->retired);
+    timer_init(&g->mover, g->loop, plans_on_timer);
     exchange_table_init(&g->table, g->loop, exchange_on_timer);
     g->dns = dns_new(g->loop, &first->dns);
     g->stats = stats_new(g->writer);
@@ -95,11 +167,10 @@ void gateway_deinit(struct gateway *g)
     (void)CHECK(g->table.used == 0);
     run_at_end(g);
     g->plan = NULL;
-    if (plan) {
-        plan->is_retired = true;
-        plan->exchanges++;
-        plan_leave(plan);
-    }
+    if (plan)
+        plan_retire(plan, 0);
+    (void)CHECK(list_is_empty(&g->retired));
+    timer_deinit(&g->mover);
     pool_free(g->pool);
     dns_free(g->dns);
     exchange_table_deinit(&g->table);
@@ -110,35 +181,12 @@ void gateway_deinit(struct gateway *g)
     free_blocks(g->wire.arena_blocks);
 }
 
-struct plan *plan_new(struct gateway *g, struct snapshot *snapshot, struct phase_host *host)
+static bool trusts_alike(const struct snapshot *a, const struct snapshot *b)
 {
-    struct arena *a = arena_new_heap(4 * KIB);
-    struct plan *p = arena_zero(a, sizeof(*p));
-
-    p->arena = a;
-    p->snapshot = snapshot;
-    p->host = host;
-    p->gateway = g;
-    p->upstream_stats = arena_zero(a, snapshot->nupstreams * sizeof(p->upstream_stats[0]) + 1);
-    p->route_stats = arena_zero(a, snapshot->nroutes * sizeof(p->route_stats[0]) + 1);
-    p->balancers = arena_zero(a, snapshot->nupstreams * sizeof(p->balancers[0]) + 1);
-    for (uint32_t i = 0; i < snapshot->nupstreams; i++)
-        p->balancers[i] = balancer_new(a, snapshot->upstreams[i], (uint32_t)g->writer);
-    return p;
-}
-
-static void plan_free(struct plan *p)
-{
-    if (p->host)
-        p->host->ops->free(p->host);
-    snapshot_unref(p->snapshot);
-    arena_free(p->arena);
-}
-
-void plan_leave(struct plan *p)
-{
-    if (--p->exchanges == 0 && UNLIKELY(p->is_retired))
-        plan_free(p);
+    return a->ntrusted_proxies == b->ntrusted_proxies &&
+           (a->ntrusted_proxies == 0 ||
+            memcmp(a->trusted_proxies, b->trusted_proxies,
+                   a->ntrusted_proxies * sizeof(a->trusted_proxies[0])) == 0);
 }
 
 void gateway_use(struct gateway *g, struct plan *plan)
@@ -149,19 +197,36 @@ void gateway_use(struct gateway *g, struct plan *plan)
     g->wire.limits = &plan->snapshot->limits;
     if (!old)
         return;
-    old->is_retired = true;
-    old->exchanges++;
-    plan_leave(old);
+    dns_configure(g->dns, &plan->snapshot->dns);
+    if (!trusts_alike(old->snapshot, plan->snapshot))
+        inbound_judge(g->inbound);
+    g->looked_at = 0;
+    timer_set(&g->mover, 0);
+    plan_retire(old, plan->snapshot->drain_timeout_ms);
 }
 
 void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, int fd,
                     const struct addr *peer, const struct addr *local)
 {
-    const struct snapshot *s = g->plan->snapshot;
-    bool trusted =
-        s->ntrusted_proxies && cidr_list_has(s->trusted_proxies, s->ntrusted_proxies, peer);
+    const struct listener_conf *l = &g->plan->snapshot->listeners[listener_index];
+    bool trusted = is_trusted(g, peer);
 
-    inbound_accept(g->inbound, ln, listener_index, fd, peer, local, trusted);
+    if (l->proxy_protocol && !trusted) {
+        refuse_proxy(g, peer, "untrusted", "the peer is not in trusted_proxies");
+        close(fd);
+        listener_released(ln);
+        return;
+    }
+    inbound_accept(g->inbound, &(struct inbound_from){
+                                   .listener = ln,
+                                   .listener_index = listener_index,
+                                   .fd = fd,
+                                   .peer = peer,
+                                   .local = local,
+                                   .tls = l->tls,
+                                   .is_trusted = trusted,
+                                   .has_proxy_header = l->proxy_protocol,
+                               });
 }
 
 void gateway_drain(struct gateway *g)

@@ -83,8 +83,12 @@ static void connect_next(struct opening *op)
         fail_later(op, ERR_TIMEOUT);
     } else {
         uint64_t share_ms = MAX((op->deadline_ms - now) / (op->naddrs - op->next), 1u);
-        const struct addr *to = &op->addrs[op->next++];
-        op->connecting = outbound_connect(op->wire, to, share_ms, &events, op);
+        struct outbound_to to = {.addr = &op->addrs[op->next++],
+                                 .timeout_ms = share_ms,
+                                 .tls = op->target->tls,
+                                 .session = op->target->session,
+                                 .server_name = op->target->server_name};
+        op->connecting = outbound_connect(op->wire, &to, &events, op);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/vec.h"
 #include "gate/path_pattern.h"
+#include "http/message.h"
 
 #define INLINE_TEXT 18 /* of a segment, kept in the table itself: most are that short */
 #define ONLY_TEXT 15
@@ -192,16 +193,22 @@ static uint32_t add_param(struct path_tree *t, uint32_t parent)
     return t->nodes.items[parent].param;
 }
 
+struct candidate candidate_of(const struct route *route)
+{
+    return (struct candidate){.route = route,
+                              .methods = route->methods,
+                              .nheaders = route->nheaders,
+                              .is_http = route->is_http};
+}
+
 void path_tree_add(struct path_tree *t, uint32_t root, const struct route *route,
                    const struct route_path *path)
 {
-    struct entry e = {
-        .node = root,
-        .candidate = {
-            .route = route, .path = path, .methods = route->methods, .nheaders = route->nheaders}};
+    struct entry e = {.node = root, .candidate = candidate_of(route)};
     struct slice rest = path->pattern;
     struct segment s;
 
+    e.candidate.path = path;
     while (!e.is_prefix && path_pattern_next(&rest, &s)) {
         if (s.kind == SEGMENT_TEXT) {
             e.node = add_literal(t, e.node, s.text);
@@ -220,11 +227,16 @@ void path_tree_add(struct path_tree *t, uint32_t root, const struct route *route
 int candidate_compare(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
+    uint64_t options = UINT64_C(1) << METHOD_OPTIONS;
 
     if (!x->methods != !y->methods)
         return x->methods ? -1 : 1;
     if (x->nheaders != y->nheaders)
         return x->nheaders > y->nheaders ? -1 : 1;
+    if (x->is_http != y->is_http)
+        return x->is_http ? -1 : 1;
+    if ((x->methods & options) != (y->methods & options))
+        return x->methods & options ? -1 : 1;
     return x->route->index < y->route->index ? -1 : x->route->index > y->route->index;
 }
 

@@ -21,6 +21,7 @@ struct candidate {
     uint64_t param_bits;           /* which segments are {name}, the first is bit 0 */
     uint32_t nheaders;             /* the route's */
     uint16_t depth;                /* segments before {name...} or the star */
+    bool is_http;                  /* the route's: it takes no request that came by https */
     bool is_rest;                  /* {name...} */
     bool is_last;                  /* of its group */
 };
@@ -31,7 +32,11 @@ struct candidates {
     uint32_t n;
 };
 
-/* Methods before none, then more headers, then the order of the file. */
+/* What the candidates of a route have in common. */
+struct candidate candidate_of(const struct route *route);
+
+/* Methods before none, then more headers, then one for http alone; then, where no request can have both, OPTIONS before
+ * other methods (whose preflights a route may take), and the order of the file. */
 int candidate_compare(const void *a, const void *b);
 
 struct path_tree *path_tree_new(struct arena *a);

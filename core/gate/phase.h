@@ -10,9 +10,13 @@
 #define DML_GATE_PHASE_H
 
 #include "base/base.h"
+#include "base/slice.h"
 
 struct exchange;
 struct snapshot;
+struct tls_handshake;
+struct tls_hello;
+struct wire_peer;
 struct plugin_use;
 struct conf;
 struct faults;
@@ -37,9 +41,9 @@ enum phase {
 const char *phase_name(enum phase p);
 
 enum phase_result {
-    PHASE_DONE,   /* all hooks of the phase have run, or one has replied */
-    PHASE_WAITS,  /* exchange_phase_done will be called, from the loop */
-    PHASE_FAILED, /* a hook raised and its place does not say continue: the exchange ends in 500 */
+    PHASE_DONE,  /* all hooks of the phase have run, or one has replied */
+    PHASE_WAITS, /* exchange_phase_done will be called, from the loop */
+    PHASE_FAILED, /* a hook raised and its place does not say continue: the exchange ends in 500; no later hook ran */
 };
 
 /* One per worker and configuration (the worker's view of a snapshot: struct plan). */
@@ -51,6 +55,15 @@ struct phase_host_ops {
     /* Runs the chain of the exchange for p. Only called when the exchange's chains have hooks of p. */
     enum phase_result (*run)(struct phase_host *h, struct exchange *x, enum phase p);
 
+    /* After PHASE_FAILED: runs the hooks of p behind the one that failed. What they see is the 500. */
+    enum phase_result (*go_on)(struct phase_host *h, struct exchange *x, enum phase p);
+
+    /* A client has said hello on a listener with TLS: runs the certificate hooks of the global chain, and ends in tls_go_on
+     * or tls_refuse (net/tls.h). Only called when the chain has such hooks. listener: as it is written. */
+    void (*certificate)(struct phase_host *h, struct tls_handshake *shaking,
+                        const struct tls_hello *hello, const struct wire_peer *peer,
+                        struct slice listener);
+
     /* The client left or a deadline passed while a hook waits: its wait and all later ones end with "cancelled".
      * exchange_phase_done follows (perhaps before this returns). */
     void (*cancel)(struct phase_host *h, struct exchange *x);
@@ -58,8 +71,9 @@ struct phase_host_ops {
     /* The exchange ends: forget what belongs to its handle. Called only when it ever ran a hook. */
     void (*forget)(struct phase_host *h, struct exchange *x);
 
-    /* The plan is retired and the last exchange of it has ended. */
-    void (*free)(struct phase_host *h);
+    /* No exchange runs a hook of it any more. What plugins do in the background must have ended at that time of
+     * clock_ms. */
+    void (*free)(struct phase_host *h, uint64_t by_ms);
 };
 
 /* Asked while a snapshot is built, on the building thread. Implemented by the script floor; tests and a gateway
@@ -85,9 +99,20 @@ struct plugin_host_ops {
     /* Does it guard (`guards = true`)? */
     bool (*guards)(struct plugin_host *h, const struct plugin_use *plugin);
 
+    /* Does it answer CORS preflights (`answers_preflights = true`)? NULL: none does. */
+    bool (*answers_preflights)(struct plugin_host *h, const struct plugin_use *plugin);
+
     /* What to say where something stands for a plugin of this name that can't be used ("not installed ..."); absent
      * when it can. In the arena. NULL: all can. */
     struct slice (*missing)(struct plugin_host *h, struct slice name, struct arena *a);
+
+    /* Holds all consumers' credentials of a kind, the name of a plugin that is not missing, against what that plugin says
+     * of them. Faults are added, each at its credential. NULL: all are good. */
+    void (*credentials)(struct plugin_host *h, struct slice kind, struct faults *faults);
+
+    /* Notes the files of the plugins that were asked for (faults_saw), and where those that are not there would be. NULL:
+     * there are none. */
+    void (*saw)(struct plugin_host *h, struct faults *faults);
 };
 
 #endif

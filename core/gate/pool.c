@@ -289,6 +289,12 @@ static uint64_t sweep_period(const struct pool *p)
     return MAX(period, SWEEP_MIN_MS);
 }
 
+/* Nobody needs a connection to an endpoint that is drained. */
+static uint64_t idle_time_of(const struct pool_lane *lane)
+{
+    return endpoint_is_drained(lane->group->live, lane->target) ? 0 : lane->group->idle_timeout_ms;
+}
+
 static void on_sweep(struct timer *t)
 {
     struct pool *p = container_of(t, struct pool, sweeper);
@@ -297,7 +303,7 @@ static void on_sweep(struct timer *t)
         struct pool_group *g = group_of(at);
         if (g->idle_timeout_ms > 0)
             LIST_EACH (it, &g->lanes)
-                close_old(lane_of(it), g->idle_timeout_ms);
+                close_old(lane_of(it), idle_time_of(lane_of(it)));
     }
     lanes_tidy(p);
     if (!list_is_empty(&p->groups))
@@ -335,6 +341,18 @@ void pool_close_idle(struct pool *p, struct target *t)
         LIST_EACH (it, &group_of(at)->lanes)
             if (!t || lane_of(it)->target == t)
                 close_old(lane_of(it), 0);
+    }
+}
+
+void pool_leave(struct pool *p, struct upstream_live *live, struct target *t)
+{
+    struct pool_lane *lane = lane_find(p, live, t);
+
+    if (lane) {
+        lane->is_left = true;
+        close_old(lane, 0);
+    } else {
+        shelf_sweep(t->shelf, live, 0);
     }
 }
 

@@ -72,6 +72,10 @@ void pool_cancel(struct pool_claim *c);
  * those on the shelf too. */
 void pool_close_idle(struct pool *p, struct target *t);
 
+/* The configuration of this upstream has lost that endpoint: its idle connections are closed, on the shelf too, and those
+ * in use when they are not needed any more (unless it is claimed again). */
+void pool_leave(struct pool *p, struct upstream_live *live, struct target *t);
+
 /* This worker's own, without the shelves. */
 size_t pool_idle_count(const struct pool *p);
 

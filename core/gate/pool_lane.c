@@ -124,7 +124,8 @@ static struct pool_lane **recent_of(struct pool *p, const void *live, const void
     return &p->recent[(both >> 4 ^ both >> 9) % POOL_RECENT];
 }
 
-static struct pool_lane *lane_find(struct pool *p, const void *live, const void *target)
+struct pool_lane *lane_find(struct pool *p, const struct upstream_live *live,
+                            const struct target *target)
 {
     const void *key[2] = {live, target};
     struct pool_lane **recent = recent_of(p, live, target);
@@ -144,6 +145,7 @@ struct pool_lane *lane_get(struct pool *p, const struct upstream *u, struct targ
     if (UNLIKELY(!lane))
         lane = lane_new(p, u->live, t);
     struct pool_group *g = lane->group;
+    lane->is_left = false;
     g->max_idle = u->keepalive.max_idle;
     g->idle_timeout_ms = u->keepalive.idle_timeout_ms;
     g->max_requests = u->keepalive.max_requests;

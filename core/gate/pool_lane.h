@@ -49,6 +49,7 @@ struct pool_lane {
     const void *key[2]; /* of pool->lanes: live, target */
     uint32_t nclaims;   /* openings and waiters */
     uint32_t turn;      /* for opening_start */
+    bool is_left;       /* no configuration has it now: nothing is kept */
 };
 
 #define POOL_RECENT 16
@@ -64,6 +65,10 @@ struct pool {
     /* state */
     size_t nidle;
 };
+
+/* NULL: there is none. */
+struct pool_lane *lane_find(struct pool *p, const struct upstream_live *live,
+                            const struct target *target);
 
 /* The lane of the claim, made when there is none; takes over the limits of the claim's upstream. */
 struct pool_lane *lane_get(struct pool *p, const struct upstream *u, struct target *t);

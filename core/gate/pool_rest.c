@@ -112,9 +112,8 @@ void pool_rest(struct pool_lane *lane, struct outbound *o)
 {
     struct pool_group *g = lane->group;
     bool is_worn = g->max_requests > 0 && o->requests >= g->max_requests;
-    bool is_drained = atomic_load_explicit(&lane->target->drained, memory_order_relaxed);
 
-    conn_to(o, is_worn || is_drained ? &lane->leaving : &lane->idle);
+    conn_to(o, is_worn || lane->is_left ? &lane->leaving : &lane->idle);
     if (UNLIKELY(lane->leaving.n > 0 || slot_is_wanted(g->live) || is_above_share(g)))
         loop_later(g->pool->env.wire->loop, &g->settle);
 }

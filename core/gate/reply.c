@@ -47,6 +47,8 @@ int exchange_reply(struct exchange *x, int status, const struct headers *headers
         HEADERS_EACH(f, headers)
         headers_add(&x->response->headers, f->name, f->value);
     }
+    if (x->state == EXCHANGE_RESPONSE)
+        reply_lay_over(x);
     x->reply_fresh = true;
     return 0;
 }

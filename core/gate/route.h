@@ -11,6 +11,7 @@
 
 struct conf;
 struct regex;
+struct route;
 struct selector;
 struct template;
 struct upstream;
@@ -21,18 +22,22 @@ struct plugin_use {
     const struct conf *config; /* checked, or NULL */
     const struct conf *place;  /* the list item, for messages */
     struct slice path;         /* "routes[2].plugins[0]" */
+    const struct route *route; /* that it belongs to, or NULL */
     struct slice scope; /* "global", "route:NAME", "consumer:NAME": what its counters belong to */
     uint32_t index;     /* in the snapshot */
     uint32_t hooks;     /* bit per enum phase, told by the plugin host */
+    struct hook_time *times; /* of its hooks (hook_time_of) */
     bool continues_on_error; /* on_error: continue */
+    bool answers_preflights; /* CORS preflights end at it */
 };
 
 /* Plugins in the order in which they run. */
 struct chain {
     struct plugin_use **uses;
     uint32_t n;
-    uint32_t hooks; /* union of the uses' */
-    uint32_t index; /* of chains in the snapshot: what the plan's functions are found by */
+    uint32_t hooks;          /* union of the uses' */
+    uint32_t index;          /* of chains in the snapshot: what the plan's functions are found by */
+    bool answers_preflights; /* one of the uses does */
 };
 
 enum path_kind { PATH_PATTERN, PATH_REGEX };
@@ -56,6 +61,7 @@ enum route_action { ROUTE_PROXY, ROUTE_RESPOND, ROUTE_REDIRECT };
 
 struct route {
     struct slice name;
+    struct slice key; /* what it is found by after a reload: its name, or its first host and path */
     uint32_t index;
     const struct conf *place;
 
@@ -66,6 +72,7 @@ struct route {
     uint64_t methods; /* bit per enum method; 0 = any; GET includes HEAD already */
     struct route_header *headers;
     uint32_t nheaders;
+    bool is_http; /* `redirect: https`: takes no request that came by https */
 
     enum route_action action;
     struct upstream *upstream;      /* ROUTE_PROXY */
@@ -85,6 +92,9 @@ struct route {
 
     struct chain chain; /* global + route */
 };
+
+/* Index of a record that is in no snapshot (any more). */
+#define ROUTE_GONE UINT32_MAX
 
 struct route_header_template {
     struct slice name;

@@ -99,7 +99,7 @@ static struct rule *rule_of(struct router *r, struct slice host)
 
 static void add_to_rule(struct router *r, struct rule *rule, const struct route *route)
 {
-    struct candidate c = {.route = route, .methods = route->methods, .nheaders = route->nheaders};
+    struct candidate c = candidate_of(route);
 
     if (route->npaths == 0)
         vec_push(&rule->pathless, c);
@@ -169,7 +169,8 @@ static void find_ties(void *arg, const struct candidates *group)
 
     for (uint32_t i = 0; i < group->n && t->told.n < CONFLICTS_MAX; i++) {
         for (uint32_t j = i + 1; j < group->n; j++) {
-            if (!c[i].methods != !c[j].methods || c[i].nheaders != c[j].nheaders)
+            if (!c[i].methods != !c[j].methods || c[i].nheaders != c[j].nheaders ||
+                c[i].is_http != c[j].is_http)
                 break;
             if (c[i].methods && !(c[i].methods & c[j].methods))
                 continue;
@@ -211,8 +212,9 @@ struct router *router_new(struct arena *a, const struct route *const *routes, si
 struct asking {
     const struct message *request;
     uint64_t method;
-    uint64_t allowed;  /* of all whose host and path fit */
-    bool wrong_method; /* somebody refused nothing but the method */
+    uint64_t preflight; /* of a CORS preflight: the method that it asks for */
+    uint64_t allowed;   /* of all whose host and path fit */
+    bool wrong_method;  /* somebody refused nothing but the method */
 };
 
 /* A field that stands there more than once has no one value. */
@@ -227,12 +229,39 @@ static bool headers_fit(const struct route *route, const struct message *request
     return true;
 }
 
+/* A browser asks OPTIONS before it sends another method to another origin (Fetch, 3.2.2). */
+static uint64_t preflight_of(const struct message *request)
+{
+    struct slice method = headers_get_id(&request->headers, HEADER_ACCESS_CONTROL_REQUEST_METHOD);
+
+    if (request->method != METHOD_OPTIONS || !method.ptr ||
+        !headers_get_id(&request->headers, HEADER_ORIGIN).ptr)
+        return 0;
+    enum method asked = method_parse(method);
+    return asked == METHOD_UNKNOWN ? 0 : UINT64_C(1) << asked;
+}
+
+/* Where a plugin answers preflights, the route takes those of its methods. */
+static bool method_fits(const struct route *route, uint64_t method, uint64_t preflight)
+{
+    return route->methods == 0 || (route->methods & method) != 0 ||
+           (route->chain.answers_preflights && (route->methods & preflight) != 0);
+}
+
+static bool is_https(const struct message *request)
+{
+    return slice_eq_nocase(request->scheme, SLICE("https"));
+}
+
 static bool take(void *arg, const struct candidate *c)
 {
     struct asking *q = arg;
-    bool fits_method = c->methods == 0 || (c->methods & q->method) != 0;
+    bool fits_method = c->methods == 0 || (c->methods & q->method) != 0 ||
+                       (UNLIKELY(q->preflight) && method_fits(c->route, q->method, q->preflight));
     bool fits_headers = c->nheaders == 0 || headers_fit(c->route, q->request);
 
+    if (UNLIKELY(c->is_http) && is_https(q->request))
+        return false;
     if (LIKELY(fits_method && fits_headers))
         return true;
     q->allowed |= c->methods;
@@ -328,12 +357,16 @@ static uint32_t regex_params(const struct route_path *p, struct slice path, stru
 void router_match(const struct router *r, struct slice host, struct slice path,
                   const struct message *request, struct route_match *out)
 {
-    struct asking q = {.request = request, .method = 1ull << request->method};
+    struct asking q = {.request = request,
+                       .method = 1ull << request->method,
+                       .preflight =
+                           UNLIKELY(request->method == METHOD_OPTIONS) ? preflight_of(request) : 0};
     const struct candidate *c = ask_hosts(r, host, path, &q);
 
     out->route = c ? c->route : NULL;
     out->path = c ? c->path : NULL;
     out->allowed = !c && q.wrong_method ? q.allowed : 0;
+    out->is_preflight = c && c->methods && !(c->methods & q.method);
     out->nparams = 0;
     if (!c || !c->path)
         return;
@@ -378,7 +411,9 @@ enum route_miss router_explain(const struct router *r, const struct route *route
         return MISS_HOST;
     if (!any_path_fits(route, path))
         return MISS_PATH;
-    if (route->methods && !(route->methods >> request->method & 1))
+    if (route->is_http && is_https(request))
+        return MISS_SCHEME;
+    if (!method_fits(route, UINT64_C(1) << request->method, preflight_of(request)))
         return MISS_METHOD;
     if (!headers_fit(route, request))
         return MISS_HEADER;
@@ -456,10 +491,7 @@ struct ordered {
 static int compare_ordered(const void *a, const void *b)
 {
     const struct ordered *x = a, *y = b;
-    const struct candidate cx = {
-        .route = x->route, .methods = x->route->methods, .nheaders = x->route->nheaders};
-    const struct candidate cy = {
-        .route = y->route, .methods = y->route->methods, .nheaders = y->route->nheaders};
+    const struct candidate cx = candidate_of(x->route), cy = candidate_of(y->route);
     int order = compare_hosts(x->host, y->host);
 
     if (!order)

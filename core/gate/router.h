@@ -21,8 +21,9 @@ struct router;
 struct route_match {
     const struct route *route;     /* NULL: none */
     const struct route_path *path; /* the pattern that fit, or NULL */
-    uint64_t allowed; /* when none fits but for the method: methods of the routes whose host and
+    uint64_t allowed;  /* when none fits but for the method: methods of the routes whose host and
                          path fit, bit per method */
+    bool is_preflight; /* OPTIONS that the route takes only for a plugin to answer */
     uint32_t nparams;
     struct slice params[ROUTE_PARAMS_MAX]; /* in the pattern's order, as they stood in the path */
 };
@@ -38,7 +39,15 @@ void router_match(const struct router *r, struct slice host, struct slice path,
                   const struct message *request, struct route_match *out);
 
 /* Why a route does not take a request: for `demilune match`. */
-enum route_miss { MISS_NONE, MISS_HOST, MISS_PATH, MISS_METHOD, MISS_HEADER, MISS_PRECEDENCE };
+enum route_miss {
+    MISS_NONE,
+    MISS_HOST,
+    MISS_PATH,
+    MISS_SCHEME,
+    MISS_METHOD,
+    MISS_HEADER,
+    MISS_PRECEDENCE
+};
 enum route_miss router_explain(const struct router *r, const struct route *route, struct slice host,
                                struct slice path, const struct message *request);
 

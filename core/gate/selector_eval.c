@@ -138,7 +138,7 @@ struct slice selector_value(const struct selector *s, struct exchange *x)
     case SELECTOR_COOKIE: return cookie(&x->request->headers, s->name);
     case SELECTOR_PARAM: return exchange_param(x, s->name, false);
     case SELECTOR_CLAIM: return claim(x->claims, s->name, x->arena);
-    case SELECTOR_TLS_SUBJECT: return x->down ? x->down->peer->tls_subject : SLICE_NONE;
+    case SELECTOR_TLS_SUBJECT: return x->tls_subject;
     case SELECTOR_STATUS:
     case SELECTOR_RESPONSE: return response_value(s, x);
     case SELECTOR_UPSTREAM: return x->upstream ? x->upstream->name : SLICE_NONE;

@@ -11,6 +11,8 @@
 #include "gate/conf_keys.h"
 #include "gate/conf_yaml.h"
 #include "gate/snapshot_build.h"
+#include "net/tls_client.h"
+#include "net/tls_ctx.h"
 #include "side/store.h"
 
 #define NAMES_MAX 1000 /* compared for "did you mean" */
@@ -74,21 +76,15 @@ static void read_groups(struct build *b, struct consumer *c)
     }
 }
 
-/* One kind: a plugin's name, and its list. */
-static void check_credentials(struct build *b, const struct consumer *c,
-                              const struct conf_pair *kind)
+/* One kind: a plugin's name, and its list, which that plugin looks at later (build_consumer_chains). */
+static void check_kind(struct build *b, const struct consumer *c, const struct conf_pair *kind)
 {
-    struct slice path = PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind->key));
     const struct conf *list = kind->value;
-    struct slice why = SLICE_NONE;
 
     if (list->type != CONF_LIST && list->type != CONF_NULL && !list->is_broken)
-        fault_at(b->faults, list, path, "expected a list of credentials, got %s",
-                 conf_type_name(list->type));
-    if (b->host && b->host->ops->missing)
-        why = b->host->ops->missing(b->host, kind->key, b->a);
-    if (why.ptr)
-        fault_at_key(b->faults, c->credentials, kind->key, path, "%.*s", SLICE_ARG(why));
+        fault_at(b->faults, list,
+                 PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind->key)),
+                 "expected a list of credentials, got %s", conf_type_name(list->type));
 }
 
 static void read_credentials(struct build *b, struct consumer *c)
@@ -97,7 +93,7 @@ static void read_credentials(struct build *b, struct consumer *c)
 
     c->credentials = map && map->type == CONF_MAP ? map : NULL;
     for (size_t i = 0; c->credentials && i < map->n; i++)
-        check_credentials(b, c, &map->pairs[i]);
+        check_kind(b, c, &map->pairs[i]);
 }
 
 void build_consumers(struct build *b)
@@ -117,9 +113,8 @@ void build_consumers(struct build *b)
             continue;
         }
         struct consumer *c = arena_zero(b->a, sizeof(*c));
-        name = arena_dup(b->a,
-                         name); /* near what points to it: of many consumers few are in the cache */
-        *c = (struct consumer){.name = name, .index = s->nconsumers, .place = item};
+        name = arena_dup(b->a, name); /* near what points to it, for requests of many consumers */
+        *c = (struct consumer){.name = name, .index = i, .place = item};
         map_set(&s->consumers_by_name, name, c);
         s->consumers[s->nconsumers++] = c;
         read_groups(b, c);
@@ -132,13 +127,19 @@ void build_consumers(struct build *b)
 /* What lies outside of the arena. */
 static void release(struct snapshot *s)
 {
+    for (uint32_t i = 0; i < s->nlisteners; i++)
+        tls_server_unref(s->listeners[i].tls);
     for (uint32_t i = 0; i < s->nupstreams; i++) {
         struct upstream *u = s->upstreams[i];
-        for (uint32_t j = 0; j < u->nendpoints; j++)
+        for (uint32_t j = 0; j < u->nendpoints; j++) {
+            endpoint_live_unref(u->endpoints[j].live);
             target_unref(u->endpoints[j].target);
+        }
         upstream_live_unref(u->live);
+        tls_client_unref(u->tls);
     }
     map_deinit(&s->upstreams_by_name);
+    map_deinit(&s->routes_by_key);
     map_deinit(&s->consumers_by_name);
 }
 
@@ -181,6 +182,18 @@ static void build(struct snapshot *s, const struct snapshot_source *source, stru
     build_routes(&b);
     build_consumer_chains(&b);
     build_plugins_end(&b);
+    if (b.host && b.host->ops->saw)
+        b.host->ops->saw(b.host, faults);
+}
+
+static void keep_seen(struct snapshot *s, const struct faults *faults)
+{
+    s->nseen = faults->seen.n;
+    s->seen = arena_alloc(s->arena, s->nseen * sizeof(s->seen[0]));
+    for (size_t i = 0; i < s->nseen; i++) {
+        s->seen[i] = faults->seen.items[i];
+        s->seen[i].path = arena_dup(s->arena, s->seen[i].path);
+    }
 }
 
 static struct conf *load_conf(const struct snapshot_source *source, struct arena *a,
@@ -201,6 +214,7 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
     s->arena = a;
     atomic_init(&s->refs, 1);
     map_init(&s->upstreams_by_name);
+    map_init(&s->routes_by_key);
     map_init(&s->consumers_by_name);
     s->conf = load_conf(source, a, faults);
     if (s->conf)
@@ -210,6 +224,7 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
         arena_on_free(faults->arena, free_arena, a);
         return NULL;
     }
+    keep_seen(s, faults);
     s->id = id_of(s->conf, a);
     s->version = atomic_fetch_add(&versions, 1) + 1;
     return s;
@@ -232,6 +247,11 @@ void snapshot_unref(struct snapshot *s)
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name)
 {
     return map_find(&s->upstreams_by_name, name);
+}
+
+struct route *snapshot_route(const struct snapshot *s, struct slice key)
+{
+    return map_find(&s->routes_by_key, key);
 }
 
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name)

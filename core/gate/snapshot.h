@@ -20,11 +20,21 @@
 #include "net/addr.h"
 #include "net/dns.h"
 
+struct tls_server;
+
 struct listener_conf {
     struct slice text; /* as written */
     struct addr addr;
     uint32_t index;
     const struct conf *place;
+    struct tls_server *tls; /* a reference; NULL = plain */
+    bool proxy_protocol;
+};
+
+/* A certificate that the configuration names. */
+struct certificate_conf {
+    struct slice file; /* as written */
+    int64_t not_after; /* seconds since 1970 */
 };
 
 struct store_conf {
@@ -35,12 +45,15 @@ struct store_conf {
 struct consumer {
     struct slice name;
     struct chain chain; /* its plugins, or empty */
-    uint32_t index;
+    uint32_t index;     /* in the file's list */
     uint32_t ngroups;
     struct slice *groups;
     const struct conf *credentials; /* map: plugin name -> list */
     const struct conf *place;
 };
+
+/* Index of a record that is in no snapshot (any more). */
+#define CONSUMER_GONE UINT32_MAX
 
 struct snapshot {
     struct arena *arena;
@@ -49,13 +62,19 @@ struct snapshot {
     struct slice id;  /* hash of the text, for people */
     struct conf *conf;
 
-    int workers; /* resolved: never 0 */
+    int workers;       /* resolved: never 0 */
+    struct slice user; /* NUL-terminated; absent = stay */
     enum log_level log_level;
     enum log_format log_format;
     uint32_t drain_delay_ms, drain_timeout_ms;
+    bool watch;
+    struct conf_seen *seen; /* what it was made of */
+    size_t nseen;
 
     struct listener_conf *listeners;
     uint32_t nlisteners;
+    struct certificate_conf *certificates;
+    uint32_t ncertificates;
     struct slice admin_address, admin_token; /* absent = off */
     struct addr admin_addr;
 
@@ -74,6 +93,7 @@ struct snapshot {
     uint32_t noutbound_deny;
     struct cidr *trusted_proxies;
     uint32_t ntrusted_proxies;
+    bool trusts_unix; /* "unix:" is one of them: peers on unix sockets */
     struct slice *plugin_path;
     uint32_t nplugin_path;
 
@@ -87,6 +107,7 @@ struct snapshot {
     struct chain global;   /* the global plugins alone: rewrite, and requests that have no route */
     struct route **routes; /* in file order */
     uint32_t nroutes;
+    struct map routes_by_key;
     struct router *router;
     struct consumer **consumers;
     uint32_t nconsumers;
@@ -99,6 +120,9 @@ struct snapshot_source {
     struct slice text; /* text, with name and dir */
     const char *name, *dir;
     int workers; /* overrides the file when > 0 */
+    /* It is for a gateway that goes on where another was: a certificate's dates are then no reason to serve nothing
+     * at all, and a warning. */
+    bool goes_on;
     /* Called once settings, named upstreams and consumers (without chains) are read, before the first plugin is
      * checked; NULL or returning NULL = no plugins known. It lives until snapshot_load returns. */
     struct plugin_host *(*plugin_host)(void *arg, const struct snapshot *partly);
@@ -114,6 +138,7 @@ struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name);
+struct route *snapshot_route(const struct snapshot *s, struct slice key);
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name);
 
 #endif

@@ -12,6 +12,7 @@
 #include "gate/snapshot.h"
 
 struct plugin_order;
+struct tls_client;
 
 struct build {
     /* owned */
@@ -48,6 +49,13 @@ bool build_name(struct build *b, struct map *names, const struct conf *place, st
 const char *build_nearest(struct build *b, const struct map *names, struct slice word);
 
 void build_settings(struct build *b);
+
+/* What a listener shows of itself; NULL when it is plain, or with a fault. A reference. */
+struct tls_server *build_listener_tls(struct build *b, const struct listener_conf *l,
+                                      uint32_t index);
+
+/* tls: the map, or NULL for what holds when nothing is said. A reference; NULL with a fault. */
+struct tls_client *build_upstream_tls(struct build *b, const struct conf *tls, struct slice path);
 
 void build_upstreams(struct build *b);
 

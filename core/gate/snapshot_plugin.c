@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "gate/hook_time.h"
 #include "gate/snapshot_build.h"
 
 /* Which plugins are used, and which of them stand after which. */
@@ -84,6 +85,23 @@ static void check_order(struct build *b, const struct chain *c, uint32_t from)
                 fault_of_order(b, c->uses[j], c->uses[i]->name);
 }
 
+/* Preflights carry no credentials: a guard in front turns them away. */
+static void check_preflights(struct build *b, const struct chain *c, uint32_t from)
+{
+    for (uint32_t j = MAX(from, 1u); j < c->n; j++) {
+        for (uint32_t i = 0; c->uses[j]->answers_preflights && i < j; i++) {
+            if (!b->host->ops->guards(b->host, c->uses[i]))
+                continue;
+            warn_at(
+                b->faults, c->uses[j]->place, c->uses[j]->path,
+                "\"%.*s\" stands behind \"%.*s\", which may refuse preflights before it answers "
+                "them: they carry no credentials",
+                SLICE_ARG(c->uses[j]->name), SLICE_ARG(c->uses[i]->name));
+            break;
+        }
+    }
+}
+
 /* A consumer's plugins run after those of any route. */
 static void check_after_routes(struct build *b, const struct plugin_use *use)
 {
@@ -144,6 +162,9 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
     }
     if (!b->host->ops->check(b->host, use, params, nparams, b->faults))
         return NULL;
+    use->answers_preflights =
+        b->host->ops->answers_preflights && b->host->ops->answers_preflights(b->host, use);
+    use->times = arena_zero(b->a, hook_times_count(use->hooks) * sizeof(use->times[0]));
     vec_push(&b->uses, use);
     add_kind(b, use);
     check_guard(b, use);
@@ -168,6 +189,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
     c->uses = arena_alloc(b->a, (nbefore + n) * sizeof(c->uses[0]));
     c->n = nbefore;
     c->hooks = before ? before->hooks : 0;
+    c->answers_preflights = before && before->answers_preflights;
     for (uint32_t i = 0; i < nbefore; i++)
         c->uses[i] = before->uses[i];
     for (uint32_t i = 0; i < n; i++) {
@@ -177,8 +199,10 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
             continue;
         c->uses[c->n++] = use;
         c->hooks |= use->hooks;
+        c->answers_preflights |= use->answers_preflights;
     }
     check_order(b, c, nbefore);
+    check_preflights(b, c, nbefore);
 }
 
 static void mark_in_routes(struct build *b, const struct chain *c)
@@ -212,8 +236,10 @@ void build_route_chain(struct build *b, struct route *route, const struct slice 
     struct slice scope = arena_printf(b->a, "route:%.*s", SLICE_ARG(route->name));
     read_chain(b, c, global, list, PATH(b, "routes[%u].plugins", route->index), scope, params,
                nparams);
-    for (uint32_t i = global->n; i < c->n; i++)
+    for (uint32_t i = global->n; i < c->n; i++) {
+        c->uses[i]->route = route;
         check_hooks(b, c->uses[i]);
+    }
     mark_in_routes(b, c);
     add_chain(b, c);
 }
@@ -235,17 +261,38 @@ static void read_consumer_chain(struct build *b, struct consumer *consumer, stru
     add_chain(b, c);
 }
 
-/* A consumer's credentials stand under the names of plugins. */
-static void check_credentials(struct build *b, const struct consumer *c)
+/* A consumer's credentials stand under the names of plugins. Those that can be used are put into `kinds`. */
+static void check_kinds(struct build *b, const struct consumer *c, struct map *kinds)
 {
     for (size_t i = 0; c->credentials && i < c->credentials->n; i++) {
         struct slice kind = c->credentials->pairs[i].key;
+        if (map_find(kinds, kind))
+            continue;
         struct slice why = b->host->ops->missing(b->host, kind, b->a);
         if (why.ptr)
             fault_at_key(b->faults, c->credentials, kind,
                          PATH(b, "consumers[%u].credentials.%.*s", c->index, SLICE_ARG(kind)),
                          "%.*s", SLICE_ARG(why));
+        else
+            map_set(kinds, kind, (void *)(uintptr_t)c);
     }
+}
+
+static void check_credentials(struct build *b)
+{
+    const struct plugin_host_ops *ops = b->host ? b->host->ops : NULL;
+    struct map_entry *e;
+    struct map kinds;
+    size_t at = 0;
+
+    if (!ops || !ops->missing)
+        return;
+    map_init(&kinds);
+    for (uint32_t i = 0; i < b->s->nconsumers; i++)
+        check_kinds(b, b->s->consumers[i], &kinds);
+    while (ops->credentials && (e = map_next(&kinds, &at)))
+        ops->credentials(b->host, e->key, b->faults);
+    map_deinit(&kinds);
 }
 
 void build_consumer_chains(struct build *b)
@@ -253,11 +300,9 @@ void build_consumer_chains(struct build *b)
     struct chain *none = arena_zero(b->a, sizeof(*none));
 
     add_chain(b, none); /* of consumers without plugins */
-    for (uint32_t i = 0; i < b->s->nconsumers; i++) {
-        if (b->host && b->host->ops->missing)
-            check_credentials(b, b->s->consumers[i]);
+    check_credentials(b);
+    for (uint32_t i = 0; i < b->s->nconsumers; i++)
         read_consumer_chain(b, b->s->consumers[i], none);
-    }
 }
 
 static void *moved(struct arena *a, const void *items, size_t bytes)

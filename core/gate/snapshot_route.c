@@ -358,8 +358,9 @@ static void read_redirect(struct reading *r, const struct conf *node)
 
     route->action = ROUTE_REDIRECT;
     route->status = (int)conf_int(node, "redirect", "status");
-    if (node->type != CONF_MAP)
-        return; /* https: the same URL there */
+    route->is_http = node->type != CONF_MAP; /* https: the same URL there */
+    if (route->is_http)
+        return;
     route->redirect_to = read_template(r, build_get(node, "to"), "redirect.to");
     if (route->status > 303 && route->status < 307)
         fault_at(r->b->faults, build_get(node, "status"), HERE(r, "redirect.status"),
@@ -425,6 +426,15 @@ static void read_limits(struct reading *r)
                                 : s->log_timeout_ms;
 }
 
+/* No name begins with a line feed. */
+static struct slice key_of(struct build *b, const struct route *r)
+{
+    if (r->name.len)
+        return r->name;
+    return arena_printf(b->a, "\n%.*s\n%.*s", SLICE_ARG(r->nhosts ? r->hosts[0] : SLICE("")),
+                        SLICE_ARG(r->npaths ? r->paths[0].text : SLICE("")));
+}
+
 static struct route *read_route(struct build *b, const struct conf *item, uint32_t index)
 {
     struct route *route = arena_zero(b->a, sizeof(*route));
@@ -443,6 +453,7 @@ static struct route *read_route(struct build *b, const struct conf *item, uint32
     read_action(&r);
     read_limits(&r);
     build_route_chain(b, route, r.params, r.nparams);
+    route->key = key_of(b, route);
     return route;
 }
 
@@ -466,6 +477,8 @@ void build_routes(struct build *b)
         else if (route->name.len)
             map_set(&names, route->name, (void *)(uintptr_t)route->place);
         s->routes[s->nroutes++] = route;
+        if (!map_find(&s->routes_by_key, route->key))
+            map_set(&s->routes_by_key, route->key, route);
         /* One that is half read would seem to take what it does not. */
         if (b->faults->nerrors == before)
             good[ngood++] = route;

@@ -2,6 +2,9 @@
 
 /* Everything of the configuration that is a number, an address or a list of them. */
 
+#include <pwd.h>
+
+#include "base/err.h"
 #include "gate/conf_keys.h"
 #include "gate/conf_scalar.h"
 #include "gate/cpus.h"
@@ -24,6 +27,20 @@ static void read_workers(struct build *b)
         b->s->workers = cpus_available("");
 }
 
+static void read_user(struct build *b)
+{
+    const struct conf *node = build_get(b->root, "user");
+    struct slice name = build_text(node);
+    struct passwd entry, *found = NULL;
+    char mem[16 * KIB];
+
+    if (!name.len)
+        return;
+    if (getpwnam_r(name.ptr, &entry, mem, sizeof(mem), &found) == 0 && !found)
+        fault_at(b->faults, node, SLICE("user"), "this machine has no user \"%s\"", name.ptr);
+    b->s->user = name;
+}
+
 static void read_log_and_drain(struct build *b)
 {
     const struct conf *log = build_get(b->root, "log"), *drain = build_get(b->root, "drain");
@@ -32,18 +49,49 @@ static void read_log_and_drain(struct build *b)
     b->s->log_level = level < 0 ? LOG_INFO : (enum log_level)level;
     b->s->log_format =
         slice_eq(conf_text(log, "log", "format"), SLICE("text")) ? LOG_TEXT : LOG_JSON;
+    b->s->watch = conf_bool(b->root, "root", "watch");
     b->s->drain_delay_ms = (uint32_t)conf_duration_ms(drain, "drain", "delay");
     b->s->drain_timeout_ms = (uint32_t)conf_duration_ms(drain, "drain", "timeout");
 }
 
 /* --- addresses -------------------------------------------------------------------------------- */
 
-/* "localhost" is the one name that is an address wherever it stands. */
+/* "localhost" is the one name that is an address wherever it stands: IPv4's. */
 static int parse_address(struct build *b, struct slice text, struct addr *out)
 {
     if (slice_starts(text, SLICE("localhost:")))
         text = arena_printf(b->a, "127.0.0.1%.*s", (int)(text.len - 9), text.ptr + 9);
-    return addr_parse(text, out);
+    int rc = addr_parse(text, out);
+    if (rc == 0)
+        addr_unmap(out); /* a socket of IPv6 takes no IPv4 */
+    return rc;
+}
+
+static const char *address_fault(struct slice text, int err)
+{
+    if (!slice_starts(text, SLICE("unix:")))
+        return "no address with a port, such as 0.0.0.0:8080 or [::]:8080";
+    if (err == ERR_RANGE)
+        return "the path of a unix socket has at most 107 bytes";
+    return slice_starts(text, SLICE("unix:@"))
+               ? "abstract sockets have no permissions and are not supported: give a path, such as "
+                 "unix:/run/demilune.sock"
+               : "a unix socket needs an absolute path, such as unix:/run/demilune.sock";
+}
+
+/* Two addresses at which one connection could arrive. */
+static bool do_collide(struct build *b, const struct conf *node, struct slice path,
+                       const struct addr *a, const struct addr *other, struct slice other_text)
+{
+    if (addr_eq(a, other) && (addr_is_unix(a) || addr_port(a)))
+        fault_at(b->faults, node, path, "another listener has this address");
+    else if (addr_covers(a, other) || addr_covers(other, a))
+        fault_at(b->faults, node, path,
+                 "another listener has %.*s: one of the two addresses stands for the other, too",
+                 SLICE_ARG(other_text));
+    else
+        return false;
+    return true;
 }
 
 static void read_listener(struct build *b, const struct conf *item, uint32_t i)
@@ -52,26 +100,25 @@ static void read_listener(struct build *b, const struct conf *item, uint32_t i)
     struct listener_conf *l = &s->listeners[s->nlisteners];
     const struct conf *node = build_get(item, "address");
 
-    *l = (struct listener_conf){.text = build_text(node), .index = s->nlisteners, .place = item};
+    *l = (struct listener_conf){
+        .text = build_text(node),
+        .index = s->nlisteners,
+        .place = item,
+        .proxy_protocol = conf_bool(item, "listener", "proxy_protocol"),
+    };
     if (!l->text.ptr)
         return;
     struct slice path = PATH(b, "listeners[%u].address", i);
-    if (parse_address(b, l->text, &l->addr) < 0) {
-        fault_at(b->faults, node, path, "no address with a port, such as 0.0.0.0:8080");
+    int err = parse_address(b, l->text, &l->addr);
+    if (err < 0) {
+        fault_at(b->faults, node, path, "%s", address_fault(l->text, err));
         return;
     }
-    if (addr_is_unix(&l->addr) || l->addr.sa.sa_family != AF_INET) {
-        fault_at(b->faults, node, path, "%s listeners are not yet supported",
-                 addr_is_unix(&l->addr) ? "unix" : "IPv6");
-        return;
-    }
-    for (uint32_t j = 0; j < s->nlisteners; j++) {
-        if (addr_port(&l->addr) && addr_eq(&l->addr, &s->listeners[j].addr)) {
-            fault_at(b->faults, node, path, "another listener has this address");
+    for (uint32_t j = 0; j < s->nlisteners; j++)
+        if (do_collide(b, node, path, &l->addr, &s->listeners[j].addr, s->listeners[j].text))
             return;
-        }
-    }
     s->nlisteners++;
+    l->tls = build_listener_tls(b, l, i);
 }
 
 static void read_listeners(struct build *b)
@@ -101,15 +148,15 @@ static void read_admin(struct build *b)
     s->admin_token = build_text(build_get(admin, "token"));
     if (!text.ptr)
         return;
+    struct slice path = SLICE("admin.address");
     if (parse_address(b, text, &s->admin_addr) < 0)
-        fault_at(b->faults, node, SLICE("admin.address"),
-                 "no address with a port, such as 127.0.0.1:9901");
+        fault_at(b->faults, node, path,
+                 "no address with a port, such as 127.0.0.1:9901 or [::1]:9901");
     else if (addr_is_unix(&s->admin_addr))
-        fault_at(b->faults, node, SLICE("admin.address"),
-                 "an admin address that is not TCP is not yet supported");
+        fault_at(b->faults, node, path, "an admin address that is not TCP is not yet supported");
     for (uint32_t i = 0; i < s->nlisteners; i++)
-        if (addr_port(&s->admin_addr) && addr_eq(&s->admin_addr, &s->listeners[i].addr))
-            fault_at(b->faults, node, SLICE("admin.address"), "a listener has this address");
+        if (do_collide(b, node, path, &s->admin_addr, &s->listeners[i].addr, s->listeners[i].text))
+            break;
     s->admin_address = text;
 }
 
@@ -201,8 +248,9 @@ static void read_dns(struct build *b)
         fault_at(b->faults, dns, SLICE("dns.min_ttl"), "is longer than max_ttl");
 }
 
+/* *unix_too becomes true when "unix:" is among them; NULL: it may not be. */
 static uint32_t read_networks(struct build *b, const struct conf *list, const char *path,
-                              struct cidr **out)
+                              struct cidr **out, bool *unix_too)
 {
     uint32_t n = build_count(list), used = 0;
 
@@ -211,13 +259,34 @@ static uint32_t read_networks(struct build *b, const struct conf *list, const ch
         struct slice text = build_text(list->items[i]);
         if (!text.ptr)
             continue;
-        if (cidr_parse(text, &(*out)[used]) == 0)
+        if (unix_too && slice_eq(text, SLICE("unix:")))
+            *unix_too = true;
+        else if (cidr_parse(text, &(*out)[used]) == 0)
             used++;
         else
             fault_at(b->faults, list->items[i], PATH(b, "%s[%u]", path, i),
-                     "no address or network, such as 10.0.0.0/8");
+                     "no address or network, such as 10.0.0.0/8 or fd00::/8");
     }
     return used;
+}
+
+static void read_trust(struct build *b)
+{
+    struct snapshot *s = b->s;
+
+    s->ntrusted_proxies = read_networks(b, build_get(b->root, "trusted_proxies"), "trusted_proxies",
+                                        &s->trusted_proxies, &s->trusts_unix);
+    for (uint32_t i = 0; i < s->nlisteners; i++) {
+        const struct listener_conf *l = &s->listeners[i];
+        bool can_be_trusted = addr_is_unix(&l->addr) ? s->trusts_unix : s->ntrusted_proxies > 0;
+        if (l->proxy_protocol && !can_be_trusted)
+            fault_at(
+                b->faults, build_get(l->place, "proxy_protocol"),
+                PATH(b, "listeners[%u].proxy_protocol", i),
+                "nobody could connect: PROXY headers are believed from trusted_proxies only, and "
+                "there %s",
+                addr_is_unix(&l->addr) ? "is no unix: among them" : "are none");
+    }
 }
 
 static void read_outbound(struct build *b)
@@ -227,7 +296,7 @@ static void read_outbound(struct build *b)
     struct snapshot *s = b->s;
 
     if (deny) {
-        s->noutbound_deny = read_networks(b, deny, "outbound.deny", &s->outbound_deny);
+        s->noutbound_deny = read_networks(b, deny, "outbound.deny", &s->outbound_deny, NULL);
         return;
     }
     s->outbound_deny = arena_zero(b->a, sizeof(s->outbound_deny[0]) * COUNT_OF(usual));
@@ -251,9 +320,8 @@ static void read_plugin_path(struct build *b)
 
 void build_settings(struct build *b)
 {
-    struct snapshot *s = b->s;
-
     read_workers(b);
+    read_user(b);
     read_log_and_drain(b);
     read_listeners(b);
     read_admin(b);
@@ -262,7 +330,6 @@ void build_settings(struct build *b)
     read_stores(b);
     read_dns(b);
     read_outbound(b);
-    s->ntrusted_proxies = read_networks(b, build_get(b->root, "trusted_proxies"), "trusted_proxies",
-                                        &s->trusted_proxies);
+    read_trust(b);
     read_plugin_path(b);
 }

@@ -16,9 +16,15 @@ static void add_endpoint(struct build *b, struct upstream *u, struct slice addre
     struct slice host;
     uint16_t port;
 
-    if (uri_parse_host(address, b->a, &host, &port) == 0)
-        u->endpoints[u->nendpoints++] = (struct endpoint){
-            .address = address, .weight = weight, .target = target_ref(protocol, host, port)};
+    if (uri_parse_host(address, b->a, &host, &port) < 0)
+        return;
+    struct target *t = target_ref_tls(protocol, host, port, u->tls, u->sni);
+    u->endpoints[u->nendpoints++] = (struct endpoint){
+        .address = address,
+        .weight = weight,
+        .target = t,
+        .live = endpoint_live_ref(u->live, t),
+    };
 }
 
 static const char *wrong_address(struct build *b, const struct upstream *u, struct slice text)
@@ -96,9 +102,27 @@ static void read_host(struct build *b, struct upstream *u, uint32_t index)
                    : slice_eq(text, SLICE("target")) ? HOST_TARGET
                                                      : HOST_NAME;
     u->host = text;
+    const struct conf *node = build_get(u->place, "host");
     if (u->host_mode == HOST_NAME && uri_parse_host(text, b->a, &host, &port) < 0)
-        fault_at(b->faults, build_get(u->place, "host"), PATH(b, "upstreams[%u].host", index),
-                 "is none of pass, target, or a host's name");
+        fault_at(b->faults, node, PATH(b, "upstreams[%u].host", index),
+                 "expected pass, target or a host's name, got %.*s",
+                 SLICE_ARG(conf_shown(node, b->faults->arena)));
+}
+
+static void read_tls(struct build *b, struct upstream *u, uint32_t index)
+{
+    const struct conf *tls = build_get(u->place, "tls"), *sni = build_get(tls, "sni");
+    struct slice host;
+    uint16_t port;
+
+    if (!tls || tls->type != CONF_MAP)
+        return;
+    u->tls = build_upstream_tls(b, tls, PATH(b, "upstreams[%u].tls", index));
+    u->sni = build_text(sni);
+    if (u->sni.ptr && (uri_parse_host(u->sni, b->a, &host, &port) < 0 || port))
+        fault_at(b->faults, sni, PATH(b, "upstreams[%u].tls.sni", index), "is no host's name");
+    else if (u->sni.ptr)
+        u->sni = host;
 }
 
 static void read_policy(struct upstream *u)
@@ -118,6 +142,31 @@ static void read_policy(struct upstream *u)
         (uint32_t)conf_int(passive, "health_passive", "consecutive_errors");
     u->passive.eject_for_ms = (uint32_t)conf_duration_ms(passive, "health_passive", "eject_for");
     u->passive.max_ejected = conf_ratio(passive, "health_passive", "max_ejected");
+    u->slow_start_ms = (uint32_t)conf_duration_ms(build_get(c, "health"), "health", "slow_start");
+}
+
+static void read_active(struct build *b, struct upstream *u, uint32_t index)
+{
+    static const char section[] = "health_active";
+    const struct conf *active = build_get(build_get(u->place, "health"), "active");
+    const struct conf *path = build_get(active, "path");
+    struct uri uri;
+
+    if (!active)
+        return;
+    u->active.interval_ms = (uint32_t)conf_duration_ms(active, section, "interval");
+    u->active.timeout_ms = (uint32_t)conf_duration_ms(active, section, "timeout");
+    u->active.healthy_after = (uint32_t)conf_int(active, section, "healthy_after");
+    u->active.unhealthy_after = (uint32_t)conf_int(active, section, "unhealthy_after");
+    if (!build_text(path).ptr)
+        return;
+    if (!slice_starts(path->text, SLICE("/")) || uri_parse_target(path->text, &uri) < 0) {
+        fault_at(b->faults, path, PATH(b, "upstreams[%u].health.active.path", index),
+                 "is no path, such as /health");
+        return;
+    }
+    u->active.path = uri.path;
+    u->active.query = uri.query;
 }
 
 static struct upstream *new_upstream(struct build *b, struct slice name, const struct conf *place)
@@ -149,9 +198,11 @@ void build_upstreams(struct build *b)
             continue;
         struct upstream *u = new_upstream(b, name, item);
         map_set(&b->s->upstreams_by_name, u->name, u);
+        read_tls(b, u, i);
         read_endpoints(b, u, i);
         read_balance(b, u, i);
         read_host(b, u, i);
+        read_active(b, u, i);
     }
 }
 
@@ -159,8 +210,6 @@ void build_upstreams(struct build *b)
 
 static const char *wrong_url(struct slice text, struct uri *uri)
 {
-    if (slice_starts(text, SLICE("https://")))
-        return "an upstream by TLS is not yet supported";
     if (uri_parse_url(text, uri) < 0)
         return "no URL of a host, such as http://127.0.0.1:9001";
     if (!slice_eq(uri->path, SLICE("/")) || uri->query.ptr)
@@ -177,10 +226,14 @@ static struct upstream *inline_upstream(struct build *b, const struct conf *node
         fault_at(b->faults, node, PATH(b, "routes[%u].upstream", route), "%s", wrong);
         return NULL;
     }
-    bool is_v6 = slice_find_char(uri.host, ':') >= 0;
+    bool is_v6 = slice_find_char(uri.host, ':') >= 0,
+         is_tls = slice_eq_nocase(uri.scheme, SLICE("https"));
     struct slice address = arena_printf(b->a, is_v6 ? "[%.*s]:%u" : "%.*s:%u", SLICE_ARG(uri.host),
-                                        uri.port ? uri.port : 80);
-    struct slice name = arena_printf(b->a, "http://%.*s", SLICE_ARG(address));
+                                        uri.port ? uri.port
+                                        : is_tls ? 443
+                                                 : 80);
+    struct slice name =
+        arena_printf(b->a, "%s://%.*s", is_tls ? "https" : "http", SLICE_ARG(address));
     struct upstream *u = map_find(&b->s->upstreams_by_name, name);
     if (u)
         return u;
@@ -188,6 +241,8 @@ static struct upstream *inline_upstream(struct build *b, const struct conf *node
     map_set(&b->s->upstreams_by_name, u->name, u);
     u->endpoints = arena_zero(b->a, sizeof(u->endpoints[0]));
     u->host_mode = HOST_PASS;
+    if (is_tls)
+        u->tls = build_upstream_tls(b, NULL, SLICE_NONE);
     add_endpoint(b, u, address, 1);
     return u;
 }

@@ -17,6 +17,7 @@
 #include "gate/attempt.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
+#include "net/tls.h"
 
 static const double seconds_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                         0.25,  0.5,    1,     2.5,  5,     10,   30};
@@ -27,6 +28,8 @@ enum stats_kind {
     STAT_ATTEMPTS,
     STAT_UPSTREAM,
     STAT_BAD_HEADS,
+    STAT_TLS_FAILURES,
+    STAT_BAD_PROXY,
     STAT_COUNT
 };
 
@@ -61,6 +64,18 @@ static const struct {
                         METRIC_COUNTER,
                         {"reason"},
                         1},
+    [STAT_TLS_FAILURES] =
+        {"demilune_tls_handshake_failures_total",
+         "TLS handshakes that have failed, of clients or with upstreams, by reason.",
+         METRIC_COUNTER,
+         {"side", "reason"},
+         2},
+    [STAT_BAD_PROXY] =
+        {"demilune_bad_proxy_headers_total",
+         "Connections closed for want of a PROXY header that is believed, by reason.",
+         METRIC_COUNTER,
+         {"reason"},
+         1},
 };
 
 struct seen {
@@ -70,6 +85,8 @@ struct seen {
 
 struct gate_stats {
     struct metric_family *families[STAT_COUNT];
+    struct metric_family *handshakes;
+    struct metric_series *handshakes_of[2][2][2]; /* by side, version, resumption; or NULL */
     struct map seen[STAT_COUNT];
     int writer;
 };
@@ -79,7 +96,13 @@ struct gate_stats *stats_new(int writer)
     struct gate_stats *s = calloc(1, sizeof(*s));
 
     REQUIRE(s != NULL);
+    static const char *const labels[] = {"side", "version", "resumed"};
+
     s->writer = writer;
+    s->handshakes = metric_family("demilune_tls_handshakes_total",
+                                  "TLS handshakes made, of clients and with upstreams, by version.",
+                                  METRIC_COUNTER, labels, COUNT_OF(labels), NULL, 0);
+    REQUIRE(s->handshakes != NULL);
     for (int i = 0; i < STAT_COUNT; i++) {
         bool histogram = stats[i].type == METRIC_HISTOGRAM;
         s->families[i] = metric_family(stats[i].name, stats[i].help, stats[i].type, stats[i].labels,
@@ -147,7 +170,10 @@ void stats_exchange(const struct exchange *x)
 {
     struct gate_stats *s = x->gateway->stats;
     const struct route *r = x->route;
-    struct stats_memo *memo = r ? &x->plan->route_stats[r->index] : &x->plan->no_route_stats;
+    struct stats_memo none = {0}, *memo = !r ? &x->plan->no_route_stats
+                                          : r->index == ROUTE_GONE
+                                              ? &none
+                                              : &x->plan->route_stats[r->index];
     struct slice name = r ? r->name : SLICE("none");
 
     count(s, memo, STAT_REQUESTS, name, x->head_is_down ? x->response->status : 499, NULL);
@@ -169,4 +195,30 @@ void stats_attempt(const struct attempt *a)
 void stats_bad_head(struct gateway *g, int err)
 {
     metric_inc(series_of(g->stats, STAT_BAD_HEADS, slice_from(err_word(err)), 0, NULL), g->writer);
+}
+
+void stats_handshake(struct gateway *g, bool is_upstream, const struct tls_end *end)
+{
+    struct gate_stats *s = g->stats;
+    struct slice side = is_upstream ? SLICE("upstream") : SLICE("client");
+
+    if (end->err < 0) {
+        const struct slice values[] = {side, slice_from(end->reason)};
+        metric_inc(metric_series(s->families[STAT_TLS_FAILURES], values), g->writer);
+        return;
+    }
+    const struct tls_facts *facts = tls_facts(end->stream);
+    bool is_13 = strcmp(facts->version, "1.3") == 0;
+    struct metric_series **series = &s->handshakes_of[is_upstream][is_13][facts->is_resumed];
+    if (!*series) {
+        const struct slice values[] = {side, slice_from(facts->version),
+                                       facts->is_resumed ? SLICE("yes") : SLICE("no")};
+        *series = metric_series(s->handshakes, values);
+    }
+    metric_inc(*series, g->writer);
+}
+
+void stats_bad_proxy(struct gateway *g, struct slice reason)
+{
+    metric_inc(series_of(g->stats, STAT_BAD_PROXY, reason, 0, NULL), g->writer);
 }

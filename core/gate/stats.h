@@ -7,12 +7,14 @@
 #define DML_GATE_STATS_H
 
 #include "base/base.h"
+#include "base/slice.h"
 
 struct attempt;
 struct exchange;
 struct gateway;
 struct gate_stats;
 struct metric_series;
+struct tls_end;
 
 /* What a plan keeps for each route and each upstream: the series that were used last. */
 struct stats_memo {
@@ -28,5 +30,11 @@ void stats_free(struct gate_stats *s);
 void stats_exchange(const struct exchange *x);
 void stats_attempt(const struct attempt *a);
 void stats_bad_head(struct gateway *g, int err);
+
+/* At the end of a TLS handshake. */
+void stats_handshake(struct gateway *g, bool is_upstream, const struct tls_end *end);
+
+/* A connection closed for want of a PROXY header that can be believed. */
+void stats_bad_proxy(struct gateway *g, struct slice reason);
 
 #endif

@@ -11,11 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/map.h"
-#include "gate/refs.h"
+#include "base/refs.h"
 #include "gate/shelf.h"
+#include "net/tls_client.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct map targets;
@@ -43,19 +44,32 @@ static char *lower_dup(struct slice host)
     return text;
 }
 
-static char *identity_new(struct slice protocol, const char *host, uint16_t port)
+static char *identity_new(struct slice protocol, const char *host, uint16_t port,
+                          const struct tls_client *tls, struct slice server_name)
 {
-    char *text;
+    char *place, *text;
     int n;
 
     if (is_unix(slice_from(host)))
-        n = asprintf(&text, "%.*s %s", SLICE_ARG(protocol), host);
-    else if (strchr(host, ':'))
-        n = asprintf(&text, "%.*s [%s]:%u", SLICE_ARG(protocol), host, port);
+        n = asprintf(&place, "%.*s %s", SLICE_ARG(protocol), host);
     else
-        n = asprintf(&text, "%.*s %s:%u", SLICE_ARG(protocol), host, port);
+        n = asprintf(&place, strchr(host, ':') ? "%.*s [%s]:%u" : "%.*s %s:%u", SLICE_ARG(protocol),
+                     host, port);
     REQUIRE(n >= 0);
+    if (!tls)
+        return place;
+    n = asprintf(&text, "%s %.*s %.*s", place, SLICE_ARG(tls_client_identity(tls)),
+                 SLICE_ARG(server_name));
+    REQUIRE(n >= 0);
+    free(place);
     return text;
+}
+
+static void set_tls(struct target *t, struct tls_client *tls, struct slice server_name)
+{
+    t->tls = tls_client_ref(tls);
+    t->server_name = slice_from(slice_dup(server_name));
+    t->session = tls_session_new();
 }
 
 /* Takes both texts over. */
@@ -80,15 +94,22 @@ static struct target *target_new(char *identity, char *host, uint16_t port)
 static void target_free(struct target *t)
 {
     shelf_free(t->shelf);
+    tls_client_unref(t->tls);
+    tls_session_unref(t->session);
+    free((char *)t->server_name.ptr);
     free((char *)t->identity.ptr);
     free((char *)t->host.ptr);
     free(t);
 }
 
-struct target *target_ref(struct slice protocol, struct slice host, uint16_t port)
+struct target *target_ref_tls(struct slice protocol, struct slice host, uint16_t port,
+                              struct tls_client *tls, struct slice server_name)
 {
     char *name = lower_dup(without_brackets(host));
-    char *identity = identity_new(protocol, name, port);
+
+    if (!server_name.ptr)
+        server_name = slice_from(name);
+    char *identity = identity_new(protocol, name, port, tls, server_name);
 
     pthread_mutex_lock(&lock);
     struct target *t = map_find(&targets, slice_from(identity));
@@ -97,6 +118,8 @@ struct target *target_ref(struct slice protocol, struct slice host, uint16_t por
         free(name);
     } else {
         t = target_new(identity, name, port);
+        if (tls)
+            set_tls(t, tls, server_name);
         map_set(&targets, t->identity, t);
     }
     atomic_fetch_add(&t->refs, 1);
@@ -127,10 +150,12 @@ void target_unref(struct target *t)
         target_free(t);
 }
 
-bool target_is_usable(const struct target *t)
+struct slice target_authority(const struct target *t, struct arena *a)
 {
-    if (atomic_load_explicit(&t->drained, memory_order_relaxed))
-        return false;
-    uint64_t until = atomic_load_explicit(&t->ejected_until_ms, memory_order_relaxed);
-    return LIKELY(until == 0) || until <= clock_ms();
+    bool is_v6 = slice_find_char(t->host, ':') >= 0;
+
+    if (is_unix(t->host))
+        return SLICE("localhost");
+    return arena_printf(a, t->port == (t->tls ? 443 : 80) ? "%s%.*s%s" : "%s%.*s%s:%u",
+                        is_v6 ? "[" : "", SLICE_ARG(t->host), is_v6 ? "]" : "", t->port);
 }

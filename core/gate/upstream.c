@@ -11,9 +11,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "base/refs.h"
 #include "gate/balancer.h"
 #include "gate/health.h"
-#include "gate/refs.h"
+#include "gate/latency.h"
 #include "gate/slot_queue.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -72,12 +73,22 @@ void upstream_live_unref(struct upstream_live *l)
         live_free(l);
 }
 
-void upstream_report(struct upstream *u, struct target *t, enum attempt_outcome outcome)
+/* Who fails quickly is not fast: without this, what refuses every connection would look best. */
+#define ERROR_US_LEAST 1000000u
+
+void upstream_report(const struct upstream *u, const struct endpoint *e,
+                     enum attempt_outcome outcome, uint64_t us)
 {
-    atomic_fetch_add_explicit(&t->requests, 1, memory_order_relaxed);
-    if (outcome != OUTCOME_OK)
-        atomic_fetch_add_explicit(&t->failures, 1, memory_order_relaxed);
-    health_report(u, t, outcome);
+    struct endpoint_live *l = e->live;
+
+    atomic_fetch_add_explicit(&l->requests, 1, memory_order_relaxed);
+    if (outcome != OUTCOME_OK) {
+        atomic_fetch_add_explicit(&l->failures, 1, memory_order_relaxed);
+        us = MAX(us, ERROR_US_LEAST);
+    }
+    if (u->balance == BALANCE_EWMA)
+        latency_note(&l->latency, us, clock_ms());
+    health_report(u, e, outcome);
 }
 
 /* The ways to choose, the best first. */
@@ -87,41 +98,41 @@ struct choice {
 
 static const struct choice choices[] = {{true, true}, {true, false}, {false, true}, {false, false}};
 
-static bool was_tried(const struct target *t, struct target *const *tried, size_t ntried)
+static bool was_tried(const struct endpoint *e, const struct endpoint *const *tried, size_t ntried)
 {
     for (size_t i = 0; i < ntried; i++)
-        if (tried[i] == t)
+        if (tried[i]->live == e->live)
             return true;
     return false;
 }
 
-static bool may_use(const struct endpoint *e, struct choice c, struct target *const *tried,
+static bool may_use(const struct endpoint *e, struct choice c, const struct endpoint *const *tried,
                     size_t ntried)
 {
-    const struct target *t = e->target;
-
-    if (e->weight <= 0 || atomic_load_explicit(&t->drained, memory_order_relaxed))
+    if (e->weight <= 0 || atomic_load_explicit(&e->live->drained, memory_order_relaxed))
         return false;
-    return (!c.only_usable || target_is_usable(t)) &&
-           (!c.only_untried || !was_tried(t, tried, ntried));
+    return (!c.only_usable || endpoint_is_usable(e->live)) &&
+           (!c.only_untried || !was_tried(e, tried, ntried));
 }
 
-int upstream_pick(struct upstream *u, struct balancer *b, uint64_t hash,
-                  struct target *const *tried, size_t ntried, struct target **out)
+int upstream_pick(const struct upstream *u, struct balancer *b, uint64_t hash,
+                  const struct endpoint *const *tried, size_t ntried, const struct endpoint **out)
 {
     for (size_t way = 0; way < COUNT_OF(choices); way++) {
         bool any = false;
         for (uint32_t i = 0; i < u->nendpoints; i++) {
-            b->may_use[i] = may_use(&u->endpoints[i], choices[way], tried, ntried);
-            any |= b->may_use[i];
+            const struct endpoint *e = &u->endpoints[i];
+            bool takes_part = may_use(e, choices[way], tried, ntried);
+            b->weights[i] = takes_part ? health_weight(u, e) : 0;
+            any |= takes_part;
         }
         if (!any)
             continue;
 
         uint32_t chosen;
-        int rc = b->ops->pick(b, u, b->may_use, hash, &chosen);
+        int rc = b->ops->pick(b, u, b->weights, hash, &chosen);
         if (rc == 0)
-            *out = u->endpoints[chosen].target;
+            *out = &u->endpoints[chosen];
         return rc;
     }
     return ERR_NO_TARGET;

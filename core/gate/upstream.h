@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "base/slice.h"
+#include "gate/endpoint.h"
 #include "gate/target.h"
 
 struct balancer;
@@ -26,12 +27,6 @@ enum balance {
     BALANCE_RANDOM
 };
 enum host_mode { HOST_PASS, HOST_TARGET, HOST_NAME };
-
-struct endpoint {
-    struct slice address; /* as written */
-    int weight;
-    struct target *target;
-};
 
 struct upstream_live {
     struct slice name;
@@ -52,6 +47,8 @@ struct upstream {
     const struct selector *hash_on;
     enum host_mode host_mode;
     struct slice host;
+    struct tls_client *tls; /* a reference; NULL = plain */
+    struct slice sni;       /* absent: the endpoint's name */
     uint32_t connect_timeout_ms, timeout_ms, idle_timeout_ms;
     struct {
         uint32_t max_idle, idle_timeout_ms, max_requests;
@@ -61,6 +58,12 @@ struct upstream {
         uint32_t consecutive_errors, eject_for_ms;
         double max_ejected; /* share */
     } passive;
+    struct {
+        struct slice path, query;         /* path absent: a connection is all that is asked for */
+        uint32_t interval_ms, timeout_ms; /* interval 0 = off */
+        uint32_t healthy_after, unhealthy_after;
+    } active;
+    uint32_t slow_start_ms;
     struct upstream_live *live;
 };
 
@@ -69,16 +72,19 @@ struct upstream_live *upstream_live_ref(struct slice name);
 struct upstream_live *upstream_live_hold(struct upstream_live *l);
 void upstream_live_unref(struct upstream_live *l);
 
-/* What an attempt's end means for the endpoint's health (contract: health.passive; the judging
- * is health.h's). Counts it in t->requests and t->failures too. Once per attempt, any thread. */
+/* What an attempt's end means for the endpoint: its health (contract: health.passive; the judging
+ * is health.h's), its latency (us, from the connection to the response head or the failure), its
+ * counts. Once per attempt, any thread. */
 enum attempt_outcome { OUTCOME_OK, OUTCOME_ERROR };
-void upstream_report(struct upstream *u, struct target *t, enum attempt_outcome outcome);
+void upstream_report(const struct upstream *u, const struct endpoint *e,
+                     enum attempt_outcome outcome, uint64_t us);
 
-/* Chooses among the usable endpoints; with none usable (all ejected) among those not drained: a
- * wrong ejection must not turn into an outage. `tried`: targets of earlier attempts, avoided
- * while others are left. hash: for BALANCE_HASH. An endpoint of weight 0 is never chosen.
+/* Chooses among the usable endpoints; with none usable (all ejected or down) among those not
+ * drained: a wrong verdict must not turn into an outage. `tried`: endpoints of earlier attempts,
+ * avoided while others are left. hash: for BALANCE_HASH. An endpoint of weight 0 is never chosen.
  * ERR_NO_TARGET. */
-MUST_CHECK int upstream_pick(struct upstream *u, struct balancer *b, uint64_t hash,
-                             struct target *const *tried, size_t ntried, struct target **out);
+MUST_CHECK int upstream_pick(const struct upstream *u, struct balancer *b, uint64_t hash,
+                             const struct endpoint *const *tried, size_t ntried,
+                             const struct endpoint **out);
 
 #endif

@@ -87,6 +87,7 @@ struct h1_server {
     const struct h1_server_host *host;
     /* state */
     bool close;   /* after this answer */
+    bool leaving; /* the next answer's head says that it is the last */
     bool expects; /* the request waits for 100 Continue */
     bool is_head;
     bool wants_websocket;

@@ -106,6 +106,15 @@ static bool begin(struct h1_conn *c, size_t len)
     return true;
 }
 
+/* Who speaks another protocol is told by its first bytes: the rest of what looks like a head may
+ * never come. */
+static bool may_be_response(struct slice begun)
+{
+    struct slice version = SLICE("HTTP/1.");
+
+    return memcmp(begun.ptr, version.ptr, MIN(begun.len, version.len)) == 0;
+}
+
 static bool step_head(struct h1_conn *c)
 {
     static const struct h1_bounds bounds = {HEAD_MAX, HEAD_MAX, FIELDS_MAX};
@@ -118,6 +127,8 @@ static bool step_head(struct h1_conn *c)
         return begin(c, (size_t)n);
     if (n < 0)
         offended(c, why);
+    else if (!may_be_response(*c->view))
+        offended(c, "This does not begin like an HTTP/1 response.");
     return false;
 }
 

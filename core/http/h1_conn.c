@@ -6,7 +6,6 @@
 #include "http/h1_conn.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -166,6 +165,7 @@ void h1_conn_read(struct h1_conn *c)
 
     if (want == 0) {
         stream_pause(c->stream);
+        h1_conn_rearm(c);
         return;
     }
     char *mem = in_scratch ? c->env->scratch : hold_room(c, want);
@@ -435,10 +435,8 @@ void h1_conn_close_gently(struct h1_conn *c)
 
 void h1_conn_close_hard(struct h1_conn *c)
 {
-    struct linger now = {.l_onoff = 1, .l_linger = 0};
-
     if (c->stream == NULL)
         return;
-    setsockopt(c->stream->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    h1_conn_close(c);
+    stream_close_hard(c->stream);
+    let_go(c);
 }

@@ -65,6 +65,7 @@ enum h1_wait {
     H1_WAIT_BODY, /* for content that was asked for */
     H1_WAIT_DROP,
     H1_WAIT_TUNNEL,
+    H1_WAIT_LEAVING, /* for nothing: from time to time to see whether the peer is still there */
 };
 
 struct h1_role {

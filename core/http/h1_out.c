@@ -83,6 +83,7 @@ static void close_head(struct h1_conn *c, size_t len, bool end)
     p = slice_put(p, connection);
     h1_conn_head_ready(c, slice_put(p, SLICE("\r\n")));
     c->head_closed = true;
+    c->wire.head_held = false;
 }
 
 static size_t hex_line(size_t n, char *out)

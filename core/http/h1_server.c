@@ -17,6 +17,7 @@
 #include "base/text.h"
 
 #define REST_MAX (64 * KIB) /* of a request body that is read and dropped to keep the connection */
+#define LOOK_MS 1000 /* how soon it is seen that a client has left behind bytes that nobody reads */
 
 static struct h1_server *server_of(struct h1_conn *c)
 {
@@ -53,11 +54,11 @@ static void lost(struct h1_conn *c, int err)
         end(c);
 }
 
-/* The other side broke the rules, but it can still be told so. */
+/* The other side broke the rules, but it can still be told so, and may leave before it is. */
 static void offended(struct h1_conn *c, int err)
 {
     server_of(c)->close = true;
-    c->gone = true;
+    c->in = H1_IN_DONE;
     c->wire.events->on_gone(c->wire.owner, &c->wire, err);
 }
 
@@ -139,7 +140,7 @@ static void begin(struct h1_conn *c, size_t len)
     }
     m->scheme = s->is_tls ? SLICE("https") : SLICE("http");
     begin_body(c, m);
-    s->close = !facts.keep_alive;
+    s->close = s->leaving || !facts.keep_alive;
     s->expects = m->expects_continue;
     s->is_head = m->method == METHOD_HEAD;
     s->wants_websocket = m->wants_websocket;
@@ -273,13 +274,15 @@ static void server_wait(struct h1_conn *c)
         h1_conn_wait(c, H1_WAIT_IDLE, limits->idle_timeout_ms);
     else if (c->in == H1_IN_HEAD && !c->stream->full)
         h1_conn_wait(c, H1_WAIT_HEAD, limits->header_timeout_ms);
-    else if (c->in == H1_IN_BODY && c->credit > 0 && !c->gone)
+    else if (c->in == H1_IN_BODY && c->credit > 0)
         h1_conn_wait(c, H1_WAIT_BODY,
                      c->wire.body_ms != 0 ? c->wire.body_ms : limits->body_timeout_ms);
     else if (c->in == H1_IN_DROP)
         h1_conn_wait(c, H1_WAIT_DROP, limits->body_timeout_ms);
     else if (c->kind == BODY_TUNNEL)
         h1_conn_wait(c, H1_WAIT_TUNNEL, h1_conn_idle_ms(c));
+    else if (c->owned && !c->stream->reading)
+        h1_conn_wait(c, H1_WAIT_LEAVING, LOOK_MS);
     else
         h1_conn_wait(c, H1_WAIT_NONE, 0);
 }
@@ -303,6 +306,11 @@ static void server_on_deadline(struct h1_conn *c)
         refuse(c, ERR_REQUEST_TIMEOUT, "The request head did not come in time.");
         break;
     case H1_WAIT_BODY: offended(c, ERR_REQUEST_TIMEOUT); break;
+    case H1_WAIT_LEAVING:
+        c->waits = H1_WAIT_NONE;
+        if (stream_has_left(c->stream))
+            lost(c, ERR_CLOSED);
+        break;
     default: lost(c, ERR_TIMEOUT); break;
     }
 }
@@ -328,7 +336,8 @@ static struct slice server_connection(struct h1_conn *c, bool ends)
 
     if (c->kind == BODY_TUNNEL)
         return SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\n");
-    if (c->env->draining || (c->old_peer && c->kind == BODY_UNKNOWN) || (ends && !rest_is_small(c)))
+    if (c->env->draining || c->env->retiring || (c->old_peer && c->kind == BODY_UNKNOWN) ||
+        (ends && !rest_is_small(c)))
         s->close = true;
     if (s->close)
         return SLICE("Connection: close\r\n");
@@ -406,6 +415,11 @@ static int server_head(struct wire *w, const struct message *m, bool ends)
 
     if (c->stream == NULL)
         return ERR_CLOSED;
+    if (w->head_held) {
+        h1_conn_drop_head(c);
+        c->out = H1_OUT_NONE;
+        w->head_held = false;
+    }
     if (!CHECK(c->out == H1_OUT_NONE))
         return ERR_ARG;
     if (is_interim(m))
@@ -419,6 +433,7 @@ static int server_head(struct wire *w, const struct message *m, bool ends)
     c->out = H1_OUT_OPEN;
     if (ends)
         return write_out(c, NULL, 0, true, NULL);
+    w->head_held = true;
     loop_later(c->env->loop, &c->later);
     return 0;
 }
@@ -515,6 +530,7 @@ void h1_server_drain(struct h1_server *s)
     struct h1_conn *c = &s->conn;
 
     /* What has arrived already is answered, with Connection: close. */
+    s->leaving = true;
     if (h1_server_is_idle(s) && c->stream != NULL && stream_is_quiet(c->stream))
         end_gently(c);
 }

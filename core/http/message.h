@@ -44,7 +44,7 @@ struct message {
     struct headers headers;
 
     /* request */
-    struct slice scheme;    /* "http" or "https" */
+    struct slice scheme;    /* "http" or "https"; the gate sets that of a request as it came */
     struct slice authority; /* Host or :authority as sent (with port); HTTP/1.0 may lack it */
     struct slice host;      /* of authority: lower case, no port, no trailing dot */
     uint16_t port;          /* of authority; 0 = none given */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "http/h1.h"
 #include "net/tcp.h"
+#include "net/tls.h"
 
 struct outbound_h1 {
     struct outbound base;
@@ -18,6 +19,10 @@ struct outbound_h1 {
     struct wire_env *env; /* NULL between detach and attach */
     /* owned */
     struct tcp_connect *connecting; /* NULL when it has ended */
+    struct tls_handshake *shaking;  /* the same */
+    /* state */
+    struct outbound_to to; /* as long as it connects */
+    uint64_t deadline_ms;
 };
 
 static struct outbound_h1 *self_of(struct outbound *o)
@@ -53,11 +58,8 @@ static void on_end(struct h1_client *cl)
 
 static const struct h1_client_host host = {.on_idle = on_idle, .on_end = on_end};
 
-static void on_connected(void *arg, struct stream *s, int err)
+static void ready(struct outbound_h1 *o, struct stream *s, int err)
 {
-    struct outbound_h1 *o = arg;
-
-    o->connecting = NULL;
     if (s != NULL)
         h1_client_init(&o->h1, o->env, s, &host);
     o->base.idle_since_ms = clock_ms();
@@ -66,7 +68,32 @@ static void on_connected(void *arg, struct stream *s, int err)
         free_later(o);
 }
 
-struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
+static void on_handshake(void *arg, const struct tls_end *end)
+{
+    struct outbound_h1 *o = arg;
+
+    o->shaking = NULL;
+    if (o->env->on_handshake != NULL)
+        o->env->on_handshake(o->env->owner, NULL, o->to.server_name, end);
+    ready(o, end->stream, end->err);
+}
+
+static void on_connected(void *arg, struct stream *s, int err)
+{
+    struct outbound_h1 *o = arg;
+    const struct tls_to to = {o->to.tls, o->to.session, o->to.server_name};
+    uint64_t now = clock_ms();
+
+    o->connecting = NULL;
+    if (s == NULL || to.client == NULL) {
+        ready(o, s, err);
+        return;
+    }
+    o->shaking = tls_connect(o->env->loop, tcp_release(s), &to,
+                             o->deadline_ms > now ? o->deadline_ms - now : 0, on_handshake, o);
+}
+
+struct outbound *outbound_connect(struct wire_env *env, const struct outbound_to *to,
                                   const struct outbound_events *events, void *owner)
 {
     struct outbound_h1 *o = calloc(1, sizeof(*o));
@@ -75,8 +102,10 @@ struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, u
     o->base.events = events;
     o->base.owner = owner;
     o->env = env;
+    o->to = *to;
+    o->deadline_ms = clock_ms() + to->timeout_ms;
     list_init(&o->base.link);
-    o->connecting = tcp_connect(env->loop, to, timeout_ms, on_connected, o);
+    o->connecting = tcp_connect(env->loop, to->addr, to->timeout_ms, on_connected, o);
     return &o->base;
 }
 
@@ -97,6 +126,8 @@ void outbound_close(struct outbound *base)
     }
     if (o->connecting != NULL)
         tcp_connect_cancel(o->connecting);
+    else if (o->shaking != NULL)
+        tls_cancel(o->shaking);
     else
         h1_client_close(&o->h1);
     free_later(o);

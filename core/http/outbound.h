@@ -12,6 +12,8 @@
 #include "net/addr.h"
 
 struct outbound;
+struct tls_client;
+struct tls_session;
 
 struct outbound_events {
     /* Connecting ended: err 0 = outbound_open may be called. Else the outbound is gone after the
@@ -36,8 +38,17 @@ struct outbound {
     uint64_t idle_since_ms;
 };
 
-/* Begins to connect (plain HTTP/1.1). Events come from the loop, never from inside this call. */
-struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
+/* Where to. Borrowed until the connection is made. */
+struct outbound_to {
+    const struct addr *addr;
+    uint64_t timeout_ms;         /* for all of it, the handshake too */
+    struct tls_client *tls;      /* NULL = plain */
+    struct tls_session *session; /* tls: what is resumed and remembered, or NULL */
+    struct slice server_name;    /* tls: the name or address that is asked for and verified */
+};
+
+/* Begins to connect (HTTP/1.1). Events come from the loop, never from inside this call. */
+struct outbound *outbound_connect(struct wire_env *env, const struct outbound_to *to,
                                   const struct outbound_events *events, void *owner);
 
 /* A wire for one exchange; heads are put into `arena` (rule 6 of wire.h). The connection must be

@@ -36,7 +36,8 @@
  *      it could not be sent is then told by on_gone.
  *   4. After on_gone, and after abort, no event follows. After on_gone the owner still calls
  *      release. abort releases. A server wire that said ERR_BAD_REQUEST or ERR_REQUEST_TIMEOUT
- *      still takes an answer; its connection closes.
+ *      still takes an answer; its connection closes. It may say on_room then, and on_gone once more
+ *      when its client has left before the answer was complete.
  *   5. release: the owner is done with this wire. When both messages are complete the connection
  *      lives on (keep-alive, pool); when not, the wire cuts it off as its protocol can.
  *   6. Memory: what on_head delivers (struct message, its slices, trailers, peer) lives in the
@@ -57,6 +58,9 @@
 #include "net/loop.h"
 
 struct h1_conn;
+struct tls_end;
+struct tls_handshake;
+struct tls_hello;
 struct wire;
 
 enum { WIRE_FULL = 1 }; /* taken, but hold back until on_room */
@@ -119,18 +123,21 @@ struct wire {
     bool untouched; /* client: not a byte of the response has come */
     bool unsent;    /* client: not a byte of the request was written */
     bool reused;    /* client: the connection had carried a request before */
+    bool head_held; /* server: nothing follows the head yet (rule 3): another one takes its place */
 };
 
 /* What is known of the connection's other end. */
 struct wire_peer {
     struct addr address; /* of the socket, or what a PROXY header said */
     struct addr local;
-    struct slice ip; /* printed, no port */
+    struct slice ip; /* printed, no port; "unix:" of every peer on a unix socket */
     bool is_tls;
-    bool is_trusted; /* set by the acceptor: in trusted_proxies */
-    struct slice tls_subject;
-    struct slice server_name;
-    int listener; /* index in the configuration */
+    bool is_asked;            /* TLS: its listener asks for client certificates */
+    bool is_trusted;          /* set by the acceptor: in trusted_proxies */
+    struct slice tls_subject; /* of the verified client certificate, or empty */
+    struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
+    int listener; /* index in the configuration that is current when the request comes; -1: a reload
+                     has taken the listener away */
 };
 
 #define WIRE_RECV_BLOCK (16 * KIB)
@@ -149,11 +156,24 @@ struct wire_env {
     char *scratch; /* WIRE_SCRATCH bytes: all is read here and passed on before the next read */
     const struct http_limits *limits; /* replaced at a reload */
     bool draining;                    /* server wires: close after the next answer */
+    bool retiring;                    /* the same, but not after an answer that has not said so */
     /* A head that can't be parsed has been answered by the wire itself, and the client was told
      * this id: log it and count it. May be NULL. */
     void (*on_bad_head)(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id);
-    void *owner;              /* of on_bad_head */
+    /* A client has said hello by TLS: to be answered with tls_go_on or tls_refuse. NULL: nobody
+     * wants to choose its certificate. */
+    void (*on_hello)(void *owner, const struct wire_peer *peer, struct tls_handshake *h,
+                     const struct tls_hello *hello);
+    /* A TLS handshake has ended, of a client or (peer NULL) with an upstream of this name. May be
+     * NULL. */
+    void (*on_handshake)(void *owner, const struct wire_peer *peer, struct slice upstream,
+                         const struct tls_end *end);
+    /* For connections with PROXY headers (inbound.h): is this address one of trusted_proxies? And what
+     * came from a peer in place of a header; why may be NULL. */
+    bool (*is_trusted)(void *owner, const struct addr *a);
+    void (*on_bad_proxy)(void *owner, const struct addr *peer, int err, const char *why);
+    void *owner;              /* of these */
     struct slice server_name; /* value of Server in answers of the wire's own */
     /* h1_out.c's own, zero at first: connections with messages that leave at the end of the turn. One
      * that was closed meanwhile leaves a gap. */

@@ -245,6 +245,37 @@ bool addr_eq(const struct addr *a, const struct addr *b)
     return len == 4 || in6(a)->sin6_scope_id == in6(b)->sin6_scope_id;
 }
 
+bool addr_is_wildcard(const struct addr *a)
+{
+    static const uint8_t any[16];
+    const uint8_t *bytes;
+    size_t len = ip_bytes(a, &bytes);
+
+    return len > 0 && memcmp(bytes, any, len) == 0;
+}
+
+bool addr_covers(const struct addr *a, const struct addr *b)
+{
+    const uint8_t *x, *y;
+
+    return addr_is_wildcard(a) && ip_bytes(a, &x) == ip_bytes(b, &y) && addr_port(a) > 0 &&
+           addr_port(a) == addr_port(b);
+}
+
+void addr_unmap(struct addr *a)
+{
+    const uint8_t *bytes;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+
+    if (a->sa.sa_family != AF_INET6 || ip_bytes(a, &bytes) != 4)
+        return;
+    memcpy(&in.sin_addr, bytes, 4);
+    in.sin_port = in6(a)->sin6_port;
+    memset(&a->storage, 0, sizeof(a->storage));
+    memcpy(&a->storage, &in, sizeof(in));
+    a->len = sizeof(in);
+}
+
 /* Clears what the prefix length leaves open, so that networks compare by their bytes. */
 static void mask(uint8_t *bytes, size_t len, size_t bits)
 {

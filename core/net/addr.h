@@ -39,6 +39,13 @@ uint16_t addr_port(const struct addr *a);
 bool addr_is_unix(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_eq(const struct addr *a, const struct addr *b); /* with port */
+bool addr_is_wildcard(const struct addr *a);              /* 0.0.0.0 or :: */
+
+/* A listener on the wildcard `a` stands for one on b, too: same port (not 0) and IP version. */
+bool addr_covers(const struct addr *a, const struct addr *b);
+
+/* An IPv4-mapped IPv6 address becomes the IPv4 one. */
+void addr_unmap(struct addr *a);
 
 /* Networks in CIDR notation; a bare address is a host network. IPv4-mapped addresses match IPv4
  * networks. */

@@ -8,38 +8,40 @@
 
 #include "net/dns.h"
 
-#include <ares.h>
 #include <ctype.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "net/dns_channel.h"
 #include "net/hosts.h"
 #include "net/loop.h"
 
 #define MAX_NAME 253
 #define MAX_ADDRS 64   /* of one name */
 #define HOSTS_TTL 1000 /* how often the hosts file is looked at */
-#define TRIES 2
 
 struct dns {
     /* owned */
-    ares_channel channel;
-    struct timer timer; /* c-ares's own timeouts */
-    struct later tell;  /* entries whose lookup has ended */
+    struct dns_channel *channel; /* NULL while the end is near */
+    struct later tell;           /* entries whose lookup has ended */
     struct hosts *hosts;
     struct map entries;
+    char *servers; /* as given, one behind the other; "" = the system's */
     /* borrowed */
     struct loop *loop;
     /* state */
-    struct list recent;  /* all entries, the one used last first */
-    struct list ended;   /* entries by `ended` */
-    struct list sockets; /* of c-ares */
+    struct list recent; /* all entries, the one used last first */
+    struct list ended;  /* entries by `ended` */
     uint64_t min_ttl_ms, max_ttl_ms, negative_ttl_ms, timeout_ms;
     size_t max_entries;
 };
@@ -68,12 +70,6 @@ struct dns_query {
     struct entry *entry;
     dns_fn fn;
     void *arg;
-};
-
-struct socket_watch {
-    struct list link;
-    ev_io watcher;
-    struct dns *dns;
 };
 
 static void entry_free(struct entry *e)
@@ -245,6 +241,27 @@ static void settle_success(struct entry *e, const struct ares_addrinfo *found)
     e->stale_until_ms = e->fresh_until_ms + d->max_ttl_ms;
 }
 
+/* c-ares calls every lack a refusal. That there are no descriptors left, say, is no fault of the
+ * name, nor of who has it: it is asked what would have stood in the way. */
+static int refusal_now(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return err_from_errno(errno);
+    close(fd);
+    return ERR_DNS;
+}
+
+static int failure_of(int status)
+{
+    switch (status) {
+    case ARES_ETIMEOUT: return ERR_TIMEOUT;
+    case ARES_ECONNREFUSED: return refusal_now();
+    default: return ERR_DNS;
+    }
+}
+
 static void on_result(void *arg, int status, int timeouts UNUSED, struct ares_addrinfo *found)
 {
     struct entry *e = arg;
@@ -257,119 +274,24 @@ static void on_result(void *arg, int status, int timeouts UNUSED, struct ares_ad
     else if (status == ARES_ENOTFOUND || status == ARES_ENODATA)
         settle_absence(e);
     else
-        settle_failure(e, status == ARES_ETIMEOUT ? ERR_TIMEOUT : ERR_DNS);
+        settle_failure(e, failure_of(status));
     if (found)
         ares_freeaddrinfo(found);
     list_append(&e->dns->ended, &e->ended);
     loop_later(e->dns->loop, &e->dns->tell);
 }
 
-/* After each call into c-ares. */
-static void rearm(struct dns *d)
+static char *join_servers(const struct dns_options *o)
 {
-    struct timeval tv;
-
-    if (ares_timeout(d->channel, NULL, &tv))
-        timer_set(&d->timer, (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000 + 1);
-    else
-        timer_stop(&d->timer);
-}
-
-static void on_timer(struct timer *t)
-{
-    struct dns *d = container_of(t, struct dns, timer);
-
-    ares_process_fd(d->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    rearm(d);
-}
-
-static void on_socket(struct ev_loop *ev UNUSED, ev_io *watcher, int revents)
-{
-    struct dns *d = container_of(watcher, struct socket_watch, watcher)->dns;
-    int fd = watcher->fd;
-
-    ares_process_fd(d->channel, revents & EV_READ ? fd : ARES_SOCKET_BAD,
-                    revents & EV_WRITE ? fd : ARES_SOCKET_BAD);
-    rearm(d);
-}
-
-static struct socket_watch *watch_of(struct dns *d, int fd)
-{
-    struct socket_watch *w;
-
-    LIST_EACH (link, &d->sockets) {
-        w = container_of(link, struct socket_watch, link);
-        if (w->watcher.fd == fd)
-            return w;
-    }
-    w = calloc(1, sizeof(*w));
-    REQUIRE(w != NULL);
-    w->dns = d;
-    ev_io_init(&w->watcher, on_socket, fd, 0);
-    list_push(&d->sockets, &w->link);
-    return w;
-}
-
-static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-    struct dns *d = arg;
-    struct socket_watch *w = watch_of(d, fd);
-
-    ev_io_stop(loop_ev(d->loop), &w->watcher);
-    if (!readable && !writable) { /* it will be closed now */
-        list_remove(&w->link);
-        loop_free_later(d->loop, w, free);
-        return;
-    }
-    ev_io_set(&w->watcher, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
-    ev_io_start(loop_ev(d->loop), &w->watcher);
-}
-
-/* ERR_SYNTAX when one is no address. */
-static int set_servers(struct dns *d, const char *const *servers, size_t n)
-{
-    struct ares_addr_port_node *nodes = calloc(n, sizeof(*nodes));
+    struct buf text;
+    size_t len;
     int rc = 0;
 
-    REQUIRE(nodes != NULL);
-    for (size_t i = 0; i < n; i++) {
-        struct slice host;
-        struct addr a;
-        uint16_t port;
-        if (addr_split(slice_from(servers[i]), &host, &port) != 0 ||
-            addr_parse_ip(host, port, &a) != 0) {
-            rc = ERR_SYNTAX;
-            break;
-        }
-        nodes[i].family = a.sa.sa_family;
-        nodes[i].udp_port = nodes[i].tcp_port = port;
-        if (a.sa.sa_family == AF_INET)
-            nodes[i].addr.addr4 = ((struct sockaddr_in *)&a.storage)->sin_addr;
-        else
-            memcpy(&nodes[i].addr.addr6, &((struct sockaddr_in6 *)&a.storage)->sin6_addr, 16);
-        nodes[i].next = i + 1 < n ? &nodes[i + 1] : NULL;
-    }
-    if (rc == 0)
-        REQUIRE(ares_set_servers_ports(d->channel, nodes) == ARES_SUCCESS);
-    free(nodes);
-    return rc;
-}
-
-static void open_channel(struct dns *d)
-{
-    struct ares_options options = {
-        .flags = ARES_FLAG_STAYOPEN | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
-        .timeout = (int)MAX(d->timeout_ms / (2 * TRIES), 50), /* doubled at the second try */
-        .tries = TRIES,
-        .lookups = (char *)"b",
-        .sock_state_cb = on_socket_state,
-        .sock_state_cb_data = d,
-        .ednspsz = 1232, /* 70 addresses in one datagram that no path fragments */
-    };
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-               ARES_OPT_SOCK_STATE_CB | ARES_OPT_EDNSPSZ;
-
-    REQUIRE(ares_init_options(&d->channel, &options, mask) == ARES_SUCCESS);
+    buf_init(&text, MIB);
+    for (size_t i = 0; i < o->nservers; i++)
+        rc |= buf_printf(&text, "%s ", o->servers[i]);
+    (void)rc;
+    return buf_take(&text, &len);
 }
 
 struct dns *dns_new(struct loop *l, const struct dns_options *o)
@@ -387,11 +309,10 @@ struct dns *dns_new(struct loop *l, const struct dns_options *o)
     map_init(&d->entries);
     list_init(&d->recent);
     list_init(&d->ended);
-    list_init(&d->sockets);
-    timer_init(&d->timer, l, on_timer);
     later_init(&d->tell, tell_ended);
-    open_channel(d);
-    if (o->nservers && set_servers(d, o->servers, o->nservers) != 0) {
+    d->servers = join_servers(o);
+    d->channel = dns_channel_new(l, d->timeout_ms, o->servers, o->nservers);
+    if (!d->channel) {
         dns_free(d);
         return NULL;
     }
@@ -407,16 +328,17 @@ static void cancel_waiting(struct entry *e)
 
 void dns_free(struct dns *d)
 {
-    ares_destroy(d->channel); /* ends what is pending, closes the sockets */
+    if (d->channel)
+        dns_channel_free(d->channel);
     d->channel = NULL;
     LIST_EACH (link, &d->recent)
         cancel_waiting(container_of(link, struct entry, recent));
     LIST_EACH (link, &d->recent)
         entry_free(container_of(link, struct entry, recent));
     later_cancel(&d->tell);
-    timer_deinit(&d->timer);
     map_deinit(&d->entries);
     hosts_free(d->hosts);
+    free(d->servers);
     free(d);
 }
 
@@ -491,15 +413,8 @@ static bool answer_from_hosts(struct dns *d, struct slice name, dns_fn fn, void 
 
 static void start_lookup(struct entry *e)
 {
-    const struct ares_addrinfo_hints hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = ARES_AI_NOSORT, /* sorting would connect a socket to each address */
-    };
-
     e->pending = true;
-    ares_getaddrinfo(e->dns->channel, e->name, NULL, &hints, on_result, e);
-    rearm(e->dns);
+    dns_channel_ask(e->dns->channel, e->name, on_result, e);
 }
 
 static struct dns_query *ask(struct entry *e, dns_fn fn, void *arg)
@@ -535,6 +450,41 @@ struct dns_query *dns_resolve(struct dns *d, struct slice name, dns_fn fn, void 
         return ask(e, fn, arg);
     tell(e, fn, arg);
     return NULL;
+}
+
+/* What was asked of the old servers and not answered is asked of the new ones. */
+static void change_servers(struct dns *d, const struct dns_options *o)
+{
+    struct list pending;
+
+    list_init(&pending);
+    LIST_EACH (link, &d->recent) {
+        struct entry *e = container_of(link, struct entry, recent);
+        e->fresh_until_ms = 0;
+        if (!e->pending)
+            continue;
+        list_remove(&e->recent);
+        list_append(&pending, &e->recent);
+    }
+    dns_channel_free(d->channel);
+    d->channel = dns_channel_new(d->loop, d->timeout_ms, o->servers, o->nservers);
+    REQUIRE(d->channel != NULL);
+    LIST_EACH (link, &pending)
+        start_lookup(container_of(link, struct entry, recent));
+    list_splice(&d->recent, &pending);
+}
+
+void dns_configure(struct dns *d, const struct dns_options *o)
+{
+    char *servers = join_servers(o);
+
+    d->min_ttl_ms = o->min_ttl_ms;
+    d->max_ttl_ms = o->max_ttl_ms;
+    d->negative_ttl_ms = o->negative_ttl_ms;
+    if (strcmp(servers, d->servers) != 0)
+        change_servers(d, o);
+    free(d->servers);
+    d->servers = servers;
 }
 
 void dns_cancel(struct dns_query *q)

@@ -33,12 +33,16 @@ struct dns_answer {
     uint64_t ttl_ms; /* left */
 };
 
-/* err 0, or ERR_DNS (no such name, no address), ERR_TIMEOUT. A stale answer is used, with a
- * warning in the log, for up to max_ttl_ms when the servers fail. */
+/* err 0, or ERR_DNS (no such name, no address), ERR_TIMEOUT, ERR_LIMIT (out of descriptors). A
+ * stale answer is used, with a warning in the log, for up to max_ttl_ms when the servers fail. */
 typedef void (*dns_fn)(void *arg, int err, const struct dns_answer *answer);
 
 /* NULL when one of the servers is no address. */
 struct dns *dns_new(struct loop *l, const struct dns_options *o);
+
+/* From now on with these servers and TTLs (the rest stays). With other servers all names are asked for anew, also what is
+ * being asked. Its texts are copied; the servers are addresses. Not from inside a dns_fn. */
+void dns_configure(struct dns *d, const struct dns_options *o);
 
 /* Open queries end with ERR_CANCELLED. Not from inside a dns_fn. */
 void dns_free(struct dns *d);

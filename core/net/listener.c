@@ -8,10 +8,14 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,6 +27,7 @@
 #define ACCEPTS_PER_TURN 16
 #define FULL_PAUSE_MS 10
 #define EXHAUSTED_PAUSE_MS 100
+#define UNIX_MODE 0666 /* as a port: its folder says who may reach it */
 
 struct listener {
     /* owned */
@@ -58,6 +63,18 @@ static int set_options(int fd, const struct addr *a, bool shared)
     return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
+static const char *path_of(const struct addr *a)
+{
+    return ((const struct sockaddr_un *)&a->storage)->sun_path;
+}
+
+static bool is_socket_file(const struct addr *a)
+{
+    struct stat st;
+
+    return lstat(path_of(a), &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 /* A socket file outlives its server. Whether one is alive is told by connecting. */
 static bool is_orphan(const struct addr *a)
 {
@@ -69,18 +86,50 @@ static bool is_orphan(const struct addr *a)
     return orphan;
 }
 
+/* By a descriptor of the socket itself: root must not be led to another file by whoever owns the folder. */
+static int open_to_all(const struct addr *a)
+{
+    int file = open(path_of(a), O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = -1;
+    char name[32];
+    struct stat st;
+
+    if (file < 0)
+        return -1;
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", file);
+    errno = EEXIST;
+    if (fstat(file, &st) == 0 && S_ISSOCK(st.st_mode))
+        rc = chmod(name, UNIX_MODE);
+    close(file);
+    return rc;
+}
+
+static int bind_unix(int fd, const struct addr *a)
+{
+    if (bind(fd, &a->sa, a->len) != 0) {
+        if (errno != EADDRINUSE)
+            return -1;
+        bool is_socket = is_socket_file(a);
+        if (!is_socket || !is_orphan(a)) {
+            errno = is_socket ? EADDRINUSE : EEXIST;
+            return -1;
+        }
+        if (unlink(path_of(a)) != 0 && errno != ENOENT)
+            return -1;
+        if (bind(fd, &a->sa, a->len) != 0)
+            return -1;
+    }
+    return open_to_all(a);
+}
+
 static int bind_to(int fd, const struct addr *a)
 {
-    if (bind(fd, &a->sa, a->len) == 0)
-        return 0;
-    if (errno != EADDRINUSE || !addr_is_unix(a))
-        return -1;
-    if (!is_orphan(a)) {
-        errno = EADDRINUSE;
-        return -1;
-    }
-    unlink(((const struct sockaddr_un *)&a->storage)->sun_path);
-    return bind(fd, &a->sa, a->len);
+    return addr_is_unix(a) ? bind_unix(fd, a) : bind(fd, &a->sa, a->len);
+}
+
+void listener_remove_file(const struct addr *a)
+{
+    if (addr_is_unix(a) && is_socket_file(a) && is_orphan(a))
+        unlink(path_of(a));
 }
 
 int listener_open(const struct addr *a, bool shared, int *fd)
@@ -105,12 +154,21 @@ int listener_address(int fd, struct addr *out)
     return getsockname(fd, &out->sa, &out->len) == 0 ? 0 : ERR_SYSTEM;
 }
 
-static bool is_wildcard(const struct addr *a)
+/* The kernel asks a program for the socket: it answers with a random number below n. */
+void listener_steer(int fd, unsigned n)
 {
-    if (a->sa.sa_family == AF_INET)
-        return ((const struct sockaddr_in *)&a->storage)->sin_addr.s_addr == INADDR_ANY;
-    return a->sa.sa_family == AF_INET6 &&
-           IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&a->storage)->sin6_addr);
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(SKF_AD_OFF + SKF_AD_RANDOM)),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    struct sock_fprog program = {COUNT_OF(code), code};
+    int none = 0;
+
+    if (n > 0)
+        setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
+    else
+        setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none));
 }
 
 static void pause_for(struct listener *ln, uint64_t ms)
@@ -119,7 +177,7 @@ static void pause_for(struct listener *ln, uint64_t ms)
     timer_set(&ln->pause, ms);
 }
 
-static void resume(struct listener *ln)
+void listener_resume(struct listener *ln)
 {
     ln->at_cap = false;
     timer_stop(&ln->pause);
@@ -129,7 +187,9 @@ static void resume(struct listener *ln)
 
 static bool quota_take(struct listener *ln)
 {
-    if (atomic_fetch_add_explicit(&ln->quota->open, 1, memory_order_relaxed) < ln->quota->max)
+    int max = atomic_load_explicit(&ln->quota->max, memory_order_relaxed);
+
+    if (atomic_fetch_add_explicit(&ln->quota->open, 1, memory_order_relaxed) < max)
         return true;
     atomic_fetch_sub_explicit(&ln->quota->open, 1, memory_order_relaxed);
     ln->at_cap = true;
@@ -204,7 +264,7 @@ static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUS
 
 static void on_pause_over(struct timer *t)
 {
-    resume(container_of(t, struct listener, pause));
+    listener_resume(container_of(t, struct listener, pause));
 }
 
 struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
@@ -217,7 +277,7 @@ struct listener *listener_start(struct loop *l, int fd, struct listener_quota *q
     ln->quota = quota;
     ln->on_accept = on_accept;
     ln->owner = owner;
-    if (listener_address(fd, &ln->local) != 0 || is_wildcard(&ln->local))
+    if (listener_address(fd, &ln->local) != 0 || addr_is_wildcard(&ln->local))
         ln->local.len = 0;
     timer_init(&ln->pause, l, on_pause_over);
     ev_io_init(&ln->watcher, on_ready, fd, EV_READ);
@@ -250,8 +310,19 @@ void listener_released(struct listener *ln)
     ln->connections--;
     quota_give(ln);
     if (ln->at_cap && !ln->stopped)
-        resume(ln);
+        listener_resume(ln);
     free_if_unused(ln);
+}
+
+void listener_hold(struct listener *ln)
+{
+    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
+}
+
+void listener_take(struct listener *ln, int fd, const struct addr *peer)
+{
+    atomic_fetch_add_explicit(&ln->quota->open, 1, memory_order_relaxed);
+    welcome(ln, fd, peer);
 }
 
 void listener_drain(struct listener *ln)

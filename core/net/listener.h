@@ -16,18 +16,26 @@ struct listener;
 
 /* Opens, binds and listens (backlog: the system's maximum). *fd is non-blocking, close-on-exec;
  * TCP connections that it accepts have TCP_NODELAY. An IPv6 socket takes IPv6 only. A unix socket
- * that nobody serves any more is replaced; it can't be bound twice: workers share one by dup(2).
- * On failure ERR_SYSTEM with errno set (EADDRINUSE, EACCES, EADDRNOTAVAIL). Port 0 lets the system
- * choose: read it back with listener_address. With `shared`, further sockets may bind the same
- * address (SO_REUSEPORT). */
+ * that nobody serves any more is replaced, and its file has mode 0666; it can't be bound twice:
+ * workers share one by dup(2). On failure ERR_SYSTEM with errno set: EADDRINUSE, EACCES,
+ * EADDRNOTAVAIL, EEXIST (a file that is no socket has the name) ... Port 0 lets the system choose:
+ * read it back with listener_address. With `shared`, further sockets may bind the same address
+ * (SO_REUSEPORT). */
 MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
 MUST_CHECK int listener_address(int fd, struct addr *out);
+
+/* Of the sockets that share the address of this one, in the order in which they were opened, only
+ * the first n get new connections; 0: all again. Where the system can't, all do. */
+void listener_steer(int fd, unsigned n);
+
+/* Of a unix address: removes the file, unless somebody, a successor maybe, still listens there. */
+void listener_remove_file(const struct addr *a);
 
 /* Connections in all workers against the cap; at the cap accepting pauses until one closes (in
  * another worker: looked at every 10 ms). */
 struct listener_quota {
     atomic_int open;
-    int max;
+    atomic_int max; /* a reload may change it */
 };
 
 /* fd is a new connected non-blocking socket that the callee owns. When it is closed,
@@ -40,8 +48,15 @@ typedef void (*listener_accept_fn)(void *owner, struct listener *ln, int fd,
 struct listener *listener_start(struct loop *l, int fd, struct listener_quota *quota,
                                 listener_accept_fn on_accept, void *owner);
 
+/* Accepts nothing until it is resumed: who comes waits in the backlog. */
+void listener_hold(struct listener *ln);
+void listener_resume(struct listener *ln);
+
 /* One connection of this listener's quota has closed. */
 void listener_released(struct listener *ln);
+
+/* A connection that was accepted elsewhere becomes one of this listener. */
+void listener_take(struct listener *ln, int fd, const struct addr *peer);
 
 /* Accepts what is already in the backlog, then stops watching; the descriptor is closed by
  * listener_free. */

@@ -7,8 +7,8 @@
 
 #include "net/stream.h"
 
-#include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -131,7 +131,7 @@ uint64_t stream_progress(const struct stream *s)
     /* The kernel's buffer is megabytes large and asks for more only when much of it is free
      * again. */
     ioctl(s->fd, SIOCOUTQ, &unacknowledged);
-    return s->bytes_out - (uint64_t)unacknowledged;
+    return s->ops->sent(s) - (uint64_t)unacknowledged;
 }
 
 /* With an empty queue. */
@@ -228,6 +228,8 @@ void stream_close(struct stream *s)
 {
     if (!CHECK(!s->closed))
         return;
+    if (s->ops->bye && !s->shut && !s->broken && buf_len(&s->out) == 0)
+        s->ops->bye(s);
     buf_release(&s->out);
     if (!s->loop) { /* between detach and attach: no callback can be running */
         free_stream(s);
@@ -236,6 +238,15 @@ void stream_close(struct stream *s)
     watch(s, false, false);
     s->closed = true;
     loop_free_later(s->loop, s, free_stream);
+}
+
+void stream_close_hard(struct stream *s)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    s->broken = true;
+    stream_close(s);
 }
 
 /* A stream that its owner has left. First what is queued is sent, as long as the peer takes some
@@ -362,9 +373,14 @@ void stream_attach(struct stream *s, struct loop *l)
     s->ops->move(s, l);
 }
 
+bool stream_has_left(const struct stream *s)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0;
+}
+
 bool stream_is_quiet(struct stream *s)
 {
-    char c;
-
-    return recv(s->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return s->ops->is_quiet(s);
 }

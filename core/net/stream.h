@@ -57,6 +57,15 @@ struct stream_ops {
     /* NULL: leave the loop and its epoll set; else join, watching for what s->reading says. */
     void (*move)(struct stream *s, struct loop *l);
 
+    /* See stream_is_quiet. */
+    bool (*is_quiet)(struct stream *s);
+
+    /* Bytes that the kernel has ever taken. */
+    uint64_t (*sent)(const struct stream *s);
+
+    /* Before an ordinary close, with nothing queued: a word of farewell. NULL: none. */
+    void (*bye)(struct stream *s);
+
     /* At the end of the turn; closes the descriptor. */
     void (*free)(struct stream *s);
 };
@@ -112,6 +121,9 @@ void stream_resume(struct stream *s);
 /* Closes now; what is queued is lost. */
 void stream_close(struct stream *s);
 
+/* Closes with a reset, where an ordinary end would look like the end of a message. */
+void stream_close_hard(struct stream *s);
+
 /* Sends what is queued (until the peer takes nothing for 10 s), half-closes, then reads and drops
  * what the peer still sends (at most 1 MiB and 2 s in all) before closing, so that a last answer
  * is not destroyed by a reset. The owner is done with it at once; what it owns may be freed. */
@@ -123,8 +135,11 @@ void stream_close_gently(struct stream *s);
 void stream_detach(struct stream *s);
 void stream_attach(struct stream *s, struct loop *l);
 
-/* An idle stream: true when nothing has arrived and the peer has not closed (one recv with
- * MSG_PEEK). */
+/* Has the peer ended or reset the connection? Told although there are bytes before its end that nobody
+ * has read; costs a system call. */
+bool stream_has_left(const struct stream *s);
+
+/* An idle stream: true when nothing has arrived and the peer has not closed. One system call. */
 bool stream_is_quiet(struct stream *s);
 
 /* For the kinds of stream (tcp.c, tls.c): fills in the public part; not watched for anything

@@ -93,6 +93,18 @@ static void tcp_move(struct stream *s, struct loop *l)
     ev_io_set(&t->watcher, s->fd, 0); /* marks the descriptor as new for the next loop */
 }
 
+static bool tcp_is_quiet(struct stream *s)
+{
+    char c;
+
+    return recv(s->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static uint64_t tcp_sent(const struct stream *s)
+{
+    return s->bytes_out;
+}
+
 static void tcp_free(struct stream *s)
 {
     close(s->fd);
@@ -106,6 +118,8 @@ static const struct stream_ops tcp_ops = {
     .shutdown = tcp_shutdown,
     .watch = tcp_watch,
     .move = tcp_move,
+    .is_quiet = tcp_is_quiet,
+    .sent = tcp_sent,
     .free = tcp_free,
 };
 
@@ -132,6 +146,23 @@ struct stream *tcp_new(struct loop *l, int fd, const struct stream_events *event
 
     stream_resume(s);
     return s;
+}
+
+static void free_released(void *ptr)
+{
+    free(tcp_of(ptr));
+}
+
+int tcp_release(struct stream *s)
+{
+    struct tcp *t = tcp_of(s);
+    int fd = s->fd;
+
+    ev_io_stop(loop_ev(s->loop), &t->watcher);
+    s->reading = s->writing = false;
+    s->closed = true;
+    loop_free_later(s->loop, s, free_released);
+    return fd;
 }
 
 struct tcp_connect {

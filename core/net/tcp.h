@@ -12,6 +12,10 @@
  * set. */
 struct stream *tcp_new(struct loop *l, int fd, const struct stream_events *events, void *owner);
 
+/* The descriptor of an idle plain stream that is not needed any more, for who reads it in another
+ * way; s is gone. */
+int tcp_release(struct stream *s);
+
 /* Connects. on_done is called once, from the loop (never from inside tcp_connect): with a stream
  * and 0, or NULL and ERR_REFUSED, ERR_TIMEOUT, ERR_UNREACHABLE, ERR_LIMIT (out of descriptors)...
  * The stream has no owner and does not read yet: set events and owner, then stream_resume.

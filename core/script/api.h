@@ -45,6 +45,9 @@ struct dml_cell {
 
 DML_API int dml_abi(void);
 
+/* The hook of this place has ended: called behind each hook of a run that is timed. */
+DML_API void dml_hook_ran(struct gateway *g, int use);
+
 /* "did you mean": edit distance of two words. */
 DML_API int dml_distance(const char *a, size_t alen, const char *b, size_t blen);
 

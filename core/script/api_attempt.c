@@ -22,11 +22,7 @@ static struct attempt *find_attempt(struct exchange *x, int number)
 
 static struct slice endpoint_of(const struct attempt *a)
 {
-    for (uint32_t i = 0; a->target && i < a->upstream->nendpoints; i++) {
-        if (a->upstream->endpoints[i].target == a->target)
-            return a->upstream->endpoints[i].address;
-    }
-    return SLICE_NONE;
+    return a->endpoint ? a->endpoint->address : SLICE_NONE;
 }
 
 int dml_attempt_text(struct gateway *g, double handle, int number, int which, struct dml_slice *out)
@@ -122,7 +118,7 @@ int dml_attempt_set_endpoint(struct gateway *g, double handle, int number, const
         return ERR_LIMIT;
     for (uint32_t i = 0; i < a->upstream->nendpoints; i++) {
         if (slice_eq(a->upstream->endpoints[i].address, slice_of(ptr, len))) {
-            a->target = a->upstream->endpoints[i].target;
+            a->endpoint = &a->upstream->endpoints[i];
             return 0;
         }
     }

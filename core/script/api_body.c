@@ -21,7 +21,7 @@ int dml_chunk(struct gateway *g, double handle, struct dml_slice *out)
 
     if (!x)
         return ERR_GONE;
-    (void)api_give(out, x->chunk);
+    (void)api_give(out, x->chunk_replaced ? x->chunk_out : x->chunk); /* of an earlier chain */
     return x->chunk_is_last;
 }
 

@@ -33,15 +33,16 @@ struct dml_keyring {
     /* state */
     size_t mask; /* slots - 1 */
     size_t n;
+    double version; /* of the snapshot that the owners' numbers are of */
 };
 
-struct dml_keyring *dml_keyring_new(void)
+struct dml_keyring *dml_keyring_new(double version)
 {
     struct dml_keyring *ring = calloc(1, sizeof(*ring));
     struct slot *slots = calloc(SLOTS_FIRST, sizeof(*slots));
 
     REQUIRE(ring != NULL && slots != NULL);
-    *ring = (struct dml_keyring){arena_new_heap(1024), slots, SLOTS_FIRST - 1, 0};
+    *ring = (struct dml_keyring){arena_new_heap(1024), slots, SLOTS_FIRST - 1, 0, version};
     return ring;
 }
 
@@ -107,14 +108,14 @@ int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyr
                          const struct dml_template *source)
 {
     struct exchange *x = api_find(g, handle);
+    const struct snapshot *snapshot = x ? x->plan->snapshot : NULL;
 
-    if (!x)
+    if (!x || (double)snapshot->version != ring->version)
         return ERR_GONE;
     struct slice text = template_value(source, x);
     if (!text.ptr)
         return ERR_NOT_FOUND;
     const struct secret *s = find(ring, hash_keyed(text), text)->secret;
-    const struct snapshot *snapshot = x->plan->snapshot;
     if (!s || !CHECK(s->owner < snapshot->nconsumers))
         return 0;
     x->consumer = snapshot->consumers[s->owner];

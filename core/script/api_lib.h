@@ -36,6 +36,7 @@ enum dml_text_is {
     DML_TEXT_IS_HOST,
     DML_TEXT_IS_TOKEN, /* RFC 9110: field names, methods */
     DML_TEXT_IS_UTF8,
+    DML_TEXT_IS_SETTABLE, /* a field name that is not the core's own */
 };
 DML_API int dml_text_is(int what, const char *ptr, size_t len);
 
@@ -130,14 +131,15 @@ DML_API int dml_edit_apply(struct gateway *g, double handle, const struct dml_ed
 
 /* --- api_keyring.c: secrets of consumers ------------------------------------------------------------------------------ */
 
-DML_API struct dml_keyring *dml_keyring_new(void);
+/* version: of the snapshot whose consumers own its secrets. */
+DML_API struct dml_keyring *dml_keyring_new(double version);
 DML_API void dml_keyring_free(struct dml_keyring *ring);
 
 /* owner: the consumer's number in the snapshot. ERR_EXISTS: it is there already. */
 DML_API int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t len, uint32_t owner);
 
 /* By what the selector or template finds: 1, and the exchange has a consumer; 0: nobody's secret; ERR_NOT_FOUND: the
- * request has nothing of it. */
+ * request has nothing of it; ERR_GONE: the exchange has gone on to another snapshot. */
 DML_API int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
                                  const struct dml_template *source);
 

@@ -4,9 +4,11 @@
  * lies in a buffer of the thread until the next read; Lua copies it at once. */
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/err.h"
 #include "script/api_lib.h"
 #include "side/store.h"
@@ -18,6 +20,27 @@ _Static_assert(DML_TAG_NUMBER == STORE_TAG_NUMBER,
                "store_incr counts in what Lua sees as a number");
 
 static _Thread_local struct buf read_buf;
+
+/* Frees it when its thread ends. */
+static pthread_key_t thread_end;
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+
+static void free_read_buf(void *arg)
+{
+    buf_deinit(arg);
+}
+
+static void make_key(void)
+{
+    REQUIRE(pthread_key_create(&thread_end, free_read_buf) == 0);
+}
+
+static void begin_reading(void)
+{
+    pthread_once(&key_once, make_key);
+    buf_init(&read_buf, VALUE_MAX);
+    pthread_setspecific(thread_end, &read_buf);
+}
 
 struct store *dml_store(const char *name, size_t len)
 {
@@ -35,8 +58,8 @@ int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value
 {
     uint8_t tag = 0;
 
-    if (read_buf.cap == 0)
-        buf_init(&read_buf, VALUE_MAX);
+    if (UNLIKELY(read_buf.cap == 0))
+        begin_reading();
     if (read_buf.size > KEPT_MAX)
         buf_release(&read_buf);
     buf_clear(&read_buf);

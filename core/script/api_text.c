@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include "gate/edit.h"
 #include "http/uri.h"
 #include "net/addr.h"
 #include "script/api_lib.h"
@@ -76,6 +77,8 @@ int dml_text_is(int what, const char *ptr, size_t len)
 {
     struct slice s = slice_of(ptr, len);
 
+    struct header_name name;
+
     switch (what) {
     case DML_TEXT_IS_URL: return is_url(s);
     case DML_TEXT_IS_CIDR: return is_network(s);
@@ -85,6 +88,7 @@ int dml_text_is(int what, const char *ptr, size_t len)
     case DML_TEXT_IS_HOST: return is_host(s);
     case DML_TEXT_IS_TOKEN: return text_is_token(s);
     case DML_TEXT_IS_UTF8: return text_is_utf8(s);
+    case DML_TEXT_IS_SETTABLE: return header_name_init(&name, s) == 0;
     }
     return ERR_ARG;
 }

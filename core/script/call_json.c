@@ -25,6 +25,12 @@ static void push_metatable(lua_State *L, const char *key)
     lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
+void json_mark(lua_State *L, bool is_list)
+{
+    push_metatable(L, is_list ? &array_key : &object_key);
+    lua_setmetatable(L, -2);
+}
+
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
 struct reading {
@@ -47,8 +53,7 @@ static bool push_array(lua_State *L, struct reading *r)
     int event;
 
     lua_newtable(L);
-    push_metatable(L, &array_key);
-    lua_setmetatable(L, -2);
+    json_mark(L, true);
     for (int i = 1; next_event(r, &event); i++) {
         if (event == JSON_ARRAY_END)
             return true;

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "net/tcp.h"
 #include "script/calls.h"
@@ -68,6 +69,14 @@ struct vm *net_vm(lua_State *L)
     return vm;
 }
 
+bool net_is_denied(const struct co *co, const struct addr *to)
+{
+    const struct plan *plan = co->exchange ? co->exchange->plan : co->vm->gateway->plan;
+    const struct snapshot *s = plan ? plan->snapshot : NULL;
+
+    return s && cidr_list_has(s->outbound_deny, s->noutbound_deny, to);
+}
+
 /* --- sockets ------------------------------------------------------------------------------------------------------- */
 
 enum how { READ_SOME, READ_EXACTLY, READ_UNTIL };
@@ -89,7 +98,7 @@ struct socket {
     int lost;       /* why writing failed */
 };
 
-static struct socket *check_socket(lua_State *L, int arg)
+struct socket *net_check_socket(lua_State *L, int arg)
 {
     return luaL_checkudata(L, arg, SOCKET);
 }
@@ -98,7 +107,9 @@ static void close_socket(struct socket *s, bool at_once)
 {
     if (!s->stream)
         return;
-    if (!at_once && stream_queued(s->stream))
+    if (at_once)
+        stream_close_hard(s->stream);
+    else if (stream_queued(s->stream))
         stream_close_gently(s->stream);
     else
         stream_close(s->stream);
@@ -147,6 +158,19 @@ void net_give(struct socket *s, struct vm *vm, struct stream *stream, struct lis
     stream->events = &events;
     stream->owner = s;
     stream_resume(stream);
+}
+
+struct stream *net_take(struct socket *s)
+{
+    struct stream *stream = s->stream;
+
+    if (!stream || s->lost || s->end || s->reader.co || s->writer.co || s->listener ||
+        buf_len(&s->in) > 0 || stream_queued(stream) > 0 || strcmp(stream->ops->name, "tcp") != 0)
+        return NULL;
+    s->stream = NULL;
+    s->end = ERR_CLOSED;
+    list_remove(&s->part.link);
+    return stream;
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */
@@ -269,19 +293,19 @@ static size_t check_size(lua_State *L, int arg)
 /* net_read(socket, most, timeout): what has come, at least one byte. */
 static int net_read(lua_State *L)
 {
-    return read_as(L, check_socket(L, 1), READ_SOME, check_size(L, 2), net_timeout(L, 3));
+    return read_as(L, net_check_socket(L, 1), READ_SOME, check_size(L, 2), net_timeout(L, 3));
 }
 
 /* net_read_exactly(socket, n, timeout) */
 static int net_read_exactly(lua_State *L)
 {
-    return read_as(L, check_socket(L, 1), READ_EXACTLY, check_size(L, 2), net_timeout(L, 3));
+    return read_as(L, net_check_socket(L, 1), READ_EXACTLY, check_size(L, 2), net_timeout(L, 3));
 }
 
 /* net_read_until(socket, text, most, timeout): all up to and with the text. */
 static int net_read_until(lua_State *L)
 {
-    struct socket *s = check_socket(L, 1);
+    struct socket *s = net_check_socket(L, 1);
     struct slice text;
     size_t most = check_size(L, 3);
     uint64_t timeout_ms = net_timeout(L, 4);
@@ -321,7 +345,7 @@ static const struct stream_events events = {
 /* net_write(socket, text, timeout): true, when the kernel has taken all but 256 KiB. */
 static int net_write(lua_State *L)
 {
-    struct socket *s = check_socket(L, 1);
+    struct socket *s = net_check_socket(L, 1);
     struct iovec iov;
     uint64_t timeout_ms = net_timeout(L, 3);
     struct co *co = co_current(L);
@@ -347,7 +371,7 @@ static int net_write(lua_State *L)
 /* net_shutdown(socket): the peer sees the end of what was written; reading goes on. */
 static int net_shutdown(lua_State *L)
 {
-    struct socket *s = check_socket(L, 1);
+    struct socket *s = net_check_socket(L, 1);
 
     if (s->stream && !s->lost)
         stream_shutdown(s->stream);
@@ -365,19 +389,14 @@ static void end_socket(struct socket *s, bool at_once)
 /* net_close(socket) */
 static int net_close(lua_State *L)
 {
-    end_socket(check_socket(L, 1), false);
+    end_socket(net_check_socket(L, 1), false);
     return 0;
 }
 
 /* net_reset(socket): the peer's next read fails. What it has not read yet is lost. */
 static int net_reset(lua_State *L)
 {
-    struct socket *s = check_socket(L, 1);
-    struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
-    if (s->stream)
-        setsockopt(s->stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    end_socket(s, true);
+    end_socket(net_check_socket(L, 1), true);
     return 0;
 }
 
@@ -394,7 +413,7 @@ static int socket_gc(lua_State *L)
 /* net_address(socket, whose): "peer" or "local". */
 static int net_address(lua_State *L)
 {
-    struct socket *s = check_socket(L, 1);
+    struct socket *s = net_check_socket(L, 1);
     bool peer = strcmp(luaL_checkstring(L, 2), "peer") == 0;
     struct addr a = {.len = sizeof(a.storage)};
     char text[ADDR_TEXT];
@@ -448,6 +467,8 @@ static int net_connect(lua_State *L)
 
     text.ptr = luaL_checklstring(L, 1, &text.len);
     int rc = addr_parse(text, &to);
+    if (rc == 0 && net_is_denied(co, &to))
+        rc = ERR_DENIED;
     if (rc < 0)
         return co_push_error(L, rc);
     struct connecting *c = malloc(sizeof(*c));

@@ -30,11 +30,20 @@ uint64_t net_timeout(lua_State *L, int arg);
 /* The vm, which must be on its worker's thread. */
 struct vm *net_vm(lua_State *L);
 
+/* Does outbound.deny forbid this coroutine to go there? */
+bool net_is_denied(const struct co *co, const struct addr *to);
+
 struct socket;
 
 /* Pushes a new one, still closed. net_give gives it its stream, which it then owns; listener: hears of its end, or
  * NULL. */
 struct socket *net_push_socket(lua_State *L);
 void net_give(struct socket *s, struct vm *vm, struct stream *stream, struct listener *listener);
+
+/* The argument, which must be one. */
+struct socket *net_check_socket(lua_State *L, int arg);
+
+/* Takes its plain stream back; NULL when it is closed, waited for, not plain, or when bytes lie in it. */
+struct stream *net_take(struct socket *s);
 
 #endif

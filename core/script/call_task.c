@@ -18,6 +18,7 @@
 
 #define TASK "demilune.task"
 #define WAIT_MAX 1000 /* tasks that one wait is for */
+#define ARGUMENTS_MAX 1000
 
 enum task_state { TASK_RUNS, TASK_RETURNED, TASK_RAISED };
 
@@ -120,6 +121,7 @@ static struct task *make_task(lua_State *L)
     int n = lua_gettop(L);
 
     luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_argcheck(L, n <= ARGUMENTS_MAX, ARGUMENTS_MAX, "too many arguments");
     if (!vm->gateway)
         luaL_error(L, "there are no tasks before the worker has started: use the start hook");
     struct task *t = lua_newuserdata(L, sizeof(*t));

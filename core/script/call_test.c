@@ -36,6 +36,7 @@ struct test_gateway {
     struct listener **listeners;
     /* borrowed */
     struct gateway *around; /* whose loop it lives on */
+    struct vm_watch *watch; /* one for all; the budget is that of the gateway begun last */
     const char *lua_dir, *plugin_dirs, *shipped_dir;
     /* state */
     struct listener_quota quota;
@@ -136,9 +137,11 @@ static bool begin_plan(struct test_gateway *t, struct faults *faults)
         host = hooks_new(t->vm, t->snapshot, faults, NULL, NULL);
         if (!host)
             return false;
-        vm_use_on_this_thread(t->vm, &t->gateway, NULL);
+        if (t->watch)
+            atomic_store(&t->watch->budget_us, t->snapshot->script_time_budget_ms * 1000);
+        vm_use_on_this_thread(t->vm, &t->gateway, t->watch);
     }
-    gateway_use(&t->gateway, plan_new(&t->gateway, snapshot_ref(t->snapshot), host));
+    gateway_use(&t->gateway, plan_new(&t->gateway, snapshot_ref(t->snapshot), host, NULL));
     t->has_plan = true;
     if (host)
         hooks_start(host);
@@ -210,6 +213,7 @@ static int test_gateway(lua_State *L)
     struct test_gateway *t = calloc(1, sizeof(*t));
     REQUIRE(t != NULL);
     t->around = vm->gateway;
+    t->watch = vm->guest_watch;
     t->lua_dir = luaL_checkstring(L, 2);
     t->plugin_dirs = luaL_checkstring(L, 3);
     t->shipped_dir = luaL_checkstring(L, 4);

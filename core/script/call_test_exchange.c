@@ -88,7 +88,7 @@ static int test_plan(lua_State *L)
     buf_init(&out, FAULTS_MAX);
     struct snapshot *s = snapshot_load(&source, &faults);
     if (s) {
-        gateway_use(g, plan_new(g, s, NULL));
+        gateway_use(g, plan_new(g, s, NULL, NULL));
         vm_of(L)->snapshot = s;
         lua_pushboolean(L, 1);
     } else {
@@ -203,7 +203,7 @@ static void begin_attempt(lua_State *L, struct exchange *x, enum phase p)
     a->number = ++x->attempts;
     a->previous = x->attempt;
     a->state = p == PHASE_BALANCE ? ATTEMPT_PICK : ATTEMPT_VERDICT;
-    a->target = p == PHASE_ATTEMPT ? x->upstream->endpoints[0].target : NULL;
+    a->endpoint = p == PHASE_ATTEMPT ? &x->upstream->endpoints[0] : NULL;
     a->connect_timeout_ms = x->upstream->connect_timeout_ms;
     a->timeout_ms = x->upstream->timeout_ms;
     a->start_us = x->start_us;

@@ -17,8 +17,10 @@ struct call {
 #define CALL_FILES(X) \
     X(body) \
     X(dns) \
+    X(handshake) \
     X(hook) \
     X(http) \
+    X(http_stream) \
     X(json) \
     X(listen) \
     X(log) \
@@ -27,7 +29,12 @@ struct call {
     X(task) \
     X(test) \
     X(test_exchange) \
-    X(time)
+    X(time) \
+    X(tls) \
+    X(udp)
+
+/* call_json.c: marks the table on top as a list, else as a map, so that it is one even when it is empty. */
+void json_mark(lua_State *L, bool is_list);
 
 #define CALL_DECLARE(file) extern const struct call call_##file[];
 CALL_FILES(CALL_DECLARE)

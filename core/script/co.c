@@ -15,9 +15,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "gate/gateway.h"
+#include "script/hooks.h"
 
 #define IDLE_MAX 1024 /* coroutines kept for later */
-#define TRACEBACK_LEVELS 20
+#define TRACEBACK_MAX (8 * KIB)
 
 const char co_wait_mark[] = "waits";
 
@@ -130,55 +131,97 @@ static const char *error_text(lua_State *L)
     return lua_tostring(L, -1);
 }
 
-static void push_level(lua_State *L, lua_State *dead, lua_Debug *ar)
+/* Leaves the message on the VM's own stack: what ended it from outside, or the error that it has raised and where. */
+static void push_message(struct co *co, bool is_ended)
 {
-    lua_getinfo(dead, "Snl", ar);
-    lua_pushfstring(L, "\n\t%s:", ar->short_src);
-    if (ar->currentline > 0)
-        lua_pushfstring(L, "%d:", ar->currentline);
-    else
-        lua_pushliteral(L, "");
-    if (ar->name)
-        lua_pushfstring(L, " in function '%s'", ar->name);
-    else
-        lua_pushfstring(L, " in function <%s:%d>", ar->short_src, ar->linedefined);
-    lua_concat(L, 3);
+    lua_State *L = co->vm->L;
+    struct buf traceback;
+
+    if (is_ended) {
+        lua_pushlstring(L, buf_slice(&co->vm->ended_by).ptr, buf_len(&co->vm->ended_by));
+        return;
+    }
+    lua_xmove(co->thread, L, 1);
+    lua_pushstring(L, error_text(L));
+    buf_init(&traceback, TRACEBACK_MAX);
+    vm_add_traceback(&traceback, co->thread);
+    lua_pushlstring(L, buf_slice(&traceback).ptr, buf_len(&traceback));
+    buf_deinit(&traceback);
+    lua_concat(L, 2);
 }
 
-/* Like luaL_traceback, which needs room on the stack that it looks at: there may be none, and to ask for it would raise
- * where nobody catches. */
-static void push_traceback(lua_State *L, lua_State *dead, const char *message)
+/* A task that is still to begin never does. */
+static void end_unbegun(struct co *co)
 {
-    lua_Debug ar;
-    int top = lua_gettop(L);
+    lua_State *L = co->vm->L;
 
-    luaL_checkstack(L, TRACEBACK_LEVELS + 8, NULL);
-    lua_pushfstring(L, "%s\nstack traceback:", message);
-    for (int i = 0; i < TRACEBACK_LEVELS && lua_getstack(dead, i, &ar); i++)
-        push_level(L, dead, &ar);
-    if (lua_getstack(dead, TRACEBACK_LEVELS, &ar))
-        lua_pushliteral(L, "\n\t...");
-    lua_concat(L, lua_gettop(L) - top);
+    list_remove(&co->sibling);
+    list_remove(&co->link);
+    co->nready = -1;
+    co->is_cancelled = true;
+    lua_pushliteral(L, "cancelled");
+    co->on_end(co, L, CO_RAISED, 1);
+    lua_pop(L, 1);
+    co_recycle(co);
 }
 
-static void co_failed(struct co *co, enum co_end end)
+/* One that was stopped may have filled the memory with what it has spawned. All that ends, and is collected, before
+ * anybody goes on: the hooks of an error answer need memory, too. What has not begun has the cap's worth of time
+ * budgets still before it, so it does not begin; the others hear that they are cancelled. */
+static void end_spawned(struct co *co)
+{
+    struct list *scope = co->exchange ? hooks_scope(co->exchange) : &co->children, *link;
+
+    luaL_unref(co->vm->L, LUA_REGISTRYINDEX, co->ref);
+    co->ref = LUA_NOREF;
+    LIST_EACH (it, scope) {
+        struct co *task = container_of(it, struct co, sibling);
+        if (lua_status(task->thread) != LUA_YIELD)
+            end_unbegun(task);
+    }
+    vm_collect(co->vm);
+    if (list_is_empty(scope))
+        return;
+    while ((link = list_pop(scope)))
+        co_cancel(container_of(link, struct co, sibling));
+    vm_collect(co->vm);
+}
+
+static void co_failed(struct co *co, enum co_end end, bool is_ended)
 {
     struct vm *vm = co->vm;
-    lua_State *L = vm->L;
-    int top = lua_gettop(L);
+    int top = lua_gettop(vm->L);
 
-    lua_xmove(co->thread, L, 1);
-    push_traceback(L, co->thread, error_text(L));
-    co->on_end(co, L, end, 1);
-    lua_settop(L, top);
-    co_drop(co);
+    push_message(co, is_ended);
     if (end == CO_STOPPED)
-        vm_collect(vm); /* what it held is garbage only now */
+        end_spawned(co);
+    co->on_end(co, vm->L, end, 1);
+    lua_settop(vm->L, top);
+    co_drop(co);
 }
 
 static bool co_is_waiting(const struct co *co)
 {
     return co->cancel || co->nready >= 0;
+}
+
+/* lua_resume of one whose hooks are timed. */
+static int resume_timed(struct co *co, int nargs)
+{
+    struct gateway *g = co->vm->gateway;
+    struct hook_lap *outer = g->lap;
+
+    g->lap = &co->lap;
+    hook_lap_resume(&co->lap);
+    int rc = lua_resume(co->thread, nargs);
+    hook_lap_pause(&co->lap);
+    g->lap = outer;
+    if (rc == LUA_YIELD)
+        return rc;
+    if (rc != 0)
+        hook_lap_end(&co->lap, co->vm->cell.use);
+    co->lap.uses = NULL;
+    return rc;
 }
 
 /* Runs it and sees what came out. */
@@ -193,13 +236,13 @@ static bool co_resume(struct co *co, int nargs)
     __atomic_store_n(&vm->cell.phase, co->phase, __ATOMIC_RELAXED);
     co->is_running = true;
     vm_enter(vm);
-    int rc = lua_resume(T, nargs);
+    int rc = LIKELY(!co->lap.uses) ? lua_resume(T, nargs) : resume_timed(co, nargs);
     vm_leave(vm);
     co->is_running = false;
     co->use = vm->cell.use;
     vm->current = NULL;
 
-    bool stopped = vm->was_stopped || rc == LUA_ERRMEM;
+    bool is_ended = vm->was_stopped;
     vm->was_stopped = false;
     if (LIKELY(rc == 0)) {
         co->on_end(co, T, CO_RETURNED, lua_gettop(T));
@@ -216,7 +259,7 @@ static bool co_resume(struct co *co, int nargs)
         }
         lua_pushliteral(T, "coroutine.yield was called outside of a coroutine of your own");
     }
-    co_failed(co, stopped ? CO_STOPPED : CO_RAISED);
+    co_failed(co, is_ended || rc == LUA_ERRMEM ? CO_STOPPED : CO_RAISED, is_ended);
     return false;
 }
 
@@ -421,4 +464,12 @@ void co_cancel_scope(struct list *scope)
 
     while ((link = list_pop(scope)))
         cancel_later(container_of(link, struct co, sibling));
+}
+
+void co_cancel_all(struct vm *vm)
+{
+    struct list *link;
+
+    while ((link = list_first(&vm->waiting)))
+        cancel_later(container_of(link, struct co, link));
 }

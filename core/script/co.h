@@ -22,6 +22,7 @@
 
 #include "base/base.h"
 #include "base/list.h"
+#include "gate/hook_time.h"
 #include "net/loop.h"
 #include "script/vm.h"
 
@@ -56,6 +57,7 @@ struct co {
     int32_t use, phase;  /* whose code it runs: kept here while it waits (struct dml_cell) */
     int nready;          /* values pushed for co_wake_later, -1 = it is not ready */
     int step;            /* the owner's own */
+    struct hook_lap lap; /* of the hooks that it runs, when they are timed */
     bool is_cancelled;
     bool is_running;
     bool sleeps;          /* the end of the present wait's time is no timeout */
@@ -99,6 +101,9 @@ void co_cancel(struct co *co);
 
 /* Cancels all of a scope; they go on at the end of the turn. The scope is empty afterwards and may be freed. */
 void co_cancel_scope(struct list *scope);
+
+/* Cancels all that wait. */
+void co_cancel_all(struct vm *vm);
 
 /* Ends it without running it any more (the VM is being closed). */
 void co_drop(struct co *co);

@@ -7,7 +7,7 @@
  * A hook that does not wait leaves no trace: no allocation, no list. When one waits, or spawns a task, the exchange gets
  * a struct script in its arena. */
 
-#include "script/hooks.h"
+#include "script/hooks_parts.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -16,45 +16,20 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/metric.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
 #include "gate/snapshot.h"
+#include "script/call_handshake.h"
 #include "script/plugin.h"
 #include "script/scope.h"
-
-#define RETIRE_LOOK_MS 50
-#define RETIRE_MS 30000 /* what detached tasks may take after their plan has gone */
-
-/* What a chain does in a phase. */
-struct hook {
-    int function; /* registry ref */
-    const struct dml_edit *
-        *edits; /* instead: lists that do without Lua, NULL behind the last; or NULL */
-};
-
-struct hooks {
-    struct phase_host base;
-    /* owned */
-    struct vm *vm;
-    struct snapshot *snapshot; /* one reference */
-    struct hook *hooks;        /* by chain index and phase */
-    size_t nhooks;
-    int contexts, chunks; /* refs of the tables that Lua keeps things in, by slot */
-    struct timer look;    /* has the last detached task ended? */
-    struct later retire, at_end;
-    /* borrowed */
-    void (*on_retired)(void *arg, struct vm *vm);
-    void *arg;
-    /* state */
-    enum phase_result result; /* of the chain that has run last */
-    uint64_t retire_by_ms;
-};
 
 /* What an exchange has when one of its hooks waits or has made a task. In its arena. */
 struct script {
     struct co *co;     /* the hook that waits, or NULL */
     struct list tasks; /* the scope of what its hooks have spawned */
+    struct list parts; /* what its hooks have opened */
+    int step;          /* of the hook that failed last: in which chain, */
+    int32_t use;       /* and whose it is */
 };
 
 static struct script *script_of(struct exchange *x)
@@ -65,6 +40,7 @@ static struct script *script_of(struct exchange *x)
         s = arena_alloc(x->arena, sizeof(*s));
         s->co = NULL;
         list_init(&s->tasks);
+        list_init(&s->parts);
         x->script = s;
     }
     return s;
@@ -75,75 +51,12 @@ struct list *hooks_scope(struct exchange *x)
     return &script_of(x)->tasks;
 }
 
-/* --- failures ------------------------------------------------------------------------------------------------------ */
-
-static struct slice plugin_of(const struct vm *vm, int use)
+struct list *hooks_parts(struct exchange *x)
 {
-    if (!vm->snapshot || use < 0 || (uint32_t)use >= vm->snapshot->nuses)
-        return SLICE("-");
-    return vm->snapshot->uses[use]->name;
-}
-
-void hooks_where(struct vm *vm, struct slice *plugin, const char **phase)
-{
-    int phase_now = __atomic_load_n(&vm->cell.phase, __ATOMIC_RELAXED);
-
-    *plugin = plugin_of(vm, __atomic_load_n(&vm->cell.use, __ATOMIC_RELAXED));
-    *phase = phase_now < 0 ? "-" : phase_name((enum phase)phase_now);
-}
-
-static void count_failure(struct vm *vm, struct slice plugin, const char *hook, struct slice route)
-{
-    static const char *const labels[] = {"plugin", "hook", "route"};
-    struct metric_family *f =
-        metric_family("demilune_plugin_errors_total", "Hooks and tasks of plugins that failed.",
-                      METRIC_COUNTER, labels, COUNT_OF(labels), NULL, 0);
-
-    if (!f || !vm->gateway)
-        return;
-    struct slice values[] = {plugin, slice_from(hook), route};
-    metric_inc(metric_series(f, values), vm->gateway->writer);
-}
-
-static void report(struct vm *vm, struct exchange *x, int use, int phase, bool cancelled,
-                   struct slice message)
-{
-    struct slice plugin = plugin_of(vm, use);
-    struct slice route = x && x->route ? x->route->name : SLICE("-");
-    struct slice first = SLICE_NONE, rest = message;
-    const char *hook = phase < 0 ? "-" : phase_name((enum phase)phase);
-
-    slice_split(&rest, '\n', &first);
-    if (cancelled) { /* what a hook makes of a wait that was cut off is of interest to its author alone */
-        LOG_DEBUG("hook.cancelled", "a hook failed after it was cancelled", LOG_S("plugin", plugin),
-                  LOG_C("hook", hook), LOG_S("error", first));
-        return;
-    }
-    count_failure(vm, plugin, hook, route);
-    LOG_ERROR("hook.failed", "a plugin's hook failed", LOG_S("plugin", plugin),
-              LOG_S("route", route), LOG_C("hook", hook), LOG_S("error", first),
-              LOG_S("traceback", rest.ptr ? rest : SLICE("")),
-              LOG_S("exchange", x ? exchange_id(x) : SLICE("-")));
-}
-
-void hooks_report(const struct co *co, struct slice message)
-{
-    report(co->vm, co->exchange, co->use, co->phase, co->is_cancelled, message);
-}
-
-void hooks_report_use(struct vm *vm, int use, struct slice message)
-{
-    const struct co *co = vm->current;
-
-    report(vm, co ? co->exchange : NULL, use, vm->cell.phase, co && co->is_cancelled, message);
+    return &script_of(x)->parts;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------- */
-
-static struct hooks *hooks_of(struct phase_host *host)
-{
-    return container_of(host, struct hooks, base);
-}
 
 /* The chain that runs first (step 0) or second, or NULL. */
 static const struct chain *chain_at(const struct hooks *h, const struct exchange *x, enum phase p,
@@ -188,11 +101,69 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
     return co;
 }
 
-/* Which can't fail: the message is still to be sent in the phases that may have them. */
-static void run_edits(const struct dml_edit *const *edits, struct exchange *x)
+static struct hook *hook_of(const struct hooks *h, const struct chain *chain, enum phase p)
 {
-    for (; *edits; edits++)
-        (void)CHECK(edits_apply(x, *edits) == 0);
+    return &h->hooks[chain->index * PHASE_COUNT + p];
+}
+
+/* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
+static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    lua_State *L = h->vm->L;
+    int key = (int)(chain->index * PHASE_COUNT + p), top = lua_gettop(L);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->timed);
+    lua_rawgeti(L, -1, key);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        if (plugin_push_chain(h->vm, chain, p, -1, true) <= 0) {
+            lua_settop(L, top);
+            return false;
+        }
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, key);
+    }
+    lua_xmove(L, co->thread, 1);
+    lua_settop(L, top);
+    return true;
+}
+
+/* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
+static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+{
+    uint32_t weight = hook_sampler_due(&h->sampler);
+
+    if (UNLIKELY(weight) && push_timed(h, co, chain, p))
+        hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
+    else
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, hook_of(h, chain, p)->function);
+}
+
+/* The chain's function is on the coroutine's stack. */
+static enum phase_result run_chain(struct hooks *h, struct exchange *x, struct co *co)
+{
+    lua_pushnumber(co->thread, x->handle);
+    if (co_run(co, 1)) {
+        script_of(x)->co = co;
+        return PHASE_WAITS;
+    }
+    return h->result;
+}
+
+/* They can't fail: in the phases that may have them the message is still to be sent. */
+static void run_edits(struct hooks *h, const struct hook_edit *edit, struct exchange *x,
+                      enum phase p)
+{
+    uint32_t weight = hook_sampler_due(&h->sampler);
+    struct hook_lap lap;
+
+    if (UNLIKELY(weight))
+        hook_lap_begin(&lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
+    for (; edit->list; edit++) {
+        (void)CHECK(edits_apply(x, edit->list) == 0);
+        if (UNLIKELY(weight))
+            hook_lap_end(&lap, (int)edit->use->index);
+    }
 }
 
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
@@ -203,22 +174,26 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
             continue;
         if (step > 0 && is_settled(x, p))
             break;
-        const struct hook *hook = &h->hooks[chain->index * PHASE_COUNT + p];
-        if (hook->edits) {
-            run_edits(hook->edits, x);
+        const struct hook_edit *edits = hook_of(h, chain, p)->edits;
+        if (edits) {
+            run_edits(h, edits, x, p);
             continue;
         }
         struct co *co = new_co(h, x, p, step);
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, hook->function);
-        lua_pushnumber(co->thread, x->handle);
-        if (co_run(co, 1)) {
-            script_of(x)->co = co;
-            return PHASE_WAITS;
-        }
-        if (h->result == PHASE_FAILED)
-            return PHASE_FAILED;
+        push_chain(h, co, chain, p);
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
     }
     return PHASE_DONE;
+}
+
+static void note_failure(struct exchange *x, const struct co *co)
+{
+    struct script *s = script_of(x);
+
+    s->step = co->step;
+    s->use = co->use;
 }
 
 static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresults UNUSED)
@@ -233,8 +208,7 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
         message.ptr = lua_tolstring(L, -1, &message.len);
         hooks_report(co, message);
         result = PHASE_FAILED;
-        if (end == CO_STOPPED && s)
-            co_cancel_scope(&s->tasks); /* what it has spawned may be what fills the memory */
+        note_failure(x, co);
     }
     if (LIKELY(!s || s->co != co)) {
         h->result = result; /* run_from looks at it as soon as co_run returns */
@@ -250,6 +224,34 @@ static void hook_ended(struct co *co, lua_State *L, enum co_end end, int nresult
 static enum phase_result host_run(struct phase_host *host, struct exchange *x, enum phase p)
 {
     return run_from(hooks_of(host), x, p, 0);
+}
+
+/* The rest of a chain has no function yet; plugin.lua makes one, of code that it keeps. */
+static bool push_rest(struct hooks *h, const struct chain *chain, enum phase p, int32_t behind)
+{
+    lua_State *L = h->vm->L;
+    int pushed = plugin_push_chain(h->vm, chain, p, behind, false);
+
+    if (pushed >= 0)
+        return pushed > 0;
+    hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
+    lua_pop(L, 1);
+    return false;
+}
+
+static enum phase_result host_go_on(struct phase_host *host, struct exchange *x, enum phase p)
+{
+    struct hooks *h = hooks_of(host);
+    const struct script *s = script_of(x);
+
+    if (s->use >= 0 && push_rest(h, chain_at(h, x, p, s->step), p, s->use)) {
+        struct co *co = new_co(h, x, p, s->step);
+        lua_xmove(h->vm->L, co->thread, 1);
+        enum phase_result result = run_chain(h, x, co);
+        if (result != PHASE_DONE)
+            return result;
+    }
+    return run_from(h, x, p, s->step + 1);
 }
 
 static void host_cancel(struct phase_host *host UNUSED, struct exchange *x)
@@ -271,13 +273,25 @@ static void clear_slot(lua_State *L, int ref, uint32_t slot)
     lua_pop(L, 1);
 }
 
+static void close_parts(struct script *s)
+{
+    struct list *link;
+
+    while ((link = list_pop(&s->parts))) {
+        struct vm_part *part = container_of(link, struct vm_part, of_exchange);
+        part->leave(part);
+    }
+}
+
 static void host_forget(struct phase_host *host, struct exchange *x)
 {
     struct hooks *h = hooks_of(host);
     struct script *s = x->script;
 
-    if (s)
+    if (s) {
         co_cancel_scope(&s->tasks);
+        close_parts(s);
+    }
     for (int side = SIDE_REQUEST; side <= SIDE_RESPONSE; side++) {
         flow_fn tell = x->flows[side].on_ready; /* a detached task still reads */
         x->flows[side].on_ready = NULL;
@@ -323,9 +337,9 @@ static void run_background(struct hooks *h, const struct plugin_use *use, enum p
 
 static void run_all(struct hooks *h, enum phase p)
 {
-    for (uint32_t i = 0; i < h->snapshot->nuses; i++) {
-        if (h->snapshot->uses[i]->hooks & PHASE_BIT(p))
-            run_background(h, h->snapshot->uses[i], p);
+    for (uint32_t i = 0; i < h->nbackground; i++) {
+        if (h->background[i]->hooks & PHASE_BIT(p))
+            run_background(h, h->background[i], p);
     }
 }
 
@@ -342,176 +356,62 @@ void hooks_stop(struct phase_host *host)
     run_all(h, PHASE_STOP);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------- */
-
-static void free_hooks(struct hooks *h)
-{
-    for (size_t i = 0; i < h->nhooks; i++)
-        free(h->hooks[i].edits);
-    free(h->hooks);
-    snapshot_unref(h->snapshot);
-    free(h);
-}
-
-static void hooks_end(struct hooks *h)
-{
-    struct vm *vm = h->vm;
-
-    later_cancel(&h->retire);
-    later_cancel(&h->at_end);
-    timer_deinit(&h->look);
-    vm->snapshot = NULL;
-    if (vm->gateway)
-        vm_leave_this_thread(vm);
-    if (h->on_retired)
-        h->on_retired(h->arg, vm);
-    else
-        vm_free(vm);
-    free_hooks(h);
-}
-
-/* Detached tasks may go on for a while; the VM ends after the last. */
-static void hooks_retire(struct hooks *h)
-{
-    bool quiet = list_is_empty(&h->vm->waiting) && list_is_empty(&h->vm->ready);
-
-    if (quiet || clock_ms() >= h->retire_by_ms)
-        hooks_end(h);
-    else
-        timer_set(&h->look, RETIRE_LOOK_MS);
-}
-
-static void on_retire(struct later *later)
-{
-    hooks_retire(container_of(later, struct hooks, retire));
-}
-
-static void on_look(struct timer *timer)
-{
-    hooks_retire(container_of(timer, struct hooks, look));
-}
-
-static void on_loop_end(struct later *later)
-{
-    hooks_end(container_of(later, struct hooks, at_end));
-}
-
-/* Not at once: the coroutine that ended the last exchange may still be on the stack. A VM that no thread has used, or
- * that has left its thread, is freed at once. */
-static void host_free(struct phase_host *host)
+static void host_certificate(struct phase_host *host, struct tls_handshake *shaking,
+                             const struct tls_hello *hello, const struct wire_peer *peer,
+                             struct slice listener)
 {
     struct hooks *h = hooks_of(host);
+    int function = hook_of(h, &h->snapshot->global, PHASE_CERTIFICATE)->function;
 
-    if (!h->vm->gateway) {
-        vm_free(h->vm);
-        free_hooks(h);
-        return;
-    }
-    struct loop *l = h->vm->gateway->loop;
-    co_cancel_scope(&h->vm->tasks);
-    h->retire_by_ms = clock_ms() + RETIRE_MS;
-    timer_init(&h->look, l, on_look);
-    later_init(&h->retire, on_retire);
-    later_init(&h->at_end, on_loop_end);
-    loop_at_end(l, &h->at_end);
-    loop_later(l, &h->retire);
+    handshake_choose(h->vm, function, shaking, hello, peer->ip, listener);
 }
 
 static const struct phase_host_ops host_ops = {
     .run = host_run,
+    .certificate = host_certificate,
+    .go_on = host_go_on,
     .cancel = host_cancel,
     .forget = host_forget,
-    .free = host_free,
+    .free = hooks_retire,
 };
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
 
-/* Names that templates of a use may mention: those of the route's first path. That the others have them too was
- * checked when the snapshot was built. */
-static const struct slice *params_of(const struct snapshot *s, const struct plugin_use *use,
-                                     size_t *n)
-{
-    *n = 0;
-    for (uint32_t i = 0; slice_starts(use->scope, SLICE("route:")) && i < s->nroutes; i++) {
-        const struct route *r = s->routes[i];
-        if (!slice_eq(r->name, slice_from_index(use->scope, 6)))
-            continue;
-        *n = r->npaths ? r->paths[0].nparams : 0;
-        return *n ? r->paths[0].params : NULL;
-    }
-    return NULL;
-}
-
-static void make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
+/* False: it had to be stopped, and so may be others of the same plugin. */
+static bool make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
 {
     lua_State *L = h->vm->L;
     int top = lua_gettop(L);
     size_t nparams;
-    const struct slice *params = params_of(h->snapshot, use, &nparams);
+    const struct slice *params = plugin_params(use, &nparams);
 
     vm_push_function(h->vm, "demilune.plugin", "make");
     plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
     lua_pushboolean(L, use->continues_on_error);
-    if (vm_call(h->vm, 6, 1) < 0)
-        fault_at(faults, use->place, use->path, "%s", lua_tostring(L, -1));
+    int rc = vm_call(h->vm, 6, 1);
+    if (rc < 0)
+        plugin_add_error(L, use, rc, faults);
     else
         plugin_add_faults(L, use, faults);
     lua_settop(L, top);
+    return rc != ERR_BUDGET;
 }
 
-/* The uses of a chain that have a hook of p, in the order in which they run. */
-static void push_uses(lua_State *L, const struct chain *chain, enum phase p)
-{
-    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
-    int n = 0;
-
-    lua_createtable(L, (int)chain->n, 0);
-    for (uint32_t i = 0; i < chain->n; i++) {
-        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
-        if (!(use->hooks & PHASE_BIT(p)))
-            continue;
-        lua_pushnumber(L, use->index);
-        lua_rawseti(L, -2, ++n);
-    }
-}
-
-/* From the list of their addresses on top; that of the objects below it keeps them alive as long as the VM. */
-static const struct dml_edit **take_edits(lua_State *L)
-{
-    size_t n = lua_objlen(L, -1);
-    const struct dml_edit **edits = calloc(n + 1, sizeof(edits[0]));
-
-    REQUIRE(edits != NULL);
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, -1, (int)i + 1);
-        edits[i] = (const struct dml_edit *)(uintptr_t)lua_tonumber(L, -1);
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    luaL_ref(L, LUA_REGISTRYINDEX);
-    return edits;
-}
-
-/* plugin.lua gives a function; or nil, lists of edits and their addresses. */
 static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p,
                       struct faults *faults)
 {
-    struct hook *hook = &h->hooks[chain->index * PHASE_COUNT + p];
+    struct hook *hook = hook_of(h, chain, p);
     lua_State *L = h->vm->L;
 
-    vm_push_function(h->vm, "demilune.plugin", "chain");
-    lua_pushstring(L, phase_name(p));
-    push_uses(L, chain, p);
-    if (vm_call(h->vm, 2, 3) < 0) {
+    hook->edits = plugin_take_edits(h->vm, h->snapshot, chain, p);
+    if (hook->edits)
+        return true;
+    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0) {
         fault_plain(faults, "%s", lua_tostring(L, -1));
         lua_pop(L, 1);
         return false;
     }
-    if (lua_isnil(L, -3))
-        hook->edits = take_edits(L);
-    else
-        lua_pop(L, 2);
-    hook->function = luaL_ref(L, LUA_REGISTRYINDEX); /* a nil has a number of its own */
+    hook->function = luaL_ref(L, LUA_REGISTRYINDEX);
     return true;
 }
 
@@ -529,6 +429,18 @@ static bool make_hooks(struct hooks *h, struct faults *faults)
     return ok;
 }
 
+/* A worker that swaps must not look at all places for them. */
+static void note_background(struct hooks *h)
+{
+    const struct snapshot *s = h->snapshot;
+
+    h->background = malloc((s->nuses + 1) * sizeof(h->background[0]));
+    REQUIRE(h->background != NULL);
+    for (uint32_t i = 0; i < s->nuses; i++)
+        if (s->uses[i]->hooks & (PHASE_BIT(PHASE_START) | PHASE_BIT(PHASE_STOP)))
+            h->background[h->nbackground++] = s->uses[i];
+}
+
 static int ref_of(struct vm *vm, const char *module, const char *table)
 {
     lua_State *L = vm->L;
@@ -543,7 +455,7 @@ static int ref_of(struct vm *vm, const char *module, const char *table)
 }
 
 struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
-                             void (*on_retired)(void *arg, struct vm *vm), void *arg)
+                             hooks_retired_fn on_retired, void *arg)
 {
     struct hooks *h = calloc(1, sizeof(*h));
     size_t before = faults->nerrors;
@@ -555,17 +467,26 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     h->on_retired = on_retired;
     h->arg = arg;
     h->nhooks = (size_t)snapshot->nchains * PHASE_COUNT;
-    h->hooks = calloc(h->nhooks + 1, sizeof(h->hooks[0]));
+    h->hooks = malloc((h->nhooks + 1) * sizeof(h->hooks[0]));
     REQUIRE(h->hooks != NULL);
+    for (size_t i = 0; i < h->nhooks; i++)
+        h->hooks[i] = (struct hook){.function = LUA_NOREF};
+    lua_newtable(vm->L);
+    h->timed = luaL_ref(vm->L, LUA_REGISTRYINDEX);
+    hook_sampler_init(&h->sampler);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
     vm->snapshot = h->snapshot;
-    for (uint32_t i = 0; i < snapshot->nuses; i++)
-        make_instance(h, snapshot->uses[i], faults);
+    bool goes_on = true;
+    for (uint32_t i = 0; i < snapshot->nuses && goes_on; i++)
+        goes_on = make_instance(h, snapshot->uses[i], faults);
     if (faults->nerrors > before || !make_hooks(h, faults)) {
         vm->snapshot = NULL;
-        free_hooks(h);
+        hooks_drop(h);
         return NULL;
     }
+    note_background(h);
+    vm_built(vm);
+    hooks_counted(1);
     return &h->base;
 }

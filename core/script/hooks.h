@@ -5,7 +5,7 @@
  *
  *   builder:  vm_new -> hooks_new (loads the plugins, calls their new)        -> handed to the worker
  *   worker:   vm_use_on_this_thread -> plan_new(.., host) -> hooks_start -> ... exchanges ... -> hooks_stop
- *   the plan's end: host->ops->free -> when the last detached task has ended: on_retired(vm) -> vm_free, on any thread */
+ *   the plan's end: host->ops->free -> when the last detached task has ended: on_retired -> hooks_free, on any thread */
 
 #ifndef DML_SCRIPT_HOOKS_H
 #define DML_SCRIPT_HOOKS_H
@@ -17,11 +17,21 @@
 struct faults;
 struct snapshot;
 
+/* The host is of no use any more and the thread it was used on has let go of its VM: the callee frees it. On that
+ * thread. */
+typedef void (*hooks_retired_fn)(void *arg, struct phase_host *host);
+
 /* Makes an instance of every plugin use of the snapshot in this VM. Faults are added (a plugin's `new` that raises);
  * then NULL, and the VM is still the caller's. Else the host takes the VM over, and a reference of the snapshot. Building
- * thread. on_retired (may be NULL: vm_free) is called on the worker's thread at the very end. */
+ * thread. on_retired: NULL: it is freed at once. */
 struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
-                             void (*on_retired)(void *arg, struct vm *vm), void *arg);
+                             hooks_retired_fn on_retired, void *arg);
+
+/* One that has retired, with its VM. Any thread. */
+void hooks_free(struct phase_host *host);
+
+/* Hosts, each with a VM, that there are now. Any thread. */
+int hooks_count(void);
 
 /* Runs the start hooks. Worker's thread, after vm_use_on_this_thread. */
 void hooks_start(struct phase_host *host);
@@ -33,6 +43,9 @@ void hooks_stop(struct phase_host *host);
 
 /* The tasks that are cancelled when the exchange ends. */
 struct list *hooks_scope(struct exchange *x);
+
+/* The parts that are left when the exchange ends (struct vm_part.of_exchange). */
+struct list *hooks_parts(struct exchange *x);
 
 /* A hook or task of the plugin co->use has failed: logs and counts. */
 void hooks_report(const struct co *co, struct slice message);

@@ -9,12 +9,17 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/err.h"
+#include "base/vec.h"
 #include "gate/conf.h"
 #include "gate/snapshot.h"
+#include "script/calls.h"
 #include "script/hooks.h"
 
 struct checker {
     struct plugin_host base;
+    /* owned */
+    VEC(const struct plugin_use *) stopped; /* where a plugin ran away */
     /* borrowed */
     struct vm *vm;
     const struct snapshot *snapshot;
@@ -30,6 +35,7 @@ static void push_map(lua_State *L, const struct conf *conf, bool keep_open)
         plugin_push_conf(L, conf->pairs[i].value, keep_open);
         lua_rawset(L, -3);
     }
+    json_mark(L, false);
 }
 
 static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
@@ -39,6 +45,7 @@ static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
         plugin_push_conf(L, conf->items[i], keep_open);
         lua_rawseti(L, -2, (int)i + 1);
     }
+    json_mark(L, true);
 }
 
 static void push_open(lua_State *L, const struct conf *conf)
@@ -61,7 +68,7 @@ void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open)
         return;
     }
     switch (conf->type) {
-    case CONF_NULL: lua_pushnil(L); break;
+    case CONF_NULL: lua_pushlightuserdata(L, NULL); break;
     case CONF_BOOL: lua_pushboolean(L, conf->boolean); break;
     case CONF_INT:
     case CONF_NUMBER: lua_pushnumber(L, conf->number); break;
@@ -92,7 +99,8 @@ void plugin_push_consumer(lua_State *L, const struct consumer *c)
     lua_setfield(L, -2, "groups");
 }
 
-void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind)
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind,
+                             bool is_described)
 {
     int n = 0;
 
@@ -103,13 +111,18 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
             continue;
         plugin_push_consumer(L, c);
         for (size_t k = 0; k < list->n; k++) {
-            lua_createtable(L, 0, 3);
+            lua_createtable(L, 0, 4);
             lua_pushvalue(L, -2);
             lua_setfield(L, -2, "consumer");
-            lua_pushnumber(L, c->index);
+            lua_pushnumber(L, i);
             lua_setfield(L, -2, "number");
-            plugin_push_conf(L, list->items[k], false);
+            plugin_push_conf(L, list->items[k], is_described);
             lua_setfield(L, -2, "credential");
+            if (is_described) {
+                lua_pushfstring(L, "consumers[%d].credentials.%s[%d]", (int)c->index, kind.ptr,
+                                (int)k);
+                lua_setfield(L, -2, "place");
+            }
             lua_rawseti(L, -3, ++n);
         }
         lua_pop(L, 1);
@@ -165,12 +178,27 @@ static struct slice field_text(lua_State *L, int table, const char *name)
     return s;
 }
 
-static struct slice join_path(struct faults *faults, struct slice place, struct slice path)
+/* What a fault's path is within: the node that it is followed from (or none), what that one is called, and where to point
+ * when there is no path. */
+struct whole {
+    const struct conf *conf, *place;
+    struct slice conf_path, place_path;
+};
+
+static bool field_bool(lua_State *L, int table, const char *name)
+{
+    lua_getfield(L, table, name);
+    bool yes = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return yes;
+}
+
+static struct slice full_path(const struct whole *whole, struct slice path, struct arena *a)
 {
     if (!path.len)
-        return place;
-    return arena_printf(faults->arena, "%.*s.config%s%.*s", SLICE_ARG(place),
-                        path.ptr[0] == '[' ? "" : ".", SLICE_ARG(path));
+        return path.ptr && whole->conf ? whole->conf_path : whole->place_path;
+    return arena_printf(a, "%.*s%s%.*s", SLICE_ARG(whole->conf_path), path.ptr[0] == '[' ? "" : ".",
+                        SLICE_ARG(path));
 }
 
 /* The message of a fault whose value may not be shown. */
@@ -201,27 +229,19 @@ static void mark_secrets(lua_State *L, const struct plugin_use *use)
 }
 
 /* One { text = path, message } on top of L. An unknown key is pointed at itself, a wrong value at the value. */
-static void add_fault(lua_State *L, const struct plugin_use *use, struct faults *faults)
+static void add_fault(lua_State *L, const struct whole *whole, struct faults *faults)
 {
     int table = lua_gettop(L);
     struct slice path = field_text(L, table, "text"), message = field_text(L, table, "message");
     struct slice text = arena_dup(faults->arena, message.ptr ? message : SLICE("is wrong")), key;
-    const struct conf *map, *at = use->place;
+    struct slice full = full_path(whole, path, faults->arena);
+    const struct conf *map, *at = whole->place;
 
-    lua_getfield(L, table, "of_name");
-    bool of_name = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    if (of_name) {
-        const struct conf *name = conf_get(use->place, SLICE("name"));
-        fault_at(faults, name ? name : at, use->path, "%.*s", SLICE_ARG(text));
-        return;
-    }
-    struct slice full = join_path(faults, use->path, path);
-    if (use->config && path.ptr) {
-        at = follow(use->config, &path, &map, &key);
-        if (path.len == 0 && (at->is_secret || at->is_from_env))
+    if (whole->conf && path.ptr) {
+        at = follow(whole->conf, &path, &map, &key);
+        if (path.len == 0 && (at->is_secret || at->is_from_env) && !field_bool(L, table, "is_bare"))
             text = without_value(L, table, faults->arena);
-        if (map && slice_starts(text, SLICE("unknown key"))) {
+        if (map && field_bool(L, table, "is_key")) {
             fault_at_key(faults, map, key, full, "%.*s", SLICE_ARG(text));
             return;
         }
@@ -229,19 +249,68 @@ static void add_fault(lua_State *L, const struct plugin_use *use, struct faults 
     fault_at(faults, at, full, "%.*s", SLICE_ARG(text));
 }
 
+/* What is wrong with the name itself. */
+static void add_fault_of_name(lua_State *L, const struct plugin_use *use, struct faults *faults)
+{
+    const struct conf *name = conf_get(use->place, SLICE("name"));
+    struct slice message = field_text(L, lua_gettop(L), "message");
+
+    fault_at(faults, name ? name : use->place, use->path, "%.*s", SLICE_ARG(message));
+}
+
+static void add_fault_of_use(lua_State *L, const struct plugin_use *use, struct faults *faults)
+{
+    struct whole whole = {
+        .conf = use->config,
+        .conf_path = arena_printf(faults->arena, "%.*s.config", SLICE_ARG(use->path)),
+        .place = use->place,
+        .place_path = use->path,
+    };
+
+    if (field_bool(L, lua_gettop(L), "of_name"))
+        add_fault_of_name(L, use, faults);
+    else
+        add_fault(L, &whole, faults);
+}
+
+/* The fault says where the credential stands: `place`. */
+static void add_fault_of_credential(lua_State *L, const struct conf *root, struct faults *faults)
+{
+    struct slice place = field_text(L, lua_gettop(L), "place"), path = place, key;
+    const struct conf *map, *at = follow(root, &path, &map, &key);
+    struct whole whole = {.conf = at, .conf_path = place, .place = at, .place_path = place};
+
+    add_fault(L, &whole, faults);
+}
+
+/* Puts the next fault of the list on top of it; false when there are no more. */
+static bool next_fault(lua_State *L, int *i)
+{
+    lua_rawgeti(L, -1, ++*i);
+    if (lua_istable(L, -1))
+        return true;
+    lua_pop(L, 1);
+    return false;
+}
+
+void plugin_add_error(lua_State *L, const struct plugin_use *use, int err, struct faults *faults)
+{
+    struct slice message = slice_from(lua_tostring(L, -1)), first = SLICE_NONE;
+
+    if (err == ERR_BUDGET) { /* the place that ran away says it all */
+        slice_split(&message, '\n', &first);
+        fault_at(faults, use->place, use->path, "the plugin \"%.*s\" was stopped: %.*s",
+                 SLICE_ARG(use->name), SLICE_ARG(first));
+    } else {
+        fault_at(faults, use->place, use->path, "the plugin \"%.*s\" failed: %.*s",
+                 SLICE_ARG(use->name), SLICE_ARG(message));
+    }
+}
+
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults)
 {
-    int list = lua_gettop(L);
-
-    for (int i = 1; lua_istable(L, list); i++) {
-        lua_rawgeti(L, list, i);
-        bool more = lua_istable(L, -1);
-        if (more)
-            add_fault(L, use, faults);
-        lua_pop(L, 1);
-        if (!more)
-            break;
-    }
+    for (int i = 0; lua_istable(L, -1) && next_fault(L, &i); lua_pop(L, 1))
+        add_fault_of_use(L, use, faults);
 }
 
 /* --- checking ------------------------------------------------------------------------------------------------------ */
@@ -279,6 +348,14 @@ static void push_place(lua_State *L, const struct plugin_use *use, double versio
     lua_setfield(L, -2, "version");
 }
 
+const struct slice *plugin_params(const struct plugin_use *use, size_t *n)
+{
+    const struct route_path *path = use->route && use->route->npaths ? use->route->paths : NULL;
+
+    *n = path ? path->nparams : 0;
+    return *n ? path->params : NULL;
+}
+
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
                      size_t nparams, double version)
 {
@@ -298,21 +375,29 @@ static struct vm *vm_of_host(struct plugin_host *h)
 }
 
 /* Plugins may ask for consumers while they are checked. */
-static int call_check(struct plugin_host *h)
+static int call_check(struct plugin_host *h, int nargs, int nresults)
 {
     struct checker *c = container_of(h, struct checker, base);
 
     c->vm->snapshot = c->snapshot;
-    int rc = vm_call(c->vm, 5, 3);
+    int rc = vm_call(c->vm, nargs, nresults);
     c->vm->snapshot = NULL;
     return rc;
 }
 
-static void fault_from_error(lua_State *L, const struct plugin_use *use, struct faults *faults)
+/* It costs seconds to stop one: what is stopped at one place is not tried at others. */
+static bool was_stopped(struct checker *c, const struct plugin_use *use, struct faults *faults)
 {
-    const char *message = lua_tostring(L, -1);
-
-    fault_at(faults, use->place, use->path, "%s", message ? message : "the plugin failed");
+    for (size_t i = 0; i < c->stopped.n; i++) {
+        const struct plugin_use *before = c->stopped.items[i];
+        if (!slice_eq(before->name, use->name))
+            continue;
+        fault_at(faults, use->place, use->path,
+                 "the plugin \"%.*s\" was not looked at here, for it was stopped at %.*s",
+                 SLICE_ARG(use->name), SLICE_ARG(before->path));
+        return true;
+    }
+    return false;
 }
 
 /* The numbers of the hooks that the list on top has. */
@@ -332,15 +417,20 @@ static uint32_t read_hooks(lua_State *L)
 static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
                        size_t nparams, struct faults *faults)
 {
-    struct vm *vm = vm_of_host(h);
-    lua_State *L = vm->L;
+    struct checker *c = container_of(h, struct checker, base);
+    lua_State *L = c->vm->L;
     int top = lua_gettop(L);
     size_t before = faults->nerrors;
 
-    vm_push_function(vm, "demilune.plugin", "check");
+    if (was_stopped(c, use, faults))
+        return false;
+    vm_push_function(c->vm, "demilune.plugin", "check");
     plugin_push_use(L, use, scope_params, nparams, 0);
-    if (call_check(h) < 0) {
-        fault_from_error(L, use, faults);
+    int rc = call_check(h, 5, 3);
+    if (rc < 0) {
+        plugin_add_error(L, use, rc, faults);
+        if (rc == ERR_BUDGET)
+            vec_push(&c->stopped, use);
     } else {
         mark_secrets(L, use);
         lua_pop(L, 1);
@@ -376,6 +466,11 @@ static bool host_guards(struct plugin_host *h, const struct plugin_use *plugin)
     return ask(vm_of_host(h), "guards", plugin->name, SLICE_NONE);
 }
 
+static bool host_answers_preflights(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return ask(vm_of_host(h), "answers_preflights", plugin->name, SLICE_NONE);
+}
+
 static struct slice host_missing(struct plugin_host *h, struct slice name, struct arena *a)
 {
     struct vm *vm = vm_of_host(h);
@@ -391,11 +486,45 @@ static struct slice host_missing(struct plugin_host *h, struct slice name, struc
     return message;
 }
 
+static void host_credentials(struct plugin_host *h, struct slice kind, struct faults *faults)
+{
+    struct vm *vm = vm_of_host(h);
+    lua_State *L = vm->L;
+    const struct conf *root = container_of(h, struct checker, base)->snapshot->conf;
+    int top = lua_gettop(L);
+
+    vm_push_function(vm, "demilune.plugin", "check_credentials");
+    push_slice(L, kind);
+    if (call_check(h, 1, 1) < 0)
+        fault_plain(faults, "the credentials of %.*s can't be checked: %s", SLICE_ARG(kind),
+                    lua_tostring(L, -1));
+    for (int i = 0; lua_istable(L, -1) && next_fault(L, &i); lua_pop(L, 1))
+        add_fault_of_credential(L, root, faults);
+    lua_settop(L, top);
+}
+
+/* strict.lua has noted them. */
+static void host_saw(struct plugin_host *h, struct faults *faults)
+{
+    lua_State *L = vm_of_host(h)->L;
+    int top = lua_gettop(L);
+
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "demilune.strict");
+    lua_getfield(L, -1, "seen");
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+        faults_saw(faults, lua_tostring(L, -2), false);
+    lua_settop(L, top);
+}
+
 static const struct plugin_host_ops checker_ops = {
     .check = host_check,
     .stands_after = host_stands_after,
     .guards = host_guards,
+    .answers_preflights = host_answers_preflights,
     .missing = host_missing,
+    .credentials = host_credentials,
+    .saw = host_saw,
 };
 
 struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly)
@@ -411,5 +540,8 @@ struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly
 
 void plugin_host_free(struct plugin_host *host)
 {
-    free(container_of(host, struct checker, base));
+    struct checker *c = container_of(host, struct checker, base);
+
+    vec_free(&c->stopped);
+    free(c);
 }

@@ -9,6 +9,7 @@
 #include "gate/phase.h"
 #include "script/vm.h"
 
+struct chain;
 struct conf;
 struct consumer;
 struct snapshot;
@@ -21,9 +22,9 @@ void plugin_host_free(struct plugin_host *host);
 
 /* --- inside the script floor --------------------------------------------------------------------------------------- */
 
-/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null an absent one. With
+/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null json.null. With
  * keep_open a value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the
- * registry: its type is the schema's to decide. Where there is no schema (credentials) it is a text. */
+ * registry: its type is the schema's to decide. Where there is no schema it is a text. */
 #define PLUGIN_OPEN "demilune.open"
 void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open);
 
@@ -31,13 +32,33 @@ void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open);
 void plugin_push_consumer(lua_State *L, const struct consumer *c);
 
 /* Appends { consumer = { name, groups }, number, credential = table } for each credential of that kind to the table on
- * top. number: the consumer's, in the snapshot. */
-void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
+ * top. number: the consumer's in this snapshot.
+ * is_described: a schema will look at them, so that values from ${} are kept open and each has its `place`, as
+ * "consumers[0].credentials.key-auth[1]". kind is NUL-terminated. */
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind,
+                             bool is_described);
+
+/* Names that templates of a use may mention: those of the route's first path. That the others have them too was checked
+ * when the snapshot was built. */
+const struct slice *plugin_params(const struct plugin_use *use, size_t *n);
 
 /* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
  * parameters of its route. */
 void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
                      size_t nparams, double version);
+
+/* Pushes the function of a chain's hooks of p, or of those behind the place `behind` (-1: all), which plugin.lua makes.
+ * 1; 0 when there are none and nothing is pushed; -1 with a message in its place. is_timed: it calls dml_hook_ran. */
+int plugin_push_chain(struct vm *vm, const struct chain *chain, enum phase p, int32_t behind,
+                      bool is_timed);
+
+/* Where all the hooks that a chain has of p are lists of edits (edit.lua): these, to be freed; they live as long as the
+ * VM. Else NULL. */
+struct hook_edit *plugin_take_edits(struct vm *vm, const struct snapshot *s,
+                                    const struct chain *chain, enum phase p);
+
+/* Adds what a call of make or check came to that failed with err: the message is on top of L. */
+void plugin_add_error(lua_State *L, const struct plugin_use *use, int err, struct faults *faults);
 
 /* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
 void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);

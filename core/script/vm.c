@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -33,20 +32,68 @@
 #error "which Debian multiarch folder has this machine's Lua modules?"
 #endif
 
-#define SMALL_ALLOC (64 * KIB) /* what the reserve beyond the cap is for */
-#define IDLE_STEP_KIB 512      /* of garbage collection in one quiet moment */
+#define SMALL_ALLOC (64 * KIB)           /* what the reserve beyond the cap is for */
+#define BUILDING_ROOM ((size_t)32 * MIB) /* for garbage, while a VM is built */
+#define IDLE_STEP_KIB 512                /* of garbage collection in one quiet moment */
+
+#define PIECE_MAX 0x7fffff00   /* LuaJIT's own limit of a text or userdata: nobody gets that much */
+#define ENDED_BY_MAX (8 * KIB) /* its message and traceback */
+#define TRACEBACK_LEVELS 20
 
 static _Thread_local struct vm_watch *this_watch;
 
+/* --- ending what runs ---------------------------------------------------------------------------------------------- */
+
+static int add_level(struct buf *out, lua_State *of, lua_Debug *ar)
+{
+    lua_getinfo(of, "Snl", ar);
+    int rc = buf_printf(out, "\n\t%s:", ar->short_src);
+    if (rc == 0 && ar->currentline > 0)
+        rc = buf_printf(out, "%d:", ar->currentline);
+    if (rc == 0 && ar->name)
+        rc = buf_printf(out, " in function '%s'", ar->name);
+    else if (rc == 0)
+        rc = buf_printf(out, " in function <%s:%d>", ar->short_src, ar->linedefined);
+    return rc;
+}
+
+void vm_add_traceback(struct buf *out, lua_State *of)
+{
+    lua_Debug ar;
+    int rc = buf_printf(out, "\nstack traceback:");
+
+    for (int i = 0; rc == 0 && i < TRACEBACK_LEVELS && lua_getstack(of, i, &ar); i++)
+        rc = add_level(out, of, &ar);
+    if (rc == 0 && lua_getstack(of, TRACEBACK_LEVELS, &ar))
+        rc = buf_printf(out, "\n\t...");
+    (void)rc; /* the innermost levels are what counts */
+}
+
+/* For hooks that run before every instruction once they are set, so that no pcall holds them up. Running out of memory is
+ * the one error that LuaJIT tells to no error handler: a handler would run as a part of the hook, where no other hook
+ * can stop it. So a piece is asked for that nobody gets. What is to be said is noted the first time, at the place that
+ * ran away. */
+static void end_code(lua_State *L, lua_Debug *ar, const char *why)
+{
+    struct vm *vm = vm_of(L);
+
+    if (!vm->is_ending) {
+        vm->is_ending = true;
+        buf_clear(&vm->ended_by);
+        lua_getinfo(L, "Sl", ar); /* an empty loop has no line of its own */
+        if (buf_printf(&vm->ended_by, "%s:%d: %s", ar->short_src,
+                       ar->currentline > 0 ? ar->currentline : ar->linedefined, why) == 0)
+            vm_add_traceback(&vm->ended_by, L);
+    }
+    lua_newuserdata(L, PIECE_MAX);
+}
+
 /* --- memory -------------------------------------------------------------------------------------------------------- */
 
-/* Set at the cap, it runs before every instruction, so that no pcall holds it up. */
+/* Set at the cap. */
 static void over_memory(lua_State *L, lua_Debug *ar)
 {
-    lua_getinfo(L, "Sl", ar);
-    lua_pushfstring(L, "%s:%d: not enough memory", ar->short_src,
-                    ar->currentline > 0 ? ar->currentline : ar->linedefined);
-    lua_error(L);
+    end_code(L, ar, "not enough memory");
 }
 
 /* Small pieces come from a reserve beyond the cap, while the hook ends the hook's code at its next instruction: an error in
@@ -55,7 +102,7 @@ static bool is_refused(struct vm *vm, size_t osize, size_t nsize)
 {
     size_t after = vm->memory - osize + nsize;
 
-    if (LIKELY(nsize <= osize || !vm->memory_cap || after <= vm->memory_cap) || vm->depth == 0 ||
+    if (LIKELY(nsize <= osize || !vm->memory_cap || after <= vm->allowed) || vm->depth == 0 ||
         vm->is_exempt)
         return false;
     if (!vm->hit_cap) {
@@ -66,18 +113,60 @@ static bool is_refused(struct vm *vm, size_t osize, size_t nsize)
     return nsize > SMALL_ALLOC || after > vm->memory_cap + vm->memory_cap / 4 + SMALL_ALLOC;
 }
 
+#if DML_SANITIZER
+
+/* From malloc, which the sanitizers know. */
+static void open_memory(struct vm *vm UNUSED)
+{
+}
+
+static void close_memory(struct vm *vm UNUSED)
+{
+}
+
+static void *piece(struct vm *vm UNUSED, void *ptr, size_t osize UNUSED, size_t nsize)
+{
+    if (nsize > 0)
+        return realloc(ptr, nsize);
+    free(ptr);
+    return NULL;
+}
+
+#else
+
+/* LuaJIT's own allocator: no lock is taken, none that a thread with less right to the CPU could hold, and when the VM
+ * ends the memory goes back as a whole. It comes with a state, which is used for nothing else. */
+static void open_memory(struct vm *vm)
+{
+    vm->memory_of = luaL_newstate();
+    REQUIRE(vm->memory_of != NULL);
+    vm->alloc = lua_getallocf(vm->memory_of, &vm->alloc_arg);
+}
+
+static void close_memory(struct vm *vm)
+{
+    lua_close(vm->memory_of);
+}
+
+static void *piece(struct vm *vm, void *ptr, size_t osize, size_t nsize)
+{
+    return vm->alloc(vm->alloc_arg, ptr, osize, nsize);
+}
+
+#endif
+
 static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
 {
     struct vm *vm = arg;
 
     if (nsize == 0) {
-        free(ptr);
+        piece(vm, ptr, osize, 0);
         vm->memory -= osize;
         return NULL;
     }
-    if (is_refused(vm, osize, nsize))
+    if (UNLIKELY(nsize >= PIECE_MAX) || is_refused(vm, osize, nsize))
         return NULL;
-    void *fresh = realloc(ptr, nsize);
+    void *fresh = piece(vm, ptr, osize, nsize);
     if (fresh)
         vm->memory += nsize - osize;
     return fresh;
@@ -89,24 +178,62 @@ static int collect_protected(lua_State *L)
     return 0;
 }
 
+static size_t building_room(const struct vm *vm)
+{
+    return vm->memory_cap ? MIN(BUILDING_ROOM, vm->memory_cap / 4) : BUILDING_ROOM;
+}
+
+/* What was stopped may be held until its exchange ends (exchange.ctx) and fill the heap to the last byte: the hooks that come
+ * then get a little of the reserve. */
+static size_t allowed_after(const struct vm *vm, bool hit_cap)
+{
+    size_t most = hit_cap ? vm->memory_cap + vm->memory_cap / 4 : vm->allowed;
+
+    return MAX(vm->memory_cap, MIN(vm->memory + SMALL_ALLOC, most));
+}
+
 /* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time.
  * The collector's own next cycle would begin at twice what is left, which may lie beyond the cap: then it begins soon. */
 void vm_collect(struct vm *vm)
 {
-    if (vm->hit_cap)
+    bool hit_cap = vm->hit_cap;
+
+    if (hit_cap)
         vm_was_stopped(vm);
     if (lua_cpcall(vm->L, collect_protected, NULL) != 0)
         lua_pop(vm->L, 1);
-    if (vm->hit_cap)
+    if (hit_cap)
         LOG_WARN("lua.memory", "a worker's Lua has reached script.memory",
                  LOG_I("worker", vm->worker), LOG_I("bytes", vm->memory));
     vm->hit_cap = false;
     vm->collect_at = SIZE_MAX;
     if (vm->memory_cap) {
-        size_t left = vm->memory < vm->memory_cap ? (vm->memory_cap - vm->memory) / 2 : 0;
+        vm->allowed = allowed_after(vm, hit_cap);
+        size_t left = vm->memory < vm->allowed ? (vm->allowed - vm->memory) / 2 : 0;
         vm->collect_at = MAX(vm->memory_cap / 4 * 3, vm->memory + left);
         lua_gc(vm->L, LUA_GCSETPAUSE, vm->memory > vm->memory_cap / 2 ? 110 : 200);
     }
+    if (vm->is_building)
+        vm->collect_at = MIN(vm->collect_at, 2 * vm->memory + building_room(vm));
+}
+
+/* Of what is made while a VM is built most stays. So no collection begins within a call that makes little of it, and all
+ * garbage is collected at once when there is much. */
+static void put_off_collection(struct vm *vm)
+{
+    size_t percent = building_room(vm) / (vm->memory / 100 + 1);
+
+    lua_gc(vm->L, LUA_GCSETPAUSE, 100 + (int)MIN(percent, 100000u));
+    lua_gc(vm->L, LUA_GCRESTART, -1); /* as if a cycle had just ended */
+}
+
+void vm_built(struct vm *vm)
+{
+    if (!vm->is_building)
+        return;
+    vm->is_building = false;
+    lua_gc(vm->L, LUA_GCSETPAUSE, 200);
+    vm_collect(vm);
 }
 
 static int step_protected(lua_State *L)
@@ -139,16 +266,13 @@ static int on_panic(lua_State *L)
 
 /* --- the time budget ----------------------------------------------------------------------------------------------- */
 
-/* Runs before every instruction once it is set, so no pcall can hold it up. An empty loop has no line of its own. */
 static void over_budget(lua_State *L, lua_Debug *ar)
 {
-    struct vm *vm = vm_of(L);
+    char why[64];
 
-    lua_getinfo(L, "Sl", ar);
-    lua_pushfstring(L, "%s:%d: time budget of %dms exceeded", ar->short_src,
-                    ar->currentline > 0 ? ar->currentline : ar->linedefined,
-                    (int)(atomic_load(&vm->watch->budget_us) / 1000));
-    lua_error(L);
+    snprintf(why, sizeof(why), "time budget of %ums exceeded",
+             atomic_load(&vm_of(L)->watch->budget_us) / 1000);
+    end_code(L, ar, why);
 }
 
 /* Twice, because the first may have interrupted the very function that it calls. */
@@ -169,7 +293,8 @@ static void on_stop_signal(int signal UNUSED)
 void vm_was_stopped(struct vm *vm)
 {
     lua_sethook(vm->L, NULL, 0, 0);
-    vm->was_stopped = true;
+    vm->was_stopped = vm->is_ending;
+    vm->is_ending = false;
 }
 
 void vm_install_stop_handler(void)
@@ -296,6 +421,8 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     vm->worker = o->worker;
     vm->cell.use = vm->cell.phase = -1;
     vm->collect_at = SIZE_MAX;
+    buf_init(&vm->ended_by, ENDED_BY_MAX);
+    open_memory(vm);
     vm->L = lua_newstate(vm_alloc, vm);
     REQUIRE(vm->L != NULL);
     lua_atpanic(vm->L, on_panic);
@@ -304,11 +431,14 @@ struct vm *vm_new(const struct vm_options *o, char **error)
     if (lua_cpcall(vm->L, start_protected, &start) != 0) {
         *error = slice_dup(slice_from(lua_tostring(vm->L, -1)));
         lua_close(vm->L);
+        close_memory(vm);
+        buf_deinit(&vm->ended_by);
         free(vm);
         return NULL;
     }
-    vm->memory_cap = o->memory_cap;
-    vm->collect_at = vm->memory_cap ? vm->memory_cap / 4 * 3 : SIZE_MAX;
+    vm->memory_cap = vm->allowed = o->memory_cap;
+    vm->is_building = true;
+    vm->collect_at = 2 * vm->memory + building_room(vm);
     return vm;
 }
 
@@ -324,6 +454,7 @@ static void on_next_turn(struct timer *timer)
 
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch)
 {
+    vm_built(vm);
     vm->gateway = gateway;
     vm->watch = watch;
     later_init(&vm->run_ready, on_ready);
@@ -332,11 +463,19 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     gateway_at_end(gateway, &vm->at_end);
     gateway->script = vm;
     loop_on_idle(gateway->loop, on_idle, gateway);
-    if (watch) {
+    if (watch && (watch != this_watch || watch->cpu_clock == 0)) {
         watch->thread = pthread_self();
         REQUIRE(pthread_getcpuclockid(watch->thread, &watch->cpu_clock) == 0);
         this_watch = watch;
     }
+}
+
+void vm_guard(struct vm *vm, struct vm_watch *watch)
+{
+    vm->watch = watch;
+    this_watch = watch;
+    if (watch)
+        watch->thread = pthread_self();
 }
 
 static void drop_parts(struct vm *vm)
@@ -367,6 +506,8 @@ void vm_free(struct vm *vm)
     if (vm->gateway)
         vm_leave_this_thread(vm);
     lua_close(vm->L);
+    close_memory(vm);
+    buf_deinit(&vm->ended_by);
     free(vm);
 }
 
@@ -387,6 +528,8 @@ int vm_call(struct vm *vm, int nargs, int nresults)
 
     lua_pushcfunction(vm->L, add_traceback);
     lua_insert(vm->L, handler);
+    if (vm->is_building)
+        put_off_collection(vm);
     vm_enter(vm);
     int rc = lua_pcall(vm->L, nargs, nresults, handler);
     vm_leave(vm);
@@ -396,6 +539,10 @@ int vm_call(struct vm *vm, int nargs, int nresults)
     vm->was_stopped = false;
     if (rc == 0)
         return 0;
+    if (stopped) {
+        lua_pop(vm->L, 1);
+        lua_pushlstring(vm->L, buf_slice(&vm->ended_by).ptr, buf_len(&vm->ended_by));
+    }
     return stopped || rc == LUA_ERRMEM ? ERR_BUDGET : ERR_HOOK;
 }
 

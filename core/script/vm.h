@@ -17,6 +17,7 @@
 #include <lua.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/list.h"
 #include "base/slice.h"
 #include "net/loop.h"
@@ -34,44 +35,54 @@ struct vm_watch {
     atomic_ullong stop;
     _Atomic(struct vm *)
         vm; /* which one was entered last: alive as long as entry stays the same odd number */
-    atomic_uint budget_us; /* CPU time of one entry; set by the control thread */
+    atomic_uint budget_us; /* CPU time of one entry; set by control, or by test.gateway */
     pthread_t thread;
     clockid_t cpu_clock;
 };
 
-/* Something on the thread's loop that Lua owns (a socket, a listener). leave is called when the VM leaves the thread,
- * after its coroutines were dropped. */
+/* Something on the thread's loop that Lua owns (a socket, a listener, an HTTP stream). leave is called when the VM leaves
+ * the thread, after its coroutines were dropped; and when the exchange ends that it belongs to. */
 struct vm_part {
-    struct list link; /* vm->parts */
+    struct list link;        /* vm->parts */
+    struct list of_exchange; /* hooks_parts, of those that belong to one */
     void (*leave)(struct vm_part *part);
 };
 
 struct vm {
     /* owned */
     lua_State *L;
-    struct list parts;   /* struct vm_part */
-    struct list idle;    /* coroutines ready for use (struct co.link) */
-    struct list waiting; /* coroutines that wait */
-    struct list ready;   /* coroutines that are to be resumed at the end of the turn */
-    struct list tasks;   /* tasks that belong to no exchange (struct co.sibling) */
+    lua_State *memory_of; /* whose allocator gives this one its memory */
+    struct list parts;    /* struct vm_part */
+    struct list idle;     /* coroutines ready for use (struct co.link) */
+    struct list waiting;  /* coroutines that wait */
+    struct list ready;    /* coroutines that are to be resumed at the end of the turn */
+    struct list tasks;    /* tasks that belong to no exchange (struct co.sibling) */
     struct later run_ready;
     struct timer next_turn;
     struct later at_end; /* of the gateway */
+    struct buf
+        ended_by; /* why and where the code of an entry was ended; a message with traceback */
     /* borrowed */
-    struct gateway *gateway;         /* NULL while it is being built */
-    struct vm_watch *watch;          /* NULL on threads without a watchdog */
-    struct co *current;              /* running now */
+    struct gateway *gateway;      /* NULL while it is being built */
+    struct vm_watch *watch;       /* NULL on threads without a watchdog */
+    struct vm_watch *guest_watch; /* of gateways that specs start, whose own code has no budget */
+    struct co *current;           /* running now */
+    lua_Alloc alloc;              /* with alloc_arg: memory_of's */
+    void *alloc_arg;
     const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
     size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */
+    size_t allowed; /* bytes until the next collection: the cap, or a little beyond what is held */
     size_t collect_at; /* above so many bytes all garbage is collected when Lua has returned */
     size_t swept;      /* memory after the last step in a quiet moment */
     size_t nwaiting, nidle;
     int depth;        /* entries from C */
     int worker;       /* 1..n; 0 = control, tools */
-    bool was_stopped; /* the last entry ran into its budget */
+    bool is_ending;   /* the code of this entry is being ended: ended_by says why */
+    bool was_stopped; /* the code of the last entry was */
     bool hit_cap;
+    bool is_building;
     bool is_exempt; /* C makes something of its own while Lua runs: the cap waits */
 };
 
@@ -90,6 +101,10 @@ struct vm_options {
 /* Loads the library (but no plugin). NULL and a message (malloc'ed) on failure. */
 struct vm *vm_new(const struct vm_options *o, char **error);
 
+/* All that lives here from its beginning is made: the garbage goes, and the collector works as usual from now on. Building
+ * thread. (vm_use_on_this_thread does it where it was not done.) */
+void vm_built(struct vm *vm);
+
 /* Any thread that owns it; when that is the worker's own, vm_leave_this_thread may be left out. */
 void vm_free(struct vm *vm);
 
@@ -99,6 +114,9 @@ MUST_CHECK int vm_call(struct vm *vm, int nargs, int nresults);
 
 /* Pushes require(module)[function]. The module must be there: a bug otherwise. */
 void vm_push_function(struct vm *vm, const char *module, const char *function);
+
+/* Adds where `of` stands, or stood when it ended in an error, to a message. Asks nothing of Lua's memory or stack. */
+void vm_add_traceback(struct buf *out, lua_State *of);
 
 /* The vm of a state (any coroutine of it). */
 struct vm *vm_of(lua_State *L);
@@ -110,6 +128,10 @@ void vm_install_stop_handler(void);
 /* From now on the calling thread owns the VM: `gateway` is this thread's (its loop runs the waits). watch: this
  * thread's, or NULL; the signal handler stops what runs under it. Several VMs of a thread share one watch. */
 void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_watch *watch);
+
+/* On a thread that builds, before it is any worker's: its code runs under this watch of the thread from now on, or, with
+ * NULL and before the watch goes, under none. */
+void vm_guard(struct vm *vm, struct vm_watch *watch);
 
 /* On the worker's thread, before another one may free it: drops the coroutines and parts that are left. gateway_deinit
  * does it to those that are still there. */

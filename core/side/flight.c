@@ -92,6 +92,21 @@ void flights_free(struct flights *f)
     free(f);
 }
 
+static struct flights *shared;
+
+static void make_shared(void)
+{
+    shared = flights_new();
+}
+
+struct flights *flights_shared(void)
+{
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
+
+    pthread_once(&made, make_shared);
+    return shared;
+}
+
 static void landing_unref(struct landing *l)
 {
     if (l && atomic_fetch_sub(&l->refs, 1) == 1)

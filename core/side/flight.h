@@ -6,8 +6,8 @@
  * join: the first becomes the owner and must land or drop the flight within lease_ms; the others
  * wait. land: the owner hands its bytes to every waiter (each gets a copy by mail) and the key
  * is free again. drop: the owner failed: the first waiter becomes the new owner (it is told so).
- * When a lease runs out, the same happens, and what the late owner still lands or drops counts
- * for nothing. A waiter may leave. Bounded: at most max_waiters per key (ERR_FULL). */
+ * When a lease runs out, the same happens (flights_sweep), and what the late owner still lands or
+ * drops counts for nothing. A waiter may leave. Bounded: at most max_waiters per key (ERR_FULL). */
 
 #ifndef DML_SIDE_FLIGHT_H
 #define DML_SIDE_FLIGHT_H
@@ -24,6 +24,9 @@ enum flight_event { FLIGHT_LANDED, FLIGHT_OWNER };
 /* On the waiter's own thread. value is valid during the call (FLIGHT_LANDED); after
  * FLIGHT_LANDED the seat is gone. */
 typedef void (*flight_fn)(void *arg, enum flight_event event, struct slice value);
+
+/* The process's, for what goes by keys; they live until the process ends. */
+struct flights *flights_shared(void);
 
 struct flights *flights_new(void);
 void flights_free(struct flights *f); /* every seat has been given up */

@@ -41,16 +41,43 @@ local function layout(rows)
     for i, cell in ipairs(row) do
       cells[i] = i == #row and cell or cell .. (" "):rep(widths[i] - #cell)
     end
-    lines[#lines + 1] = table.concat(cells, "  ") .. "\n"
+    lines[#lines + 1] = table.concat(cells, "  "):gsub(" +$", "") .. "\n"
   end
   return table.concat(lines)
 end
 
+local function folder_of(name)
+  return plugin.installed()[name]:match "^(.*)/[^/]*$"
+end
+
+local function read_readme(name)
+  local file = io.open(folder_of(name) .. "/README.md")
+  local text = file and file:read "*a"
+  if file then
+    file:close()
+  end
+  return text
+end
+
+local SUMMARY = 80 -- bytes
+
+-- What it does: the first sentence of its README, cut where that is long.
+local function summary_of(name)
+  local paragraph = ((read_readme(name) or "") .. "\n\n"):match "^# [^\n]*\n+([^#`|].-)\n\n" or ""
+  paragraph = paragraph:gsub("%s+", " ")
+  local sentence = (paragraph .. " "):match "^(.-)[.:;]? *$" or ""
+  sentence = sentence:match "^(.-)[.:;] " or sentence
+  if #sentence > SUMMARY then
+    sentence = sentence:sub(1, SUMMARY):match "^(.*) " .. " ..."
+  end
+  return sentence
+end
+
 function M.list()
-  local rows = { { "PLUGIN", "VERSION", "HOOKS" } }
+  local rows = { { "PLUGIN", "VERSION", "HOOKS", "WHAT IT DOES" } }
   for _, name in ipairs(sorted_keys(plugin.installed())) do
     local loaded, message = plugin.load(name)
-    rows[#rows + 1] = loaded and { name, loaded.version, hooks_of(loaded) } or { name, "-", message }
+    rows[#rows + 1] = loaded and { name, loaded.version, hooks_of(loaded), summary_of(name) } or { name, "-", message }
   end
   return layout(rows)
 end
@@ -63,27 +90,42 @@ local function resolve(node, document)
   return name and document["$defs"] and document["$defs"][name] or node
 end
 
-local function type_of(node)
-  local kind = node.format or node.type
-  if node.enum then
-    local words = {}
-    for i, word in ipairs(node.enum) do
-      words[i] = tostring(word)
-    end
-    return table.concat(words, " | ")
-  elseif type(kind) == "table" then
-    return table.concat(kind, " or ")
-  elseif node.type == "array" and type(node.items) == "table" then
-    return "list of " .. type_of(node.items)
+-- As faults and READMEs call them.
+local TYPES = { string = "text", integer = "number", boolean = "true or false", array = "list", object = "map" }
+local FORMATS = {
+  header = "header name", key = "selector or template", uri = "URL", cidr = "network", ratio = "share",
+  ["response-selector"] = "selector", ["response-template"] = "template",
+}
+
+local type_of
+
+local function type_words(kinds)
+  local words = {}
+  for i, kind in ipairs(kinds) do
+    words[i] = type(kind) == "table" and type_of(kind) or TYPES[kind] or kind
   end
-  return kind or "any"
+  return table.concat(words, " or ")
 end
 
-local function default_of(node, is_needed)
-  if node.default ~= nil then
-    return (json.encode(node.default))
+function type_of(node)
+  if node.enum then
+    return type_words(node.enum):gsub(" or ", " | ")
+  elseif node.anyOf and not node.type then
+    return type_words(node.anyOf)
+  elseif node.format then
+    return FORMATS[node.format] or node.format
+  elseif node.type == "array" and type(node.items) == "table" then
+    return ("list of %ss"):format((type_of(node.items):gsub(" or ", "s or ")))
   end
-  return is_needed and "(needed)" or ""
+  return node.type and type_words(type(node.type) == "table" and node.type or { node.type }) or "any"
+end
+
+local function default_of(node, needs_it)
+  if node.default ~= nil then
+    local is_empty = type(node.default) == "table" and next(node.default) == nil
+    return is_empty and (node.type == "array" and "[]" or "{}") or (json.encode(node.default))
+  end
+  return needs_it and "(needed)" or ""
 end
 
 local function is_needed(node, key)
@@ -110,21 +152,19 @@ local function add_options(rows, node, document, prefix, depth)
   end
 end
 
-local function options_of(loaded)
-  local rows = { { "OPTION", "TYPE", "DEFAULT", "MEANING" } }
-  add_options(rows, loaded.schema or {}, loaded.schema or {}, "", 1)
-  return #rows > 1 and layout(rows) or "It has no options.\n"
+-- nil when there are none.
+local function table_of(title, schema)
+  local rows = { { title, "TYPE", "DEFAULT", "MEANING" } }
+  add_options(rows, schema, schema, "", 1)
+  return #rows > 1 and layout(rows) or nil
 end
 
-local function readme_of(name)
-  local folder = plugin.installed()[name]:match "^(.*)/[^/]*$"
-  local file = io.open(folder .. "/README.md")
-  if not file then
-    return ""
+local function options_of(loaded)
+  local text = table_of("OPTION", loaded.schema or {}) or "It has no options.\n"
+  if loaded.credential then
+    text = text .. "\n" .. (table_of("OF A CREDENTIAL", loaded.credential.schema) or "")
   end
-  local text = file:read "*a"
-  file:close()
-  return "\n" .. text
+  return text
 end
 
 function M.describe(name)
@@ -136,10 +176,14 @@ function M.describe(name)
   if loaded.after and #loaded.after > 0 then
     head = head .. ("stands after: %s\n"):format(table.concat(loaded.after, ", "))
   end
+  if loaded.answers_preflights then
+    head = head .. "answers preflights: a route that it is enabled on takes the CORS preflights of its methods\n"
+  end
   if loaded.guards then
     head = head .. "guards: it decides who may pass, so its failure always ends in 500\n"
   end
-  return head .. "\n" .. options_of(loaded) .. readme_of(name)
+  local readme = read_readme(name)
+  return head .. "\n" .. options_of(loaded) .. (readme and "\n" .. readme or "")
 end
 
 -- --- the schema of all --------------------------------------------------------------------------
@@ -163,9 +207,9 @@ local function encode(value, is_list)
 end
 
 -- A plugin's schema as a document of its own within ours, so that its "#/..." stay its own.
-local function config_schema(name, loaded)
-  local copy = { ["$id"] = "urn:demilune:plugin:" .. name }
-  for key, value in pairs(editor.of(loaded.schema or { type = "object" })) do
+local function as_document(id, schema)
+  local copy = { ["$id"] = "urn:demilune:" .. id }
+  for key, value in pairs(editor.of(schema)) do
     copy[key] = value
   end
   if copy.additionalProperties == nil and copy.unevaluatedProperties == nil then
@@ -175,17 +219,26 @@ local function config_schema(name, loaded)
   return copy
 end
 
+-- What holds of a place where this plugin is enabled.
+local function case_of(name, schema)
+  local config, needs_it = as_document("plugin:" .. name, schema), schema.required and #schema.required > 0
+  return {
+    ["if"] = { properties = { name = { const = name } } },
+    ["then"] = {
+      properties = { config = needs_it and config or { anyOf = { config, { type = "null" } } } },
+      required = needs_it and { "config" } or nil,
+    },
+  }
+end
+
 -- The definition of a place where a plugin is enabled.
-function M.schema()
+function M.plugin_schema()
   local names, cases = {}, {}
   for _, name in ipairs(sorted_keys(plugin.installed())) do
     local loaded = plugin.load(name)
     if loaded then
       names[#names + 1] = name
-      cases[#cases + 1] = {
-        ["if"] = { properties = { name = { const = name } } },
-        ["then"] = { properties = { config = config_schema(name, loaded) } },
-      }
+      cases[#cases + 1] = case_of(name, loaded.schema or { type = "object" })
     end
   end
   return encode {
@@ -194,15 +247,33 @@ function M.schema()
     required = { "name" },
     properties = {
       name = { description = "The plugin.", enum = json.array(names) },
-      config = { description = "Its configuration, by its own schema.", type = "object" },
+      config = { description = "Its configuration, by its own schema." },
       on_error = {
         description = "When a hook fails: answer 500, or let the request pass.",
-        enum = { "fail", "continue" },
+        enum = { "fail", "continue", json.null },
         default = "fail",
       },
     },
     additionalProperties = false,
     allOf = #cases > 0 and cases or nil,
+  }
+end
+
+-- The definition of a consumer's credentials.
+function M.credentials_schema()
+  local properties = {}
+  for name in pairs(plugin.installed()) do
+    local loaded = plugin.load(name)
+    if loaded then
+      local schema = loaded.credential and loaded.credential.schema
+      properties[name] = { type = { "array", "null" }, items = schema and as_document("credential:" .. name, schema) }
+    end
+  end
+  return encode {
+    description = "What a consumer proves itself with, by plugin.",
+    type = "object",
+    properties = properties,
+    additionalProperties = false,
   }
 end
 

@@ -97,6 +97,7 @@ struct dml_cell {
     int32_t phase;
 };
 int dml_abi(void);
+void dml_hook_ran(struct gateway *g, int use);
 int dml_distance(const char *a, size_t alen, const char *b, size_t blen);
 enum dml_text {
     DML_TEXT_METHOD,
@@ -209,6 +210,7 @@ enum dml_text_is {
     DML_TEXT_IS_HOST,
     DML_TEXT_IS_TOKEN,
     DML_TEXT_IS_UTF8,
+    DML_TEXT_IS_SETTABLE,
 };
 int dml_text_is(int what, const char *ptr, size_t len);
 enum dml_coding {
@@ -262,7 +264,7 @@ void dml_edit_free(struct dml_edit *e);
 int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value,
                          const struct dml_scope *scope, struct dml_slice *error);
 int dml_edit_apply(struct gateway *g, double handle, const struct dml_edit *e);
-struct dml_keyring *dml_keyring_new(void);
+struct dml_keyring *dml_keyring_new(double version);
 void dml_keyring_free(struct dml_keyring *ring);
 int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t len, uint32_t owner);
 int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,

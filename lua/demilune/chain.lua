@@ -9,6 +9,7 @@ local attempt = require "demilune.attempt"
 local border = require "demilune.ffi"
 local core = require "demilune.core"
 local exchange = require "demilune.exchange"
+local handshake = require "demilune.handshake"
 
 local M = {}
 
@@ -51,6 +52,14 @@ local SHAPES = {
     safe = "xpcall($H, traceback, $I, exchange)",
     stop = "if C.dml_exchange_replied(gateway, handle) ~= 0 then return end",
   },
+  -- A reply made here is the response that those behind it get.
+  response = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)" },
+  certificate = {
+    object = "local handshake = Handshake(handle)",
+    call = "$H($I, handshake)",
+    safe = "xpcall($H, traceback, $I, handshake)",
+    stop = "if handshake.is_settled then return end",
+  },
   log = { call = "$H($I, exchange)", safe = "xpcall($H, traceback, $I, exchange)", always_safe = true },
   balance = {
     before = "local attempt = latest(handle)",
@@ -80,20 +89,19 @@ local SHAPES = {
   },
 }
 
-local SHAPE_OF = { balance = "balance", attempt = "attempt", body = "body", log = "log" }
-
 local PARAMETERS_MAX = 16 -- hooks that are upvalues of their own; more than that are looked up in tables
 
 local HEAD = [[
-local C, gateway, cell, Exchange, latest, traceback, failed, judge, first_chunk, send_chunk, wrong_chunk, H = ...
+local C, gateway, cell, Exchange, latest, traceback, failed, judge, first_chunk, send_chunk, wrong_chunk,
+  Handshake, H = ...
 %s
 return function(I, U)
 %s
 return function(handle)
-local exchange = Exchange(handle)
+%s
 ]]
 
-local function one_call(shape, item, safe, is_last)
+local function one_call(shape, item, safe, is_timed, is_last)
   local lines = { "cell.use = $U" }
   if safe then
     lines[2] = ("local ok, first%s = %s"):format(shape.results == "verdict, delay" and ", second" or "", shape.safe)
@@ -107,6 +115,7 @@ local function one_call(shape, item, safe, is_last)
   else
     lines[2] = shape.call
   end
+  lines[#lines + 1] = is_timed and "C.dml_hook_ran(gateway, $U)" or nil
   if not is_last or shape.results then -- behind the last there is nothing to be stopped
     lines[#lines + 1] = shape.stop
   end
@@ -122,17 +131,18 @@ local function unpacked(letter, n)
   return ("local %s = %s"):format(table.concat(names, ", "), table.concat(values, ", "))
 end
 
-local function source_of(shape, n, continues)
+local function source_of(shape, n, continues, is_timed)
   local as_upvalues = n <= PARAMETERS_MAX
   local out = {
     HEAD:format(as_upvalues and unpacked("H", n) or "",
-      as_upvalues and unpacked("I", n) .. "\n" .. unpacked("U", n) or ""),
+      as_upvalues and unpacked("I", n) .. "\n" .. unpacked("U", n) or "",
+      shape.object or "local exchange = Exchange(handle)"),
     shape.before and shape.before .. "\n" or "",
   }
   for i = 1, n do
     local form = as_upvalues and "%s%d" or "%s[%d]"
     local item = { H = form:format("H", i), I = form:format("I", i), U = form:format("U", i) }
-    out[#out + 1] = one_call(shape, item, shape.always_safe or continues[i], i == n)
+    out[#out + 1] = one_call(shape, item, shape.always_safe or continues[i], is_timed, i == n)
   end
   out[#out + 1] = "end\nend\n"
   return table.concat(out)
@@ -151,18 +161,19 @@ local function number_of(hook)
 end
 
 -- A function of the hooks' objects and the indices of their uses, that makes the function which C calls
--- with the exchange's handle. continues: by hook, whether the chain goes on when it fails.
-function M.maker(phase, hooks, continues)
-  local name = { phase }
+-- with the exchange's handle. continues: by hook, whether the chain goes on when it fails. is_timed: it
+-- tells when each has ended.
+function M.maker(phase, hooks, continues, is_timed)
+  local name = { is_timed and "timed " .. phase or phase }
   for i, hook in ipairs(hooks) do
     name[i + 1] = number_of(hook) .. (continues[i] and "c" or "")
   end
   local key = table.concat(name, " ")
   if not made[key] then
-    local source = source_of(SHAPES[SHAPE_OF[phase] or "plain"], #hooks, continues)
+    local source = source_of(SHAPES[phase] or SHAPES.plain, #hooks, continues, is_timed)
     local chunk = assert(load(source, "=(" .. phase .. " hooks)"))
     made[key] = chunk(border.C, border.gateway, border.cell, exchange.new, attempt.latest, traceback,
-      core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, hooks)
+      core.hook_failed, judge, first_chunk, send_chunk, wrong_chunk, handshake.new, hooks)
   end
   return made[key]
 end

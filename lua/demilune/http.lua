@@ -10,12 +10,34 @@
 -- (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is nil,
 -- "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of that
 -- upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and never
--- gone to where outbound.deny forbids it: nil, "denied". https is not yet supported: nil, "not_implemented".
+-- gone to where outbound.deny forbids it: nil, "denied".
+--
+-- The certificate of an https URL is verified with the system's authorities, and its name: nil, "tls". options.tls
+-- changes that: { verify = false, ca = PEM, server_name = "x", cert = PEM, key = PEM }, the last two for a client
+-- certificate.
+--
+-- body may be a function too, which gives its next piece or nil at the end (nil and a word: the call
+-- is given up), or what has pieces: exchange.request.body, a streamed response. It goes out as it
+-- comes, by chunks, or as `length` bytes where that is told, on a connection of its own.
+--
+-- With stream = true the response comes with its head, and its body piece by piece:
+--
+--   local response, err = http.get(url, { stream = true })
+--   for chunk in response:chunks() do ... end      raises when it breaks off
+--   response:chunk()       one piece; nil at the end; nil and a word
+--   response:read(most)    the rest, up to so many bytes (limits.buffered_body)
+--   response:close()       enough of it
+--
+-- What is not asked for is not read: the upstream waits. timeout is then the time to the response's
+-- head; between two pieces no more than idle_timeout (60 seconds) passes, and the whole has no cap but
+-- max_body, where it is given. A stream is closed at the latest when the exchange ends whose hook has
+-- opened it; that of a detached task lives on. For both ways at once there is http.open.
 --
 -- Several calls side by side: task.all { function() return http.get(a) end, function() return http.get(b) end }
 
 local core = require "demilune.core"
 local json = require "demilune.json"
+local stream = require "demilune.http.stream"
 local url = require "demilune.url"
 
 local M = {}
@@ -59,6 +81,10 @@ function Headers.__pairs(self)
       return flat[i]:lower(), flat[i + 1]
     end
   end
+end
+
+local function new_headers(flat)
+  return setmetatable({ flat }, Headers)
 end
 
 local Response = { __name = "http response" }
@@ -108,18 +134,19 @@ local function place_of(options, call)
     local parts, err = url.parse(options.url)
     if not parts then
       return nil, err
-    elseif parts.scheme ~= "http" then
-      return nil, "not_implemented"
     end
+    local is_tls = parts.scheme == "https"
+    call.tls = is_tls and (options.tls or true)
     call.host, call.port, call.path, call.query = parts.host, parts.port, parts.path, parts.query
     local host = parts.host:find(":", 1, true) and "[" .. parts.host .. "]" or parts.host
-    call.authority = parts.port ~= 80 and host .. ":" .. parts.port or host
+    call.authority = parts.port ~= (is_tls and 443 or 80) and host .. ":" .. parts.port or host
   end
   call.query = with_query(call.query, options.query)
   return true
 end
 
-local function once(options)
+-- The call for the core, without a body; nil and a word. The second result: which headers it has.
+local function call_of(options)
   local call = {
     method = options.method or "GET", timeout = options.timeout or TIMEOUT,
     connect_timeout = options.connect_timeout, max_body = options.max_body,
@@ -131,21 +158,49 @@ local function once(options)
   local has
   call.headers, has = flat_headers(options.headers)
   call.authority = take_host(call.headers) or call.authority
-  call.body = options.body
-  if type(call.body) == "table" then
-    call.body, err = json.encode(call.body)
-    if not call.body then
-      return nil, err
-    elseif not has["content-type"] then
-      table.insert(call.headers, "content-type")
-      table.insert(call.headers, "application/json")
-    end
+  return call, has
+end
+
+-- A text from a text or table; nil when there is no body, or it is none of both.
+local function text_of(body, call, has)
+  if type(body) ~= "table" or stream.is_source(body) then
+    return not stream.is_source(body) and body or nil
+  elseif not has["content-type"] then
+    table.insert(call.headers, "content-type")
+    table.insert(call.headers, "application/json")
   end
+  return json.encode(body)
+end
+
+local function gathered(call, text)
+  call.body = text
   local status, flat, body = core.http_request(call)
   if not status then
     return nil, flat
   end
-  return setmetatable({ status = status, headers = setmetatable({ flat }, Headers), body = body }, Response)
+  return setmetatable({ status = status, headers = new_headers(flat), body = body }, Response)
+end
+
+local function once(options)
+  local call, has = call_of(options)
+  if not call then
+    return nil, has
+  end
+  local is_source = stream.is_source(options.body)
+  local text, err = text_of(options.body, call, has)
+  if err then
+    return nil, err
+  elseif not is_source and not options.stream then
+    return gathered(call, text)
+  end
+  local response
+  response, err = stream.request(call, is_source and options.body or text, options, new_headers)
+  if response and not options.stream then
+    local body
+    body, err = response:read(options.max_body)
+    return body and setmetatable({ status = response.status, headers = response.headers, body = body }, Response), err
+  end
+  return response, err
 end
 
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
@@ -168,7 +223,9 @@ end
 -- RFC 9110, 15.4: after 303 (and 301, 302 to a POST) the next request is a GET. Credentials stay with their host.
 local function redirected(options, response)
   local location = response.headers["location"]
-  if not REDIRECTS[response.status] or not location or not options.url then
+  local is_get_now = response.status == 303 or (response.status < 303 and options.method == "POST")
+  if not REDIRECTS[response.status] or not location or not options.url
+    or not is_get_now and stream.is_source(options.body) then -- what was sent can't be sent once more
     return nil
   end
   local next_options = {}
@@ -176,7 +233,7 @@ local function redirected(options, response)
     next_options[key] = value
   end
   next_options.url, next_options.query = resolve(options.url, location), nil
-  if response.status == 303 or (response.status < 303 and options.method == "POST") then
+  if is_get_now then
     next_options.method, next_options.body = "GET", nil
   end
   local before, after = url.parse(options.url), url.parse(next_options.url)
@@ -208,8 +265,24 @@ function M.request(options)
     if not following then
       return response
     end
+    if options.stream then
+      response:close()
+    end
     options, left = following, left - 1
   end
+end
+
+-- A call whose request is sent piece by piece while its response may be coming already: see
+-- demilune.http.stream. options as above, but for body; length: of the body, when it is known.
+function M.open(options)
+  if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
+    error("http.open wants either url or upstream", 2)
+  end
+  local call, err = call_of(options)
+  if not call then
+    return nil, err
+  end
+  return stream.open(call, options, new_headers)
 end
 
 local function of_method(method)

@@ -3,7 +3,7 @@
 -- Whose secret is this? A table of the consumers' secrets (API keys, tokens) that is asked with what a
 -- request brings. It lies in C, where it is searched by a keyed hash and compared in constant time.
 --
---   local ring = keyring.new()
+--   local ring = keyring.new(context.version)
 --   ring:add("k-123", item.number)      false when it is there already
 --   ring:identify(source, exchange)     true, and exchange.consumer is its owner; false for a wrong
 --                                       one; nil when there is none
@@ -21,8 +21,10 @@ local M = {}
 local Keyring = { __name = "keyring" }
 Keyring.__index = Keyring
 
-function M.new()
-  return setmetatable({ ring = ffi.gc(C.dml_keyring_new(), C.dml_keyring_free) }, Keyring)
+-- version: of the configuration whose consumers they are.
+function M.new(version)
+  local ring = ffi.gc(C.dml_keyring_new(version), C.dml_keyring_free)
+  return setmetatable({ ring = ring, version = version }, Keyring)
 end
 
 function Keyring:add(secret, number)

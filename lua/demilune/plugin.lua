@@ -1,107 +1,23 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- The plugin contract. Loads plugins and looks whether they are what they must be, checks their
--- configs against their schemas, makes an instance per place where one is enabled, and says what each
--- chain does in each phase.
+-- The plugin contract as the core meets it: checks plugins' configs against their schemas, makes an
+-- instance per place where one is enabled, and says what each chain does in each phase. Finding and
+-- loading them is demilune.plugin.load's, what C calls for a chain demilune.chain's.
 
-local border = require "demilune.ffi"
 local chain = require "demilune.chain"
 local core = require "demilune.core"
+local credential = require "demilune.credential"
 local edit = require "demilune.edit"
 local exchange = require "demilune.exchange"
+local loading = require "demilune.plugin.load"
 local schema = require "demilune.schema"
 local selector = require "demilune.selector"
-local strict = require "demilune.strict"
 
 local M = {}
 
 core.open_metatable(getmetatable(schema.open ""))
 
--- In the order of enum phase.
-M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response", "body", "log", "start", "stop" }
-
-local NOT_YET = { certificate = true }
-local MAY_BE_EDITS = { rewrite = true, access = true, response = true }
-
--- --- loading ------------------------------------------------------------------------------------
-
--- What is wrong with the table that a plugin returned, or nil.
-local function fault_of(plugin, name)
-  if type(plugin) ~= "table" then
-    return "the module returns no table"
-  elseif plugin.name ~= name then
-    return ('its name is "%s", its folder\'s is "%s"'):format(tostring(plugin.name), name)
-  elseif type(plugin.version) ~= "string" then
-    return "it has no version"
-  elseif plugin.new ~= nil and type(plugin.new) ~= "function" then
-    return "its new is no function"
-  elseif plugin.schema ~= nil and type(plugin.schema) ~= "table" then
-    return "its schema is no table"
-  elseif plugin.after ~= nil and type(plugin.after) ~= "table" then
-    return 'its after is no list: after = { "oauth2" }'
-  elseif plugin.guards ~= nil and type(plugin.guards) ~= "boolean" then
-    return "its guards is neither true nor false"
-  end
-  local has_hook = false
-  for _, hook in ipairs(M.HOOKS) do
-    if plugin[hook] ~= nil then
-      if type(plugin[hook]) ~= "function" then
-        return ("its %s is no function"):format(hook)
-      elseif NOT_YET[hook] then
-        return ('its hook "%s" is not yet supported'):format(hook)
-      elseif plugin[hook] == edit.hook and not MAY_BE_EDITS[hook] then
-        return ('its hook "%s" can\'t be a list of edits'):format(hook)
-      end
-      has_hook = true
-    end
-  end
-  return not has_hook and "it has no hook" or nil
-end
-
--- Names of the plugins that can be enabled → their files.
-function M.installed()
-  local found = {}
-  for _, folder in ipairs(strict.folders()) do
-    for _, name in ipairs(core.subfolders(folder)) do
-      if not found[name] then
-        found[name] = strict.find("demilune.plugins." .. name)
-      end
-    end
-  end
-  return found
-end
-
-local function not_installed(name)
-  local near = border.nearest(name, M.installed())
-  return ('the plugin "%s" is not installed%s'):format(name, near and (', did you mean "%s"?'):format(near) or "")
-end
-
--- The plugin, or nil and a message.
-function M.load(name)
-  local module = "demilune.plugins." .. name
-  if not name:find "^[%w][%w_-]*$" then
-    return nil, ('"%s" is no name of a plugin'):format(name)
-  elseif not package.loaded[module] and not strict.find(module) then
-    return nil, not_installed(name)
-  end
-  local ok, plugin = pcall(require, module)
-  local fault
-  if ok then
-    fault = fault_of(plugin, name)
-  else
-    fault = tostring(plugin)
-  end
-  if fault then
-    package.loaded[module] = nil -- so that its next place hears the same
-    return nil, ('the plugin "%s" can\'t be used: %s'):format(name, fault)
-  end
-  return plugin
-end
-
--- Why no plugin of this name can be used, or nil.
-function M.missing(name)
-  return (select(2, M.load(name)))
-end
+M.HOOKS, M.installed, M.load, M.missing = loading.HOOKS, loading.installed, loading.load, loading.missing
 
 -- --- checking -----------------------------------------------------------------------------------
 
@@ -157,6 +73,12 @@ function M.check(index, name, config, params, place)
   return hooks_of(uses[index]), nil, paths
 end
 
+-- What is wrong with the credentials of a kind, the name of a plugin that can be used: as
+-- demilune.credential says it.
+function M.check_credentials(kind)
+  return (select(2, credential.read(kind, M.load(kind).credential)))
+end
+
 -- Is `name` told to stand after `other`?
 function M.stands_after(name, other)
   for _, before in ipairs(M.load(name).after or {}) do
@@ -171,6 +93,10 @@ function M.guards(name)
   return M.load(name).guards == true
 end
 
+function M.answers_preflights(name)
+  return M.load(name).answers_preflights == true
+end
+
 -- --- instances ----------------------------------------------------------------------------------
 
 -- Another configuration has come into this VM.
@@ -179,12 +105,13 @@ function M.reset()
   exchange.reset()
 end
 
--- The credentials of a kind: { consumer = { name, groups }, credential = table } each. One list for
--- all places, made when it is first asked for.
+-- The credentials of a kind, as demilune.credential gives them. One list for all places, made when
+-- it is first asked for.
 local function consumers(kind)
   local list = credentials[kind]
   if not list then
-    list = core.consumers(kind)
+    local plugin = M.load(kind)
+    list = credential.read(kind, plugin and plugin.credential)
     credentials[kind] = list
   end
   return list
@@ -250,8 +177,20 @@ end
 
 -- --- chains -------------------------------------------------------------------------------------
 
--- Where all the hooks of a chain are lists of edits: those and their addresses, else nil.
-local function edits_of(phase, indices)
+-- The function of a chain for a phase: called by C with the exchange's handle. `indices` are the
+-- uses that have this hook, in the order in which they run. is_timed: it tells when each has ended.
+function M.chain(phase, indices, is_timed)
+  local hooks, objects, continues = {}, {}, {}
+  for i, index in ipairs(indices) do
+    local use = uses[index]
+    hooks[i], objects[i] = M.hook_of(use.plugin, use.instance, phase)
+    continues[i] = use.continues
+  end
+  return chain.maker(phase, hooks, continues, is_timed)(objects, indices)
+end
+
+-- Where all of these hooks are lists of edits: those, and their addresses; else nil.
+function M.edits(phase, indices)
   local lists, addresses = {}, {}
   for i, index in ipairs(indices) do
     local use = uses[index]
@@ -262,22 +201,6 @@ local function edits_of(phase, indices)
     addresses[i] = lists[i]:address()
   end
   return lists, addresses
-end
-
--- What a chain does in a phase: a function that C calls with the exchange's handle; or nil, lists of
--- edits, and their addresses. `indices` are the uses that have this hook, in the order in which they run.
-function M.chain(phase, indices)
-  local lists, addresses = edits_of(phase, indices)
-  if lists then
-    return nil, lists, addresses
-  end
-  local hooks, objects, continues = {}, {}, {}
-  for i, index in ipairs(indices) do
-    local use = uses[index]
-    hooks[i], objects[i] = M.hook_of(use.plugin, use.instance, phase)
-    continues[i] = use.continues
-  end
-  return chain.maker(phase, hooks, continues)(objects, indices)
 end
 
 -- start or stop of one place: the hook and its arguments.

@@ -128,17 +128,19 @@ end
 local Check = {}
 Check.__index = Check
 
+-- `more`: a message of its own; is_bare, it quotes nothing of the value; is_key, the key is at fault.
+
 function Check:fault(expected, value, more)
   local path = {}
   for i = 1, #self.path do
     path[i] = self.path[i]
   end
-  local came = self.hidden > 0 and json_type.describe_type(value) or json_type.describe(value)
-  local fault = { path = path, expected = expected, came = came, is_secret = self.hidden > 0 or nil }
+  local got = self.hidden > 0 and json_type.describe_type(value) or json_type.describe(value)
+  local fault = { path = path, expected = expected, got = got, is_secret = self.hidden > 0 or nil }
   for key, text in pairs(more or {}) do
     fault[key] = text
   end
-  fault.message = fault.message or ("expected %s, came %s"):format(expected, came)
+  fault.message = fault.message or ("expected %s, got %s"):format(expected, got)
   self.faults[#self.faults + 1] = fault
   return false
 end
@@ -174,6 +176,9 @@ function Check:apply(node, value)
     error("schema: it refers to itself without end", 0)
   end
   value = json_type.typed(node, value)
+  if node.prepare then
+    value = node.prepare(value)
+  end
   local frame = { valid = true, value = value, out = json_type.copy(value), kind = json_type.of(value) }
   for _, run in ipairs(node.checks) do
     if run(self, frame) == false then

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- Selectors (client_ip, header:NAME, claim:a.b ...) and templates (orders-{claim:tenant})
+-- Selectors (client_ip, header:NAME, query:NAME ...) and templates (orders-{header:x-tenant})
 -- for plugins. They are compiled at load and evaluated by the core:
 --
 --   function Mine.new(config, context)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- TCP and unix sockets that wait without holding up anybody else.
+-- TCP, unix and UDP sockets that wait without holding up anybody else.
 --
 --   local socket = require "demilune.socket"
 --   local s, err = socket.connect("127.0.0.1", 7)            -- or "unix:/run/x.sock"; nil, "refused"
@@ -8,6 +8,16 @@
 --   local line, err, rest = s:read_until("\n")               -- nil, "closed", what had come
 --   s:close()
 --
+--   local s, err, why = socket.connect("example.com", 443, { tls = true })
+--
+-- tls = true verifies the certificate with the system's authorities, and its name; a table changes that: { verify =
+-- false, ca = PEM, server_name = "x", cert = PEM, key = PEM }. s:start_tls(host, options) begins it later on.
+--
+--   local u = socket.udp("127.0.0.1", 8125)                  -- datagrams; or socket.udp_bind("0.0.0.0", 8125)
+--   u:send "requests:1|c"
+--   local text, err = u:receive(0.5)                         -- nil, "timeout"
+--
+-- Where outbound.deny forbids it nobody goes: nil, "denied".
 -- Every wait has a deadline, the last argument, in seconds: 60 unless given, 5 for connecting.
 -- A socket that is forgotten is closed in the end; closing it is better.
 
@@ -81,6 +91,12 @@ function Socket:address()
   return core.net_address(self, "local")
 end
 
+-- From now on all that is read and written is TLS; host is the name that is verified. nil, "tls" and what OpenSSL says
+-- when the peer is not believed: the socket is closed then.
+function Socket:start_tls(host, options, timeout)
+  return core.tls_start(self, host, options or true, timeout or CONNECT_TIMEOUT)
+end
+
 local function address_of(host, port)
   if port == nil then
     return host
@@ -100,14 +116,74 @@ local function connect_by_name(host, port, timeout)
   return s, not s and word or nil
 end
 
--- host: an address or a name, or "unix:/path" with no port.
-function M.connect(host, port, timeout)
-  timeout = timeout or CONNECT_TIMEOUT
+local function connect_plain(host, port, timeout)
   local s, word = core.net_connect(address_of(host, port), timeout)
   if s or word ~= "syntax" or port == nil then
     return s, word
   end
   return task.deadline(timeout, connect_by_name, host, port, timeout)
+end
+
+-- host: an address or a name, or "unix:/path" with no port. options: { timeout, tls }, or a timeout.
+function M.connect(host, port, options)
+  if type(options) ~= "table" then
+    options = { timeout = options }
+  end
+  local timeout = options.timeout or CONNECT_TIMEOUT
+  local s, word = connect_plain(host, port, timeout)
+  if not s or not options.tls then
+    return s, word
+  end
+  local ok, why
+  ok, word, why = s:start_tls(host, options.tls, timeout)
+  if ok then
+    return s
+  end
+  return nil, word, why
+end
+
+-- --- datagrams -----------------------------------------------------------------------------------
+
+local Udp = core.udp_metatable()
+Udp.__name = "udp socket"
+Udp.__index = Udp
+
+-- The next datagram; of a bound socket also who has sent it: its address and port. nil, "refused" when
+-- the system has heard that nobody listens there.
+function Udp:receive(timeout)
+  return core.udp_receive(self, timeout or TIMEOUT)
+end
+
+-- True once the system has it; of a bound socket to an address and port. nil, "limit": it is too long.
+function Udp:send(text, host, port)
+  return core.udp_send(self, text, TIMEOUT, host and address_of(host, port))
+end
+
+Udp.close = core.udp_close
+
+-- Its own address and port.
+Udp.address = core.udp_address
+
+-- Datagrams to and from one peer, and no other. host: an address or a name.
+function M.udp(host, port)
+  local u, word = core.udp_open(address_of(host, port), false)
+  if u or word ~= "syntax" then
+    return u, word
+  end
+  local addresses
+  addresses, word = dns.resolve(host)
+  for _, address in ipairs(addresses or {}) do
+    u, word = core.udp_open(address_of(address, port), false)
+    if u then
+      break
+    end
+  end
+  return u, not u and word or nil
+end
+
+-- Datagrams at an address of our own, from anybody. Port 0: the system chooses one.
+function M.udp_bind(host, port)
+  return core.udp_open(address_of(host, port), true)
 end
 
 -- --- listening ----------------------------------------------------------------------------------

@@ -78,6 +78,17 @@ function M.folders()
   return list
 end
 
+-- Files that were loaded, and where those would be that are not there: who waits for a change
+-- (watch) looks at them.
+M.seen = {}
+
+-- A plugin that is not installed (yet).
+function M.note_missing(plugin)
+  for _, folder in ipairs(folders) do
+    M.seen[("%s/%s/init.lua"):format(folder, plugin)] = true
+  end
+end
+
 table.insert(package.loaders, 2, function(name)
   if name:sub(1, 17) ~= "demilune.plugins." then
     return nil
@@ -86,6 +97,7 @@ table.insert(package.loaders, 2, function(name)
   if not path then
     return missing
   end
+  M.seen[path] = true
   local chunk, message = loadfile(path)
   if not chunk then
     error(message, 0)
@@ -93,11 +105,21 @@ table.insert(package.loaders, 2, function(name)
   return setfenv(chunk, environment)
 end)
 
+-- Modules of the library that are designed and do not exist yet; the last loader that is asked.
+local LATER = { cache = true, jwt = true, kafka = true, redis = true, trace = true }
+
+table.insert(package.loaders, function(name)
+  if LATER[name:match "^demilune%.([^.]*)"] then
+    error(('module "%s" is not yet supported'):format(name), 3)
+  end
+end)
+
 local load_module = require
 
 function require(name) -- luacheck: ignore 121
   local module = loaded[name]
-  if module ~= nil and type(module) ~= "userdata" then -- a userdata marks one that is being loaded
+  local kind = type(module)
+  if kind ~= "nil" and kind ~= "userdata" and kind ~= "number" then -- a mark of one that is being loaded, or was not
     return module
   elseif module == nil and core.in_request() then
     error(('module "%s" is not loaded yet, and a hook may not load it: write require at the top of the file')

@@ -11,7 +11,7 @@ return {
       type = "object",
       minProperties = 1,
       additionalProperties = { type = "string" },
-      description = "Fields of a line: name: template; absent = the usual ones.",
+      description = "The fields of a line: a template by each name; absent = the usual ones (see below).",
     },
     when = {
       type = "object",
@@ -23,7 +23,7 @@ return {
               { type = "integer", minimum = 100, maximum = 599 },
               {
                 type = "string", pattern = [[^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$]],
-                description = "5xx, 404 or 400-499",
+                title = "a class such as 5xx or a range such as 400-499",
               },
             },
           },

@@ -35,6 +35,32 @@ describe("cors", function()
     assert.equal(before, #upstream.requests)
   end)
 
+  it("answers the preflights of a route that does not take OPTIONS itself", function()
+    local cors = { { name = "cors", config = ONE } }
+    local g = test.gateway { routes = {
+      { name = "read", paths = { "/" }, methods = { "GET" }, upstream = upstream.url, plugins = cors },
+      { name = "bare", paths = { "/bare" }, methods = { "GET" }, upstream = upstream.url },
+    } }
+    local before = #upstream.requests
+    local response = preflight(g, "https://app.example", "GET")
+    assert.equal(204, response.status)
+    assert.equal("https://app.example", response.headers["access-control-allow-origin"])
+    local put = preflight(g, "https://app.example", "PUT")
+    assert.same({ 405, "GET, HEAD" }, { put.status, put.headers.allow })
+    assert.equal(405, g:options("/").status)
+    assert.equal(405, g:options("/bare", { headers = {
+      Origin = "https://app.example", ["Access-Control-Request-Method"] = "GET" } }).status)
+    assert.equal(before, #upstream.requests)
+  end)
+
+  it("does so when it is enabled for every request", function()
+    local g = test.gateway { global = { { name = "cors", config = ONE } }, routes = {
+      { name = "read", paths = { "/" }, methods = { "GET" }, respond = { body = "x" } },
+    } }
+    assert.equal(204, preflight(g, "https://app.example", "GET").status)
+    assert.equal(405, preflight(g, "https://app.example", "PUT").status)
+  end)
+
   it("tells a stranger's preflight nothing", function()
     local response = preflight(gateway(ONE), "https://evil.example", "PUT")
     assert.equal(204, response.status)
@@ -92,9 +118,20 @@ describe("cors", function()
     local function faults(config)
       return test.faults { plugins = { { name = "cors", config = config } } }
     end
-    assert.truthy(faults({ origins = { "*" }, credentials = true }):find("name the origins", 1, true))
-    assert.truthy(faults({ origins = { "app.example" } }))
-    assert.truthy(faults({ origins = { "https://app.example/path" } }))
-    assert.truthy(faults({}):find('"origins" is missing', 1, true))
+    local function refuses(message, config)
+      local text = faults(config)
+      assert.truthy(text and text:find(message, 1, true), text)
+      assert.is_nil(text:find(message, text:find(message, 1, true) + 1, true))
+    end
+    refuses('config: credentials for the origin "*" would let every page act as the user: name the origins\n',
+      { origins = { "https://a.example", "*" }, credentials = true })
+    for _, origin in ipairs { "app.example", "https://app.example/path", "https://a.*.example" } do
+      refuses(('origins[0]: expected an origin such as "https://app.example.com" or "https://*.example.com", or "*", '
+        .. 'got "%s"'):format(origin), { origins = { origin } })
+    end
+    refuses('expected the name of a method such as PUT, got "GET POST"',
+      { origins = { "*" }, methods = { "GET POST" } })
+    refuses('plugins[0].config: "origins" is missing\n', { credentials = true })
+    assert.is_nil(faults({ credentials = true }):find("would let every page", 1, true))
   end)
 end)

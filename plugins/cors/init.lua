@@ -4,7 +4,7 @@
 -- requests go on, and their answers are told whether the origin may read them. Fields of this protocol that
 -- the upstream sends are replaced, so that two opinions never stand in one answer.
 
-local Cors = { name = "cors", version = "1.0.0" }
+local Cors = { name = "cors", version = "1.0.0", answers_preflights = true }
 Cors.__index = Cors
 Cors.schema = require "demilune.plugins.cors.schema"
 

@@ -7,7 +7,6 @@
 
 local edit = require "demilune.edit"
 local keyring = require "demilune.keyring"
-local schema = require "demilune.schema"
 local selector = require "demilune.selector"
 local hide = require "demilune.plugins.key-auth.hide"
 
@@ -15,46 +14,39 @@ local KeyAuth = { name = "key-auth", version = "1.0.0", guards = true }
 KeyAuth.__index = KeyAuth
 KeyAuth.schema = require "demilune.plugins.key-auth.schema"
 
-local CHALLENGE = { ["www-authenticate"] = "Key" }
+local CHALLENGE = { ["WWW-Authenticate"] = "Key" }
 
-local credential_schema = schema.compile {
-  type = "object",
-  properties = { key = { type = "string", minLength = 1, writeOnly = true } },
-  required = { "key" },
+KeyAuth.credential = {
+  schema = {
+    type = "object",
+    properties = {
+      key = {
+        type = "string",
+        description = "What the client sends.",
+        minLength = 1,
+        writeOnly = true,
+      },
+    },
+    required = { "key" },
+  },
+  unique = "key",
 }
 
 -- --- the keys ------------------------------------------------------------------------------------
 
-local rings = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
+local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
 
-local function fault_of(item, message)
-  return ('a credential of the consumer "%s": %s'):format(item.consumer.name, message)
-end
-
--- The keyring of a list of credentials, or nil and what is wrong with one of them.
-local function read_keys(list)
-  local keys = keyring.new()
-  for _, item in ipairs(list) do
-    local credential, faults = credential_schema:check(item.credential)
-    if not credential then
-      local place = faults[1].text
-      return nil, fault_of(item, (place ~= "" and place .. ": " or "") .. faults[1].message)
-    elseif not keys:add(credential.key, item.number) then
-      return nil, fault_of(item, "this key is another credential's already")
+-- What was made while the configuration was checked is of no version yet.
+local function keys_of(list, version)
+  local keys = known[list]
+  if not keys or keys.version ~= version then
+    keys = keyring.new(version)
+    for _, item in ipairs(list) do
+      keys:add(item.credential.key, item.number)
     end
+    known[list] = keys
   end
   return keys
-end
-
-local function keys_of(list)
-  if not rings[list] then
-    local keys, message = read_keys(list)
-    if not keys then
-      return nil, message
-    end
-    rings[list] = keys
-  end
-  return rings[list]
 end
 
 -- --- instances -----------------------------------------------------------------------------------
@@ -81,11 +73,7 @@ local function compile_edits(config, context)
 end
 
 function KeyAuth.new(config, context)
-  local keys, sources, edits, message
-  keys, message = keys_of(context.consumers "key-auth")
-  if not keys then
-    return nil, message
-  end
+  local sources, edits, message
   sources, message = compile_sources(config.names, context)
   if not sources then
     return nil, message, "names"
@@ -97,7 +85,7 @@ function KeyAuth.new(config, context)
     return nil, ('the configuration has no consumer "%s"'):format(config.anonymous), "anonymous"
   end
   return setmetatable({
-    keys = keys,
+    keys = keys_of(context.consumers "key-auth", context.version),
     first = sources[1],
     others = #sources > 1 and sources,
     edits = edits,
@@ -111,30 +99,30 @@ end
 -- By the places beside the first, where that has no key.
 local function identify_elsewhere(self, exchange)
   for i = 2, #self.others do
-    local known = self.keys:identify(self.others[i], exchange)
-    if known ~= nil then
-      return known
+    local is_known = self.keys:identify(self.others[i], exchange)
+    if is_known ~= nil then
+      return is_known
     end
   end
 end
 
--- known: false for a wrong key, nil for none.
-local function refuse(self, exchange, known)
+-- is_known: false for a wrong key, nil for none.
+local function refuse(self, exchange, is_known)
   if self.anonymous then
     if not exchange.consumer then
       exchange.consumer = self.anonymous
     end
     return true
   end
-  exchange:problem(401, known == nil and "An API key is needed." or "This API key is not known.", CHALLENGE)
+  exchange:problem(401, is_known == nil and "An API key is needed." or "This API key is not known.", CHALLENGE)
 end
 
 function KeyAuth:access(exchange)
-  local known = self.keys:identify(self.first, exchange)
-  if known == nil and self.others then
-    known = identify_elsewhere(self, exchange)
+  local is_known = self.keys:identify(self.first, exchange)
+  if is_known == nil and self.others then
+    is_known = identify_elsewhere(self, exchange)
   end
-  if not known and not refuse(self, exchange, known) then
+  if not is_known and not refuse(self, exchange, is_known) then
     return
   end
   self.edits:apply(exchange)

@@ -93,13 +93,34 @@ describe("key-auth", function()
     local function faults(config, consumers)
       return test.faults { consumers = consumers or CONSUMERS, plugins = { { name = "key-auth", config = config } } }
     end
-    assert.truthy(faults({ names = { "path" } }):find("expected a text that fits", 1, true))
+    assert.truthy(faults({ names = { "path" } })
+      :find('expected header:NAME, query:NAME or cookie:NAME, got "path"', 1, true))
     assert.truthy(faults({ names = { "headers:x" } }):find("did you mean", 1, true))
-    assert.truthy(faults(nil, {
-      { name = "a", credentials = { ["key-auth"] = { { key = "same" } } } },
-      { name = "b", credentials = { ["key-auth"] = { { key = "same" } } } },
-    }):find("another credential's already", 1, true))
-    assert.truthy(faults(nil, { { name = "a", credentials = { ["key-auth"] = { { kee = "x" } } } } })
-      :find("missing", 1, true))
+  end)
+
+  it("finds each fault of a credential, at its place, once", function()
+    local plugins = { { name = "key-auth" }, { name = "key-auth" } }
+    local text = test.faults { plugins = plugins, consumers = {
+      { name = "a", credentials = { ["key-auth"] = { { key = "same" }, { kee = "x", key = "y" } } } },
+      { name = "b", credentials = { ["key-auth"] = { { key = "same" }, { key = 12345 }, { keys = "z" }, "w" } } },
+    } }
+    for _, fault in ipairs {
+      'consumers[0].credentials.key-auth[1].kee: unknown key, did you mean "key"?',
+      "consumers[1].credentials.key-auth[0].key: this is the key of another credential already: "
+        .. 'consumers[0].credentials.key-auth[0], of the consumer "a"',
+      "consumers[1].credentials.key-auth[1].key: expected a text, got a hidden value",
+      'consumers[1].credentials.key-auth[2]: "key" is missing',
+      "consumers[1].credentials.key-auth[3]: expected a map, got a hidden value",
+    } do
+      local at = text:find(fault, 1, true)
+      assert.truthy(at, fault .. "\nis not in\n" .. text)
+      assert.is_nil(text:find(fault, at + 1, true))
+    end
+    assert.is_nil(text:find("12345", 1, true))
+  end)
+
+  it("finds a wrong credential where the plugin is enabled nowhere", function()
+    local text = test.faults { consumers = { { name = "a", credentials = { ["key-auth"] = { {} } } } } }
+    assert.truthy(text:find('consumers[0].credentials.key-auth[0]: "key" is missing', 1, true))
   end)
 end)

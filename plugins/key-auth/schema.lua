@@ -6,7 +6,10 @@ return {
     names = {
       type = "array",
       description = "Where a key may stand: selectors, tried in this order.",
-      items = { type = "string", format = "selector", pattern = "^(header|query|cookie):" },
+      items = {
+        type = "string", format = "selector", pattern = "^(header|query|cookie):",
+        title = "header:NAME, query:NAME or cookie:NAME",
+      },
       minItems = 1,
       default = { "header:x-api-key" },
     },

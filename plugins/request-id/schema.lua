@@ -4,7 +4,7 @@ return {
   type = "object",
   properties = {
     header = {
-      type = "string", format = "header", default = "X-Request-ID",
+      type = "string", format = "settable-header", default = "X-Request-ID",
       description = "The field that carries the id, in the request to the upstream and in the response.",
     },
     accept = {

@@ -42,7 +42,7 @@ struct side {
     struct message *m; /* the last head heard */
     bool head, ended;  /* orders given */
     bool has_content;  /* the head said so */
-    bool heard_end, gone, tunnel;
+    bool heard_end, gone, offended, tunnel;
     bool over; /* the connection */
     bool stream_freed;
     uint8_t reaction; /* what the owner does inside the next event */
@@ -101,6 +101,17 @@ static void mem_watch(struct stream *s)
     (void)s;
 }
 
+static bool mem_is_quiet(struct stream *s)
+{
+    (void)s;
+    return npending == 0 && stream_end == 0;
+}
+
+static uint64_t mem_sent(const struct stream *s)
+{
+    return s->bytes_out;
+}
+
 static void mem_free(struct stream *s)
 {
     (void)s;
@@ -113,6 +124,8 @@ static const struct stream_ops mem_ops = {
     .send = mem_send,
     .shutdown = mem_shutdown,
     .watch = mem_watch,
+    .is_quiet = mem_is_quiet,
+    .sent = mem_sent,
     .free = mem_free,
 };
 
@@ -218,7 +231,7 @@ static void react(void)
 static void hear_head(void *owner, struct wire *w, struct message *m, bool end)
 {
     (void)owner;
-    REQUIRE(w == side.w && !side.gone && !side.heard_end);
+    REQUIRE(w == side.w && !side.gone && !side.offended && !side.heard_end);
     side.m = m;
     side.heard_end = end;
     if (is_client && m->body == BODY_TUNNEL) {
@@ -233,7 +246,7 @@ static void hear_body(void *owner, struct wire *w, const struct slice *pieces, i
     size_t len = 0;
 
     (void)owner;
-    REQUIRE(w == side.w && !side.gone && !side.heard_end && (n > 0 || end));
+    REQUIRE(w == side.w && !side.gone && !side.offended && !side.heard_end && (n > 0 || end));
     for (int i = 0; i < n; i++) {
         len += pieces[i].len;
         touched ^= (uint8_t)pieces[i].ptr[0] ^ (uint8_t)pieces[i].ptr[pieces[i].len - 1];
@@ -255,7 +268,12 @@ static void hear_gone(void *owner, struct wire *w, int err)
 {
     (void)owner;
     REQUIRE(w == side.w && !side.gone && err < 0);
-    side.gone = true;
+    if (err != ERR_BAD_REQUEST && err != ERR_REQUEST_TIMEOUT) {
+        side.gone = true;
+    } else { /* who broke the rules can still be told so, and may leave */
+        REQUIRE(!side.offended);
+        side.offended = true;
+    }
     react();
 }
 
@@ -266,7 +284,7 @@ static void begin_exchange(struct wire *w, struct arena *a)
     REQUIRE(side.w == NULL && !side.over);
     side.w = w;
     side.arena = a;
-    side.head = side.ended = side.heard_end = side.gone = side.tunnel = false;
+    side.head = side.ended = side.heard_end = side.gone = side.offended = side.tunnel = false;
     side.has_content = false;
     side.credit = 0;
 }

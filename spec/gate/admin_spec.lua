@@ -26,8 +26,12 @@ routes:
     respond: { body: hello }
 ]]
 
-local CHANGES = { "/reload", "/upstreams/up/endpoints/127.0.0.1:1/drain", "/upstreams/up/endpoints/x/enable",
-  "/breakers/up/open", "/breakers/up/close", "/breakers/up/auto", "/cache/purge" }
+-- And what each answers to who may ask for it here.
+local CHANGES = {
+  ["/reload"] = 200, ["/breakers/up/open"] = 501, ["/breakers/up/close"] = 501, ["/breakers/up/auto"] = 501,
+  ["/cache/purge"] = 501, ["/upstreams/up/endpoints/127.0.0.1:1/drain"] = 404,
+  ["/upstreams/none/endpoints/127.0.0.1:1/enable"] = 404,
+}
 
 describe("the admin endpoint", function()
   local gateway, upstream
@@ -121,6 +125,10 @@ describe("the admin endpoint", function()
         usable_endpoints = 1, shelved_connections = 0 } do
         assert.matches(('\ndemilune_upstream_%s{upstream="up"} %d\n'):format(name, value), metrics, 1, true)
       end
+      local labels = ('{upstream="up",endpoint="127.0.0.1:%d"}'):format(upstream.port)
+      for name, value in pairs { up = 1, active = 0, ejections_total = 0 } do
+        assert.matches(("\ndemilune_upstream_endpoint_%s%s %d\n"):format(name, labels, value), metrics, 1, true)
+      end
       u:close()
       c:close()
     end)
@@ -143,31 +151,48 @@ describe("the admin endpoint", function()
       c:close()
     end)
 
+    it("answers however many connections somebody else holds open", function()
+      local held = {}
+      for i = 1, 600 do
+        held[i] = client.connect(gateway.admin_port)
+        if i % 2 == 0 then
+          held[i]:try "GET /health/live HT"
+        end
+      end
+      assert.equal(200, get("/health/live").status)
+      for _, c in ipairs(held) do
+        c:close()
+      end
+    end)
+
     it("has no other pages and methods", function()
       local missing = get "/nowhere"
       assert.equal(404, missing.status)
       assert.equal("application/problem+json", missing.headers["content-type"])
-      assert.equal(404, json.decode(missing.body).status)
+      local problem = json.decode(missing.body)
+      assert.equal(404, problem.status)
+      assert.matches("^%x+%-%x+%-4%x+%-%x+%-%x+$", problem.request_id)
+      assert.matches(problem.request_id, gateway:event "admin.refused", 1, true)
       local response = client.request(gateway.admin_port, "DELETE", "/config")
       assert.equal(405, response.status)
       assert.equal("GET, HEAD", response.headers.allow)
       assert.equal("POST", get("/reload").headers.allow)
     end)
 
-    it("says what is not yet supported", function()
-      for _, path in ipairs(CHANGES) do
-        assert.equal(501, status("POST", path))
+    it("says what is not yet supported, and what does not exist", function()
+      for path, answer in pairs(CHANGES) do
+        assert.equal(answer, status("POST", path))
       end
       assert.equal(501, status("GET", "/"))
     end)
 
     it("refuses changes that a page of another origin asks for", function()
       local here = "127.0.0.1:" .. gateway.admin_port
-      for _, path in ipairs(CHANGES) do
+      for path, answer in pairs(CHANGES) do
         for _, foreign in ipairs { "http://evil.example", "null", "http://127.0.0.1:1" } do
           assert.equal(403, status("POST", path, { Host = here, Origin = foreign }))
         end
-        assert.equal(501, status("POST", path, { Host = here, Origin = "http://" .. here }))
+        assert.equal(answer, status("POST", path, { Host = here, Origin = "http://" .. here }))
       end
     end)
 
@@ -181,6 +206,58 @@ describe("the admin endpoint", function()
       for _, host in ipairs { "127.0.0.1:9901", "localhost", "localhost:9901", "[::1]:9901", "192.0.2.1" } do
         assert.equal(200, status("GET", "/config", { Host = host }))
       end
+    end)
+  end)
+
+  describe("of plugins", function()
+    local folder
+
+    before_each(function()
+      folder = server.folder()
+      folder:write("plugins/waits/init.lua", [[
+local task = require "demilune.task"
+return {
+  name = "waits", version = "1.0.0", access = function() task.sleep(0.02) end, log = function() end,
+}
+]])
+      gateway = server.start([[
+plugin_path: [plugins]
+routes:
+  - name: waiting
+    paths: [/waiting]
+    respond: { body: hello }
+    plugins: [{ name: headers, config: {} }, { name: waits }]
+]], { folder = folder })
+    end)
+
+    after_each(function()
+      folder:remove()
+    end)
+
+    local function shown()
+      local plugins = json.decode(get("/plugins").body).plugins
+      assert.equal(2, #plugins)
+      return plugins[2], plugins[1]
+    end
+
+    it("shows where they are enabled, their hooks and the time that these take", function()
+      local waits, headers = shown()
+      assert.same({ "waits", "route:waiting", "routes[0].plugins[1]", { "access", "log" } },
+        { waits.name, waits.scope, waits.place, waits.hooks })
+      assert.same({ samples = 0, runs = 0, busy_seconds = 0, waiting_seconds = 0 }, waits.time.access)
+      assert.is_nil(next(headers.time))
+      for _ = 1, 3 do
+        client.get(gateway.port, "/waiting")
+      end
+      local time = wait("the log hooks are counted", function()
+        local time = shown().time
+        return time.log.runs == 3 and time
+      end)
+      assert.equal(3, time.access.samples)
+      assert.is_true(time.access.waiting_seconds >= 0.05 and time.access.waiting_seconds < 30)
+      assert.is_true(time.access.busy_seconds > 0 and time.access.busy_seconds < time.access.waiting_seconds)
+      assert.equal(0, time.log.waiting_seconds)
+      assert.is_true(time.log.busy_seconds > 0)
     end)
   end)
 

@@ -41,13 +41,13 @@ routes: [{ name: all, upstream: up %s }]
   local before
 
   local function is_bounded()
-    return process.has_grown_less(gateway.pid, before, GROWTH)
+    return process.has_grown_less(gateway.process, before, GROWTH)
   end
 
   -- Moves `size` bytes of content from one end to the other, as fast as both go.
   local function pass(from, to, size)
     local sent, got = 0, #to.rest
-    before = process.rss(gateway.pid)
+    before = process.rss(gateway.process)
     to.rest = ""
     while got < size do
       if sent < size and from:has_room(0) then
@@ -95,7 +95,7 @@ routes: [{ name: all, upstream: up %s }]
       u:request()
       u:send(("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(20 * MIB))
       c:response_head()
-      before = process.rss(gateway.pid)
+      before = process.rss(gateway.process)
       local sent, got = 0, #c.rest
       c.rest = ""
       while got < 20 * MIB do
@@ -117,7 +117,7 @@ routes: [{ name: all, upstream: up %s }]
       c:send(("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"):format(LARGE))
       u = upstream:accept()
       u:request_head()
-      before = process.rss(gateway.pid)
+      before = process.rss(gateway.process)
       local sent = 0
       while sent < LARGE and c:has_room(0.3) do
         sent = sent + c:send_some(PIECE)

@@ -5,6 +5,9 @@
 package.path = "./?.lua;" .. package.path
 
 local json = require "cjson"
+local schemas = require "demilune.schema"
+local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 
 local PLUGIN = [[
@@ -127,6 +130,12 @@ describe("the command line", function()
       is_refused("METHOD URL", "match", "GET")
     end)
 
+    it("is a method that no route may have", function()
+      for _, method in ipairs { "FROB", "get", "TRACE", "CONNECT" } do
+        is_refused('"' .. method .. '": it is answered with 501', "match", method, "/x")
+      end
+    end)
+
     it("is what does not exist yet", function()
       is_refused("not yet supported", "new", "plugin", "x")
       is_refused("not yet supported", "bench", "GET", "/")
@@ -141,7 +150,7 @@ describe("the command line", function()
         run("check", "--config=demilune.yaml"), run("check", "-cdemilune.yaml") } do
         assert.equal("", result.err)
         assert.equal(0, result.status)
-        assert.matches("fine: 3 routes, 1 upstreams, 2 places", result.out, 1, true)
+        assert.matches("fine: 3 routes, 1 upstream, 2 places", result.out, 1, true)
       end
     end)
 
@@ -190,6 +199,30 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
       local result = run "check"
       assert.equal(1, result.status)
       assert.matches("no luck", result.err, 1, true)
+    end)
+
+    -- ThreadSanitizer holds signals back until the next call into libc, and a compiled loop makes none.
+    local it_stops = os.getenv "DEMILUNE_PRESET" == "tsan" and pending or it
+
+    it_stops("stops a plugin that runs away while it is loaded or made", function()
+      options.patience = 200 -- it takes two seconds of CPU time to stop one
+      local SPIN = "xpcall(function() while true do end end, function() while true do end end) "
+      for what, source in pairs {
+        loaded = SPIN .. PLUGIN,
+        made = PLUGIN:gsub("return setmetatable", SPIN .. "%0"),
+        ["made for a worker"] = PLUGIN:gsub("M.new%(config", "%0, context"):gsub("return setmetatable",
+          "if context.worker > 0 then " .. SPIN .. "end %0"),
+      } do
+        local line = select(2, source:sub(1, (source:find(SPIN, 1, true))):gsub("\n", "")) + 1
+        folder:write("plugins/hi/init.lua", source)
+        local result = run "check"
+        assert.equal(1, result.status)
+        local message = ('demilune.yaml:6:11: plugins[0]: the plugin "hi" was stopped: plugins/hi/init.lua:%d: %s')
+          :format(line, "time budget of 2000ms exceeded")
+        assert.matches(message, result.err, 1, true, what)
+        assert.is_nil(result.err:find("lua.stop", 1, true))
+        assert.equal(1, select(2, result.err:gsub("time budget", "")), "it is not tried at its other place")
+      end
     end)
 
     it("says where it has looked when there is no file", function()
@@ -245,6 +278,13 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
       assert.matches("no route: 404", result.out, 1, true)
     end)
 
+    it("tells of a request that is not whole how it is written", function()
+      local result = run("match", "GET")
+      assert.equal(2, result.status)
+      assert.matches("usage: demilune match [-c FILE] METHOD URL", result.err, 1, true)
+      assert.matches("did you mean --header?", run("match", "GET", "/", "--heder=x").err, 1, true)
+    end)
+
     it("refuses what is no request", function()
       assert.equal(2, run("match", "FETCH", "/").status)
       assert.equal(2, run("match", "GET", "nowhere").status)
@@ -257,13 +297,13 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
     it("lists what can be enabled", function()
       local result = run "plugins"
       assert.equal(0, result.status)
-      assert.matches("\nhi +1.2.3 +access, log\n", result.out)
+      assert.matches("\nhi +1.2.3 +access, log +Says hi\n", result.out)
     end)
 
     it("tells all about one", function()
       local result = run("plugins", "hi")
       assert.equal(0, result.status)
-      assert.matches('word +string +"hi" +What it says.', result.out)
+      assert.matches('word +text +"hi" +What it says.', result.out)
       assert.matches("wait +duration +How long it waits.", result.out)
       assert.matches("Says hi.", result.out, 1, true)
     end)
@@ -327,7 +367,7 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       local found
       for _, case in ipairs(schema["$defs"].plugin.allOf) do
         if case["if"].properties.name.const == "hi" then
-          found = case["then"].properties.config
+          found = case["then"].properties.config.anyOf[1]
         end
       end
       assert.equal("What it says.", found.properties.word.description)
@@ -335,6 +375,36 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       assert.same({ "string", "const", "string" }, { found.properties.wait.anyOf[1].type,
         next(found.properties.wait.anyOf[2]), found.properties.wait.anyOf[3].type })
       assert.is_nil(found.properties.wait.type)
+    end)
+
+    it("agrees with the check on what may have nothing behind it", function()
+      local text_of_schema = run("schema").out:gsub('"$id": *"[^"]*",?', "") -- not of this reader's keywords
+      local standard = schemas.compile(json.decode(text_of_schema), { open = true })
+      local plugin_path = '{ "plugin_path": ["plugins"], %s }'
+      for text, takes in pairs {
+        ['"routes": null, "log": null, "admin": null'] = true,
+        ['"log": { "level": null }, "workers": null'] = true,
+        ['"upstreams": null, "drain": { "timeout": null }'] = true,
+        ['"plugins": [{ "name": "hi", "config": null, "on_error": null }]'] = true,
+        ['"plugins": [{ "name": "hi", "config": { "word": null, "wait": null } }]'] = true,
+        ['"plugins": [{ "name": "hi", "config": { "wrod": null } }]'] = false,
+        ['"plugins": [{ "name": null }]'] = false,
+        ['"plugins": [{ "name": "cors" }]'] = false,
+        ['"plugins": [{ "name": "cors", "config": null }]'] = false,
+        ['"plugins": [{ "name": "cors", "config": { "origins": null } }]'] = false,
+        ['"plugins": [{ "name": "cors", "config": { "origins": [null] } }]'] = false,
+        ['"plugins": [{ "name": "headers", "config": { "request": { "set": null } } }]'] = true,
+        ['"plugins": [{ "name": "headers", "config": { "request": { "set": { "a": null } } } }]'] = false,
+        ['"routes": [null]'] = false,
+        ['"trusted_proxies": [null]'] = false,
+        ['"consumers": [{ "name": "a", "credentials": null, "groups": null }]'] = true,
+        ['"consumers": [{ "name": "a", "credentials": { "key-auth": null } }]'] = true,
+        ['"consumers": [{ "name": "a", "credentials": { "key-auth": [{ "key": null }] } }]'] = false,
+      } do
+        folder:write("demilune.yaml", plugin_path:format(text))
+        assert.equal(takes and 0 or 1, run("check").status, text)
+        assert.equal(takes, (standard:check(json.decode(plugin_path:format(text)))) ~= nil, text)
+      end
     end)
 
     it("does without a configuration", function()
@@ -362,10 +432,8 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
     end)
 
     it("ends with 1 when nobody answers, and with 0 when the gateway is ready", function()
-      local port = require("spec.support.origin").listen()
-      port:close()
       local config = ('admin: { address: "127.0.0.1:%d" }\nlisteners: [{ address: "127.0.0.1:0" }]\n')
-        :format(port.port)
+        :format(origin.free_port())
       folder:write("demilune.yaml", config)
       local result = run "health"
       assert.equal(1, result.status)
@@ -373,6 +441,47 @@ routes: [{ name: inner, headers: { x-word: "${file:word}" }, upstream: up, rewri
       local gateway = server.start(config, { bare = true })
       assert.equal(0, run("health").status)
       gateway:stop()
+    end)
+
+    it("asks on the loopback interface when the address is a wildcard", function()
+      local config = ('admin: { address: "0.0.0.0:%d" }\nlisteners: [{ address: "127.0.0.1:0" }]\n')
+        :format(origin.free_port())
+      folder:write("demilune.yaml", config)
+      local gateway = server.start(config, { bare = true })
+      assert.equal(0, run("health").status)
+      gateway:stop()
+    end)
+
+    it("ends with 1 while the gateway drains", function()
+      local config = ('drain: { delay: 1h }\nadmin: { address: "127.0.0.1:%d" }\n'):format(origin.free_port())
+        .. 'listeners: [{ address: "127.0.0.1:0" }]\n'
+      folder:write("demilune.yaml", config)
+      local gateway = server.start(config, { bare = true })
+      gateway:signal "TERM"
+      gateway:event "drain.begin"
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("not ready", result.err, 1, true)
+      gateway:stop()
+    end)
+
+    it("waits two seconds for an answer, and no longer", function()
+      local mute = origin.listen()
+      folder:write("demilune.yaml", ('admin: { address: "127.0.0.1:%d" }\n'):format(mute.port))
+      local before = posix.now()
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("gives no answer", result.err, 1, true)
+      local took = posix.now() - before
+      assert.is_true(took > 1.9 and took < posix.PATIENCE)
+      mute:close()
+    end)
+
+    it("can't know a port that the system chose", function()
+      folder:write("demilune.yaml", 'admin: { address: "127.0.0.1:0" }\n')
+      local result = run "health"
+      assert.equal(1, result.status)
+      assert.matches("port 0", result.err, 1, true)
     end)
   end)
 end)

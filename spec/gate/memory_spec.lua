@@ -124,13 +124,13 @@ describe("after many requests", function()
 
   it("nothing of them is left", function()
     work(math.floor(ROUNDS / 4)) -- until all that is kept for later has been made
-    local before, files = process.rss(gateway.pid), process.open_files(gateway.pid, 1000)
+    local before, files = process.rss(gateway.process), process.open_files(gateway.process, 1000)
     work(ROUNDS)
-    assert.is_true(process.has_grown_less(gateway.pid, before, GROWTH),
-      ("it has grown from %d to %d bytes"):format(before, process.rss(gateway.pid)))
+    assert.is_true(process.has_grown_less(gateway.process, before, GROWTH),
+      ("it has grown from %d to %d bytes"):format(before, process.rss(gateway.process)))
     wait("no client to be connected", function() return gauge "demilune_connections" == 0 end)
     wait("no hook to wait", function() return gauge "demilune_lua_waiting" == 0 end)
-    assert.is_true(process.open_files(gateway.pid, 1000) <= files + 8)
+    assert.is_true(process.open_files(gateway.process, 1000) <= files + 8)
     assert.equal("hello", client.get(gateway.port, "/hello").body)
   end)
 end)

@@ -32,6 +32,8 @@ function acts.spin_in_ffi() local a = ffi.new "int[8]" while true do a[1] = a[1]
 function acts.spin_around_pcall() while true do pcall(forever) end end
 function acts.spin_around_pcall_error() while true do pcall(error, "again") end end
 function acts.spin_in_handler() xpcall(error, forever) end
+function acts.spin_in_body_and_handler() xpcall(forever, forever) end
+function acts.spin_in_sort_and_handler() table.sort({ 3, 2, 1 }, function() xpcall(forever, forever) end) end
 function acts.spin_in_wrap() coroutine.wrap(function() while true do pcall(forever) end end)() end
 function acts.spin_in_thread() while true do coroutine.resume(coroutine.create(forever)) end end
 function acts.spin_in_sort() local t = {} for i = 1, 100 do t[i] = i end table.sort(t, function() forever() end) end
@@ -50,6 +52,12 @@ function acts.eat_around_pcall()
   local t = {}
   while true do pcall(function() for i = 1, 1e6 do t[#t + 1] = {} end end) end
 end
+function acts.eat_tasks() for _ = 1, 1e9 do task.spawn(task.sleep, 3600) end end
+function acts.eat_in_body_and_handler() xpcall(acts.eat, acts.eat) end
+function acts.eat_begun_tasks() while true do for _ = 1, 100 do task.spawn(task.sleep, 3600) end task.sleep(0) end end
+function acts.eat_runaways() for _ = 1, 1e9 do task.spawn(forever) end end
+function acts.eat_in_task() task.spawn(acts.eat_tasks):join() error "joined" end
+function acts.eat_after_wait() task.sleep(0.001) acts.eat() end
 function acts.eat_ctx(exchange) local t = exchange.ctx for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end
 
 function acts.raise() error "out of luck" end
@@ -120,6 +128,7 @@ function acts.read_body(exchange)
   local text, word = exchange.request.body:read()
   exchange:reply(200, nil, text or word)
 end
+function acts.mark(exchange) exchange.response.headers["x-marked"] = "yes" end
 function acts.empty() return "" end
 function acts.number() return 5 end
 function acts.shout() return "LOUD" end
@@ -150,9 +159,11 @@ routes:
 
 -- Those that end in 500 in whatever hook the head has not gone down before.
 local RUNAWAYS = { "spin", "spin_interpreted", "spin_in_ffi", "spin_around_pcall", "spin_around_pcall_error",
-  "spin_in_handler", "spin_in_wrap", "spin_in_thread", "spin_in_sort", "spin_in_gsub", "spin_in_tostring",
-  "spin_in_task", "spin_without_hook", "spin_after_wait", "recurse", "recurse_in_handler" }
-local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_ctx" }
+  "spin_in_handler", "spin_in_body_and_handler", "spin_in_sort_and_handler", "spin_in_wrap", "spin_in_thread",
+  "spin_in_sort", "spin_in_gsub", "spin_in_tostring", "spin_in_task", "spin_without_hook", "spin_after_wait", "recurse",
+  "recurse_in_handler" }
+local EATERS = { "eat", "eat_text", "eat_rep", "eat_around_pcall", "eat_in_body_and_handler", "eat_ctx",
+  "eat_after_wait", "eat_tasks", "eat_begun_tasks", "eat_runaways", "eat_in_task" }
 local RAISERS = { "raise", "raise_table", "raise_nil", "raise_false", "raise_cdata", "raise_odd", "raise_thread",
   "raise_long", "raise_bytes", "raise_after_reply", "yield", "yield_mark", "wait_in_sort", "global", "exit", "execute" }
 local MISUSES = { "bad_reply", "split_value", "split_name", "split_reply", "set_length", "set_coding", "set_connection",
@@ -201,8 +212,9 @@ describe("a faulty plugin", function()
     for _, act in ipairs(list) do
       it(("that %s (%s) costs its own request only"):format(title, act), function()
         for _ = 1, 2 do
-          local response = get("/hello", { ["x-access"] = act })
+          local response = get("/hello", { ["x-access"] = act, ["x-response"] = "mark" })
           assert.equal(500, response.status)
+          assert.equal("yes", response.headers["x-marked"]) -- there is time and memory for it
           assert.is_nil(response.body:find("luck", 1, true))
           assert.equal("application/problem+json", response.headers["content-type"])
           is_well()
@@ -224,13 +236,28 @@ describe("a faulty plugin", function()
     end
   end)
 
-  it("in a body hook breaks the answer off, so that the client can tell", function()
+  it("in a body hook ends in 500 while nothing was sent", function()
     for _, act in ipairs { "spin", "eat", "raise", "number", "reply" } do
       local c = client.connect(gateway.port):send(client.bytes("GET", "/up", { headers = { ["x-body"] = act } }))
       local _, u = upstream:serve(200, {}, "secret")
-      local text = c:read_all()
-      assert.is_nil(text:find("0\r\n\r\n", 1, true))
-      assert.is_nil(text:find("secret", 1, true))
+      local response = c:response()
+      assert.equal(500, response.status)
+      assert.is_nil(response.body:find("secret", 1, true))
+      u:close()
+      c:close()
+      is_well()
+    end
+  end)
+
+  it("in a body hook breaks the answer off later, so that the client can tell", function()
+    for _, act in ipairs { "spin", "eat", "raise", "number", "reply" } do
+      local c = client.connect(gateway.port):send(client.bytes("GET", "/up", { headers = { ["x-body"] = act } }))
+      local u = upstream:accept()
+      u:request()
+      u:send "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
+      assert.equal(200, c:response_head().status)
+      u:send "secret"
+      assert.equal("", (c:read_all()))
       u:close()
       c:close()
       is_well()
@@ -283,6 +310,27 @@ describe("a faulty plugin", function()
       wait("nobody to wait", function() return metric "demilune_lua_waiting" == 0 end)
       is_well()
     end
+  end)
+
+  for _, hook in ipairs { "response", "body" } do
+    it(("that waits in a %s hook over a bad request's answer is cancelled, too"):format(hook), function()
+      local c = client.connect(gateway.port)
+      c:send("POST /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-", hook, ": wait\r\n\r\nno chunk\r\n")
+      wait("the hook to wait", function() return metric "demilune_lua_waiting" == 1 end)
+      c:close()
+      wait("nobody to wait", function() return metric "demilune_lua_waiting" == 0 end)
+      upstream:accept():close()
+      is_well()
+    end)
+  end
+
+  it("is cancelled when its client leaves behind a body that nobody has read", function()
+    local c = client.connect(gateway.port)
+    c:send(client.bytes("POST", "/hello", { headers = { ["x-access"] = "wait" }, body = ("b"):rep(50000) }))
+    wait("the hook to wait", function() return metric "demilune_lua_waiting" == 1 end)
+    c:close()
+    wait("nobody to wait", function() return metric "demilune_lua_waiting" == 0 end)
+    is_well()
   end)
 
   it("that waits for a body is cancelled when its client leaves", function()

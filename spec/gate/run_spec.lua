@@ -6,6 +6,7 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "spec.support.client"
 local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
@@ -216,13 +217,6 @@ admin: { address: "127.0.0.1:%d" }
     end)
   end)
 
-  it("says that SIGHUP does nothing yet, and goes on", function()
-    gateway = server.start(HELLO)
-    gateway:signal "HUP"
-    assert.matches("not yet supported", gateway:event "signal.unsupported", 1, true)
-    assert.equal("hello", client.get(gateway.port, "/hello").body)
-  end)
-
   it("reopens log files on SIGUSR1", function()
     local folder = server.folder()
     local log, moved = folder:write("access.log", ""), folder:write("access.log.1", "")
@@ -238,6 +232,65 @@ plugins: [{ name: access-log, config: { to: "%s", fields: { p: "{path}" } } }]
     wait("a line in the new log", function() return text_of(log):find '"/next"' end)
     assert.equal('{"p":"/hello"}\n', text_of(moved))
     folder:remove()
+  end)
+
+  describe("when logs can't be written", function()
+    local LOST = "demilune_access_log_lost_lines_total"
+
+    local function lost_lines()
+      return tonumber(client.get(gateway.admin_port, "/metrics").body:match("\n" .. LOST .. " (%d+)\n"))
+    end
+
+    local function access_log(path)
+      return ('plugins: [{ name: access-log, config: { to: "%s", fields: { p: "{path}" } } }]\n'):format(path) .. HELLO
+    end
+
+    it("serves on, says so and counts the lines of an access log", function()
+      gateway = server.start(access_log "/dev/full")
+      for _ = 1, 3 do
+        assert.equal("hello", client.get(gateway.port, "/hello").body)
+      end
+      assert.matches("No space left on device", gateway:event "access_log.write", 1, true)
+      wait("three lost lines", function() return lost_lines() == 3 end)
+    end)
+
+    it("never makes one line of two in an access log whose disk was full", function()
+      local folder = server.folder()
+      local log = folder:write("access.log", ("x"):rep(1024 * 1024 - 20) .. "\n")
+      gateway = server.start(access_log(log), { folder = folder, before = "ulimit -f 2048" }) -- 1 MiB in dash
+      client.get(gateway.port, "/hello-and-some-more")
+      wait("a lost line", function() return lost_lines() == 1 end)
+      assert.equal('\n{"p":"/hello-and-so', text_of(log):sub(-20))
+      assert(posix.truncate(log, 1024 * 1024 - 12))
+      client.get(gateway.port, "/x")
+      wait("the next line", function() return text_of(log):sub(-20) == '\n{"p":"/\n{"p":"/x"}\n' end)
+      folder:remove()
+    end)
+
+    -- Without a log nobody says that it is ready: its admin address is asked.
+    local function is_served_with(stderr, before)
+      local folder, port = server.folder(), origin.free_port()
+      local file = folder:write("demilune.yaml",
+        ('listeners: [{ address: "127.0.0.1:%d" }]\nadmin: { address: "127.0.0.1:%d" }\n'):format(port,
+          origin.free_port()) .. HELLO)
+      local argv = { "/bin/sh", "-c", 'exec "$0" "$@" ' .. before, server.program, "run", "-c", file }
+      local pid = posix.spawn(argv, { stderr = stderr })
+      wait("a gateway that is ready", function()
+        return server.run({ "health", "-c", file }).status == 0
+      end)
+      assert.equal("hello", client.get(port, "/hello").body)
+      posix.kill(pid, posix.SIGTERM)
+      assert.equal(0, wait("its end", function() return posix.exit_status(pid) end))
+      folder:remove()
+    end
+
+    it("serves with a standard error that is full", function()
+      is_served_with("/dev/full", "")
+    end)
+
+    it("serves with a standard error that is closed", function()
+      is_served_with(nil, "0<&- 1>&- 2>&-")
+    end)
   end)
 
   it("runs start and stop hooks once in each worker", function()

@@ -9,6 +9,7 @@ local client = require "spec.support.client"
 local json = require "cjson"
 local origin = require "spec.support.origin"
 local server = require "spec.support.server"
+local wait = require "spec.support.wait"
 
 local HIDDEN = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
 local POST = "POST / HTTP/1.1\r\nHost: x\r\n"
@@ -228,6 +229,30 @@ routes: [{ name: all, upstream: up }]
     assert.matches('\ndemilune_bad_heads_total{reason="bad_request"} %d%d', page)
     assert.matches('\ndemilune_bad_heads_total{reason="not_implemented"} ', page, 1, true)
     assert.matches('\ndemilune_bad_heads_total{reason="http_version"} ', page, 1, true)
+  end)
+
+  it("tells all of a flood in its log: a line each, at most ten a second, and how many more there were", function()
+    local before = gateway:log()
+    local function told()
+      local lines, held_back = 0, 0
+      for line in gateway:log():sub(#before + 1):gmatch '[^\n]*"event":"request.bad_head"[^\n]*' do
+        lines = lines + (line:find("a request head was refused", 1, true) and 1 or 0)
+        held_back = held_back + (tonumber(line:match '"suppressed":(%d+)') or 0)
+      end
+      return lines, held_back
+    end
+    for _ = 1, 300 do
+      local c = client.connect(gateway.port)
+      c:try "GET / HTTP/1.1\r\n\r\n"
+      c:read_all()
+      c:close()
+    end
+    wait("all are told of", function()
+      local lines, held_back = told()
+      return lines + held_back >= 300
+    end)
+    local _, held_back = told()
+    assert.is_true(held_back > 0)
   end)
 
   it("never echoes what was sent", function()

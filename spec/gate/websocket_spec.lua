@@ -175,13 +175,13 @@ routes: [{ name: all, upstream: up }]
       if side == "upstream" then
         from, to = c, u
       end
-      local before = process.rss(gateway.pid)
+      local before = process.rss(gateway.process)
       local piece, sent = ("x"):rep(1024 * 1024), 0
       while sent < 200e6 and from:has_room(0.3) do
         sent = sent + from:send_some(piece)
       end
       assert.is_true(sent < 50e6, "the gateway takes what nobody reads")
-      assert.is_true(process.has_grown_less(gateway.pid, before, 8e6))
+      assert.is_true(process.has_grown_less(gateway.process, before, 8e6))
       local got = 0
       while got < sent do
         assert(to:more())

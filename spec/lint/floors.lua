@@ -17,10 +17,10 @@ local SEES = {
 -- Headers of other people's libraries (patterns), and the only files that may name them.
 local LIBRARIES = {
   { name = "libev", headers = { "^ev%.h$" },
-    files = { "^net/loop%.[ch]$", "^net/stream%.c$", "^net/listener%.c$", "^net/dns%.c$" } },
-  { name = "c-ares", headers = { "^ares[%w_]*%.h$" }, files = { "^net/dns%.c$" } },
+    files = { "^net/loop%.[ch]$", "^net/stream%.c$", "^net/listener%.c$", "^net/udp%.c$", "^net/dns_channel%.c$" } },
+  { name = "c-ares", headers = { "^ares[%w_]*%.h$" }, files = { "^net/dns%.c$", "^net/dns_channel%.[ch]$" } },
   { name = "OpenSSL", headers = { "^openssl/" },
-    files = { "^net/tls%.c$", "^net/tls_ctx%.c$", "^script/api_crypto%.c$", "^app/cli_version%.c$" } },
+    files = { "^net/tls[%w_]*%.c$", "^script/api_crypto%.c$", "^app/cli_version%.c$" } },
   { name = "llhttp", headers = { "^llhttp%.h$", "^llhttp/" }, files = { "^http/h1%.[ch]$" } },
   { name = "nghttp2", headers = { "^nghttp2/" }, files = { "^http/h2%.[ch]$", "^app/cli_version%.c$" } },
   { name = "hiredis", headers = { "^hiredis/", "^hiredis%.h$" }, files = { "^side/redis%.c$" } },
@@ -29,7 +29,7 @@ local LIBRARIES = {
   { name = "PCRE2", headers = { "^pcre2" }, files = { "^base/regex%.c$" } },
   { name = "LuaJIT", headers = { "^lua%.h$", "^lauxlib%.h$", "^lualib%.h$", "^luajit%.h$", "^luaconf%.h$" },
     files = { "^script/vm%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$", "^script/plugin%.[ch]$",
-      "^script/call_[%w_]+%.c$", "^app/cli_version%.c$" } },
+      "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$", "^app/cli_version%.c$" } },
 }
 
 -- What libc, the compiler and the kernel bring. Anything that is in neither list is a new library,
@@ -48,7 +48,7 @@ local SYSTEM_FOLDERS = { sys = true, netinet = true, net = true, arpa = true, li
   bits = true, sanitizer = true }
 
 -- base has no I/O of the network.
-local SOCKETS = { "^sys/socket%.h$", "^sys/un%.h$", "^sys/epoll%.h$", "^netinet/", "^netdb%.h$", "^poll%.h$" }
+local SOCKETS = { "^sys/socket%.h$", "^sys/un%.h$", "^sys/epoll%.h$", "^netinet/", "^netdb%.h$" }
 
 local function matches(text, patterns)
   for _, pattern in ipairs(patterns) do

@@ -4,6 +4,7 @@
 -- whose defaults pass it, and a README that speaks of each option.
 
 local dir = require "pl.dir"
+local test = require "demilune.test"
 local plugin = require "demilune.plugin"
 local schema = require "demilune.schema"
 local server = require "spec.support.server"
@@ -77,6 +78,9 @@ local function faults_of(folder)
   else
     faults_of_options(loaded.schema, readme, add)
   end
+  if loaded.credential then
+    faults_of_options(loaded.credential.schema, readme, add)
+  end
   table.sort(faults)
   return faults
 end
@@ -91,6 +95,26 @@ describe("a shipped plugin", function()
   for _, folder in ipairs(folders) do
     it("keeps the contract: " .. folder:match "[^/]+$", function()
       assert.same({}, faults_of(folder))
+    end)
+  end
+end)
+
+-- The README's first example, with what it takes for granted.
+local function example_of(folder, log)
+  local yaml = assert(read(folder .. "/README.md"):match "```yaml\n(.-)```")
+  yaml = yaml:gsub("%${([^}]*)}", "the %1"):gsub("/var/log/demilune/[%w.]+", log)
+  if yaml:find("upstream: orders", 1, true) then
+    yaml = yaml .. "upstreams: [{ name: orders, endpoints: [{ address: 127.0.0.1:9001 }] }]\n"
+  end
+  return 'listeners: [{ address: "127.0.0.1:0" }]\n' .. yaml
+end
+
+describe("the README of a shipped plugin", function()
+  for _, folder in ipairs(dir.getdirectories "plugins") do
+    it("has an example that works: " .. folder:match "[^/]+$", function()
+      local log = os.tmpname()
+      assert.is_nil(test.faults { text = example_of(folder, log) })
+      os.remove(log)
     end)
   end
 end)
@@ -121,8 +145,10 @@ describe("the contract of plugins", function()
       "its version is not three numbers",
       "limits has no description",
       "limits[].size is not in the README",
-      'limits[].size: its default does not pass: expected a whole number, came "big"',
+      'limits[].size: its default does not pass: expected a whole number, got "big"',
       "schema.lua is missing",
+      "secret has no description",
+      "secret is not in the README",
       "the README does not begin with its name",
       "the README has no example",
     }, faults("broken", [[
@@ -130,7 +156,7 @@ return { name = "broken", version = "1", access = function() end, schema = { typ
   limits = { type = "array", items = { type = "object", properties = {
     size = { type = "integer", default = "big", description = "How large." },
   } } },
-} } }
+} }, credential = { schema = { type = "object", properties = { secret = { type = "string" } } } } }
 ]], "About limits, but not how large.\n"))
   end)
 

@@ -2,6 +2,7 @@
 
 -- What an editor is told of a plugin's schema: it must take all that the check takes, and refuse a mistyped key.
 
+local json = require "demilune.json"
 local editor = require "demilune.schema.editor"
 local schema = require "demilune.schema"
 
@@ -47,6 +48,26 @@ describe("a schema for editors", function()
     assert.is_false(takes { deep = { on = "yes" } })
   end)
 
+  it("takes nothing where a key may be absent, as the check does", function()
+    for _, value in ipairs {
+      { limit = json.null, window = json.null, word = json.null, deep = json.null, list = json.null, any = json.null },
+      { deep = { on = json.null }, list = { { share = json.null } } },
+    } do
+      assert.is_true(takes(value))
+      assert.is_truthy((schema.compile(SOURCE):check(value)))
+    end
+    for _, value in ipairs { { list = { json.null } }, { any = { a = json.null } }, { least = json.null }, {} } do
+      local needed = { least = value.least or 1, any = value.any, list = value.list }
+      local source = schema.compile { type = "object", required = { "least" },
+        properties = { least = { type = "integer" }, any = SOURCE.properties.any, list = SOURCE.properties.list },
+        ["$defs"] = SOURCE["$defs"] }
+      local open = schema.compile(editor.of(source.source), { open = true })
+      local fits = next(value) == nil
+      assert.equal(fits, (open:check(needed)) ~= nil)
+      assert.equal(fits, (source:check(needed)) ~= nil)
+    end
+  end)
+
   it("refuses keys that are not named, at every depth", function()
     assert.is_true(takes { deep = { on = true }, any = { thing = 1 } })
     assert.is_false(takes { limt = 1 })
@@ -58,7 +79,7 @@ describe("a schema for editors", function()
     local properties = editor.of(SOURCE).properties
     assert.equal("How many.", properties.limit.description)
     assert.equal("1m", properties.window.default)
-    assert.equal("string", properties.word.type)
+    assert.same({ "string", "null" }, properties.word.type)
   end)
 
   it("leaves the plugin's own schema as it is", function()

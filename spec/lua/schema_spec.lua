@@ -108,12 +108,12 @@ describe("schema of a plugin's config", function()
 
   it("takes 0 for a duration and no other bare number", function()
     assert.equal(0, check(limits, { limit = 1, window = 0 }).window)
-    assert.equal('window: expected a duration such as 250ms, 10s or 5m, came 10',
+    assert.equal('window: expected a duration such as 250ms, 10s or 5m, got 10',
       message(limits, { limit = 1, window = 10 }))
   end)
 
   it("holds bounds in the converted unit", function()
-    assert.equal('size: expected at most 1024, came "2KiB"', message(limits, { limit = 1, size = "2KiB" }))
+    assert.equal('size: expected at most 1024 bytes, got "2KiB"', message(limits, { limit = 1, size = "2KiB" }))
   end)
 
   it("refuses an unknown key and names the near one", function()
@@ -123,8 +123,8 @@ describe("schema of a plugin's config", function()
 
   it("says what is missing, what was expected and what came", function()
     assert.equal(': "limit" is missing', message(limits, {}))
-    assert.equal('limit: expected a whole number, came "3"', message(limits, { limit = "3" }))
-    assert.equal("limit: expected at least 1, came 0", message(limits, { limit = 0 }))
+    assert.equal('limit: expected a whole number, got "3"', message(limits, { limit = "3" }))
+    assert.equal("limit: expected at least 1, got 0", message(limits, { limit = 0 }))
   end)
 
   it("finds all faults", function()
@@ -133,8 +133,21 @@ describe("schema of a plugin's config", function()
   end)
 
   it("names the near word of an enumeration", function()
-    assert.equal('algorithm: expected one of "gcra", "fixed_window", came "fixed-window": did you mean "fixed_window"?',
+    assert.equal('algorithm: expected one of "gcra", "fixed_window", got "fixed-window", did you mean "fixed_window"?',
       message({ properties = { algorithm = { enum = { "gcra", "fixed_window" } } } }, { algorithm = "fixed-window" }))
+  end)
+
+  it("takes a named key with nothing behind it for an absent one", function()
+    local null = require("demilune.json").null
+    local inner = { type = "object", required = { "b" }, properties = {
+      a = { type = "integer", default = 3 }, b = { type = "integer" }, c = { type = { "string", "null" } },
+    } }
+    local source = { properties = { x = { ["$ref"] = "#/$defs/x" } }, ["$defs"] = { x = inner } }
+    assert.same({ x = { a = 3, b = 1, c = null } }, (check(source, { x = { a = null, b = 1, c = null } })))
+    assert.equal('x: "b" is missing', message(source, { x = { b = null } }))
+    assert.equal("x.d: unknown key", message(source, { x = { b = 1, d = null } }))
+    assert.equal("a: expected a text, got nothing",
+      message({ additionalProperties = { type = "string" } }, { a = null }))
   end)
 
   it("types what came out of the environment", function()
@@ -143,7 +156,7 @@ describe("schema of a plugin's config", function()
     assert.equal(12, out.limit)
     assert.equal(5, out.window)
     assert.equal("12", out.deep.name)
-    assert.equal('limit: expected a whole number, came "many"', message(limits, { limit = schema.open "many" }))
+    assert.equal('limit: expected a whole number, got "many"', message(limits, { limit = schema.open "many" }))
   end)
 
   it("knows the properties of all parts of one object", function()
@@ -161,7 +174,7 @@ describe("schema of a plugin's config", function()
     local source = { type = "object", properties = { headers = {
       type = "object", additionalProperties = { type = "string" } } } }
     assert.same({ headers = { ["x-a"] = "1" } }, (check(source, { headers = { ["x-a"] = "1" } })))
-    assert.equal("headers.x-a: expected a text, came 1", message(source, { headers = { ["x-a"] = 1 } }))
+    assert.equal("headers.x-a: expected a text, got 1", message(source, { headers = { ["x-a"] = 1 } }))
   end)
 
   it("takes one of several forms, and tells of the one that was nearly met", function()
@@ -170,7 +183,7 @@ describe("schema of a plugin's config", function()
       { type = "array", items = { type = "string", format = "selector" }, minItems = 1 },
     } } } }
     assert.same({ by = { "client_ip" } }, (check(source, { by = { "client_ip" } })))
-    assert.truthy(message(source, { by = { "client_ip", 7 } }):find("by[1]: expected a text, came 7", 1, true))
+    assert.truthy(message(source, { by = { "client_ip", 7 } }):find("by[1]: expected a text, got 7", 1, true))
     assert.truthy(message(source, { by = "client_op" }):find("client_ip", 1, true))
   end)
 
@@ -221,6 +234,7 @@ describe("schema of a plugin's config", function()
       ip = { { "::1", "1.2.3.4" }, { "1.2.3.4.5", "10.0.0.0/8" } },
       hostname = { { "a.example.com" }, { "-a.com", "a..b", "" } },
       header = { { "x-api-key" }, { "x api", "" } },
+      ["settable-header"] = { { "x-api-key", "host" }, { "x api", "", "Content-Length", "connection" } },
       regex = { { "^a+$" }, { "(" } },
       uuid = { { "123e4567-e89b-12d3-a456-426614174000" }, { "123e4567" } },
       ["date-time"] = { { "2026-11-21T13:39:35Z", "2026-11-21T13:39:35.5+01:00" },

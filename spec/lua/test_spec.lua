@@ -48,6 +48,33 @@ describe("test.gateway", function()
     _G.SPEC_SAW = nil -- luacheck: ignore 112
   end)
 
+  it("counts what hooks take into a request's time", function()
+    local folder = folder_of {
+      busy = [[
+        local store = require("demilune.store").use()
+        function P:access()
+          local start = os.clock()
+          repeat until os.clock() - start > 0.02
+        end
+        function P:log(x) store:set("total", x.timings.total) end]],
+    }
+    local gateway = test.gateway { plugins = { "busy" }, plugin_path = { folder } }
+    gateway:get "/"
+    local store = require("demilune.store").use()
+    assert.is_true(test.eventually(function() return store:get "total" end) >= 0.02)
+  end)
+
+  -- ThreadSanitizer holds back the signal that stops it.
+  local unless_tsan = os.getenv "DEMILUNE_PRESET" == "tsan" and pending or it
+
+  unless_tsan("stops a hook that uses up its configuration's time budget", function()
+    local folder = folder_of { spins = "function P:access() while true do end end" }
+    local gateway = test.gateway {
+      plugins = { "spins" }, plugin_path = { folder }, config = { script = { time_budget = "20ms" } },
+    }
+    assert.equal(500, gateway:get("/").status)
+  end)
+
   it("starts and stops plugins", function()
     local folder = folder_of {
       counts = [[

@@ -7,14 +7,14 @@ local posix = require "spec.support.posix"
 
 local M = {}
 
--- A connection, or nil when nobody listens.
+-- A connection to a port of 127.0.0.1 (or another place: posix.connect), or nil when nobody listens.
 function M.try_connect(port)
   local fd = posix.connect(port)
   return fd and connection.new(fd)
 end
 
 function M.connect(port)
-  return M.try_connect(port) or error(("nobody listens on port %d"):format(port), 2)
+  return M.try_connect(port) or error(("nobody listens on %s"):format(port), 2)
 end
 
 local function write_head(method, target, headers, body)

@@ -17,6 +17,13 @@ function M.listen(port)
   return setmetatable({ fd = fd, port = bound }, Origin)
 end
 
+-- A port that nobody uses just now.
+function M.free_port()
+  local fd, port = posix.listen()
+  posix.close(fd)
+  return port
+end
+
 -- The next connection of the gateway.
 function Origin:accept()
   local fd = posix.accept(self.fd, posix.PATIENCE)

@@ -13,6 +13,8 @@ if not pcall(ffi.typeof, "struct spec_actions") then
   ffi.cdef [[
     struct spec_pollfd { int fd; short events, revents; };
     struct spec_in { unsigned short family, port; unsigned int addr; char zero[8]; };
+    struct spec_in6 { unsigned short family, port; unsigned int flow; unsigned char addr[16]; unsigned int scope; };
+    struct spec_un { unsigned short family; char path[108]; };
     struct spec_linger { int on, seconds; };
     struct spec_timespec { long s, ns; };
     struct spec_actions { long opaque[32]; };
@@ -21,7 +23,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
     int bind(int fd, const struct spec_in *address, unsigned len);
     int listen(int fd, int backlog);
     int accept4(int fd, void *address, void *len, int flags);
-    int connect(int fd, const struct spec_in *address, unsigned len);
+    int connect(int fd, const void *address, unsigned len);
     int getsockname(int fd, struct spec_in *address, unsigned *len);
     int setsockopt(int fd, int level, int name, const void *value, unsigned len);
     int shutdown(int fd, int how);
@@ -43,14 +45,17 @@ if not pcall(ffi.typeof, "struct spec_actions") then
 
     int clock_gettime(int clock, struct spec_timespec *out);
     int nanosleep(const struct spec_timespec *wanted, struct spec_timespec *left);
+    int symlink(const char *target, const char *path);
+    int truncate(const char *path, long size);
     long readlink(const char *path, char *out, size_t size);
     char *mkdtemp(char *template);
+    int symlink(const char *target, const char *path);
     int rmdir(const char *path);
     int mkdir(const char *path, unsigned mode);
   ]]
 end
 
-local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15, SIGUSR1 = 10 }
+local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15, SIGUSR1 = 10, SIGUSR2 = 12, SIGSTOP = 19 }
 
 -- A sanitizer makes all of it several times slower.
 local preset = os.getenv "DEMILUNE_PRESET"
@@ -111,10 +116,36 @@ function M.accept(fd, seconds)
   return C.accept4(fd, nil, nil, 0x80000)
 end
 
--- The descriptor, or nil when nobody listens there.
-function M.connect(port)
-  local fd = C.socket(2, STREAM, 0)
-  if C.connect(fd, address(port), ffi.sizeof "struct spec_in") ~= 0 then
+local function address6(port)
+  local a = ffi.new "struct spec_in6"
+  a.family = 10
+  a.port = bit.rshift(bit.bswap(port), 16)
+  a.addr[15] = 1
+  return a
+end
+
+local function address_of(place)
+  local path, port = tostring(place):match "^unix:(.+)", tostring(place):match "^%[::1%]:(%d+)$"
+  local b, c, d, port4 = tostring(place):match "^127%.(%d+)%.(%d+)%.(%d+):(%d+)$"
+  if path then
+    return ffi.new("struct spec_un", 1, path)
+  elseif port then
+    return address6(tonumber(port))
+  elseif port4 then
+    local a = address(tonumber(port4))
+    local bytes = ffi.cast("unsigned char *", a) + ffi.offsetof(a, "addr")
+    bytes[1], bytes[2], bytes[3] = tonumber(b), tonumber(c), tonumber(d)
+    return a
+  end
+  return address(place)
+end
+
+-- place: a port of 127.0.0.1, "127.x.y.z:port", "[::1]:port" or "unix:/path". The descriptor, or nil when nobody
+-- listens there.
+function M.connect(place)
+  local a = address_of(place)
+  local fd = C.socket(a.family, STREAM, 0)
+  if C.connect(fd, a, ffi.sizeof(a)) ~= 0 then
     C.close(fd)
     return nil
   end
@@ -234,6 +265,15 @@ function M.readlink(path)
   return n > 0 and ffi.string(out, n) or nil
 end
 
+function M.symlink(target, path)
+  return C.symlink(target, path) == 0
+end
+
+-- Cuts a file to so many bytes.
+function M.truncate(path, size)
+  return C.truncate(path, size) == 0
+end
+
 function M.new_folder()
   local name = ffi.new("char[64]", "/tmp/demilune-spec-XXXXXX")
   assert(C.mkdtemp(name) ~= nil)
@@ -242,6 +282,10 @@ end
 
 function M.mkdir(path)
   C.mkdir(path, 448)
+end
+
+function M.symlink(target, path)
+  return C.symlink(target, path) == 0
 end
 
 function M.rmdir(path)

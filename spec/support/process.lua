@@ -21,6 +21,29 @@ local function read(path)
   return text
 end
 
+-- Does it run? One that has ended and is not yet reaped does not.
+function M.is_running(pid)
+  local file = io.open(("/proc/%d/stat"):format(pid))
+  local text = file and file:read "*a" or "" -- it may end in between
+  if file then
+    file:close()
+  end
+  local state = text:match "%) (%a)"
+  return state ~= nil and state ~= "Z"
+end
+
+-- The processes that it has started, or has been given.
+function M.children(pid)
+  local file, list = io.open(("/proc/%d/task/%d/children"):format(pid, pid)), {}
+  for child in (file and file:read "*a" or ""):gmatch "%d+" do
+    list[#list + 1] = tonumber(child)
+  end
+  if file then
+    file:close()
+  end
+  return list
+end
+
 -- Its resident memory, in bytes.
 function M.rss(pid)
   return tonumber(read(("/proc/%d/statm"):format(pid)):match "^%d+ (%d+)") * 4096

@@ -3,6 +3,7 @@
 -- Starts the program itself: server.start runs a gateway with a configuration, server.run any command to its end.
 
 local posix = require "spec.support.posix"
+local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
 local M = {}
@@ -43,6 +44,13 @@ function Folder:write(name, text)
   return path
 end
 
+-- What a program has written there, "" as long as there is no such file.
+function Folder:read(name)
+  local path = self.path .. "/" .. name
+  self.files[path] = true
+  return read(path)
+end
+
 function Folder:remove()
   for path in pairs(self.files) do
     os.remove(path)
@@ -57,11 +65,11 @@ end
 
 -- --- a command ------------------------------------------------------------------------------------------------
 
--- limit: open files that the program may have.
-local function argv_of(args, limit)
+-- before: what a shell does first, such as "ulimit -n 64".
+local function argv_of(args, before)
   local argv = { M.program }
-  if limit then
-    argv = { "/bin/sh", "-c", ('ulimit -n %d && exec "$0" "$@"'):format(limit), M.program }
+  if before then
+    argv = { "/bin/sh", "-c", before .. ' && exec "$0" "$@"', M.program }
   end
   for _, arg in ipairs(args) do
     argv[#argv + 1] = arg
@@ -69,8 +77,8 @@ local function argv_of(args, limit)
   return argv
 end
 
--- Runs the program with these arguments to its end. options: folder (its working directory), env. Returns
--- { status, out, err }.
+-- Runs the program with these arguments to its end. options: folder (its working directory), env, patience (seconds
+-- that it may take, where it has to use up more than a little CPU time). Returns { status, out, err }.
 function M.run(args, options)
   options = options or {}
   local folder = options.folder or M.folder()
@@ -78,7 +86,7 @@ function M.run(args, options)
   local pid = posix.spawn(argv_of(args), { stdout = out, stderr = err, dir = folder.path, env = options.env })
   local status = wait("the end of " .. table.concat(args, " "), function()
     return posix.exit_status(pid)
-  end)
+  end, options.patience)
   local result = { status = status, out = read(out), err = read(err) }
   if not options.folder then
     folder:remove()
@@ -113,6 +121,13 @@ function Gateway:signal(name)
   posix.kill(self.pid, posix["SIG" .. name])
 end
 
+-- Another configuration behind the same preamble, for a reload, which never sees half of it.
+function Gateway:configure(config)
+  local path = self.folder:write("demilune.yaml.new", self.preamble .. config)
+  self.folder.files[path] = nil
+  assert(os.rename(path, self.folder.path .. "/demilune.yaml"))
+end
+
 function Gateway:is_running()
   self.status = self.status or posix.exit_status(self.pid)
   return self.status == nil
@@ -124,6 +139,18 @@ function Gateway:wait()
     return not self:is_running()
   end)
   return self.status
+end
+
+-- As when the machine loses power: supervisor and gateway end at once, and neither can do anything about it.
+function Gateway:crash()
+  self.may_fail = true
+  posix.kill(self.process, posix.SIGSTOP)
+  posix.kill(self.pid, posix.SIGKILL)
+  posix.kill(self.process, posix.SIGKILL)
+  self:wait()
+  wait("the end of the gateway's process", function()
+    return not process.is_running(self.process)
+  end)
 end
 
 -- Ends it (if it still runs), and must be called in the end. It must have left in order.
@@ -147,17 +174,21 @@ end
 
 local function ports_of(gateway)
   local line = gateway:event "ready"
-  gateway.ports = {}
+  gateway.ports, gateway.places = {}, {}
+  for place in line:match('"listeners":"([^"]*)"'):gmatch "%S+" do
+    gateway.places[#gateway.places + 1] = place
+  end
   for port in line:match('"listeners":"([^"]*)"'):gmatch ":(%d+)" do
     gateway.ports[#gateway.ports + 1] = tonumber(port)
   end
   gateway.port = gateway.ports[1]
   gateway.admin_port = tonumber(line:match '"admin":"[^"]*:(%d+)"')
+  gateway.process = tonumber(line:match '"pid":(%d+)') -- of the gateway; signals are for its supervisor, `pid`
 end
 
 -- Starts a gateway and waits until it is ready. config: YAML, behind a preamble with a listener and an admin
 -- address on free ports (no preamble with bare = true). options: workers (2), bare, folder (where plugins lie, and
--- its files), env, args, descriptors (a limit).
+-- its files), env, args, before (see argv_of).
 function M.start(config, options)
   options = options or {}
   local folder = options.folder or M.folder()
@@ -167,8 +198,8 @@ function M.start(config, options)
   for _, arg in ipairs(options.args or {}) do
     args[#args + 1] = arg
   end
-  local gateway = setmetatable({ folder = folder, owns_folder = not options.folder }, Gateway)
-  gateway.pid = posix.spawn(argv_of(args, options.descriptors), {
+  local gateway = setmetatable({ folder = folder, owns_folder = not options.folder, preamble = preamble }, Gateway)
+  gateway.pid = posix.spawn(argv_of(args, options.before), {
     stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path, env = options.env,
   })
   local is_ready = pcall(wait, "a gateway that is ready", function()

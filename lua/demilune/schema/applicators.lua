@@ -4,6 +4,7 @@
 -- They note in the frame which of them were looked at, which is what unevaluatedProperties,
 -- unevaluatedItems and the refusal of unknown keys go by.
 
+local json = require "demilune.json"
 local frames = require "demilune.schema.frame"
 local value_of = require "demilune.schema.value"
 
@@ -80,11 +81,28 @@ end
 
 -- Keys -------------------------------------------------------------------------------------
 
-function make.properties(compiler, _, given, _, where)
+-- A key that is named and has nothing behind it is as good as absent, unless its schema takes null:
+-- the value without such keys.
+local function without_nothing(value, nodes)
+  local copy
+  for name, item in pairs(value) do
+    local node = nodes[name]
+    if item == json.null and node and not (node.types and node.types.null) then
+      copy = copy or value_of.shallow_copy(value)
+      copy[name] = nil
+    end
+  end
+  return copy or value
+end
+
+function make.properties(compiler, parent, given, _, where)
   local nodes, names = {}, value_of.sorted_keys(given)
   for name, source in pairs(given) do
     nodes[name] = compiler:node(source, where .. "/" .. tostring(name))
   end
+  parent.prepare = not compiler.is_open and function(value)
+    return value_of.is_object(value) and without_nothing(value, nodes) or value
+  end or nil
   return function(run, frame)
     if not value_of.is_object(frame.value) then
       return true
@@ -99,8 +117,10 @@ function make.properties(compiler, _, given, _, where)
       if item ~= nil then
         local valid, out = run:place(node, name, item)
         frame.out[name] = out
-        frames.note_key(frame, name)
         fits = fits and valid
+      end
+      if item ~= nil or not compiler.is_open then
+        frames.note_key(frame, name)
       end
     end
     return fits
@@ -140,6 +160,7 @@ local function unknown_key(run, frame, key)
   local near = frame.known and type(key) == "string" and value_of.nearest(key, frame.known)
   run:fault("no such key", frame.value[key], {
     is_key = true,
+    is_bare = true,
     message = "unknown key" .. (near and (', did you mean "%s"?'):format(near) or ""),
   })
   run.path[#run.path] = nil

@@ -105,12 +105,13 @@ function make.oneOf(compiler, _, given, _, where)
   end
 end
 
-make["not"] = function(compiler, _, given, source, where)
+-- The description of what may not be is the whole message: a sentence that says why not.
+make["not"] = function(compiler, _, given, _, where)
   local node = compiler:part(given, where)
-  local words = type(given) == "table" and given.description or source.description
+  local sentence = type(given) == "table" and given.description
   return function(run, frame)
     return not run:try(node, frame.value).valid
-      or run:fault(words and "not: " .. words or "something else", frame.value)
+      or run:fault("something else", frame.value, sentence and { is_bare = true, message = sentence } or nil)
   end
 end
 

@@ -48,13 +48,43 @@ local function is_scalar(node)
   return UNITS[node.format] ~= nil or node.enum ~= nil
 end
 
-local function with_forms(node)
-  local notes = {}
+-- What is said of a value stands before the forms that it may have, for editors to show.
+local function with_notes_outside(node, forms)
+  local out = { anyOf = forms }
   for _, name in ipairs(NOTES) do
-    notes[name], node[name] = node[name], nil
+    out[name], node[name] = node[name], nil
   end
-  notes.anyOf = forms_of(node)
-  return notes
+  return out
+end
+
+local JOINS = { "$ref", "allOf", "anyOf", "oneOf", "not", "if", "enum", "const" }
+
+local function has_type_alone(node)
+  for _, name in ipairs(JOINS) do
+    if node[name] ~= nil then
+      return false
+    end
+  end
+  return node.type ~= nil
+end
+
+local NOTHING = { type = "null" }
+
+-- The forms of a place, and nothing at all where that is as good as leaving the key away.
+local function finish(node, is_optional)
+  if is_scalar(node) then
+    local forms = forms_of(node)
+    forms[#forms + 1] = is_optional and NOTHING or nil
+    return with_notes_outside(node, forms)
+  elseif not is_optional then
+    return node
+  elseif has_type_alone(node) then
+    local types = { unpack(types_of(node)) }
+    types[#types + 1] = "null"
+    node.type = types
+    return node
+  end
+  return with_notes_outside(node, { node, NOTHING })
 end
 
 local place
@@ -67,10 +97,21 @@ local function each(map, document, is_part)
   return out
 end
 
+local function properties(map, document, parent)
+  local out, needed = {}, {}
+  for _, name in ipairs(parent.required or {}) do
+    needed[name] = true
+  end
+  for name, node in pairs(map) do
+    out[name] = place(node, document, false, not needed[name])
+  end
+  return out
+end
+
 local WALKS = {
   items = function(node, document) return place(node, document) end,
   additionalProperties = function(node, document) return place(node, document) end,
-  properties = function(map, document) return each(map, document) end,
+  properties = properties,
   patternProperties = function(map, document) return each(map, document) end,
   prefixItems = function(list, document) return each(list, document) end,
   ["$defs"] = function(map, document) -- closed where they are referred to: allOf may join them
@@ -91,7 +132,7 @@ local function closing_word(node)
   return joins and "unevaluatedProperties" or "additionalProperties"
 end
 
-function place(node, document, is_part)
+function place(node, document, is_part, is_optional)
   if type(node) ~= "table" then
     return node
   end
@@ -99,14 +140,14 @@ function place(node, document, is_part)
   for key, value in pairs(node) do
     local walk = WALKS[key]
     if walk then
-      value = walk(value, document)
+      value = walk(value, document, node)
     end
     copy[key] = value
   end
   if not is_part and names_properties(node, document) then
     copy[closing_word(node)] = false
   end
-  return is_scalar(copy) and with_forms(copy) or copy
+  return finish(copy, is_optional)
 end
 
 function M.of(schema)

@@ -4,6 +4,7 @@
 -- converted value; `keys` and `items`, what was looked at; `known`, the names of keys that were
 -- spoken of. Keywords that hand a value on carry these from one frame to another.
 
+local json = require "demilune.json"
 local value_of = require "demilune.schema.value"
 
 local M = {}
@@ -45,6 +46,11 @@ function M.merge(into, from)
       into.out = from.out
     end
     return
+  end
+  for key, item in pairs(into.out) do
+    if item == json.null and from.out[key] == nil then
+      into.out[key] = nil -- nothing stands behind it: `from` has left it away
+    end
   end
   for key, item in pairs(from.out) do
     if not value_of.equal(item, into.value[key]) then

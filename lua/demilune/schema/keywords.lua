@@ -63,7 +63,10 @@ function make.type(compiler, node, given, source, where)
         return true
       end
     end
-    return run:fault(words, frame.value)
+    local is_brace = types.string and value_of.of(frame.value) == "object" and next(frame.value) == nil
+    return run:fault(words, frame.value, is_brace and {
+      message = ("expected %s, got an empty map (a text that begins with a brace wants quotes)"):format(words),
+    } or nil)
   end
 end
 
@@ -94,7 +97,7 @@ function make.enum(_, node, given)
     local near = text and value_of.nearest(text, texts)
     local expected = list_words(given)
     return run:fault(expected, frame.value, near and {
-      message = ('expected %s, came %s: did you mean "%s"?'):format(expected, value_of.describe(text), near),
+      message = ('expected %s, got %s, did you mean "%s"?'):format(expected, value_of.describe(text), near),
     } or nil)
   end
 end
@@ -110,12 +113,14 @@ make.format = formats.make
 -- Numbers ---------------------------------------------------------------------------------
 
 -- Bounds of durations, sizes and ratios are in seconds, bytes and fractions.
+local UNIT_WORDS = { duration = " seconds", size = " bytes" }
+
 local function bound(words, fits)
-  return function(compiler, _, given, _, where)
+  return function(compiler, _, given, source, where)
     if type(given) ~= "number" then
       compiler:refuse(where, "wants a number")
     end
-    local expected = words:format(given)
+    local expected = words:format(given) .. (UNIT_WORDS[source.format] or "")
     return function(run, frame)
       local number = frame.out
       return type(number) ~= "number" or fits(number, given) or run:fault(expected, frame.value)
@@ -163,9 +168,8 @@ end
 
 function make.pattern(compiler, _, given, source, where)
   local fits = applicators.pattern(compiler, given, where)
-  -- A pattern says little to a reader: the description in its place, where there is one.
-  local expected = source.description and ("a text that fits %s (%s)"):format(given, source.description)
-    or "a text that fits " .. given
+  -- A pattern says little to a reader: the title in its place, where there is one.
+  local expected = source.title or "a text that fits " .. given
   return function(run, frame)
     local text = text_of(frame)
     return not text or fits(text) or run:fault(expected, frame.value)
@@ -223,7 +227,7 @@ local function demand(run, frame, names, why)
   for _, name in ipairs(names) do
     if frame.value[name] == nil then
       fits = run:fault(('"%s"'):format(name), frame.value,
-        { message = ('"%s" is missing%s'):format(name, why or "") })
+        { is_bare = true, message = ('"%s" is missing%s'):format(name, why or "") })
     end
   end
   return fits

@@ -121,27 +121,35 @@ end
 
 -- Copies and equality -------------------------------------------------------------------
 
+local function copy_with(value, change)
+  local out = setmetatable({}, getmetatable(value))
+  for key, item in pairs(value) do
+    out[key] = change(item)
+  end
+  return out
+end
+
+local function as_it_is(item)
+  return item
+end
+
+function M.shallow_copy(map)
+  return copy_with(map, as_it_is)
+end
+
 -- One level: the items below are put in as they are checked.
 function M.copy(value)
   if type(value) ~= "table" or M.is_open(value) then
     return value
   end
-  local out = setmetatable({}, getmetatable(value))
-  for key, item in pairs(value) do
-    out[key] = M.closed(item)
-  end
-  return out
+  return copy_with(value, M.closed)
 end
 
 function M.deep_copy(value)
   if type(value) ~= "table" or M.is_open(value) then
     return value
   end
-  local out = setmetatable({}, getmetatable(value))
-  for key, item in pairs(value) do
-    out[key] = M.deep_copy(item)
-  end
-  return out
+  return copy_with(value, M.deep_copy)
 end
 
 function M.equal(a, b)
@@ -209,7 +217,8 @@ function M.type_words(names)
   for i, name in ipairs(names) do
     words[i] = ARTICLES[name]
   end
-  return table.concat(words, " or ")
+  local last = table.remove(words)
+  return #words > 0 and table.concat(words, ", ") .. " or " .. last or last
 end
 
 function M.describe_type(value)

@@ -25,10 +25,9 @@ end
 
 -- What has come, or comes next; nil, "closed" at the end.
 function Connection:receive(max)
-  if self.reader.held ~= "" then
-    local held = self.reader.held
-    self.reader.held = ""
-    return held
+  local rest = self.reader:rest()
+  if rest ~= "" then
+    return rest
   end
   return self.socket:read(max or 65536, self.reader.timeout)
 end

@@ -7,60 +7,75 @@ local M = {}
 
 -- Reading -----------------------------------------------------------------------------------
 
+-- What has come and was not asked for yet is held from `at` on. It is copied once in a while, not
+-- with each piece that comes: a body may be large, and its chunks many.
 local Reader = {}
 Reader.__index = Reader
 
 function M.reader(socket, timeout)
-  return setmetatable({ socket = socket, held = "", timeout = timeout or 5 }, Reader)
+  return setmetatable({ socket = socket, held = "", at = 1, timeout = timeout or 5 }, Reader)
 end
 
--- More bytes into `held`; nil and a word at the end or on failure.
+-- More bytes; nil and a word at the end or on failure.
 function Reader:more()
-  local bytes, err = self.socket:read(65536, self.timeout)
-  if not bytes then
-    return nil, err
-  end
-  self.held = self.held .. bytes
-  return true
+  return self.socket:read(65536, self.timeout)
+end
+
+-- All that is held: the caller's from now on.
+function Reader:rest()
+  local rest = self.held:sub(self.at)
+  self.held, self.at = "", 1
+  return rest
 end
 
 function Reader:line()
   while true do
-    local line, rest = self.held:match "^(.-)\r\n(.*)$"
-    if line then
-      self.held = rest
+    local stop = self.held:find("\r\n", self.at, true)
+    if stop then
+      local line = self.held:sub(self.at, stop - 1)
+      self.at = stop + 2
       return line
     end
-    local ok, err = self:more()
-    if not ok then
+    local bytes, err = self:more()
+    if not bytes then
       return nil, err
     end
+    self.held = self:rest() .. bytes
   end
 end
 
+-- On failure the third result is what did come.
 function Reader:exactly(n)
-  while #self.held < n do
-    local ok, err = self:more()
-    if not ok then
-      return nil, err, self.held
+  local have = #self.held - self.at + 1
+  if have < n then
+    local pieces = { self:rest() }
+    while have < n do
+      local bytes, err = self:more()
+      if not bytes then
+        return nil, err, table.concat(pieces)
+      end
+      pieces[#pieces + 1] = bytes
+      have = have + #bytes
     end
+    self.held = table.concat(pieces)
   end
-  local bytes = self.held:sub(1, n)
-  self.held = self.held:sub(n + 1)
+  local bytes = self.held:sub(self.at, self.at + n - 1)
+  self.at = self.at + n
   return bytes
 end
 
 function Reader:all()
+  local pieces = { self:rest() }
   while true do
-    local ok, err = self:more()
-    if not ok then
+    local bytes, err = self:more()
+    if not bytes then
+      local text = table.concat(pieces)
       if err ~= "closed" then
-        return nil, err, self.held
+        return nil, err, text
       end
-      local bytes = self.held
-      self.held = ""
-      return bytes
+      return text
     end
+    pieces[#pieces + 1] = bytes
   end
 end
 

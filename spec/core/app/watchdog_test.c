@@ -22,7 +22,7 @@ static void begin(uint32_t budget_ms, uint32_t hang_ms)
 {
     lua_vm_init(&l, 64 * MIB);
     w = watchdog_new(budget_ms, hang_ms);
-    vm_use_on_this_thread(l.vm, &l.gateway, watchdog_watch(w));
+    vm_use_on_this_thread(l.vm, &l.gateway, watchdog_watch(w, 1));
 }
 
 static void finish(void)
@@ -99,6 +99,57 @@ static void a_hang_ends_the_process(void **state)
     assert_int_equal(SIGABRT, WTERMSIG(status));
 }
 
+/* One that waits uses no CPU time: it is told by its sleep, long before ten times the limit. */
+static void a_wait_inside_c_is_a_hang(void **state)
+{
+    uint64_t before = clock_us_now();
+    int status;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        begin(50, 2000);
+        (void)lua_vm_do(
+            &l,
+            "local ffi = require('ffi') ffi.cdef('int pause(void)') while true do ffi.C.pause() end");
+        _exit(0);
+    }
+    assert_int_equal(child, waitpid(child, &status, 0));
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(SIGABRT, WTERMSIG(status));
+    assert_true(clock_us_now() - before < 18 * 1000000u);
+}
+
+static void end_of_a_loop(bool turns)
+{
+    lua_vm_init(&l, 64 * MIB);
+    w = watchdog_new(50, 200);
+    struct vm_watch *watch = watchdog_watch(w, 1);
+    for (int i = 0; turns && i < 300; i++) {
+        watchdog_beat(watch);
+        usleep(5000);
+    }
+    if (!turns)
+        pause();
+    _exit(7);
+}
+
+static void a_loop_that_does_not_turn_ends_the_process(void **state)
+{
+    (void)state;
+    for (int turns = 0; turns < 2; turns++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            signal(SIGABRT, SIG_DFL);
+            end_of_a_loop(turns);
+        }
+        assert_int_equal(child, waitpid(child, &status, 0));
+        assert_true(turns ? WIFEXITED(status) && WEXITSTATUS(status) == 7 : WIFSIGNALED(status));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +158,8 @@ int main(void)
         cmocka_unit_test(a_wait_is_not_counted),
         cmocka_unit_test(a_changed_budget_counts_at_once),
         cmocka_unit_test(a_hang_ends_the_process),
+        cmocka_unit_test(a_wait_inside_c_is_a_hang),
+        cmocka_unit_test(a_loop_that_does_not_turn_ends_the_process),
     };
 
     log_configure(LOG_OFF, LOG_TEXT);

@@ -13,11 +13,12 @@
 
 static char last[2 * MIB];
 static int nlines;
+static enum log_level last_level;
 
 static void keep_line(void *arg, enum log_level level, struct slice line)
 {
     (void)arg;
-    (void)level;
+    last_level = level;
     nlines++;
     memcpy(last, line.ptr, MIN(line.len, sizeof(last) - 1));
     last[MIN(line.len, sizeof(last) - 1)] = '\0';
@@ -156,6 +157,29 @@ static void a_place_that_repeats_itself_is_held_back_and_counted(void **state)
     assert_null(strstr(last, "suppressed"));
 }
 
+static void what_was_held_back_is_told_when_nothing_follows(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 30; i++)
+        LOG_WARN("flood", "came", LOG_S("from", SLICE("a")));
+    assert_int_equal(nlines, 10);
+    log_tell_suppressed(false);
+    assert_int_equal(nlines, 10); /* another line may still come */
+    clock_advance_ms(2000);
+    log_tell_suppressed(false);
+    assert_int_equal(nlines, 11);
+    assert_int_equal(last_level, LOG_WARN);
+    assert_non_null(strstr(
+        last, "\"event\":\"flood\",\"msg\":\"more of these were held back\",\"suppressed\":20}"));
+    log_tell_suppressed(true);
+    assert_int_equal(nlines, 11);
+    clock_advance_ms(1000);
+    repeat(11);
+    log_tell_suppressed(true);
+    assert_int_equal(nlines, 22);
+    assert_non_null(strstr(last, "\"suppressed\":1}"));
+}
+
 static void lines_without_a_place_are_never_held_back(void **state)
 {
     (void)state;
@@ -236,6 +260,7 @@ int main(void)
         TEST(levels_below_the_chosen_one_cost_no_line),
         TEST(levels_have_names),
         TEST(a_place_that_repeats_itself_is_held_back_and_counted),
+        TEST(what_was_held_back_is_told_when_nothing_follows),
         TEST(lines_without_a_place_are_never_held_back),
         TEST(long_values_are_cut_and_the_line_stays_whole),
         TEST(lines_of_threads_do_not_mix),

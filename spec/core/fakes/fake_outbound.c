@@ -119,11 +119,12 @@ static void on_timer(struct timer *t)
         return;
     }
     atomic_fetch_sub(&now_open, 1); /* before its slot can be used again */
-    o->events->on_connected(o->owner, o, f->timeout_ms ? ERR_REFUSED : ERR_TIMEOUT);
+    int err = f->answer == FAKE_LACKS ? ERR_LIMIT : f->timeout_ms ? ERR_REFUSED : ERR_TIMEOUT;
+    o->events->on_connected(o->owner, o, err);
     release(f);
 }
 
-struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, uint64_t timeout_ms,
+struct outbound *outbound_connect(struct wire_env *env, const struct outbound_to *to,
                                   const struct outbound_events *events, void *owner)
 {
     struct fake *f = calloc(1, sizeof(*f));
@@ -132,10 +133,10 @@ struct outbound *outbound_connect(struct wire_env *env, const struct addr *to, u
     f->outbound.events = events;
     f->outbound.owner = owner;
     f->env = env;
-    f->timeout_ms = timeout_ms;
-    f->answer = answers[addr_port(to)];
+    f->timeout_ms = to->timeout_ms;
+    f->answer = answers[addr_port(to->addr)];
     f->is_connecting = true;
-    note_tried(to);
+    note_tried(to->addr);
     timer_init(&f->timer, env->loop, on_timer);
     timer_set(&f->timer, 0);
 

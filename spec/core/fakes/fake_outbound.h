@@ -9,7 +9,7 @@
 
 #include "http/outbound.h"
 
-enum fake_answer { FAKE_ACCEPTS, FAKE_REFUSES, FAKE_SILENT };
+enum fake_answer { FAKE_ACCEPTS, FAKE_REFUSES, FAKE_SILENT, FAKE_LACKS /* descriptors */ };
 
 /* How connections to this port end from now on; all ports accept at first. Before threads start. */
 void fake_outbound_port(uint16_t port, enum fake_answer answer);

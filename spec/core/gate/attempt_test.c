@@ -24,7 +24,7 @@ static unsigned long long failures(void)
 {
     const struct snapshot *s = rig.gateway.plan->snapshot;
 
-    return atomic_load(&s->routes[0]->upstream->endpoints[0].target->failures);
+    return atomic_load(&s->routes[0]->upstream->endpoints[0].live->failures);
 }
 
 static enum phase_result notes_error(struct rig *r, struct exchange *x)

@@ -181,11 +181,33 @@ static void test_collections_and_texts(void **state UNUSED)
     expect_trees(rows, COUNT_OF(rows));
 }
 
+static void test_a_byte_order_mark_is_no_text(void **state UNUSED)
+{
+    static const struct row trees[] = {{"\xef\xbb\xbf"
+                                        "a: 1\nb: 2\n",
+                                        "{a:i1 b:i2}"}};
+    static const struct row faults[] = {
+        {"\xef\xbb\xbf"
+         "a: *x\n",
+         "t.yaml:1:4: no anchor of this name stands before it\n"
+         "     1 | a: *x\n"
+         "       |    ^~\n"},
+    };
+
+    expect_trees(trees, COUNT_OF(trees));
+    expect_faults(faults, COUNT_OF(faults));
+}
+
 static void test_what_is_no_configuration(void **state UNUSED)
 {
     static const struct row rows[] = {
         {"a: [1", "t.yaml:2:1: no YAML: "},
         {"a: 1\nb:\n\t- x\n", "t.yaml:3:"},
+        {"a: [/x, /x/{id}]",
+         "t.yaml:1:12: no YAML: inside { } and [ ] a text with a brace in it wants quotes: "},
+        {"x: 1\na: { b: 1,\n  \xc3\xa4: ${X} }",
+         "t.yaml:3:7: no YAML: inside { } and [ ] a text with"},
+        {"a: { b: 1 {c: 2} }", "t.yaml:1:11: no YAML: did not find"},
         {"a: \"x\n", "no YAML: "},
         {"- 1\n", "t.yaml:1:1: a configuration is a map, and this is a list"},
         {"text", "a configuration is a map, and this is a text"},
@@ -539,6 +561,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scalars_by_the_core_schema),
         cmocka_unit_test(test_collections_and_texts),
+        cmocka_unit_test(test_a_byte_order_mark_is_no_text),
         cmocka_unit_test(test_what_is_no_configuration),
         cmocka_unit_test(test_duplicates_in_a_large_map),
         cmocka_unit_test(test_nesting_is_bounded),

@@ -592,19 +592,25 @@ static void the_deadline_covers_the_name(void **state)
 
 static void draining_closes_what_is_idle_and_what_becomes_so(void **state)
 {
-    struct wish a, b;
+    struct endpoint_live *live = endpoint_live_ref(up.live, targets[0]);
+    struct wish a, b, other;
     (void)state;
 
+    up.keepalive.max_idle = 4; /* one for each worker; the second lies on the shelf */
     get(&a, 0, 0);
     get(&b, 0, 0);
+    get(&other, 0, 1);
     fake_outbound_carry(a.o);
-    atomic_store(&targets[0]->drained, true);
-    pool_close_idle(workers[0].pool, targets[0]);
-    assert_int_equal(fake_outbound_open(), 1);
+    fake_outbound_carry(other.o);
+    pass_time(2000);
+    assert_int_equal(fake_outbound_open(), 3);
+    atomic_store(&live->drained, true);
+    pass_time(1100);
+    assert_int_equal(fake_outbound_open(), 2);
     fake_outbound_carry(b.o);
-    turn_all();
-    assert_int_equal(fake_outbound_open(), 0);
-    atomic_store(&targets[0]->drained, false);
+    pass_time(1100);
+    assert_int_equal(fake_outbound_open(), 1); /* the other endpoint's */
+    endpoint_live_unref(live);
 }
 
 static struct wish late[2];

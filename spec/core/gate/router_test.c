@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Which route takes which request. Routes are written as "name host path methods headers", with a
- * dash for "any"; requests as "METHOD host path headers". */
+/* Which route takes which request. Routes are written as "name host path methods headers flags", with a
+ * dash for "any" and the flags http (for http requests alone) and cors (a plugin answers preflights); requests as "METHOD
+ * host path headers scheme". */
 
 #include "gate/router.h"
 
@@ -63,6 +64,10 @@ static struct route *read_route(struct arena *a, const char *text, uint32_t inde
     for (struct slice list = word(&rest); list.ptr && slice_split(&list, ',', &one);)
         r->methods |= 1ull << method_parse(one);
     read_headers(a, word(&rest), r);
+    for (struct slice flag; (flag = word(&rest)).ptr;) {
+        r->is_http |= slice_eq(flag, SLICE("http"));
+        r->chain.answers_preflights |= slice_eq(flag, SLICE("cors"));
+    }
     return r;
 }
 
@@ -94,6 +99,7 @@ static const char *ask(struct table *t, const char *text)
         assert_true(slice_split(&one, '=', &name));
         headers_add(&m.headers, name, one);
     }
+    m.scheme = word(&rest);
     router_match(t->router, host, path, &m, &t->match);
     if (t->match.route) {
         snprintf(out, sizeof(out), "%.*s", SLICE_ARG(t->match.route->name));
@@ -530,6 +536,71 @@ static int setup(void **state UNUSED)
     return 0;
 }
 
+#define PREFLIGHT(method) "origin=https://a.example,access-control-request-method=" method
+
+static void test_preflights_go_where_a_plugin_answers_them(void **state UNUSED)
+{
+    static const char *const routes[] = {"all h.x /* - -",
+                                         "get h.x /a GET,HEAD - cors",
+                                         "post h.x /a POST -",
+                                         "options h.x /b OPTIONS -",
+                                         "put h.x /b PUT - cors",
+                                         "plain h.y /a GET -",
+                                         "alone h.z /a GET,HEAD - cors",
+                                         NULL};
+    static const struct row rows[] = {
+        {"OPTIONS h.x /a " PREFLIGHT("GET"), "get"},
+        {"OPTIONS h.x /a " PREFLIGHT("HEAD"), "get"},
+        {"OPTIONS h.x /a " PREFLIGHT("POST"), "all"},
+        {"OPTIONS h.x /a " PREFLIGHT("get"), "all"},
+        {"OPTIONS h.x /a access-control-request-method=GET", "all"},
+        {"OPTIONS h.x /a origin=https://a.example", "all"},
+        {"OPTIONS h.x /a", "all"},
+        {"GET h.x /a " PREFLIGHT("POST"), "get"},
+        {"OPTIONS h.x /b " PREFLIGHT("PUT"), "options"}, /* names OPTIONS itself */
+        {"OPTIONS h.y /a " PREFLIGHT("GET"), "405 GET"},
+        {"OPTIONS h.z /a " PREFLIGHT("GET"), "alone"},
+        {"OPTIONS h.z /a " PREFLIGHT("PUT"), "405 GET HEAD"},
+    };
+
+    EXPECT(routes, rows);
+}
+
+static void test_a_preflight_is_told_from_what_the_route_takes(void **state UNUSED)
+{
+    static const char *const routes[] = {"a h.x /a GET - cors", "b h.x /b - - cors", NULL};
+    struct table t;
+
+    table_init(&t, routes);
+    assert_string_equal(ask(&t, "OPTIONS h.x /a " PREFLIGHT("GET")), "a");
+    assert_true(t.match.is_preflight);
+    assert_string_equal(ask(&t, "GET h.x /a"), "a");
+    assert_false(t.match.is_preflight);
+    assert_string_equal(ask(&t, "OPTIONS h.x /b " PREFLIGHT("GET")), "b");
+    assert_false(t.match.is_preflight);
+    table_deinit(&t);
+}
+
+static void test_routes_for_http_alone(void **state UNUSED)
+{
+    static const char *const routes[] = {"upstream h.x - - -",
+                                         "to-https h.x - - - http",
+                                         "hdr h.x - - k=v",
+                                         "old h.y /a GET - http",
+                                         "get h.z /a GET - http",
+                                         "any h.z /* - - -",
+                                         NULL};
+    static const struct row rows[] = {
+        {"GET h.x /a - http", "to-https"}, {"GET h.x /a - https", "upstream"},
+        {"GET h.x /a k=v http", "hdr"},    {"GET h.y /a - http", "old"},
+        {"GET h.y /a - https", "none"},    {"PUT h.y /a - http", "405 GET"},
+        {"PUT h.y /a - https", "none"},    {"GET h.z /a - https", "any"},
+        {"GET h.z /a - HTTPS", "any"},     {"GET h.z /a - http", "get"},
+    };
+
+    EXPECT(routes, rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,6 +616,9 @@ int main(void)
         cmocka_unit_test(test_a_pair_of_routes_is_told_once),
         cmocka_unit_test(test_explain),
         cmocka_unit_test(test_match_order),
+        cmocka_unit_test(test_preflights_go_where_a_plugin_answers_them),
+        cmocka_unit_test(test_a_preflight_is_told_from_what_the_route_takes),
+        cmocka_unit_test(test_routes_for_http_alone),
         cmocka_unit_test(test_as_the_rules_say),
         cmocka_unit_test(test_fifty_thousand_routes),
     };

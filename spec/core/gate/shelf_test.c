@@ -36,7 +36,8 @@ static struct outbound *open_one(struct upstream_live *l)
 {
     assert_true(slot_take(l, 100));
     opened = NULL;
-    outbound_connect(&env, &target->addr, 1000, &events, NULL);
+    outbound_connect(&env, &(struct outbound_to){.addr = &target->addr, .timeout_ms = 1000},
+                     &events, NULL);
     while (!opened)
         loop_turn(env.loop, 20);
     atomic_fetch_add(&target->connections, 1);

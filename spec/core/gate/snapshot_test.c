@@ -13,14 +13,15 @@
 #define BIT(p) PHASE_BIT(PHASE_##p)
 
 static const struct fake_plugin plugins[] = {
-    {"request-id", BIT(REWRITE) | BIT(RESPONSE), NULL, false},
-    {"access-log", BIT(LOG), NULL, false},
-    {"rate-limit", BIT(ACCESS) | BIT(RESPONSE), NULL, false},
-    {"oauth2", BIT(ACCESS), NULL, true},
-    {"acl", BIT(ACCESS), "oauth2", true},
-    {"normalise", BIT(REWRITE) | BIT(START), NULL, false},
-    {"headers", BIT(ACCESS) | BIT(RESPONSE) | BIT(BODY), NULL, false},
-    {"key-auth", BIT(ACCESS), NULL, true},
+    {"request-id", BIT(REWRITE) | BIT(RESPONSE), NULL, false, false},
+    {"access-log", BIT(LOG), NULL, false, false},
+    {"rate-limit", BIT(ACCESS) | BIT(RESPONSE), NULL, false, false},
+    {"oauth2", BIT(ACCESS), NULL, true, false},
+    {"acl", BIT(ACCESS), "oauth2", true, false},
+    {"normalise", BIT(REWRITE) | BIT(START), NULL, false, false},
+    {"headers", BIT(ACCESS) | BIT(RESPONSE) | BIT(BODY), NULL, false, false},
+    {"key-auth", BIT(ACCESS), NULL, true, false},
+    {"cors", BIT(ACCESS) | BIT(RESPONSE), NULL, false, true},
 };
 
 struct loaded {
@@ -77,15 +78,17 @@ static struct snapshot *load_good(struct loaded *l, const char *text)
 static void test_the_whole_example_names_what_is_not_there_yet(void **state UNUSED)
 {
     static const char *const missing[] = {
-        "user: not yet",
-        "listeners[1].tls: not yet",
+        "user: this machine has no user",
+        "listeners[1].tls.certificates[0].cert: can't read",
+        "listeners[1].tls.certificates[0].key: can't read",
+        "listeners[1].tls.client_ca: can't read",
         "listeners[1].http2: true is not yet",
         "redis: not yet",
         "kafka: not yet",
         "spill: not yet",
-        "upstreams[0].tls: not yet",
-        "upstreams[0].health.active: not yet",
-        "upstreams[0].health.slow_start: not yet",
+        "upstreams[0].tls.ca: can't read",
+        "upstreams[0].tls.cert: can't read",
+        "upstreams[0].tls.key: can't read",
     };
     struct loaded l;
 
@@ -127,8 +130,6 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     cut(text, "http2: true", NULL);
     cut(text, "redis:", "spill:");
     cut(text, "    tls: { verify", NULL);
-    cut(text, "      active:", NULL);
-    cut(text, "slow_start", NULL);
     struct snapshot *s =
         load_from(&l, &(struct snapshot_source){.text = slice_from(text), .name = "t"});
     assert_string_equal(config_faults(&l.config), "");
@@ -139,6 +140,9 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     assert_int_equal(s->nupstreams, 1);
     assert_int_equal(s->upstreams[0]->nendpoints, 2);
     assert_int_equal(s->upstreams[0]->max_connections, 1024);
+    assert_int_equal(s->upstreams[0]->slow_start_ms, 30000);
+    expect_slice(s->upstreams[0]->active.path, "/health");
+    assert_int_equal(s->upstreams[0]->active.interval_ms, 5000);
     assert_int_equal(s->global.n, 2);
     assert_int_equal(s->nroutes, 3);
     assert_int_equal(s->routes[0]->chain.n, 3);
@@ -282,6 +286,7 @@ static void test_what_upstreams_know_survives_a_reload(void **state UNUSED)
 
     assert_ptr_equal(a->upstreams[0]->live, b->upstreams[0]->live);
     assert_ptr_equal(a->upstreams[0]->endpoints[0].target, b->upstreams[0]->endpoints[0].target);
+    assert_ptr_equal(a->upstreams[0]->endpoints[0].live, b->upstreams[0]->endpoints[0].live);
     assert_true(b->version > a->version);
     assert_false(slice_eq(a->id, b->id));
     struct target *t = target_hold(b->upstreams[0]->endpoints[0].target);
@@ -432,6 +437,35 @@ static void test_warnings_do_not_refuse(void **state UNUSED)
     unload(&l);
 }
 
+static void test_preflights_want_to_come_before_guards(void **state UNUSED)
+{
+    struct loaded l;
+
+    assert_non_null(load(&l, "plugins: [{name: key-auth}]\n" ROUTE(
+                                 "upstream: up, plugins: [{name: acl}, {name: cors}]")));
+    expect_text(
+        config_faults(&l.config),
+        "warning: routes[0].plugins[1]: \"cors\" stands behind \"key-auth\", which may refuse");
+    assert_true(l.snapshot->routes[0]->chain.answers_preflights);
+    unload(&l);
+    load_good(&l, "plugins: [{name: cors}]\n" ROUTE("upstream: up, plugins: [{name: key-auth}]"));
+    assert_true(l.snapshot->routes[0]->chain.answers_preflights);
+    unload(&l);
+    load_good(&l, ROUTE("upstream: up, plugins: [{name: key-auth}]"));
+    assert_false(l.snapshot->routes[0]->chain.answers_preflights);
+    unload(&l);
+}
+
+static void test_redirects_to_https_are_for_http(void **state UNUSED)
+{
+    struct loaded l;
+
+    load_good(&l, "routes: [{name: a, redirect: https}, {name: b, redirect: {to: /x}}]");
+    assert_true(l.snapshot->routes[0]->is_http);
+    assert_false(l.snapshot->routes[1]->is_http);
+    unload(&l);
+}
+
 /* --- faults ----------------------------------------------------------------------------------- */
 
 struct row {
@@ -450,6 +484,10 @@ static void expect_faults(const struct row *rows, size_t n)
         unload(&l);
     }
 }
+
+#define LONG_NAME \
+    "0123456789012345678901234567890123456789012345678901234567890123456789" \
+    "0123456789012345678901234567890123456"
 
 static void test_faults_of_settings(void **state UNUSED)
 {
@@ -473,12 +511,32 @@ static void test_faults_of_settings(void **state UNUSED)
         {"listeners: [{address: 8080}]", "expected a text, got 8080 (put it in quotes)"},
         {"listeners: [{address: \":8080\"}]", "listeners[0].address: no address with a port"},
         {"listeners: [{address: \"example.com:80\"}]", "no address with a port"},
-        {"listeners: [{address: \"[::]:8080\"}]", "IPv6 listeners are not yet supported"},
-        {"listeners: [{address: \"unix:/run/x\"}]", "unix listeners are not yet supported"},
+        {"listeners: [{address: \"::1:8080\"}]", "no address with a port"},
+        {"listeners: [{address: \"unix:run/x\"}]", "a unix socket needs an absolute path"},
+        {"listeners: [{address: \"unix:@x\"}]", "abstract sockets have no permissions"},
+        {"listeners: [{address: \"unix:/" LONG_NAME "\"}]", "has at most 107 bytes"},
         {"listeners: [{address: 0.0.0.0:80}, {address: 0.0.0.0:80}]",
          "listeners[1].address: another listener has this address"},
+        {"listeners: [{address: \"unix:/run/x\"}, {address: \"unix:/run/x\"}]",
+         "listeners[1].address: another listener has this address"},
+        {"listeners: [{address: 0.0.0.0:80}, {address: 127.0.0.1:80}]",
+         "listeners[1].address: another listener has 0.0.0.0:80: one of the two"},
+        {"listeners: [{address: \"[::1]:80\"}, {address: \"[::]:80\"}]",
+         "listeners[1].address: another listener has [::1]:80: one of the two"},
+        {"listeners: [{address: 1.2.3.4:80}, {address: \"[::ffff:1.2.3.4]:80\"}]",
+         "listeners[1].address: another listener has this address"},
         {"listeners: [{address: 127.0.0.1:80}]\nadmin: {address: 127.0.0.1:80}",
-         "admin.address: a listener has this address"},
+         "admin.address: another listener has this address"},
+        {"listeners: [{address: \"[::]:80\"}]\nadmin: {address: \"[::1]:80\"}",
+         "admin.address: another listener has [::]:80"},
+        {"listeners: [{address: 127.0.0.1:80, proxy_protocol: true}]",
+         "listeners[0].proxy_protocol: nobody could connect"},
+        {"listeners: [{address: \"unix:/x\", proxy_protocol: true}]\ntrusted_proxies: [127.0.0.1]",
+         "listeners[0].proxy_protocol: nobody could connect"},
+        {"listeners: [{address: 127.0.0.1:80, proxy_protocol: true}]\ntrusted_proxies: [\"unix:\"]",
+         "listeners[0].proxy_protocol: nobody could connect"},
+        {"user: no-such-user-here", "t:1:7: user: this machine has no user \"no-such-user-here\""},
+
     };
 
     expect_faults(rows, COUNT_OF(rows));
@@ -489,6 +547,40 @@ static void test_faults_of_settings(void **state UNUSED)
         expect_text(config_faults(&l.config), listeners[i].fault);
         unload(&l);
     }
+}
+
+static void test_listeners_of_all_kinds(void **state UNUSED)
+{
+    struct loaded l;
+    const struct snapshot *s;
+
+    load_from(&l, &(struct snapshot_source){
+                      .name = "t",
+                      .text = SLICE("listeners:\n"
+                                    "  - address: 0.0.0.0:80\n"
+                                    "  - address: \"[::]:80\"\n"
+                                    "  - address: localhost:81\n"
+                                    "  - address: \"[::ffff:10.0.0.1]:81\"\n"
+                                    "  - address: 127.0.0.1:0\n"
+                                    "  - address: 127.0.0.1:0\n"
+                                    "  - { address: \"unix:/run/x\", proxy_protocol: true }\n"
+                                    "admin: { address: \"[::1]:9901\" }\n"
+                                    "trusted_proxies: [fd00::/8, \"unix:\"]\n"
+                                    "user: root\n"),
+                  });
+    s = l.snapshot;
+    assert_non_null(s);
+    assert_int_equal(s->nlisteners, 7);
+    assert_int_equal(s->listeners[1].addr.sa.sa_family, AF_INET6);
+    assert_int_equal(s->listeners[2].addr.sa.sa_family, AF_INET);
+    assert_int_equal(s->listeners[3].addr.sa.sa_family, AF_INET); /* IPv6 sockets take no IPv4 */
+    assert_int_equal(addr_port(&s->listeners[3].addr), 81);
+    assert_true(addr_is_unix(&s->listeners[6].addr));
+    assert_true(s->listeners[6].proxy_protocol && !s->listeners[0].proxy_protocol);
+    assert_int_equal(s->ntrusted_proxies, 1);
+    assert_true(s->trusts_unix);
+    assert_true(slice_eq(s->user, SLICE("root")));
+    unload(&l);
 }
 
 #define ENDPOINTS(text) "upstreams: [{name: a, endpoints: [" text "]}]"
@@ -506,10 +598,10 @@ static void test_faults_of_upstreams(void **state UNUSED)
         {UP("balance: hash"), "upstreams[0].balance: hash needs hash_on"},
         {UP("hash_on: host"), "upstreams[0].hash_on: is used with balance: hash only"},
         {UP("balance: hash, hash_on: hots"), "unknown selector \"hots\", did you mean \"host\"?"},
-        {UP("host: \"a b\""), "upstreams[0].host: is none of pass, target, or a host's name"},
+        {UP("host: \"a b\""),
+         "upstreams[0].host: expected pass, target or a host's name, got \"a b\""},
         {UP("x: 1") "\nroutes: [{name: r, upstream: http://h/path}]",
          "routes[0].upstream: a URL here is scheme, host and port"},
-        {"routes: [{name: r, upstream: https://h}]", "an upstream by TLS is not yet supported"},
         {"routes: [{name: r, upstream: ftp://h}]", "no URL of a host"},
         {"upstreams: [{name: a, endpoints: [{address: \"h:1\"}]}, {name: a, endpoints: "
          "[{address: \"h:1\"}]}]",
@@ -683,7 +775,10 @@ int main(void)
         cmocka_unit_test(test_plugins_get_the_parameters_of_all_paths),
         cmocka_unit_test(test_the_order_is_asked_once_per_pair_of_plugins),
         cmocka_unit_test(test_warnings_do_not_refuse),
+        cmocka_unit_test(test_preflights_want_to_come_before_guards),
+        cmocka_unit_test(test_redirects_to_https_are_for_http),
         cmocka_unit_test(test_faults_of_settings),
+        cmocka_unit_test(test_listeners_of_all_kinds),
         cmocka_unit_test(test_faults_of_upstreams),
         cmocka_unit_test(test_faults_of_routes),
         cmocka_unit_test(test_faults_of_plugins),

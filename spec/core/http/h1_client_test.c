@@ -178,6 +178,7 @@ static void test_a_close_waits_for_credit(void **state)
 
 static const char *const garbage[] = {
     "hello\r\n\r\n",
+    "SSH-2.0-OpenSSH_9.2\r\n",
     "<html>",
     "HTTP/0.9 200 OK\r\n\r\n",
     "HTTP/2.0 200 OK\r\n\r\n",

@@ -232,6 +232,21 @@ static void test_bad_chunks_break_the_request_off(void **state)
     }
 }
 
+static void test_who_sent_bad_chunks_may_leave_before_the_answer(void **state)
+{
+    struct client *c = *state;
+
+    c->ear.grant = 1000;
+    put(c->fd, POST "Transfer-Encoding: chunked\r\n\r\nno chunk");
+    CLIENT_UNTIL(c, c->ear.gone == ERR_BAD_REQUEST);
+    c->ear.gone = 0; /* the answer takes its time */
+    close(c->fd);
+    c->fd = -1;
+    TURN_UNTIL(c->ws.env.loop, c->ear.gone == ERR_CLOSED);
+    ear_done(&c->ear);
+    assert_int_equal(inbound_count(c->set), 0);
+}
+
 /* --- interim answers, and the rest of a request ----------------------------------------------- */
 
 static void test_old_clients_hear_nothing_interim(void **state)
@@ -362,6 +377,27 @@ static void test_a_client_that_leaves_cancels_its_request(void **state)
     struct message m = {.status = 200};
     headers_init(&m.headers, c->ear.arena, 0);
     assert_true(wire_head(c->ear.w, &m, true) < 0);
+    ear_done(&c->ear);
+    assert_int_equal(inbound_count(c->set), 0);
+}
+
+static void test_a_client_that_leaves_behind_bytes_that_nobody_reads(void **state)
+{
+    struct client *c = *state;
+    static char rest[40 * KIB];
+
+    put(c->fd, POST "Content-Length: 100000\r\n\r\n");
+    CLIENT_UNTIL(c, c->ear.heads == 1);
+    memset(rest, 'a', sizeof(rest));
+    assert_int_equal(send(c->fd, rest, sizeof(rest), MSG_DONTWAIT), sizeof(rest));
+    for (int i = 0; i < 5; i++) /* a client that is still there */
+        client_pass(c, 1100);
+    assert_int_equal(c->ear.gone, 0);
+    close(c->fd);
+    c->fd = -1;
+    for (int i = 0; i < 1000 && c->ear.gone == 0; i++)
+        client_pass(c, 1100);
+    assert_int_equal(c->ear.gone, ERR_CLOSED);
     ear_done(&c->ear);
     assert_int_equal(inbound_count(c->set), 0);
 }
@@ -599,6 +635,7 @@ int main(void)
         CLIENT_TEST(test_a_client_that_only_asks_is_not_answered_for_ever),
         CLIENT_TEST(test_bodies_are_heard_however_they_are_cut),
         CLIENT_TEST(test_bad_chunks_break_the_request_off),
+        CLIENT_TEST(test_who_sent_bad_chunks_may_leave_before_the_answer),
         CLIENT_TEST(test_old_clients_hear_nothing_interim),
         CLIENT_TEST(test_nothing_to_continue),
         CLIENT_TEST(test_continue_is_the_owners_word),
@@ -608,6 +645,7 @@ int main(void)
         CLIENT_TEST(test_a_chunked_rest_that_is_here_is_dropped),
         CLIENT_TEST(test_a_large_rest_closes_gently),
         CLIENT_TEST(test_a_client_that_leaves_cancels_its_request),
+        CLIENT_TEST(test_a_client_that_leaves_behind_bytes_that_nobody_reads),
         CLIENT_TEST(test_a_body_cut_short_is_gone),
         CLIENT_TEST(test_abort_shows_that_the_answer_is_not_whole),
         CLIENT_TEST(test_credit_is_all_that_is_delivered),

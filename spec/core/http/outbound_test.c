@@ -76,11 +76,12 @@ static void test_connecting_fails(void **state)
 
     outbound_close(u->o);
     close(fd);
-    u->o = outbound_connect(&u->ws.env, &nowhere, 1000, &upstream_events, u);
+    struct outbound_to to = {.addr = &nowhere, .timeout_ms = 1000};
+    u->o = outbound_connect(&u->ws.env, &to, &upstream_events, u);
     TURN_UNTIL(u->ws.env.loop, u->connects == 2);
     assert_int_equal(u->err, ERR_REFUSED);
     assert_null(u->o);
-    u->o = outbound_connect(&u->ws.env, &nowhere, 1000, &upstream_events,
+    u->o = outbound_connect(&u->ws.env, &to, &upstream_events,
                             u); /* closed by upstream_teardown while connecting */
 }
 

@@ -277,6 +277,50 @@ static void a_list_holds_what_one_of_it_holds(void **state)
     assert_false(cidr_list_has(list, 0, &a));
 }
 
+static void a_wildcard_covers_its_version_and_port(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool covers;
+    } rows[] = {
+        {"0.0.0.0:80", "127.0.0.1:80", true},
+        {"0.0.0.0:80", "0.0.0.0:80", true},
+        {"127.0.0.1:80", "0.0.0.0:80", false},
+        {"0.0.0.0:80", "127.0.0.1:81", false},
+        {"0.0.0.0:0", "127.0.0.1:0", false},
+        {"[::]:80", "[::1]:80", true},
+        {"[::]:80", "127.0.0.1:80", false},
+        {"0.0.0.0:80", "[::1]:80", false},
+        {"[::]:80", "[::ffff:1.2.3.4]:80", false},
+        {"0.0.0.0:80", "[::ffff:1.2.3.4]:80", true},
+        {"unix:/a", "unix:/a", false},
+        {"0.0.0.0:80", "unix:/a", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct addr a = parsed(rows[i].a), b = parsed(rows[i].b);
+        if (addr_covers(&a, &b) != rows[i].covers)
+            fail_msg("%s and %s", rows[i].a, rows[i].b);
+    }
+}
+
+static void mapped_addresses_become_what_they_stand_for(void **state)
+{
+    struct addr a = parsed("[::ffff:10.1.2.3]:80"), b = parsed("[::1]:80"), c = parsed("unix:/a");
+
+    (void)state;
+    addr_unmap(&a);
+    addr_unmap(&b);
+    addr_unmap(&c);
+    assert_int_equal(a.sa.sa_family, AF_INET);
+    assert_int_equal(a.len, sizeof(struct sockaddr_in));
+    struct addr plain = parsed("10.1.2.3:80");
+    assert_memory_equal(&a.storage, &plain.storage, a.len);
+    assert_int_equal(b.sa.sa_family, AF_INET6);
+    assert_true(addr_is_unix(&c));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +334,8 @@ int main(void)
         cmocka_unit_test(networks_hold_their_addresses),
         cmocka_unit_test(what_is_no_network_is_refused),
         cmocka_unit_test(a_list_holds_what_one_of_it_holds),
+        cmocka_unit_test(a_wildcard_covers_its_version_and_port),
+        cmocka_unit_test(mapped_addresses_become_what_they_stand_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

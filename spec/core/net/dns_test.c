@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -249,6 +250,20 @@ static void a_failing_server_is_asked_again(void **state)
     before = server.queries;
     expect("broken.test", ERR_DNS, "");
     assert_true(server.queries > before);
+}
+
+static void a_lack_of_descriptors_is_said(void **state)
+{
+    struct rlimit limit, none;
+    (void)state;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    expect("one.test", ERR_LIMIT, "");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    expect("one.test", 0, "192.0.2.1");
 }
 
 static void silence_ends_at_the_deadline(void **state)
@@ -548,6 +563,7 @@ int main(void)
         TEST(the_ttl_is_held_within_bounds),
         TEST(absence_is_kept_for_the_negative_ttl),
         TEST(a_failing_server_is_asked_again),
+        TEST(a_lack_of_descriptors_is_said),
         TEST(silence_ends_at_the_deadline),
         TEST(an_answer_at_the_last_moment_counts),
         TEST(many_askers_cost_one_query),

@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -313,6 +315,44 @@ static void draining_takes_the_backlog_and_then_no_more(void **state)
         close(clients[i]);
 }
 
+static void a_held_listener_leaves_who_comes_in_the_backlog(void **state)
+{
+    struct addr at;
+    struct listener *ln = started(&at);
+    int client = loopback_connect(&at);
+
+    (void)state;
+    listener_hold(ln);
+    for (int i = 0; i < 3; i++)
+        loop_turn(loop, 0);
+    assert_int_equal(accepted.n, 0);
+    listener_resume(ln);
+    TURN_UNTIL(loop, accepted.n == 1);
+    release_all(ln);
+    listener_free(ln);
+    close(client);
+}
+
+static void a_connection_that_another_accepted_counts_as_its_own(void **state)
+{
+    struct addr at, elsewhere, peer = {.len = sizeof(peer.storage)};
+    struct listener *ln = started(&at);
+    int other = opened("127.0.0.1:0", &elsewhere), client = loopback_connect(&elsewhere);
+    int fd = accept4(other, &peer.sa, &peer.len, SOCK_CLOEXEC);
+
+    (void)state;
+    listener_take(ln, fd, &peer);
+    assert_int_equal(accepted.n, 1);
+    assert_int_equal(accepted.fds[0], fd);
+    assert_true(addr_eq(&accepted.peer, &peer));
+    assert_int_equal(atomic_load(&quota.open), 1);
+    release_all(ln);
+    assert_int_equal(atomic_load(&quota.open), 0);
+    listener_free(ln);
+    close(client);
+    close(other);
+}
+
 static void a_crowd_is_taken_in_portions(void **state)
 {
     enum { WAITING = 40 };
@@ -396,6 +436,92 @@ static void a_dead_unix_socket_is_replaced_and_a_living_one_is_not(void **state)
     rmdir(dir);
 }
 
+/* A folder for sockets; text becomes the address of one in it. */
+static void in_folder(char *dir, char text[64])
+{
+    assert_non_null(mkdtemp(dir));
+    snprintf(text, 64, "unix:%s/s", dir);
+}
+
+static void a_dead_unix_socket_that_can_not_be_removed_is_told(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    uid_t user = geteuid();
+    struct addr at;
+    int fd, rc;
+
+    (void)state;
+    in_folder(dir, text);
+    close(opened(text, &at));
+    assert_int_equal(chmod(dir, 0555), 0);
+    if (user == 0)
+        assert_int_equal(seteuid(65534), 0); /* root may write to any folder */
+    rc = listener_open(&at, false, &fd);
+    int why = errno;
+    assert_int_equal(seteuid(user), 0);
+    assert_int_equal(rc, ERR_SYSTEM);
+    assert_int_equal(why, EACCES);
+    assert_int_equal(chmod(dir, 0700), 0);
+    unlink(text + 5);
+    rmdir(dir);
+}
+
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    struct addr at;
+    struct stat st;
+    int fd;
+
+    (void)state;
+    in_folder(dir, text);
+    close(open(text + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(addr_parse(slice_from(text), &at), 0);
+    assert_int_equal(listener_open(&at, false, &fd), ERR_SYSTEM);
+    assert_int_equal(errno, EEXIST);
+    listener_remove_file(&at);
+    assert_int_equal(stat(text + 5, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    unlink(text + 5);
+    rmdir(dir);
+}
+
+static void every_user_may_connect_to_a_unix_socket(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    struct addr at;
+    struct stat st;
+    mode_t before = umask(0177);
+
+    (void)state;
+    in_folder(dir, text);
+    close(opened(text, &at));
+    umask(before);
+    assert_int_equal(stat(text + 5, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0666);
+    unlink(text + 5);
+    rmdir(dir);
+}
+
+static void a_socket_file_goes_when_nobody_listens_any_more(void **state)
+{
+    char dir[] = "/tmp/dml-listener-XXXXXX", text[64];
+    struct addr at;
+    struct stat st;
+
+    (void)state;
+    in_folder(dir, text);
+    int fd = opened(text, &at), successor = dup(fd);
+    close(fd);
+    listener_remove_file(&at);
+    assert_int_equal(stat(text + 5, &st), 0); /* the successor's */
+    close(successor);
+    listener_remove_file(&at);
+    assert_true(stat(text + 5, &st) < 0 && errno == ENOENT);
+    listener_remove_file(&at);
+    rmdir(dir);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -411,10 +537,16 @@ int main(void)
         TEST(waiting_at_the_cap_does_not_spin),
         TEST(without_descriptors_it_waits_and_logs_once),
         TEST(draining_takes_the_backlog_and_then_no_more),
+        TEST(a_held_listener_leaves_who_comes_in_the_backlog),
+        TEST(a_connection_that_another_accepted_counts_as_its_own),
         TEST(a_crowd_is_taken_in_portions),
         TEST(connections_outlive_their_listener),
         TEST(a_listener_may_be_freed_while_it_accepts),
         TEST(a_dead_unix_socket_is_replaced_and_a_living_one_is_not),
+        TEST(a_dead_unix_socket_that_can_not_be_removed_is_told),
+        TEST(a_file_that_is_no_socket_is_left_alone),
+        TEST(every_user_may_connect_to_a_unix_socket),
+        TEST(a_socket_file_goes_when_nobody_listens_any_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

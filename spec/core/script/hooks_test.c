@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "script/hooks.h"
 #include "support/lua_gate.h"
@@ -332,7 +333,7 @@ static void start_and_stop_have_their_time(void **state)
 static void retire_plan(void)
 {
     hooks_stop(l.gateway.plan->host);
-    gateway_use(&l.gateway, plan_new(&l.gateway, snapshot_ref(l.snapshot), NULL));
+    gateway_use(&l.gateway, plan_new(&l.gateway, snapshot_ref(l.snapshot), NULL, NULL));
 }
 
 static void a_retired_plan_ends_its_exchanges_and_tasks_first(void **state)
@@ -345,7 +346,7 @@ static void a_retired_plan_ends_its_exchanges_and_tasks_first(void **state)
     lua_gate_plugin(
         &l, "slow",
         "local task = require 'demilune.task'\n"
-        "function P:access(x) task.detach(function() task.sleep(0.1) error 'detached task has run' end)\n"
+        "function P:access(x) task.detach(function() task.sleep(10) error 'detached task has run' end)\n"
         "task.sleep(0.02) x:reply(200, {}, 'old') end\n"
         "function P:start() task.spawn(function() task.sleep(60) end) end");
     start(LISTENERS HELLO "[{ name: slow }]" END);
@@ -360,6 +361,7 @@ static void a_retired_plan_ends_its_exchanges_and_tasks_first(void **state)
     assert_has(answer, "\r\n\r\nold");
     close(fd);
     assert_null(lua_gate_logged(&l, "detached task"));
+    clock_advance_ms(10000);
     TURN_UNTIL(l.loop, l.gateway.script == NULL); /* the VM has gone */
     assert_non_null(lua_gate_logged(&l, "detached task has run"));
 }

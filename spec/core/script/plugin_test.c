@@ -94,8 +94,8 @@ static void what_is_no_plugin(void **state)
         {"return { name = 'p2' }", "it has no version"},
         {"return { name = 'p3', version = '1' }", "it has no hook"},
         {"return { name = 'p4', version = '1', access = 5 }", "its access is no function"},
-        {"return { name = 'p5', version = '1', certificate = function() end }",
-         "its hook \"certificate\" is not yet supported"},
+        {"return { name = 'p5', version = '1', certificate = true }",
+         "its certificate is no function"},
         {"error 'at load'", "p6/init.lua:1: at load"},
         {"local x = = 1", "unexpected symbol near '='"},
         {"forgotten = 1 return {}", "assignment to the undeclared global \"forgotten\""},
@@ -108,9 +108,18 @@ static void what_is_no_plugin(void **state)
         {"return { name = 'p12', version = '1', access = function() end, new = function() end }",
          "new returned no table"},
         {"require('demilune.task').sleep(1) return {}", "can't wait here"},
-        {"return { name = 'p14', version = '1', log = require('demilune.edit').hook }",
+        {"return { name = 'p14', version = '1', access = function() end, answers_preflights = 'yes' }",
+         "its answers_preflights is neither true nor false"},
+        {"return { name = 'p15', version = '1', access = function() end, credential = { unique = 'id' } }",
+         "its credential has no schema"},
+        {"return { name = 'p16', version = '1', access = function() end, credential = { schema = { typ = 'object' } } }",
+         "its credential: schema: the keyword \"typ\" is not supported"},
+        {"require 'demilune.redis' return {}",
+         "p17/init.lua:1: module \"demilune.redis\" is not yet supported"},
+        {"require 'nobodys' return {}", "p18/init.lua:1: module 'nobodys' not found\n"},
+        {"return { name = 'p19', version = '1', log = require('demilune.edit').hook }",
          "its hook \"log\" can't be a list of edits"},
-        {"return { name = 'p15', version = '1', access = require('demilune.edit').hook }",
+        {"return { name = 'p20', version = '1', access = require('demilune.edit').hook }",
          "new has put no list of edits in the place of access"},
     };
     char yaml[4096] = "plugins: [";
@@ -223,6 +232,49 @@ static void consumers_and_their_credentials_are_given(void **state)
     assert_has(lua_gate_ask(&l, "/a"), "\r\n\r\nacmegoldk1 acmegoldk2 umbrak30umbra");
 }
 
+/* A plugin "p" that says of its credentials what `credential` says. */
+#define CREDENTIAL_PLUGIN(credential) \
+    "P.credential = " credential "\n" \
+    "function P.new(config, context) return setmetatable({ list = context.consumers('p') }, P) end\n" \
+    "function P:access(x) local t = {} for _, c in ipairs(self.list) do t[#t + 1] = c.credential.id .. c.credential.size end\n" \
+    "x:reply(200, {}, table.concat(t, ' ')) end"
+
+#define DESCRIBED \
+    "{ unique = 'id', schema = { type = 'object', required = { 'id' }, properties = { id = { type = 'string' }, size = { type = 'integer', default = 7 } } } }"
+
+static void described_credentials_come_checked_and_converted(void **state)
+{
+    (void)state;
+    setenv("SPEC_ID", "12", 1);
+    lua_gate_plugin(&l, "p", CREDENTIAL_PLUGIN(DESCRIBED));
+    start(
+        "consumers: [{ name: a, credentials: { p: [{ id: \"${SPEC_ID}\" }, { id: b, size: 8 }] } }]\n"
+        "routes: [{ name: a, paths: [/a], respond: { body: x }, plugins: [{ name: p }] }]\n");
+    assert_has(lua_gate_ask(&l, "/a"), "\r\n\r\n127 b8");
+}
+
+static void a_fault_of_a_credential_points_at_it(void **state)
+{
+    (void)state;
+    lua_gate_plugin(&l, "p", CREDENTIAL_PLUGIN(DESCRIBED));
+    assert_false(lua_gate_start(&l, "consumers:\n"
+                                    "  - name: a\n"
+                                    "    credentials:\n"
+                                    "      p: [{ id: b }, { id: c }]\n"
+                                    "  - name: b\n"
+                                    "    credentials:\n"
+                                    "      p:\n"
+                                    "        - { id: c }\n"
+                                    "        - id: d\n"
+                                    "          siz: 3\n"));
+    assert_has(
+        lua_gate_faults(&l),
+        "test.yaml:9:17: consumers[1].credentials.p[0].id: this is the id of another credential already: consumers[0].credentials.p[1], of the consumer \"a\"");
+    assert_has(
+        lua_gate_faults(&l),
+        "test.yaml:11:11: consumers[1].credentials.p[1].siz: unknown key, did you mean \"size\"?");
+}
+
 static void third_party_modules_may_have_globals(void **state)
 {
     (void)state;
@@ -249,6 +301,8 @@ int main(void)
         TEST(each_place_has_an_instance_and_knows_where_it_is),
         TEST(a_plugin_may_have_modules_of_its_own),
         TEST(consumers_and_their_credentials_are_given),
+        TEST(described_credentials_come_checked_and_converted),
+        TEST(a_fault_of_a_credential_points_at_it),
         TEST(third_party_modules_may_have_globals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,8 @@ static const char *const runaways[] = {
     "local function loop() while true do end end while true do pcall(loop) end",
     "local function loop() while true do end end local function again() return pcall(loop) and 1 or again() end again()",
     "repeat local ok = xpcall(function() local n = 0 while true do n = n + 1 end end, debug.traceback) until false",
+    "local function loop() while true do end end xpcall(loop, loop)",
+    "local function loop() while true do end end table.sort({3, 2, 1}, function() xpcall(loop, loop) end)",
     "local c = coroutine.wrap(function() while true do end end) while true do pcall(c) end",
     "while true do coroutine.resume(coroutine.create(function() local i = 0 while true do i = i + 1 end end)) end",
     "local t = setmetatable({}, { __index = function(t, k) return t[k + 1] and 1 end }) while true do pcall(function() return t[1] end) end",
@@ -136,6 +138,21 @@ static void a_runaway_in_a_coroutine_ends_too(void **state)
         assert_true(failed);
         assert_lives();
     }
+}
+
+static void the_place_that_ran_away_is_told(void **state)
+{
+    static const char *const chunk =
+        "local function spins() while true do end end\nwhile true do pcall(spins) end";
+    bool failed;
+
+    (void)state;
+    LUA_VM_SKIP_STOPS();
+    assert_int_equal(ERR_BUDGET, lua_vm_do(&l, chunk));
+    assert_message_has(":1: time budget of 200ms exceeded\nstack traceback:");
+    assert_message_has("[C]: in function 'pcall'");
+    assert_non_null(strstr(lua_vm_run(&l, chunk, &failed), "[C]: in function 'pcall'"));
+    assert_true(failed);
 }
 
 static void the_stop_of_an_earlier_entry_does_nothing(void **state)
@@ -206,6 +223,15 @@ static void functions_that_hit_all_workers_raise(void **state)
     }
 }
 
+static void a_module_that_can_not_be_loaded_raises_each_time(void **state)
+{
+    (void)state;
+    assert_int_equal(0, lua_vm_do(&l, "package.preload.broken = function() error 'oops' end "
+                                      "pcall(require, 'broken') "
+                                      "return (pcall(require, 'broken'))"));
+    assert_false(lua_toboolean(l.vm->L, -1));
+}
+
 static void modules_of_debian_are_found(void **state)
 {
     (void)state;
@@ -240,12 +266,16 @@ int main(void)
                                         without_watchdog),
         cmocka_unit_test_setup_teardown(a_runaway_in_a_coroutine_ends_too, with_watchdog,
                                         without_watchdog),
+        cmocka_unit_test_setup_teardown(the_place_that_ran_away_is_told, with_watchdog,
+                                        without_watchdog),
         cmocka_unit_test_setup_teardown(the_stop_of_an_earlier_entry_does_nothing, with_vm,
                                         without_vm),
         cmocka_unit_test_setup_teardown(memory_without_end_is_an_error, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(a_hog_in_a_coroutine_ends_too, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(garbage_does_not_fill_the_cap, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(functions_that_hit_all_workers_raise, with_vm, without_vm),
+        cmocka_unit_test_setup_teardown(a_module_that_can_not_be_loaded_raises_each_time, with_vm,
+                                        without_vm),
         cmocka_unit_test_setup_teardown(modules_of_debian_are_found, with_vm, without_vm),
         cmocka_unit_test_setup_teardown(errors_have_a_traceback, with_vm, without_vm),
         cmocka_unit_test(a_missing_library_is_told),

@@ -19,6 +19,7 @@
 #include "support/test.h"
 
 #define KEY SLICE("key")
+#define LEASE_MS 3600000 /* real time passes in the tests, too, but not as much */
 
 struct caller {
     struct flight_seat *seat;
@@ -74,7 +75,8 @@ static void on_event(void *arg, enum flight_event event, struct slice value)
 static int join_bounded(struct caller *c, int worker, size_t max_waiters)
 {
     *c = (struct caller){0};
-    return flight_join(flights, KEY, 1000, max_waiters, mailboxes[worker], on_event, c, &c->seat);
+    return flight_join(flights, KEY, LEASE_MS, max_waiters, mailboxes[worker], on_event, c,
+                       &c->seat);
 }
 
 static int join(struct caller *c, int worker)
@@ -112,10 +114,12 @@ static void keys_do_not_wait_for_each_other(void **state)
     struct caller a = {0}, b = {0};
     (void)state;
 
-    assert_int_equal(flight_join(flights, SLICE("a"), 1000, 1, mailboxes[0], on_event, &a, &a.seat),
-                     FLIGHT_IS_OWNER);
-    assert_int_equal(flight_join(flights, SLICE("b"), 1000, 1, mailboxes[0], on_event, &b, &b.seat),
-                     FLIGHT_IS_OWNER);
+    assert_int_equal(
+        flight_join(flights, SLICE("a"), LEASE_MS, 1, mailboxes[0], on_event, &a, &a.seat),
+        FLIGHT_IS_OWNER);
+    assert_int_equal(
+        flight_join(flights, SLICE("b"), LEASE_MS, 1, mailboxes[0], on_event, &b, &b.seat),
+        FLIGHT_IS_OWNER);
     flight_drop(a.seat);
     flight_drop(b.seat);
 }
@@ -149,14 +153,14 @@ static void a_lease_ends_and_the_late_owner_counts_for_nothing(void **state)
     flights_sweep(flights);
     turn();
     assert_int_equal(b.events, 0);
-    clock_advance_ms(1000);
+    clock_advance_ms(LEASE_MS);
     flights_sweep(flights);
     turn();
     assert_true(is_told(&b, FLIGHT_OWNER));
     flight_land(a.seat, SLICE("late"));
     turn();
     assert_int_equal(c.events, 0);
-    clock_advance_ms(999); /* the new owner has a lease of its own */
+    clock_advance_ms(LEASE_MS / 2); /* the new owner has a lease of its own */
     flights_sweep(flights);
     turn();
     assert_int_equal(c.events, 0);
@@ -171,7 +175,7 @@ static void a_lease_that_ended_unseen_is_seen_by_who_joins(void **state)
     (void)state;
 
     join(&a, 0);
-    clock_advance_ms(1000);
+    clock_advance_ms(LEASE_MS);
     assert_int_equal(join(&b, 0), FLIGHT_IS_OWNER);
     flight_drop(a.seat);
     flight_land(b.seat, SLICE(""));
@@ -267,7 +271,7 @@ static void runner_step(struct runner *r, struct mailbox *mailbox)
 {
     if (r->state == RESTS && r->done < RUNS) {
         int rc =
-            flight_join(flights, KEY, 3600000, 1000, mailbox, runner_event, r, &r->caller.seat);
+            flight_join(flights, KEY, LEASE_MS, 1000, mailbox, runner_event, r, &r->caller.seat);
         r->state = rc == FLIGHT_IS_OWNER ? RUNS_IT : WAITS;
         if (rc == FLIGHT_IS_OWNER && atomic_fetch_add(&inside, 1) != 0)
             abort();

@@ -11,7 +11,14 @@ static void on_accept(void *owner, struct listener *ln, int fd, const struct add
 {
     struct client *c = owner;
 
-    inbound_accept(c->set, ln, 3, fd, peer, local, true);
+    inbound_accept(c->set, &(struct inbound_from){.listener = ln,
+                                                  .listener_index = 3,
+                                                  .fd = fd,
+                                                  .peer = peer,
+                                                  .local = local,
+                                                  .tls = c->tls,
+                                                  .is_trusted = true,
+                                                  .has_proxy_header = c->has_proxy_header});
 }
 
 void client_again(struct client *c)

@@ -23,6 +23,9 @@ struct client {
     struct ear ear;
     struct inbox inbox;
     int fd;
+    /* of connections from now on */
+    struct tls_server *tls;
+    bool has_proxy_header;
 };
 
 int client_setup(void **state);

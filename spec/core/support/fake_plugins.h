@@ -16,7 +16,7 @@ struct fake_plugin {
     const char *name;
     uint32_t hooks;
     const char *after; /* one name, or NULL */
-    bool guards;
+    bool guards, answers_preflights;
 };
 
 struct fake_plugins {
@@ -73,6 +73,11 @@ static inline bool fake_plugin_guards(struct plugin_host *h, const struct plugin
     return fake_plugin_find(h, plugin->name)->guards;
 }
 
+static inline bool fake_plugin_preflights(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return fake_plugin_find(h, plugin->name)->answers_preflights;
+}
+
 static inline struct slice fake_plugin_missing(struct plugin_host *h, struct slice name,
                                                struct arena *a UNUSED)
 {
@@ -82,8 +87,11 @@ static inline struct slice fake_plugin_missing(struct plugin_host *h, struct sli
 static inline void fake_plugins_init(struct fake_plugins *f, const struct fake_plugin *list,
                                      size_t n)
 {
-    static const struct plugin_host_ops ops = {fake_plugin_check, fake_plugin_after,
-                                               fake_plugin_guards, fake_plugin_missing};
+    static const struct plugin_host_ops ops = {.check = fake_plugin_check,
+                                               .stands_after = fake_plugin_after,
+                                               .guards = fake_plugin_guards,
+                                               .answers_preflights = fake_plugin_preflights,
+                                               .missing = fake_plugin_missing};
 
     *f = (struct fake_plugins){.base.ops = &ops, .list = list, .n = n};
 }

@@ -107,6 +107,7 @@ static bool load(struct lua_gate *l, const char *yaml, int port)
 {
     struct checking c = {.l = l};
     char number[8];
+    bool has_listeners = strstr(yaml, "listeners:") != NULL;
     size_t n = (size_t)snprintf(text, sizeof(text), "plugin_path: [%s]\n", l->folder);
 
     snprintf(number, sizeof(number), "%d", port);
@@ -116,6 +117,9 @@ static bool load(struct lua_gate *l, const char *yaml, int port)
                               is_port ? number : yaml);
         yaml += is_port ? 4 : 1;
     }
+    if (!has_listeners)
+        n += (size_t)snprintf(text + n, sizeof(text) - n,
+                              "\nlisteners: [{ address: 127.0.0.1:%d }]\n", port);
     struct snapshot_source source = {.text = slice_of(text, n),
                                      .name = "test.yaml",
                                      .dir = ".",
@@ -151,7 +155,7 @@ bool lua_gate_start(struct lua_gate *l, const char *yaml)
     struct phase_host *host = hooks_new(l->vm, l->snapshot, &l->faults, NULL, NULL);
     if (!host)
         vm_free(l->vm);
-    gateway_use(&l->gateway, plan_new(&l->gateway, snapshot_ref(l->snapshot), host));
+    gateway_use(&l->gateway, plan_new(&l->gateway, snapshot_ref(l->snapshot), host, NULL));
     l->listener = listener_start(l->loop, fd, &l->quota, on_accept, l);
     if (!host)
         return false;

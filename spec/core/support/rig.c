@@ -28,6 +28,12 @@ static enum phase_result run(struct phase_host *h, struct exchange *x, enum phas
     return rig->hooks[p] ? rig->hooks[p](rig, x) : PHASE_DONE;
 }
 
+static enum phase_result go_on(struct phase_host *h, struct exchange *x UNUSED, enum phase p)
+{
+    host_rig(h)->rests[p]++;
+    return PHASE_DONE;
+}
+
 static void cancel(struct phase_host *h, struct exchange *x)
 {
     host_rig(h)->cancelled++;
@@ -39,12 +45,12 @@ static void forget(struct phase_host *h, struct exchange *x UNUSED)
     host_rig(h)->forgotten++;
 }
 
-static void nothing(struct phase_host *h UNUSED)
+static void nothing(struct phase_host *h UNUSED, uint64_t by_ms UNUSED)
 {
 }
 
 static const struct phase_host_ops host_ops = {
-    .run = run, .cancel = cancel, .forget = forget, .free = nothing};
+    .run = run, .go_on = go_on, .cancel = cancel, .forget = forget, .free = nothing};
 
 static bool check(struct plugin_host *h, struct plugin_use *use, const void *params UNUSED,
                   size_t nparams UNUSED, struct faults *faults UNUSED)
@@ -137,7 +143,7 @@ void rig_start(struct rig *rig, const char *routes)
     g->writer = 1;
     g->nworkers = 1;
     gateway_init(g, s);
-    gateway_use(g, plan_new(g, s, rig->mask ? &rig->host : NULL));
+    gateway_use(g, plan_new(g, s, rig->mask ? &rig->host : NULL, NULL));
     rig->quota.max = 100;
     assert_int_equal(addr_parse(SLICE("127.0.0.1:0"), &rig->at), 0);
     assert_int_equal(listener_open(&rig->at, true, &fd), 0);

@@ -27,6 +27,7 @@ struct rig {
     uint32_t mask;            /* phases that the plugin "fake" has, set before rig_start */
     struct exchange *waiting; /* whose hook has said PHASE_WAITS: set by the hook */
     int calls[PHASE_COUNT];
+    int rests[PHASE_COUNT]; /* how often the hooks behind one that failed were to run */
     int cancelled, forgotten;
     int last_status, last_err;   /* seen at the log phase */
     struct inbox client, server; /* what the client and the origin have read */

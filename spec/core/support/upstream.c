@@ -55,7 +55,8 @@ bool upstream_got(struct upstream *u, const char *text)
 
 void upstream_connect(struct upstream *u)
 {
-    u->o = outbound_connect(&u->ws.env, &u->at, 1000, &upstream_events, u);
+    u->o = outbound_connect(&u->ws.env, &(struct outbound_to){.addr = &u->at, .timeout_ms = 1000},
+                            &upstream_events, u);
     int connects = u->connects;
     TURN_UNTIL(u->ws.env.loop, u->connects == connects + 1);
     assert_int_equal(u->err, 0);

@@ -4,8 +4,8 @@
  * the registry's lock, or somebody could find the thing while it goes; all others are dropped
  * without it. */
 
-#ifndef DML_GATE_REFS_H
-#define DML_GATE_REFS_H
+#ifndef DML_BASE_REFS_H
+#define DML_BASE_REFS_H
 
 #include <stdatomic.h>
 

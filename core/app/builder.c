@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The check is the one of the start, in a VM of its own; then the same is made for each worker as it makes at its start. */
+
+#include "app/builder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/build_guard.h"
+#include "app/cli.h"
+#include "app/worker.h"
+#include "base/check.h"
+
+#define NICE 10
+
+static bool make_part(struct building *b, int n, struct vm_watch *guard)
+{
+    struct worker_plan_source source = {
+        .gateway = &b->workers[n]->gateway,
+        .snapshot = b->load.snapshot,
+        .before = b->before,
+        .closer = b->closer,
+        .guard = guard,
+    };
+
+    return !atomic_load(&b->is_given_up) &&
+           worker_plan_make(&b->parts[n], &source, &b->load.faults);
+}
+
+static void make_parts(struct building *b)
+{
+    struct build_guard guard;
+
+    build_guard_start(&guard, b->load.snapshot);
+    for (int n = 0; b->status == CLI_FINE && n < b->nworkers; n++)
+        if (!make_part(b, n, guard.watch))
+            b->status = CLI_FAULT;
+    build_guard_stop(&guard);
+}
+
+/* Workers come first, however long it takes. */
+static void step_back(void)
+{
+    (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+}
+
+static void *build(void *arg)
+{
+    struct building *b = arg;
+
+    step_back();
+    b->status = load_read(&b->load, b->file, b->asked_workers);
+    if (b->status == CLI_FINE)
+        make_parts(b);
+    b->mail.fn = b->on_end;
+    mailbox_send(b->home, &b->mail);
+    return NULL;
+}
+
+bool building_start(struct building *b)
+{
+    b->parts = calloc((size_t)b->nworkers, sizeof(b->parts[0]));
+    REQUIRE(b->parts != NULL);
+    int error = pthread_create(&b->thread, NULL, build, b);
+    if (error) {
+        errno = error;
+        return false;
+    }
+    pthread_setname_np(b->thread, "builder");
+    return true;
+}
+
+uint64_t building_cpu_ms(const struct building *b)
+{
+    struct timespec t = {0};
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(b->thread, &clock) == 0)
+        (void)!clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+bool building_join(struct building *b, uint32_t wait_ms)
+{
+    struct timespec until;
+
+    if (b->is_joined)
+        return true;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    b->is_joined = pthread_timedjoin_np(b->thread, NULL, &until) == 0;
+    return b->is_joined;
+}
+
+void building_free(struct building *b)
+{
+    for (int n = 0; n < b->nworkers; n++)
+        worker_plan_free(&b->parts[n]);
+    free(b->parts);
+    snapshot_unref(b->before);
+    if (b->load.arena)
+        load_close(&b->load);
+    free(b);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the files of hooks.h share: hooks.c makes and runs them, hooks_end.c ends them. */
+
+#ifndef DML_SCRIPT_HOOKS_PARTS_H
+#define DML_SCRIPT_HOOKS_PARTS_H
+
+#include "net/loop.h"
+#include "script/hooks.h"
+
+struct dml_edit;
+
+/* A hook that only changes headers. */
+struct hook_edit {
+    const struct dml_edit *list; /* NULL behind the last of a chain */
+    const struct plugin_use *use;
+};
+
+/* What a chain does in a phase. */
+struct hook {
+    int function;            /* registry ref of what Lua runs; LUA_NOREF: nothing */
+    struct hook_edit *edits; /* instead: all that it does; or NULL */
+};
+
+struct hooks {
+    struct phase_host base;
+    /* owned */
+    struct vm *vm;
+    struct snapshot *snapshot; /* one reference */
+    struct hook *hooks;        /* by chain index and phase */
+    size_t nhooks;
+    int timed; /* ref of a table: functions of chains that have been timed */
+    const struct plugin_use **background; /* those that have a start or a stop hook */
+    int contexts, chunks;                 /* refs of the tables that Lua keeps things in, by slot */
+    struct timer look;                    /* has the last detached task ended? */
+    struct later retire, at_end;
+    /* borrowed */
+    hooks_retired_fn on_retired;
+    void *arg;
+    /* state */
+    uint32_t nbackground;
+    struct hook_sampler sampler;
+    enum phase_result result; /* of the chain that has run last */
+    uint64_t retire_by_ms;
+};
+
+static inline struct hooks *hooks_of(struct phase_host *host)
+{
+    return container_of(host, struct hooks, base);
+}
+
+/* One more, or (-1) one less than before. */
+void hooks_counted(int by);
+
+/* The struct and its arrays. */
+void hooks_drop(struct hooks *h);
+
+/* phase_host_ops.free */
+void hooks_retire(struct phase_host *host, uint64_t by_ms);
+
+#endif

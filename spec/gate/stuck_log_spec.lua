@@ -1,0 +1,83 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Standard output and error are a pipe that nobody reads: a log collector that hangs must not take the gateway with it.
+
+package.path = "./?.lua;" .. package.path
+
+local client = require "spec.support.client"
+local posix = require "spec.support.posix"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+
+local LINES = 40 -- of 8 KB, several times what a pipe holds
+
+local CONFIG = [[
+workers: 1
+script: { hang_timeout: 300ms }
+listeners: [{ address: "127.0.0.1:0" }]
+admin: { address: "127.0.0.1:0" }
+plugin_path: [plugins]
+routes:
+  - name: all
+    paths: ["/*"]
+    respond: { body: fine }
+    plugins:
+      - name: noise
+      - name: access-log
+]]
+
+local NOISE = [[
+local log = require "demilune.log"
+local M = { name = "noise", version = "1.0.0" }
+M.__index = M
+function M.new() return setmetatable({}, M) end
+function M:access() log.error(("x"):rep(8000)) end
+return M
+]]
+
+describe("a gateway whose log nobody reads", function()
+  local folder, pid
+
+  before_each(function()
+    folder = server.folder()
+    folder:write("plugins/noise/init.lua", NOISE)
+    local config = folder:write("demilune.yaml", CONFIG)
+    pid = posix.spawn({
+      "/bin/sh", "-c", 'mkfifo pipe && exec 9<>pipe && exec "$0" "$@" >pipe 2>pipe',
+      server.program, "run", "-c", config,
+    }, { stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path })
+  end)
+
+  after_each(function()
+    posix.kill(pid, posix.SIGKILL)
+    os.remove(folder.path .. "/pipe")
+    folder:remove()
+  end)
+
+  -- The last line that anybody reads says where it listens.
+  local function ports()
+    local pipe = wait("the pipe", function() return io.open(folder.path .. "/pipe", "rb") end)
+    local door, admin
+    for line in pipe:lines() do
+      door, admin = line:match '"ready".*"listeners":"127.0.0.1:(%d+)","admin":"127.0.0.1:(%d+)"'
+      if door then
+        break
+      end
+    end
+    pipe:close()
+    return assert(tonumber(door)), tonumber(admin)
+  end
+
+  it("serves on, counts what is lost, and ends when told to", function()
+    local door, admin = ports()
+    for _ = 1, LINES do
+      assert.equal(200, client.get(door, "/" .. ("a"):rep(7000)).status)
+    end
+    local metrics = client.get(admin, "/metrics").body
+    assert.is_true(tonumber(metrics:match "demilune_log_lost_lines_total (%d+)") > 0, metrics)
+    assert.is_true(tonumber(metrics:match "demilune_access_log_lost_lines_total (%d+)") > 0, metrics)
+    assert.equal("0", metrics:match "demilune_supervisor_restarts_total (%d+)")
+    posix.kill(pid, posix.SIGTERM)
+    assert.equal(0, wait("its end", function() return posix.exit_status(pid) end))
+  end)
+end)
