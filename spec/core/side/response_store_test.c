@@ -275,8 +275,6 @@ static void *read_all(void *arg)
     enum response_body_state is = RESPONSE_BODY_FILLING;
     size_t seen = 0;
 
-    r->loop = loop_new();
-    r->mailbox = mailbox_new(r->loop, NULL);
     r->is_right = true;
     while (is == RESPONSE_BODY_FILLING) {
         int told = 0;
@@ -299,6 +297,8 @@ static void test_many_read_along(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(readers); i++) {
         readers[i].body = b;
+        readers[i].loop = loop_new();
+        readers[i].mailbox = mailbox_new(readers[i].loop, NULL);
         pthread_create(&readers[i].thread, NULL, read_all, &readers[i]);
     }
     for (int i = 0; i < ROUNDS; i++) {
