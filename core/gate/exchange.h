@@ -29,6 +29,7 @@
 #include "http/uri.h"
 #include "http/wire.h"
 
+struct cache_use;
 struct consumer;
 struct gateway;
 struct plan;
@@ -97,6 +98,7 @@ struct exchange {
     struct upstream *upstream; /* the route's, or chosen by a hook; NULL when none */
     const struct consumer *consumer;
     struct attempt *attempt; /* the latest, or NULL */
+    struct cache_use *cache; /* the response cache's part in it, or NULL */
     void *script;            /* the script floor's own (a waiting coroutine) */
 
     /* state */
@@ -117,6 +119,7 @@ struct exchange {
     bool upstream_ended; /* noted while a body hook waited: the upstream's body is complete */
     bool is_cancelled;   /* later waits of hooks end at once */
     bool client_is_gone;
+    bool is_own;             /* the gateway's own request (exchange_fetch.c): no client, no hooks */
     bool has_moved;          /* to the plan of a later configuration */
     bool is_past_body_hooks; /* ... while its response was being sent: it goes on without them */
 

@@ -199,8 +199,8 @@ static bool takes_stale(const struct cache_control *asked, int64_t over)
     return asked->max_stale_any || asked->max_stale >= over;
 }
 
-enum cache_use cache_usable(const struct cache_life *life, const struct cache_control *asked,
-                            uint64_t now_ms)
+enum cache_state cache_usable(const struct cache_life *life, const struct cache_control *asked,
+                              uint64_t now_ms)
 {
     int64_t age = cache_age_s(life, now_ms);
     int64_t over = age - life->lifetime_s;

@@ -67,7 +67,7 @@ enum cache_refusal cache_judge(const struct message *request, const struct messa
 /* Seconds that it is old now, by clock_ms; 0 or more. */
 int64_t cache_age_s(const struct cache_life *life, uint64_t now_ms);
 
-enum cache_use {
+enum cache_state {
     CACHE_FRESH,      /* as it is */
     CACHE_REVALIDATE, /* stale-while-revalidate: as it is, and ask in the background */
     CACHE_STALE,      /* ask first */
@@ -75,8 +75,8 @@ enum cache_use {
 
 /* May it be used for a request that says `asked`? max-age, min-fresh, max-stale and no-cache of the request count
  * (RFC 9111, 5.2.1). */
-enum cache_use cache_usable(const struct cache_life *life, const struct cache_control *asked,
-                            uint64_t now_ms);
+enum cache_state cache_usable(const struct cache_life *life, const struct cache_control *asked,
+                              uint64_t now_ms);
 
 /* ... when the origin can't be reached or fails (RFC 5861, 4). */
 bool cache_usable_on_error(const struct cache_life *life, const struct cache_control *asked,

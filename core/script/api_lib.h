@@ -17,6 +17,7 @@ struct dml_edit;
 struct dml_keyring;
 struct dml_limiter;
 struct access_log;
+struct cache_conf;
 struct metric_family;
 struct metric_series;
 struct store;
@@ -142,6 +143,30 @@ DML_API int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t le
  * request has nothing of it; ERR_GONE: the exchange has gone on to another snapshot. */
 DML_API int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
                                  const struct dml_template *source);
+
+/* --- api_cache.c: the response cache ------------------------------------------------------------------------------------ */
+
+struct dml_cache_options {
+    double size, max_object; /* bytes */
+    double ttl;              /* seconds; below 0: none */
+    const char *tag_header;
+    int32_t set_cookie, coalesce; /* 1 or 0 */
+};
+DML_API struct cache_conf *dml_cache_new(const char *name, size_t len,
+                                         const struct dml_cache_options *o);
+DML_API void dml_cache_free(struct cache_conf *c);
+
+/* A template in place of the URL; a selector that keeps responses apart; a status that is kept, after which only those told
+ * so are. ERR_SYNTAX and *error as dml_template_new; ERR_LIMIT. */
+DML_API int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
+                          const struct dml_scope *scope, struct dml_slice *error);
+DML_API int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
+                           const struct dml_scope *scope, struct dml_slice *error);
+DML_API int dml_cache_status(struct cache_conf *c, int status);
+
+/* In access hooks: DML_CACHE_ANSWERED: the reply is set; DML_CACHE_WAITS: cache_wait tells how it goes on. */
+enum dml_cache_found { DML_CACHE_PASS, DML_CACHE_MISS, DML_CACHE_ANSWERED, DML_CACHE_WAITS };
+DML_API int dml_cache_find(struct gateway *g, double handle, struct cache_conf *c);
 
 /* --- api_store.c --------------------------------------------------------------------------------------------------- */
 

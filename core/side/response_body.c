@@ -34,6 +34,7 @@ struct response_wait {
     void *arg;
     /* state, under the body's lock */
     struct list link;
+    size_t seen;
     bool is_mailed;
     bool has_left;
 };
@@ -82,13 +83,21 @@ struct slice response_body_seen(const struct response_body *b, enum response_bod
 
 /* --- the filler -------------------------------------------------------------------------------- */
 
-static void tell_all(struct response_body *b)
+static bool has_news(const struct response_body *b, size_t seen)
 {
-    struct list *link;
+    enum response_body_state state;
 
+    return response_body_seen(b, &state).len > seen || state != RESPONSE_BODY_FILLING;
+}
+
+static void tell(struct response_body *b)
+{
     pthread_mutex_lock(&b->lock);
-    while ((link = list_pop(&b->waits))) {
+    LIST_EACH (link, &b->waits) {
         struct response_wait *w = container_of(link, struct response_wait, link);
+        if (!has_news(b, w->seen))
+            continue;
+        list_remove(&w->link);
         w->is_mailed = true;
         mailbox_send(w->mailbox, &w->mail);
     }
@@ -109,7 +118,7 @@ bool response_body_fill(struct response_body *b, const struct slice *pieces, int
         filled += pieces[i].len;
     }
     atomic_store_explicit(&b->filled, filled, memory_order_release);
-    tell_all(b);
+    tell(b);
     return true;
 }
 
@@ -120,7 +129,7 @@ enum response_body_state response_body_end(struct response_body *b, bool is_brok
         is_full && !is_broken ? RESPONSE_BODY_WHOLE : RESPONSE_BODY_BROKEN;
 
     atomic_store_explicit(&b->state, state, memory_order_release);
-    tell_all(b);
+    tell(b);
     return state;
 }
 
@@ -144,13 +153,6 @@ static void on_letter(struct mail *m, void *reader UNUSED)
     wait_free(w);
 }
 
-static bool has_news(const struct response_body *b, size_t seen)
-{
-    enum response_body_state state;
-
-    return response_body_seen(b, &state).len > seen || state != RESPONSE_BODY_FILLING;
-}
-
 struct response_wait *response_body_await(struct response_body *b, size_t seen,
                                           struct mailbox *mailbox, response_wait_fn fn, void *arg)
 {
@@ -167,6 +169,7 @@ struct response_wait *response_body_await(struct response_body *b, size_t seen,
         w->mailbox = mailbox;
         w->fn = fn;
         w->arg = arg;
+        w->seen = seen;
         list_append(&b->waits, &w->link);
     }
     pthread_mutex_unlock(&b->lock);

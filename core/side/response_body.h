@@ -42,8 +42,8 @@ struct slice response_body_seen(const struct response_body *b, enum response_bod
 
 struct response_wait;
 
-/* fn(arg) once, on the thread of the mailbox's reader, when more than `seen` bytes are there or there will be none.
- * NULL: that is so already. */
+/* fn(arg) once, on the thread of the mailbox's reader, when more than `seen` bytes are there or there will be none
+ * (SIZE_MAX: at the end). NULL: that is so already. */
 typedef void (*response_wait_fn)(void *arg);
 struct response_wait *response_body_await(struct response_body *b, size_t seen,
                                           struct mailbox *mailbox, response_wait_fn fn, void *arg);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -18,6 +19,8 @@
 
 #define SHARDS 8u
 #define NOTES 1024u /* purges of keys are told apart by as many counters */
+#define MARKS 4096u
+#define MARK_S 10u
 
 /* The variants of a key. */
 struct family {
@@ -53,6 +56,8 @@ struct response_store {
     struct list link;
     unsigned refs; /* under the list's lock */
     atomic_ullong all_purges, key_purges[NOTES];
+    atomic_ullong
+        marks[MARKS]; /* the upper half of a key's hash, and the second in which its mark ends */
 };
 
 static struct kept *kept_of(struct stored *r)
@@ -78,7 +83,7 @@ struct stored *stored_new(const struct stored *of)
         return NULL;
     }
     *k = (struct kept){.stored.body = of->body};
-    k->bytes = sizeof(*k) + texts + response_body_size(of->body);
+    k->bytes = sizeof(*k) + texts + (of->body ? response_body_size(of->body) : 0);
     atomic_init(&k->refs, 1);
     list_init(&k->link);
     list_init(&k->age);
@@ -88,6 +93,12 @@ struct stored *stored_new(const struct stored *of)
     at = put_text(at, &k->stored.variant, of->variant);
     put_text(at, &k->stored.tags, of->tags);
     return &k->stored;
+}
+
+void stored_set_body(struct stored *r, struct response_body *body)
+{
+    r->body = body;
+    kept_of(r)->bytes += response_body_size(body);
 }
 
 struct stored *stored_ref(struct stored *r)
@@ -263,6 +274,29 @@ void response_store_remove(struct response_store *s, struct stored *r)
     if (kept_of(r)->family)
         take_out(shard, kept_of(r));
     leave(shard);
+}
+
+/* --- marks ------------------------------------------------------------------------------------- */
+
+static uint64_t upper(uint64_t hash)
+{
+    return hash & ~(uint64_t)UINT32_MAX;
+}
+
+void response_store_mark(struct response_store *s, struct slice key)
+{
+    uint64_t hash = hash_keyed(key), until = clock_ms() / 1000 + MARK_S;
+
+    atomic_store_explicit(&s->marks[hash % MARKS], upper(hash) | (uint32_t)until,
+                          memory_order_relaxed);
+}
+
+bool response_store_is_marked(struct response_store *s, struct slice key)
+{
+    uint64_t hash = hash_keyed(key);
+    uint64_t mark = atomic_load_explicit(&s->marks[hash % MARKS], memory_order_relaxed);
+
+    return mark != 0 && upper(mark) == upper(hash) && (uint32_t)mark > clock_ms() / 1000;
 }
 
 /* --- purging ----------------------------------------------------------------------------------- */

@@ -46,6 +46,9 @@ struct stored *response_store_find(struct response_store *s, struct slice key, s
 
 /* A response with copies of all texts; takes over the reference of the body. NULL: no memory (the body is let go). */
 struct stored *stored_new(const struct stored *of);
+
+/* The body of one that was made without, before anybody else sees it; takes over the reference. */
+void stored_set_body(struct stored *r, struct response_body *body);
 struct stored *stored_ref(struct stored *r);
 void stored_unref(struct stored *r); /* NULL is fine */
 
@@ -62,6 +65,11 @@ MUST_CHECK int response_store_put(struct response_store *s, struct stored *r,
 
 /* Takes it out, if it is still in. */
 void response_store_remove(struct response_store *s, struct stored *r);
+
+/* What this key brings can't be kept just now, so that nobody should wait for it: remembered for ten seconds. Two keys
+ * may share a mark, or one lose it: that costs a fetch, or a wait, and nothing else. */
+void response_store_mark(struct response_store *s, struct slice key);
+bool response_store_is_marked(struct response_store *s, struct slice key);
 
 /* How many went. prefix, tag: all shards are gone through. */
 size_t response_store_purge_key(struct response_store *s, struct slice key);

@@ -196,6 +196,7 @@ struct dml_edit;
 struct dml_keyring;
 struct dml_limiter;
 struct access_log;
+struct cache_conf;
 struct metric_family;
 struct metric_series;
 struct store;
@@ -269,6 +270,22 @@ void dml_keyring_free(struct dml_keyring *ring);
 int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t len, uint32_t owner);
 int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
                                  const struct dml_template *source);
+struct dml_cache_options {
+    double size, max_object;
+    double ttl;
+    const char *tag_header;
+    int32_t set_cookie, coalesce;
+};
+struct cache_conf *dml_cache_new(const char *name, size_t len,
+                                         const struct dml_cache_options *o);
+void dml_cache_free(struct cache_conf *c);
+int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
+                          const struct dml_scope *scope, struct dml_slice *error);
+int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
+                           const struct dml_scope *scope, struct dml_slice *error);
+int dml_cache_status(struct cache_conf *c, int status);
+enum dml_cache_found { DML_CACHE_PASS, DML_CACHE_MISS, DML_CACHE_ANSWERED, DML_CACHE_WAITS };
+int dml_cache_find(struct gateway *g, double handle, struct cache_conf *c);
 enum dml_tag { DML_TAG_STRING, DML_TAG_NUMBER, DML_TAG_BOOLEAN };
 struct dml_value {
     struct dml_slice text;

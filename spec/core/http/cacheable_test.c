@@ -197,7 +197,7 @@ static void test_uses(void **state)
 {
     static const struct {
         const char *request, *response;
-        enum cache_use want;
+        enum cache_state want;
         bool on_error;
     } rows[] = {
         {"", "max-age=19", CACHE_FRESH, false},

@@ -234,11 +234,13 @@ static void test_readers_wait_for_more(void **state)
     assert_null(response_body_await(b, 0, box, count, &told)); /* there is something */
     assert_true(slice_eq(response_body_seen(b, &is), text));
     assert_int_equal(is, RESPONSE_BODY_FILLING);
+    assert_non_null(response_body_await(b, SIZE_MAX, box, count, &told_other));
     assert_non_null(response_body_await(b, 3, box, count, &told));
     assert_int_equal(response_body_end(b, false), RESPONSE_BODY_BROKEN); /* three are missing */
     while (told == 1)
         loop_turn(loop, 10);
     assert_null(response_body_await(b, 3, box, count, &told));
+    assert_int_equal(told_other, 1);
     response_body_unref(b);
     mailbox_free(box);
     loop_free(loop);
