@@ -29,7 +29,7 @@ routes:
 -- And what each answers to who may ask for it here.
 local CHANGES = {
   ["/reload"] = 200, ["/breakers/up/open"] = 501, ["/breakers/up/close"] = 501, ["/breakers/up/auto"] = 501,
-  ["/cache/purge"] = 501, ["/upstreams/up/endpoints/127.0.0.1:1/drain"] = 404,
+  ["/cache/purge"] = 400, ["/upstreams/up/endpoints/127.0.0.1:1/drain"] = 404,
   ["/upstreams/none/endpoints/127.0.0.1:1/enable"] = 404,
 }
 
