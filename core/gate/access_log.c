@@ -363,7 +363,7 @@ static int add_part(struct buf *out, const struct log_part *p, struct exchange *
     case FIELD_QUERY: return add_text(out, p->name, x->request->query);
     case FIELD_VERSION: return add_text(out, p->name, version_text(x->request->version));
     case FIELD_TEMPLATE:
-        text = template_text(p->template, x, false);
+        text = template_text(p->template, x, TEMPLATE_TEXT);
         return add_text(out, p->name, text.len > 0 ? text : SLICE_NONE);
     }
     return 0;
