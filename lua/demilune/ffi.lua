@@ -134,7 +134,7 @@ function M.no_field(object, name, ...)
   raise(('%s has no field "%s"%s'):format(object, tostring(name), suggest(name, ...)))
 end
 
--- Raises for an option that does not exist, in `options` or, where it has one, its table `tls`. known: the keys that do.
+-- Raises for an option that does not exist, in `options` or in its table `tls`. known: the names of those that do.
 function M.check_options(what, options, known)
   for name in pairs(options) do
     if not known[name] then

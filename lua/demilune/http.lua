@@ -6,11 +6,11 @@
 --   local response, err = http.request{ method = "POST", upstream = "orders", path = "/x", body = { a = 1 } }
 --   if response then response.status, response.headers["content-type"], response.body end
 --
--- options (any other raises): headers (a map; a value may be a list), query (a table), body (a table becomes JSON), timeout
--- (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is nil,
--- "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of that
--- upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and never
--- gone to where outbound.deny forbids it: nil, "denied".
+-- options (any other raises): headers (a map; a value may be a list), query (a table), body (a table becomes
+-- JSON), timeout (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is
+-- nil, "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of
+-- that upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and
+-- never gone to where outbound.deny forbids it: nil, "denied".
 --
 -- The certificate of an https URL is verified with the system's authorities, and its name: nil, "tls". options.tls
 -- changes that: { verify = false, ca = PEM, server_name = "x", cert = PEM, key = PEM }, the last two for a client
@@ -255,7 +255,7 @@ local function redirected(options, response)
   return next_options
 end
 
--- options: method, url (or upstream and path), and those above; any other raises. The response { status, headers, body },
+-- options: method, url (or upstream and path), and those above. The response { status, headers, body },
 -- or nil and a word ("timeout", "refused", "dns", "denied", "body_too_large", ...).
 function M.request(options)
   if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
