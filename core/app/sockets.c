@@ -146,7 +146,8 @@ static int open_missing(struct place *p, size_t wanted)
     int fd, rc = 0;
 
     while (rc == 0 && p->fds.n < wanted) {
-        rc = listener_open(&p->bound, is_shared(p), &fd);
+        rc = p->is_single ? listener_open_private(&p->bound, &fd)
+                          : listener_open(&p->bound, is_shared(p), &fd);
         if (rc < 0)
             break;
         vec_push(&p->fds, fd);
@@ -224,6 +225,9 @@ static int open_for(struct sockets *s, const struct addr *a, int n, bool is_sing
     if (!p)
         return ERR_SYSTEM;
     int rc = place_open(s, p, n, fds);
+    if (rc == 0 && (rc = listener_set_private(&p->bound, is_single)) < 0)
+        for (int i = 0; i < n; i++)
+            close(fds[i]);
     if (rc == 0) {
         p->opened = s->nopened++;
         *at = p->bound;

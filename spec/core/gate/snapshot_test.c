@@ -493,7 +493,8 @@ static void test_faults_of_settings(void **state UNUSED)
 {
     static const struct row rows[] = {
         {"admin: {address: here}", "t:2:18: admin.address: no address with a port"},
-        {"admin: {address: \"unix:/x\"}", "not TCP is not yet supported"},
+        {"admin: {address: \"unix:x\"}", "a unix socket needs an absolute path"},
+        {"admin: {address: \"[fe80::1%eth0]:1\"}", "admin.address: zones of IPv6 addresses"},
         {"admin: {address: \"127.0.0.1:1\", token: \"\"}", "admin.token: an empty token"},
         {"admin: {address: \"127.0.0.1:1\", token: \"${NOT_SET_HERE:-}\"}",
          "admin.token: an empty token"},
@@ -512,6 +513,11 @@ static void test_faults_of_settings(void **state UNUSED)
         {"listeners: [{address: \":8080\"}]", "listeners[0].address: no address with a port"},
         {"listeners: [{address: \"example.com:80\"}]", "no address with a port"},
         {"listeners: [{address: \"::1:8080\"}]", "no address with a port"},
+        {"listeners: [{address: \"[fe80::1%eth0]:80\"}]",
+         "zones of IPv6 addresses (%eth0) are not"},
+        {"dns: {servers: [\"fe80::1%2\"]}", "dns.servers[0]: zones of IPv6 addresses"},
+        {"routes: [{name: a, upstream: \"http://[fe80::1%25eth0]:80\"}]",
+         "routes[0].upstream: zones of IPv6 addresses"},
         {"listeners: [{address: \"unix:run/x\"}]", "a unix socket needs an absolute path"},
         {"listeners: [{address: \"unix:@x\"}]", "abstract sockets have no permissions"},
         {"listeners: [{address: \"unix:/" LONG_NAME "\"}]", "has at most 107 bytes"},
@@ -590,6 +596,7 @@ static void test_faults_of_upstreams(void **state UNUSED)
 {
     static const struct row rows[] = {
         {ENDPOINTS(""), "upstreams[0].endpoints: an upstream needs an endpoint"},
+        {ENDPOINTS("{address: \"[fe80::1%eth0]:80\"}"), "address: zones of IPv6 addresses"},
         {ENDPOINTS("{address: host}"), "upstreams[0].endpoints[0].address: the port is missing"},
         {ENDPOINTS("{address: \"http://h:1\"}"), "an endpoint is host:port, no URL"},
         {ENDPOINTS("{address: \"a b:1\"}"), "no host with a port"},
