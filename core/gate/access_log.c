@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -91,9 +92,16 @@ struct log_file {
 
 static _Atomic(uint64_t) lost_lines;
 
+/* Opening a FIFO would wait for who reads it. Opened for both it is always there: its reader may come later, or go and
+ * come again. */
 static int open_path(const char *path)
 {
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int flags = O_APPEND | O_CLOEXEC | O_NONBLOCK, fd = -1;
+    struct stat st;
+
+    if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+        fd = open(path, O_RDWR | flags);
+    return fd < 0 ? open(path, O_WRONLY | O_CREAT | flags, 0640) : fd;
 }
 
 static struct log_file *find_file(const char *path)

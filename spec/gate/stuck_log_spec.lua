@@ -81,3 +81,36 @@ describe("a gateway whose log nobody reads", function()
     assert.equal(0, wait("its end", function() return posix.exit_status(pid) end))
   end)
 end)
+
+describe("an access log to a FIFO", function()
+  local folder, gateway
+
+  before_each(function()
+    folder = server.folder()
+    local pid = posix.spawn({ "/bin/sh", "-c", "mkfifo log" },
+      { stdout = folder.path .. "/stdout", stderr = folder.path .. "/stderr", dir = folder.path })
+    wait("mkfifo", function() return posix.exit_status(pid) end)
+    gateway = server.start(([[
+plugins: [{ name: access-log, config: { to: %s/log, fields: { path: "{path}" } } }]
+routes: [{ name: all, respond: { body: fine } }]
+]]):format(folder.path), { workers = 1, folder = folder })
+  end)
+
+  after_each(function()
+    gateway:stop()
+    os.remove(folder.path .. "/log")
+    folder:remove()
+  end)
+
+  it("waits for no reader, not at a reload or SIGUSR1 either, and gives who comes its lines", function()
+    assert.equal(200, client.get(gateway.port, "/a").status)
+    assert.equal(200, client.request(gateway.admin_port, "POST", "/reload").status)
+    gateway:signal "USR1"
+    assert.equal(200, client.get(gateway.admin_port, "/health/ready").status)
+    assert.equal(200, client.get(gateway.port, "/b").status)
+    local fifo = assert(io.open(folder.path .. "/log", "rb"))
+    assert.equal('{"path":"/a"}', fifo:read "*l")
+    assert.equal('{"path":"/b"}', fifo:read "*l")
+    fifo:close()
+  end)
+end)
