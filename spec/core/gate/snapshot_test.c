@@ -796,6 +796,5 @@ int main(void)
         cmocka_unit_test(test_faults_of_all_stages_at_once),
         cmocka_unit_test(test_a_snapshot_lives_as_long_as_it_is_counted),
     };
-
     return cmocka_run_group_tests(tests, setup, NULL);
 }
