@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- TLS while a gateway runs: certificates that are replaced, sessions that live on, peers that renegotiate, and upstreams
--- that are probed over TLS.
+-- TLS while a gateway runs: certificates that are replaced, sessions that live on, peers that renegotiate, and
+-- upstreams that are probed over TLS.
 
 package.path = "./?.lua;" .. package.path
 
@@ -57,7 +57,8 @@ describe("TLS of a gateway that runs", function()
   end)
 
   local function s_client(...)
-    return command.run({ "openssl", "s_client", "-connect", "127.0.0.1:" .. gateway.port, ... }, { dir = folder.path }).out
+    return command.run({ "openssl", "s_client", "-connect", "127.0.0.1:" .. gateway.port, ... },
+      { dir = folder.path }).out
   end
 
   local function subject()
