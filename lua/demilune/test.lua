@@ -48,13 +48,15 @@ local function url_of(value)
 end
 
 local function upstreams_of(options, config)
-  local upstream = options.upstream
-  if type(upstream) ~= "table" or not upstream.ca_file then
+  local asked = options.upstream
+  if type(asked) ~= "table" or not asked.ca_file then
     return config.upstreams
   end
   local named = json.array { unpack(config.upstreams or {}) }
-  named[#named + 1] = { name = "test", endpoints = json.array { { address = upstream.address } },
-    tls = { ca = upstream.ca_file } }
+  named[#named + 1] = {
+    name = "test", endpoints = json.array { { address = asked.address } }, tls = { ca = asked.ca_file },
+    connect_timeout = "10s", -- a handshake on a busy machine
+  }
   return named
 end
 
