@@ -26,7 +26,7 @@ MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
 /* The same, not shared; a unix socket's file has mode 0600 and is this user's alone. */
 MUST_CHECK int listener_open_private(const struct addr *a, int *fd);
 
-/* Gives the file of a unix address the one mode or the other, where it has not. ERR_SYSTEM. */
+/* Gives the file of a unix address the one mode or the other, unless it has it. ERR_SYSTEM. */
 MUST_CHECK int listener_set_private(const struct addr *a, bool is_private);
 
 MUST_CHECK int listener_address(int fd, struct addr *out);

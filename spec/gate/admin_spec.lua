@@ -4,12 +4,15 @@
 
 package.path = "./?.lua;" .. package.path
 
+local ffi = require "ffi"
 local client = require "spec.support.client"
 local json = require "cjson"
 local lfs = require "lfs"
 local origin = require "spec.support.origin"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
+
+ffi.cdef "int chmod(const char *, unsigned);"
 
 local CONFIG = [[
 upstreams:
@@ -79,6 +82,14 @@ describe("the admin endpoint", function()
       assert.equal(200, client.request("unix:" .. path, "POST", "/reload").status)
       assert.equal(403, client.get("unix:" .. path, "/config", { headers = { Host = "evil.example" } }).status)
       assert.equal(0, server.run({ "health" }, { folder = folder }).status)
+    end)
+
+    it("leaves a mode that somebody has set", function()
+      start()
+      local chmod = ffi.C.chmod(path, 432) -- 0660
+      assert.equal(0, chmod)
+      assert.equal(200, client.request("unix:" .. path, "POST", "/reload").status)
+      assert.equal("rw-rw----", mode())
     end)
 
     it("takes its file along when a reload moves it", function()

@@ -72,6 +72,9 @@ describe("TLS of a gateway that runs", function()
   -- openssl s_client whose input this spec writes; what it has said is in folder.path/said.
   local function begin_session(options)
     local fifo = folder.path .. "/typed"
+    for _, name in ipairs { "typed", "said", "complained" } do
+      os.remove(folder.path .. "/" .. name)
+    end
     assert(command.run({ "mkfifo", fifo }).status == 0)
     folder.files[fifo] = true
     local pid = posix.spawn({ "/bin/sh", "-c",
@@ -133,9 +136,6 @@ describe("TLS of a gateway that runs", function()
       typed:write "R\n"
       wait("the end of openssl", function() return posix.exit_status(pid) end)
       typed:close()
-      for _, name in ipairs { "typed", "said", "complained" } do
-        os.remove(folder.path .. "/" .. name)
-      end
     end
     assert.equal("first", subject())
     local page = client.get(gateway.admin_port, "/metrics").body

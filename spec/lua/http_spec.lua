@@ -143,14 +143,15 @@ describe("http", function()
     end)
 
     it("says what was wrong with the one that answered", function()
-      assert.same({ nil, "tls" }, { http.get(("https://localhost:%d/"):format(port)) })
+      assert.same({ nil, "tls" }, { http.get(("https://localhost:%d/"):format(port), { connect_timeout = 10 }) })
     end)
 
     it("says the same of upstreams, whichever comes first", function()
       local log = os.tmpname()
       local gateway = test.gateway {
         config = { upstreams = { {
-          name = "up", endpoints = { { address = "localhost:" .. port } }, tls = { verify = false },
+          name = "up", endpoints = { { address = "localhost:" .. port } }, connect_timeout = "20s",
+          tls = { verify = false },
           health = { passive = { max_ejected = "0%" } },
         } } },
         upstream = "up",
