@@ -264,7 +264,7 @@ void store_stats(struct store *s, struct store_stats *out)
         struct shard *shard = &s->shards[i];
         pthread_mutex_lock(&shard->lock);
         out->entries += shard->stats.entries;
-        out->bytes += shard->bytes + (shard->mask + 1) * sizeof(shard->buckets[0]);
+        out->bytes += shard->bytes + shard_table_bytes(shard);
         out->hits += shard->stats.hits;
         out->misses += shard->stats.misses;
         out->evictions += shard->stats.evictions;
