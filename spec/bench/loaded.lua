@@ -77,17 +77,27 @@ local function measure(gateway, seconds, origin)
   }
 end
 
--- A mutex that is free costs no system call: each futex call is one that had to wait, or woke one
--- that did. Nil where perf can't count them.
-local function futexes(gateway)
+-- How many futex calls a gateway makes while a command runs, by perf; nil where it can't count them.
+local function count_futexes(gateway, run)
   local counts = WORK .. "/futexes"
-  local counter = ("perf stat -x, -e syscalls:sys_enter_futex -p %s -o %s env"):format(
-    table.concat(process.tree(gateway.pid), ","), process.quote(counts))
-  if select(2, process.run(counter .. " true")) ~= 0 then
-    return nil
-  end
-  local requests = M.load(gateway, WARM_SECONDS, { before = counter }).requests
-  return tonumber(process.read(counts):match("(%d+),[^\n]*futex")) / requests * PER
+  os.remove(counts)
+  run(("perf stat -x, -e syscalls:sys_enter_futex -p %s -o %s env"):format(
+    table.concat(process.tree(gateway.pid), ","), process.quote(counts)))
+  return tonumber((process.read(counts) or ""):match("(%d+),[^\n]*futex"))
+end
+
+-- A mutex that is free costs no system call: each futex call is one that had to wait, or woke one
+-- that did. What there is each second without a request, of threads that wait for the next second, is
+-- subtracted. Per 1,000 requests.
+local function futexes(gateway)
+  local idle = count_futexes(gateway, function(counter)
+    process.output(counter .. " sleep " .. WARM_SECONDS .. " 2>&1")
+  end)
+  local seen
+  local busy = idle and count_futexes(gateway, function(counter)
+    seen = M.load(gateway, WARM_SECONDS, { before = counter })
+  end)
+  return busy and math.max(busy - idle * seen.seconds / WARM_SECONDS, 0) / seen.requests * PER
 end
 
 local function one_round(n, list, context)
