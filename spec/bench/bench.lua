@@ -19,7 +19,7 @@ local KINDS = {
   load = require "loaded", handshakes = require "loaded", idle = require "idle", start = require "starting",
   reload = require "reloading",
 }
-local START_SECONDS = 60
+local START_SECONDS = 120
 
 local failed = false
 

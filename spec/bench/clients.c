@@ -3,13 +3,15 @@
 /* The clients that wrk can't be: each connection asks once, for a small answer, with TLS 1.3 or
  * without. With `again` it is then closed and the next begins, always with a full handshake: no
  * session is kept that could be resumed, as if each came from somebody else. With `hold` it stays
- * open and idle until this program is ended; "held" is printed when all are there. */
+ * open and idle until this program is ended; "held" and the number of errors are printed when all
+ * are there. */
 
 #include "listen.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -222,7 +224,7 @@ static _Noreturn void hold(unsigned count)
             answered++;
         }
     }
-    puts("held");
+    printf("held, %lu errors\n", errors);
     fflush(stdout);
     for (;;)
         pause();
@@ -246,6 +248,7 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without asking not to */
     if (strcmp(argv[2], "tls") == 0)
         use_tls();
     gateway = loopback(argv[3]);

@@ -50,7 +50,8 @@ M.tables = {
   },
   {
     kinds = { start = true }, columns = {
-      { "ms", median("ms", "%.1f") }, { "min - max", span("ms", "%.1f") }, { "MiB", median("mib", "%.1f") },
+      { "ms", median("ms", "%.1f") }, { "min - max", span("ms", "%.1f") },
+      { "CPU ms", median("cpu_ms", "%.1f") }, { "MiB", median("mib", "%.1f") },
     },
   },
   {

@@ -30,7 +30,8 @@ local function settled(pid)
 end
 M.settled = settled
 
--- Opens connections and waits until each has had an answer: the process that holds them.
+-- Opens connections and waits until each has had an answer: the process that holds them, and how many
+-- had to be tried again.
 local function hold(gateway, count)
   local log = gateway.dir .. "/held"
   os.remove(log)
@@ -38,8 +39,9 @@ local function hold(gateway, count)
     { "hold", gateway.scheme == "https" and "tls" or "plain", gateway.port, gateway.row.path, count }, {}, log)
   for _ = 1, PATIENCE * 20 do
     local said = process.read(log) or ""
-    if said:find("held", 1, true) then
-      return holder
+    local errors = said:match("held, (%d+) errors")
+    if errors then
+      return holder, tonumber(errors)
     elseif not process.alive(holder) then
       error(("%d connections can't be held: %s"):format(count, said), 0)
     end
@@ -52,7 +54,7 @@ local function measure(gateway)
   local count = gateway.row.connections
   local first = hold(gateway, FIRST)
   local before = settled(gateway.pid)
-  local rest = hold(gateway, count)
+  local rest, errors = hold(gateway, count)
   local after = settled(gateway.pid)
   local open = process.connections(gateway.port)
   process.stop(rest)
@@ -60,7 +62,7 @@ local function measure(gateway)
   if open < FIRST + count then
     error(("it has closed idle connections: %d of %d are left"):format(open, FIRST + count), 0)
   end
-  return { kib = (after.mib - before.mib) * 1024 / count, mib = before.mib, connections = count }
+  return { kib = (after.mib - before.mib) * 1024 / count, mib = before.mib, connections = count, errors = errors }
 end
 
 function M.run(row, peers, context)

@@ -40,7 +40,9 @@ function M.run(row, peers, context)
   for n = 1, context.rounds do
     context.each(list, function(one)
       local gateway = context.start(one.peer, row, watched)
-      one.rounds[n] = { ms = took(gateway), mib = process.memory(gateway.pid).mib }
+      one.rounds[n] = {
+        ms = took(gateway), cpu_ms = process.cpu(gateway.pid).run * 1e3, mib = process.memory(gateway.pid).mib,
+      }
       gateways.stop(gateway)
       context.say("  round %d %-10s %7.1f ms", n, one.peer.name, one.rounds[n].ms)
     end)

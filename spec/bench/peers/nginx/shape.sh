@@ -6,9 +6,8 @@
 # buffer sizes tried the one that was cheapest for big answers. The cipher is the one that
 # Demilune prefers.
 
-forward='proxy_pass http://origin;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
+# What each request is forwarded with. A location that sets headers of its own inherits none.
+forward='proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;'
 
@@ -57,6 +56,8 @@ http {
   }
 $3
   server {
+    proxy_http_version 1.1;
+      $forward
     listen 127.0.0.1:$BENCH_PORT backlog=4096 $flags;
 $(tls)
 $4
