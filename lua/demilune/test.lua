@@ -184,9 +184,9 @@ function M.upstream(script)
   return remember(upstream.new(script))
 end
 
----A real redis-server (test/redis.lua).
----@param options? demilune.test.RedisOptions
----@return demilune.test.Redis
+--- A real redis-server (test/redis.lua).
+---@param options? test.redis.options
+---@return test.redis
 function M.redis(options)
   return remember(redis.new(options))
 end
