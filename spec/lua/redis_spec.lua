@@ -484,6 +484,21 @@ describe("a server that is no Redis", function()
     assert.matches("^LOADING", why)
   end)
 
+  it("may refuse before it has heard of anything", function()
+    local db = fake "-ERR max number of clients reached\r\n"
+    local url = "redis://:p@" .. listener:address()
+    for _, client in ipairs { db, redis.open { url = url, name = "many" } } do
+      local _, word, why = client:command "PING"
+      assert.equal("denied", word)
+      assert.equal("ERR max number of clients reached", why)
+    end
+  end)
+
+  it("may answer a transaction with anything", function()
+    local statuses = "+OK\r\n+QUEUED\r\n+STRANGE\r\n"
+    assert.equal("STRANGE", (fake("+PONG\r\n", statuses):transaction { { "PING" } }))
+  end)
+
   it("may end in the middle of a reply", function()
     local db = fake("+PONG\r\n", "$100\r\nabc")
     local _, word = db:command "GET"
