@@ -423,6 +423,7 @@ static const char *why_not(int err, const char *why)
            : err == ERR_REFUSED     ? "nobody listens there"
            : err == ERR_TIMEOUT     ? "no connection in time"
            : err == ERR_UNREACHABLE ? "it can't be reached"
+           : err == ERR_DENIED      ? "outbound.deny forbids to go there"
                                     : err_word(err);
 }
 
