@@ -7,7 +7,6 @@
 #include "app/cli.h"
 #include "app/load.h"
 #include "app/worker.h"
-#include "base/metric.h"
 
 static const char *plural(uint32_t n)
 {
@@ -23,20 +22,21 @@ static void print_fine(const struct snapshot *s)
 
 int cli_check(const struct cli *cli)
 {
+    struct worker *room = worker_room(), *w;
     struct load load;
-    int status = load_open(&load, cli->config, 0);
+    int status = load_open(&load, cli->config, 0, &room->gateway);
 
     if (status == CLI_FINE) {
-        metric_init(2, load.snapshot->metrics_max_series);
-        struct worker_setup setup = {.snapshot = load.snapshot, .guard = load.guard.watch};
-        struct worker *w = worker_new(&setup, &load.faults);
+        struct worker_setup setup = {.snapshot = load.snapshot, .room = room};
+        room->vm = load_take_vm(&load);
+        w = worker_new(&setup, &load.faults);
         status = w ? CLI_FINE : MAX(load_report(&load.faults), CLI_FAULT);
-        if (w)
-            worker_free(w);
-        metric_deinit();
+        room = w;
     }
     if (status == CLI_FINE)
         print_fine(load.snapshot);
+    if (room)
+        worker_free(room);
     load_close(&load);
     return status;
 }

@@ -137,9 +137,9 @@ static void check_hooks(struct build *b, const struct plugin_use *use)
                 SLICE_ARG(use->name));
 }
 
-/* NULL, with a fault, when it can't be used. params NULL: global or a consumer's. */
+/* NULL, with a fault, when it can't be used. route NULL: global or a consumer's. */
 static struct plugin_use *new_use(struct build *b, const struct conf *item, struct slice path,
-                                  struct slice scope, const struct slice *params, size_t nparams)
+                                  struct slice scope, const struct route *route)
 {
     struct slice name = build_text(build_get(item, "name"));
     struct plugin_use *use = arena_zero(b->a, sizeof(*use));
@@ -152,6 +152,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
         .place = item,
         .path = arena_dup(b->a, path),
         .scope = scope,
+        .route = route,
         .index = (uint32_t)b->uses.n,
         .continues_on_error = slice_eq(build_text(build_get(item, "on_error")), SLICE("continue")),
     };
@@ -160,7 +161,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
                  "no plugin \"%.*s\" is installed", SLICE_ARG(name));
         return NULL;
     }
-    if (!b->host->ops->check(b->host, use, params, nparams, b->faults))
+    if (!b->host->ops->check(b->host, use, b->faults))
         return NULL;
     use->answers_preflights =
         b->host->ops->answers_preflights && b->host->ops->answers_preflights(b->host, use);
@@ -182,7 +183,7 @@ static void add_chain(struct build *b, struct chain *c)
 /* Behind `before`, which may be NULL, those of the list; path is that of the list. */
 static void read_chain(struct build *b, struct chain *c, const struct chain *before,
                        const struct conf *list, struct slice path, struct slice scope,
-                       const struct slice *params, size_t nparams)
+                       const struct route *route)
 {
     uint32_t n = build_count(list), nbefore = before ? before->n : 0;
 
@@ -194,7 +195,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
         c->uses[i] = before->uses[i];
     for (uint32_t i = 0; i < n; i++) {
         struct slice here = PATH(b, "%.*s[%u]", SLICE_ARG(path), i);
-        struct plugin_use *use = new_use(b, list->items[i], here, scope, params, nparams);
+        struct plugin_use *use = new_use(b, list->items[i], here, scope, route);
         if (!use)
             continue;
         c->uses[c->n++] = use;
@@ -217,14 +218,12 @@ void build_global_chain(struct build *b)
 
     b->order = calloc(1, sizeof(*b->order));
     REQUIRE(b->order != NULL);
-    read_chain(b, c, NULL, build_get(b->root, "plugins"), SLICE("plugins"), SLICE("global"), NULL,
-               0);
+    read_chain(b, c, NULL, build_get(b->root, "plugins"), SLICE("plugins"), SLICE("global"), NULL);
     mark_in_routes(b, c);
     add_chain(b, c);
 }
 
-void build_route_chain(struct build *b, struct route *route, const struct slice *params,
-                       size_t nparams)
+void build_route_chain(struct build *b, struct route *route)
 {
     const struct conf *list = build_get(route->place, "plugins");
     const struct chain *global = &b->s->global;
@@ -234,12 +233,9 @@ void build_route_chain(struct build *b, struct route *route, const struct slice 
     if (build_count(list) == 0)
         return;
     struct slice scope = arena_printf(b->a, "route:%.*s", SLICE_ARG(route->name));
-    read_chain(b, c, global, list, PATH(b, "routes[%u].plugins", route->index), scope, params,
-               nparams);
-    for (uint32_t i = global->n; i < c->n; i++) {
-        c->uses[i]->route = route;
+    read_chain(b, c, global, list, PATH(b, "routes[%u].plugins", route->index), scope, route);
+    for (uint32_t i = global->n; i < c->n; i++)
         check_hooks(b, c->uses[i]);
-    }
     mark_in_routes(b, c);
     add_chain(b, c);
 }
@@ -253,7 +249,7 @@ static void read_consumer_chain(struct build *b, struct consumer *consumer, stru
     if (build_count(list) == 0)
         return;
     struct slice scope = arena_printf(b->a, "consumer:%.*s", SLICE_ARG(consumer->name));
-    read_chain(b, c, NULL, list, PATH(b, "consumers[%u].plugins", consumer->index), scope, NULL, 0);
+    read_chain(b, c, NULL, list, PATH(b, "consumers[%u].plugins", consumer->index), scope, NULL);
     for (uint32_t i = 0; i < c->n; i++) {
         check_hooks(b, c->uses[i]);
         check_after_routes(b, c->uses[i]);

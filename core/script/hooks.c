@@ -106,6 +106,27 @@ static struct hook *hook_of(const struct hooks *h, const struct chain *chain, en
     return &h->hooks[chain->index * PHASE_COUNT + p];
 }
 
+static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p, struct hook *hook)
+{
+    hook->edits = plugin_take_edits(h->vm, h->snapshot, chain, p);
+    if (hook->edits)
+        return true;
+    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0)
+        return false;
+    hook->function = luaL_ref(h->vm->L, LUA_REGISTRYINDEX);
+    return true;
+}
+
+/* What the chain does in p, which it has hooks of. NULL with a message on the VM's stack: it can't be made. */
+static const struct hook *find_hook(struct hooks *h, const struct chain *chain, enum phase p)
+{
+    struct hook *hook = hook_of(h, chain, p);
+
+    if (LIKELY(hook->edits || hook->function != LUA_NOREF) || make_hook(h, chain, p, hook))
+        return hook;
+    return NULL;
+}
+
 /* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
 static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
 {
@@ -129,14 +150,15 @@ static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain
 }
 
 /* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
-static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p,
+                       int function)
 {
     uint32_t weight = hook_sampler_due(&h->sampler);
 
     if (UNLIKELY(weight) && push_timed(h, co, chain, p))
         hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
     else
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, hook_of(h, chain, p)->function);
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, function);
 }
 
 /* The chain's function is on the coroutine's stack. */
@@ -166,6 +188,18 @@ static void run_edits(struct hooks *h, const struct hook_edit *edit, struct exch
     }
 }
 
+/* There was no memory for the function of a chain: as if its first hook had failed, and those behind it, too. */
+static enum phase_result fail_chain(struct hooks *h, struct exchange *x, int step)
+{
+    struct script *s = script_of(x);
+
+    hooks_report_use(h->vm, -1, slice_from(lua_tostring(h->vm->L, -1)));
+    lua_pop(h->vm->L, 1);
+    s->step = step;
+    s->use = -1;
+    return PHASE_FAILED;
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -174,13 +208,15 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
             continue;
         if (step > 0 && is_settled(x, p))
             break;
-        const struct hook_edit *edits = hook_of(h, chain, p)->edits;
-        if (edits) {
-            run_edits(h, edits, x, p);
+        const struct hook *hook = find_hook(h, chain, p);
+        if (UNLIKELY(!hook))
+            return fail_chain(h, x, step);
+        if (hook->edits) {
+            run_edits(h, hook->edits, x, p);
             continue;
         }
         struct co *co = new_co(h, x, p, step);
-        push_chain(h, co, chain, p);
+        push_chain(h, co, chain, p, hook->function);
         enum phase_result result = run_chain(h, x, co);
         if (result != PHASE_DONE)
             return result;
@@ -377,54 +413,29 @@ static const struct phase_host_ops host_ops = {
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
 
-/* False: it had to be stopped, and so may be others of the same plugin. */
-static bool make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
+static void make_instances(struct hooks *h, struct faults *faults)
 {
-    lua_State *L = h->vm->L;
-    int top = lua_gettop(L);
-    size_t nparams;
-    const struct slice *params = plugin_params(use, &nparams);
+    const struct snapshot *s = h->snapshot;
+    bool goes_on = true;
 
-    vm_push_function(h->vm, "demilune.plugin", "make");
-    plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
-    lua_pushboolean(L, use->continues_on_error);
-    int rc = vm_call(h->vm, 6, 1);
-    if (rc < 0)
-        plugin_add_error(L, use, rc, faults);
-    else
-        plugin_add_faults(L, use, faults);
-    lua_settop(L, top);
-    return rc != ERR_BUDGET;
+    h->vm->snapshot = s;
+    for (uint32_t i = 0; i < s->nuses && goes_on; i++)
+        goes_on = plugin_make_again(h->vm, s, s->uses[i], faults);
 }
 
-static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p,
-                      struct faults *faults)
+/* Of requests that have no route, and of handshakes. Those of routes are made when they are first used: most routes of many
+ * see no request before the next reload. */
+static bool make_global(struct hooks *h, struct faults *faults)
 {
-    struct hook *hook = hook_of(h, chain, p);
-    lua_State *L = h->vm->L;
-
-    hook->edits = plugin_take_edits(h->vm, h->snapshot, chain, p);
-    if (hook->edits)
-        return true;
-    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0) {
-        fault_plain(faults, "%s", lua_tostring(L, -1));
-        lua_pop(L, 1);
-        return false;
-    }
-    hook->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return true;
-}
-
-static bool make_hooks(struct hooks *h, struct faults *faults)
-{
+    const struct chain *chain = &h->snapshot->global;
     bool ok = true;
 
-    for (uint32_t i = 0; i < h->snapshot->nchains; i++) {
-        const struct chain *chain = h->snapshot->chains[i];
-        for (int p = 0; p < PHASE_START; p++) {
-            if (chain->hooks & PHASE_BIT(p))
-                ok = make_hook(h, chain, (enum phase)p, faults) && ok;
-        }
+    for (int p = 0; p < PHASE_START; p++) {
+        if (!(chain->hooks & PHASE_BIT(p)) || find_hook(h, chain, (enum phase)p))
+            continue;
+        fault_plain(faults, "%s", lua_tostring(h->vm->L, -1));
+        lua_pop(h->vm->L, 1);
+        ok = false;
     }
     return ok;
 }
@@ -476,11 +487,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     hook_sampler_init(&h->sampler);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
-    vm->snapshot = h->snapshot;
-    bool goes_on = true;
-    for (uint32_t i = 0; i < snapshot->nuses && goes_on; i++)
-        goes_on = make_instance(h, snapshot->uses[i], faults);
-    if (faults->nerrors > before || !make_hooks(h, faults)) {
+    if (vm->snapshot != snapshot) /* it is not the one in which it was checked */
+        make_instances(h, faults);
+    if (faults->nerrors > before || !make_global(h, faults)) {
         vm->snapshot = NULL;
         hooks_drop(h);
         return NULL;

@@ -18,8 +18,8 @@ struct hook_edit {
 
 /* What a chain does in a phase. */
 struct hook {
-    int function;            /* registry ref of what Lua runs; LUA_NOREF: nothing */
-    struct hook_edit *edits; /* instead: all that it does; or NULL */
+    int function;            /* registry ref of what Lua runs; LUA_NOREF: it is not made yet, or */
+    struct hook_edit *edits; /* all that it does; or NULL */
 };
 
 struct hooks {

@@ -69,7 +69,7 @@ struct vm {
     struct co *current;           /* running now */
     lua_Alloc alloc;              /* with alloc_arg: memory_of's */
     void *alloc_arg;
-    const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
+    const struct snapshot *snapshot; /* whose plugins live here (plugin.c, hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
     size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */
