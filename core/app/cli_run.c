@@ -10,13 +10,6 @@
 #include "app/supervisor.h"
 #include "app/worker.h"
 
-/* The first worker goes on with the VM of the check, unless that has run with rights that `user` is to give up. */
-static void give_vm(struct worker *first, struct load *load)
-{
-    if (!load->snapshot->user.ptr)
-        first->vm = load_take_vm(load);
-}
-
 static int run_gateway(const struct cli *cli, int fd)
 {
     struct lifeline *lifeline = lifeline_open(fd);
@@ -31,7 +24,7 @@ static int run_gateway(const struct cli *cli, int fd)
         (is_first ? load_open : load_again)(&load, cli->config, cli->workers, &first->gateway);
     struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
     if (snapshot)
-        give_vm(first, &load);
+        first->vm = load_take_vm(&load);
     load_close(&load);
     if (snapshot)
         status = control_run(snapshot, first, lifeline, cli);

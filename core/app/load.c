@@ -44,7 +44,8 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
         metric_init(partly->workers + 1, partly->metrics_max_series);
     if (!l->needs_vm && !snapshot_names_plugins(partly))
         return NULL;
-    l->vm = l->home ? library_vm(partly, l->home, 1) : library_vm(partly, &l->nowhere, 0);
+    l->is_workers = l->home && (!partly->user.ptr || geteuid() != 0);
+    l->vm = library_vm(partly, l->is_workers ? l->home : &l->nowhere, 1, !l->is_workers);
     l->vm_failed = l->vm == NULL;
     if (!l->vm)
         return NULL;
@@ -105,26 +106,29 @@ int load_again(struct load *l, const char *file, int workers, struct gateway *ho
     return load_aloud(l, file, workers, home, true);
 }
 
-struct vm *load_take_vm(struct load *l)
+static void close_vm(struct load *l)
 {
-    struct vm *vm = l->vm;
-
     if (l->host)
         plugin_host_free(l->host);
-    if (vm)
-        vm_guard(vm, NULL);
+    if (l->vm) {
+        vm_guard(l->vm, NULL);
+        vm_free(l->vm);
+    }
     build_guard_stop(&l->guard);
     l->host = NULL;
     l->vm = NULL;
-    return vm;
 }
 
-static void close_vm(struct load *l)
+struct vm *load_take_vm(struct load *l)
 {
-    struct vm *vm = load_take_vm(l);
+    struct vm *vm = l->is_workers ? l->vm : NULL;
 
-    if (vm)
-        vm_free(vm);
+    if (vm) {
+        vm_guard(vm, NULL);
+        l->vm = NULL;
+    }
+    close_vm(l);
+    return vm;
 }
 
 int load_read(struct load *l, const char *file, int workers, struct gateway *home)

@@ -29,7 +29,8 @@ struct load {
     struct gateway *home; /* of the worker that the VM is made for, or NULL */
     /* state */
     bool vm_failed;
-    bool needs_vm; /* even without plugins */
+    bool needs_vm;   /* even without plugins */
+    bool is_workers; /* the VM is made for `home` */
 };
 
 /* The file of -c, or the first of the default files that exists. NULL: none does. */
@@ -49,7 +50,8 @@ int load_again(struct load *l, const char *file, int workers, struct gateway *ho
 /* The same without a word: what is wrong is in l->faults. */
 int load_read(struct load *l, const char *file, int workers, struct gateway *home);
 
-/* The VM, with the instance of each place where a plugin is enabled; the caller's now. NULL: there are no plugins. */
+/* The VM, with the instance of each place where a plugin is enabled; the caller's now. NULL: worker 1 needs one of its own,
+ * or none: there are no plugins, or this one has run with rights that `user` is to give up. */
 struct vm *load_take_vm(struct load *l);
 
 /* Only the VM, for what is asked about plugins: the file (if there is one) may have faults as long as its plugin_path

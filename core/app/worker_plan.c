@@ -37,7 +37,7 @@ bool worker_plan_make(struct worker_plan *p, const struct worker_plan_source *so
     if (!s->nuses && !source->needs_vm)
         drop_vm(p);
     else if (!p->vm) {
-        p->vm = library_vm(s, source->gateway, source->gateway->writer);
+        p->vm = library_vm(s, source->gateway, source->gateway->writer, false);
         if (!p->vm) {
             fault_system(faults, NULL, SLICE_NONE,
                          "a worker's Lua can't be started (the log says why)");

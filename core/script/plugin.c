@@ -317,34 +317,30 @@ static void add_faults(lua_State *L, const struct plugin_use *use, struct faults
 
 /* --- checking ------------------------------------------------------------------------------------------------------ */
 
-/* Which path parameters templates may name: nil, any, for what belongs to no route. */
-static void push_params(lua_State *L, const struct route *route)
+/* What `new` is told of the place, in so far as it differs from place to place. Where there are no params templates may name
+ * any. */
+static void push_context(lua_State *L, const struct plugin_use *use, uint64_t version)
 {
-    if (!route) {
-        lua_pushnil(L);
+    const struct route *route = use->route;
+
+    lua_createtable(L, 0, 4);
+    push_slice(L, use->scope);
+    lua_setfield(L, -2, "scope");
+    lua_pushnumber(L, (double)version);
+    lua_setfield(L, -2, "version");
+    if (!route)
         return;
-    }
+    push_slice(L, route->name);
+    lua_setfield(L, -2, "route");
     lua_createtable(L, (int)route->nparams, 0);
     for (uint32_t i = 0; i < route->nparams; i++) {
         push_slice(L, route->params[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
+    lua_setfield(L, -2, "params");
 }
 
-static void push_place(lua_State *L, const struct plugin_use *use, uint64_t version)
-{
-    lua_createtable(L, 0, 3);
-    push_slice(L, use->scope);
-    lua_setfield(L, -2, "scope");
-    if (use->route) {
-        push_slice(L, use->route->name);
-        lua_setfield(L, -2, "route");
-    }
-    lua_pushnumber(L, (double)version);
-    lua_setfield(L, -2, "version");
-}
-
-#define USE_ARGUMENTS 6
+#define USE_ARGUMENTS 5
 
 /* Calls check or make_again of plugin.lua. In the latter's case the config has been converted. */
 static int call_of_use(struct vm *vm, const char *function, const struct plugin_use *use,
@@ -361,8 +357,7 @@ static int call_of_use(struct vm *vm, const char *function, const struct plugin_
         plugin_push_conf(L, use->config, true);
     else
         lua_pushnil(L);
-    push_params(L, use->route);
-    push_place(L, use, version);
+    push_context(L, use, version);
     lua_pushboolean(L, use->continues_on_error);
     return vm_call(vm, USE_ARGUMENTS, nresults);
 }
@@ -400,20 +395,6 @@ static bool was_stopped(struct checker *c, const struct plugin_use *use, struct 
     return false;
 }
 
-/* The numbers of the hooks that the list on top has. */
-static uint32_t read_hooks(lua_State *L)
-{
-    uint32_t hooks = 0;
-    int n = (int)lua_objlen(L, -1);
-
-    for (int i = 1; i <= n; i++) {
-        lua_rawgeti(L, -1, i);
-        hooks |= PHASE_BIT(lua_tointeger(L, -1));
-        lua_pop(L, 1);
-    }
-    return hooks;
-}
-
 /* Of equal configs there is one copy. */
 static struct slice keep_converted(struct checker *c, struct slice text)
 {
@@ -426,7 +407,7 @@ static struct slice keep_converted(struct checker *c, struct slice text)
     return text;
 }
 
-/* On top: hooks or nil, faults, paths of secrets, and the converted config. */
+/* On top: bits of the hooks or nil, faults, paths of secrets, and the converted config. */
 static void take_checked(struct checker *c, struct plugin_use *use, struct faults *faults)
 {
     lua_State *L = c->vm->L;
@@ -439,7 +420,7 @@ static void take_checked(struct checker *c, struct plugin_use *use, struct fault
     mark_secrets(L, use);
     lua_pop(L, 1);
     if (text.ptr)
-        use->hooks = (lua_pop(L, 1), read_hooks(L));
+        use->hooks = (uint32_t)lua_tointeger(L, -2);
     else
         add_faults(L, use, faults);
 }

@@ -21,7 +21,9 @@ M.HOOKS, M.installed, M.load, M.missing = loading.HOOKS, loading.installed, load
 
 -- --- checking -----------------------------------------------------------------------------------
 
-local uses = {}        -- by index in the snapshot: { plugin, instance, context, continues }
+local NONE = {}
+
+local uses = {}        -- by index in the snapshot: { plugin, instance, continues, context of start and stop }
 local credentials = {} -- by kind
 
 -- A hook and what it is called on: the instance, or the list of edits that it has in the hook's place.
@@ -34,25 +36,26 @@ function M.hook_of(plugin, instance, phase)
   return hook, hook == edit.hook and instance[phase] or instance
 end
 
--- The numbers of the hooks that a use has.
+-- The hooks that a use has: a bit for each, in the order of M.HOOKS.
 local function hooks_of(use)
-  local list = {}
+  local bits = 0
   for i, phase in ipairs(M.HOOKS) do
     if M.hook_of(use.plugin, use.instance, phase) then
-      list[#list + 1] = i - 1
+      bits = bits + 2 ^ (i - 1)
     end
   end
-  return list
+  return bits
 end
 
 -- Called by plugin.c for each place where a plugin is enabled, in the first VM: makes its instance, and
--- returns the numbers of its hooks, or nil and a list of faults, each with a path within the config (none:
--- the place itself). The third result is a list of paths: what must never be shown. The fourth is the
--- config for M.make_again.
-function M.check(index, name, config, params, place, continues)
-  local faults, secrets, text = M.make(index, name, config, params, place, continues)
-  local paths = {}
-  for i, path in ipairs(secrets or {}) do
+-- returns its hooks' bits, or nil and a list of faults, each with a path within the config (none: the place
+-- itself). The third result is a list of paths, or nil: what must never be shown. The fourth is the config
+-- for M.make_again.
+function M.check(index, name, config, context, continues)
+  local faults, secrets, text = M.make(index, name, config, context, continues)
+  local paths
+  for i, path in ipairs(secrets or NONE) do
+    paths = paths or {}
     paths[i] = schema.path_text(path)
   end
   if faults then
@@ -121,19 +124,22 @@ local function fault_of_instance(plugin, instance)
   end
 end
 
--- Makes the instance of a place; returns nil, or a list of faults as M.check.
-local function instantiate(index, plugin, config, params, place, continues)
-  local context = {
-    plugin = plugin.name,
-    route = place.route,
-    scope = place.scope,
-    params = params,
-    version = place.version,
-    worker = core.worker,
-    first = core.worker == 1,
-    consumers = consumers,
-    consumer = core.consumer,
-  }
+local shared = {} -- what the contexts of a plugin have in common, by its name
+
+local function context_of(name, context)
+  local common = shared[name]
+  if not common then
+    common = { __index = {
+      plugin = name, worker = core.worker, first = core.worker == 1, consumers = consumers, consumer = core.consumer,
+    } }
+    shared[name] = common
+  end
+  return setmetatable(context, common)
+end
+
+-- Makes the instance of a place; returns nil, or a list of faults as M.check. context: of the place alone.
+local function instantiate(index, plugin, config, context, continues)
+  context_of(plugin.name, context)
   local ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, config, context)
   if not ok then
     return { { message = "new failed: " .. tostring(instance) } }
@@ -147,33 +153,36 @@ local function instantiate(index, plugin, config, params, place, continues)
   if fault then
     return { { message = fault } }
   end
-  uses[index] = { plugin = plugin, instance = instance, context = context, continues = continues }
+  local works_alone = plugin.start or plugin.stop
+  uses[index] = {
+    plugin = plugin, instance = instance, continues = continues, context = works_alone and context or nil,
+  }
 end
 
 -- Of a config as it is written: nil or the faults, the paths of secrets, and the config for M.make_again.
--- params: names of the route's path parameters, nil where any may be meant; `place` has route, scope and
--- version.
-function M.make(index, name, config, params, place, continues)
+-- context: route, scope, version, and params, the names of the route's path parameters (nil where any may
+-- be meant).
+function M.make(index, name, config, context, continues)
   local plugin, message = M.load(name)
   if not plugin then
     return { { message = message, of_name = true } }
   end
-  local ok, text, secrets, faults = pcall(configs.write, plugin, config, params)
+  local ok, text, secrets, faults = pcall(configs.write, plugin, config, context.params)
   if not ok then
     return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(text)), of_name = true } }
   elseif text == nil then
     return faults, secrets
   end
-  return instantiate(index, plugin, configs.read(text), params, place, continues), secrets, text
+  return instantiate(index, plugin, configs.read(text), context, continues), secrets, text
 end
 
 -- The same where another VM has done so already: of its config.
-function M.make_again(index, name, text, params, place, continues)
+function M.make_again(index, name, text, context, continues)
   local plugin, message = M.load(name)
   if not plugin then
     return { { message = message, of_name = true } }
   end
-  return instantiate(index, plugin, configs.read(text), params, place, continues)
+  return instantiate(index, plugin, configs.read(text), context, continues)
 end
 
 -- --- chains -------------------------------------------------------------------------------------

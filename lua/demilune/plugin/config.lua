@@ -20,10 +20,21 @@ local writer = buffer.new(KINDS)
 local reader = buffer.new(KINDS)
 
 local compiled = {} -- by plugin
+local formats = {}  -- checks of texts that may name certain path parameters, by these
 
 -- By plugin: what was written for a config, { text, secrets }, by config and parameters. The collector takes it
 -- when the VM has been built.
 local known = setmetatable({}, { __mode = "v" })
+
+local function formats_of(params)
+  local key = params and "/" .. table.concat(params, "/") or ""
+  local checks = formats[key]
+  if not checks then
+    checks = selector.checks(params)
+    formats[key] = checks
+  end
+  return checks
+end
 
 local function schema_of(plugin)
   local check = compiled[plugin]
@@ -48,7 +59,7 @@ function M.write(plugin, config, params)
     return same.text, same.secrets
   end
   local value, faults, secrets = schema_of(plugin):check(config == nil and {} or config,
-    { formats = selector.checks(params) })
+    { formats = formats_of(params) })
   if value == nil then
     return nil, secrets, faults
   end
