@@ -223,7 +223,7 @@ bool snapshot_names_plugins(const struct snapshot *s)
 struct snapshot *snapshot_load(const struct snapshot_source *source, struct faults *faults)
 {
     static atomic_ullong versions;
-    struct arena *a = arena_new_heap(64 * KIB);
+    struct arena *a = arena_new_large();
     struct snapshot *s = arena_zero(a, sizeof(*s));
 
     s->arena = a;
