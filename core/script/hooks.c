@@ -10,15 +10,12 @@
 #include "script/hooks_parts.h"
 
 #include <lauxlib.h>
-#include <stdlib.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
-#include "gate/snapshot.h"
 #include "script/call_handshake.h"
 #include "script/plugin.h"
 #include "script/scope.h"
@@ -99,32 +96,6 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
         co->is_cancelled = x->is_cancelled;
     }
     return co;
-}
-
-static struct hook *hook_of(const struct hooks *h, const struct chain *chain, enum phase p)
-{
-    return &h->hooks[chain->index * PHASE_COUNT + p];
-}
-
-static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p, struct hook *hook)
-{
-    hook->edits = plugin_take_edits(h->vm, h->snapshot, chain, p);
-    if (hook->edits)
-        return true;
-    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0)
-        return false;
-    hook->function = luaL_ref(h->vm->L, LUA_REGISTRYINDEX);
-    return true;
-}
-
-/* What the chain does in p, which it has hooks of. NULL with a message on the VM's stack: it can't be made. */
-static const struct hook *find_hook(struct hooks *h, const struct chain *chain, enum phase p)
-{
-    struct hook *hook = hook_of(h, chain, p);
-
-    if (LIKELY(hook->edits || hook->function != LUA_NOREF) || make_hook(h, chain, p, hook))
-        return hook;
-    return NULL;
 }
 
 /* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
@@ -208,7 +179,7 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
             continue;
         if (step > 0 && is_settled(x, p))
             break;
-        const struct hook *hook = find_hook(h, chain, p);
+        const struct hook *hook = hooks_find(h, chain, p);
         if (UNLIKELY(!hook))
             return fail_chain(h, x, step);
         if (hook->edits) {
@@ -397,12 +368,12 @@ static void host_certificate(struct phase_host *host, struct tls_handshake *shak
                              struct slice listener)
 {
     struct hooks *h = hooks_of(host);
-    int function = hook_of(h, &h->snapshot->global, PHASE_CERTIFICATE)->function;
+    int function = hooks_at(h, &h->snapshot->global, PHASE_CERTIFICATE)->function;
 
     handshake_choose(h->vm, function, shaking, hello, peer->ip, listener);
 }
 
-static const struct phase_host_ops host_ops = {
+const struct phase_host_ops hooks_ops = {
     .run = host_run,
     .certificate = host_certificate,
     .go_on = host_go_on,
@@ -410,92 +381,3 @@ static const struct phase_host_ops host_ops = {
     .forget = host_forget,
     .free = hooks_retire,
 };
-
-/* --- making -------------------------------------------------------------------------------------------------------- */
-
-static void make_instances(struct hooks *h, struct faults *faults)
-{
-    const struct snapshot *s = h->snapshot;
-    bool goes_on = true;
-
-    h->vm->snapshot = s;
-    for (uint32_t i = 0; i < s->nuses && goes_on; i++)
-        goes_on = plugin_make_again(h->vm, s, s->uses[i], faults);
-}
-
-/* Of requests that have no route, and of handshakes. Those of routes are made when they are first used: most routes of many
- * see no request before the next reload. */
-static bool make_global(struct hooks *h, struct faults *faults)
-{
-    const struct chain *chain = &h->snapshot->global;
-    bool ok = true;
-
-    for (int p = 0; p < PHASE_START; p++) {
-        if (!(chain->hooks & PHASE_BIT(p)) || find_hook(h, chain, (enum phase)p))
-            continue;
-        fault_plain(faults, "%s", lua_tostring(h->vm->L, -1));
-        lua_pop(h->vm->L, 1);
-        ok = false;
-    }
-    return ok;
-}
-
-/* A worker that swaps must not look at all places for them. */
-static void note_background(struct hooks *h)
-{
-    const struct snapshot *s = h->snapshot;
-
-    h->background = malloc((s->nuses + 1) * sizeof(h->background[0]));
-    REQUIRE(h->background != NULL);
-    for (uint32_t i = 0; i < s->nuses; i++)
-        if (s->uses[i]->hooks & (PHASE_BIT(PHASE_START) | PHASE_BIT(PHASE_STOP)))
-            h->background[h->nbackground++] = s->uses[i];
-}
-
-static int ref_of(struct vm *vm, const char *module, const char *table)
-{
-    lua_State *L = vm->L;
-
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "loaded");
-    lua_getfield(L, -1, module);
-    lua_getfield(L, -1, table);
-    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pop(L, 3);
-    return ref;
-}
-
-struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
-                             hooks_retired_fn on_retired, void *arg)
-{
-    struct hooks *h = calloc(1, sizeof(*h));
-    size_t before = faults->nerrors;
-
-    REQUIRE(h != NULL);
-    h->base.ops = &host_ops;
-    h->vm = vm;
-    h->snapshot = snapshot_ref(snapshot);
-    h->on_retired = on_retired;
-    h->arg = arg;
-    h->nhooks = (size_t)snapshot->nchains * PHASE_COUNT;
-    h->hooks = malloc((h->nhooks + 1) * sizeof(h->hooks[0]));
-    REQUIRE(h->hooks != NULL);
-    for (size_t i = 0; i < h->nhooks; i++)
-        h->hooks[i] = (struct hook){.function = LUA_NOREF};
-    lua_newtable(vm->L);
-    h->timed = luaL_ref(vm->L, LUA_REGISTRYINDEX);
-    hook_sampler_init(&h->sampler);
-    h->contexts = ref_of(vm, "demilune.exchange", "contexts");
-    h->chunks = ref_of(vm, "demilune.exchange", "chunks");
-    if (vm->snapshot != snapshot) /* it is not the one in which it was checked */
-        make_instances(h, faults);
-    if (faults->nerrors > before || !make_global(h, faults)) {
-        vm->snapshot = NULL;
-        hooks_drop(h);
-        return NULL;
-    }
-    note_background(h);
-    vm_built(vm);
-    hooks_counted(1);
-    return &h->base;
-}

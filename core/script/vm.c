@@ -33,7 +33,7 @@
 #endif
 
 #define SMALL_ALLOC (64 * KIB)           /* what the reserve beyond the cap is for */
-#define BUILDING_ROOM ((size_t)64 * MIB) /* for garbage, while a VM is built */
+#define BUILDING_ROOM ((size_t)32 * MIB) /* for garbage, while a VM is built */
 #define IDLE_STEP_KIB 512                /* of garbage collection in one quiet moment */
 
 #define PIECE_MAX 0x7fffff00   /* LuaJIT's own limit of a text or userdata: nobody gets that much */
