@@ -252,12 +252,12 @@ int password_verify(struct slice password, struct slice hash)
 
     if (form < 0)
         return form;
-    if (password.len > PASSWORD_MAX)
+    /* crypt(3) would see only what stands before a NUL, and for HMAC, in PBKDF2, one at the end is as good as none. */
+    if (password.len > PASSWORD_MAX || slice_find_char(password, '\0') >= 0)
         return 0;
     if (form == FORM_SCRYPT || form == FORM_PBKDF2)
         return verify_phc(password, &phc);
-    /* crypt(3) would see only what stands before a NUL. */
-    return slice_find_char(password, '\0') >= 0 ? 0 : verify_crypt(password, hash);
+    return verify_crypt(password, hash);
 }
 
 int password_hash(struct slice password, char *out)
