@@ -4,8 +4,9 @@
 --
 --   build/release/demilune test spec/bench/tokens.lua
 --
--- "OpenSSL" is the bare signature by demilune.crypto: a digest and EVP_PKEY_verify with a context that is ready, the least
--- that OpenSSL can do it for. "token" is all of verifier:verify: coding, header, key, signature, claims, their Lua table.
+-- "OpenSSL" is the bare signature by demilune.crypto: a digest and EVP_PKEY_verify with a context that is
+-- ready, the least that OpenSSL can do it for. "token" is all of verifier:verify: coding, header, key,
+-- signature, claims, their Lua table.
 
 -- luacheck: globals it
 
