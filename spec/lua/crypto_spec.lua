@@ -103,6 +103,7 @@ describe("crypto: keys", function()
       ["genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384"] = "ES384",
       ["genpkey -algorithm ED25519"] = "EdDSA",
       ["ecparam -name prime256v1 -genkey -noout"] = "ES256",
+      ["ecparam -name secp521r1 -genkey"] = "ES512",
       ["genrsa -traditional 2048"] = "PS256",
     } do
       local key = assert(crypto.key(openssl(arguments)))
