@@ -106,7 +106,8 @@ describe("crypto: keys", function()
       ["ecparam -name secp521r1 -genkey"] = "ES512",
       ["genrsa -traditional 2048"] = "PS256",
     } do
-      local key = assert(crypto.key(openssl(arguments)))
+      local key, _, detail = crypto.key(openssl(arguments))
+      assert.is_table(key, detail)
       assert.is_true(key.is_private)
       local signature = key:sign(algorithm, "text")
       assert.is_true(key:verify(algorithm, "text", signature))
