@@ -64,19 +64,6 @@ DML_API int dml_http_date_read(const char *ptr, size_t len, double *out);
 /* Version 4 or 7; out has 36 bytes. */
 DML_API void dml_uuid(int version, char *out);
 
-/* --- api_crypto.c -------------------------------------------------------------------------------------------------- */
-
-enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
-
-/* out has 64 bytes; the length of the digest. */
-DML_API int dml_digest(int digest, const char *ptr, size_t len, char *out);
-DML_API int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
-                     char *out);
-DML_API void dml_random(char *out, size_t len);
-
-/* In a time that does not tell where they differ. 1 or 0. */
-DML_API int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
-
 /* --- api_regex.c --------------------------------------------------------------------------------------------------- */
 
 enum dml_regex_flag { DML_REGEX_CASELESS = 1, DML_REGEX_UTF = 2 };
@@ -157,9 +144,11 @@ struct dml_value {
 DML_API struct store *dml_store(const char *name, size_t len);
 DML_API int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value *out);
 
-/* ttl in seconds, 0 = none. only_new: ERR_EXISTS when it is there. */
+/* ttl in seconds, 0 = none. only_new: ERR_EXISTS when it is there; cas: when it is not `old`. */
 DML_API int dml_store_set(struct store *s, const char *key, size_t len,
                           const struct dml_value *value, double ttl, int only_new);
+DML_API int dml_store_cas(struct store *s, const char *key, size_t len, const struct dml_value *old,
+                          const struct dml_value *value, double ttl);
 DML_API int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl,
                            double *out);
 DML_API int dml_store_delete(struct store *s, const char *key, size_t len);
@@ -225,6 +214,7 @@ DML_API struct metric_family *dml_metric_family(const char *name, const char *he
 DML_API struct metric_series *dml_metric_series(struct metric_family *f,
                                                 const struct dml_slice *values);
 DML_API void dml_metric_add(struct gateway *g, struct metric_series *s, double n);
+DML_API void dml_metric_set(struct gateway *g, struct metric_series *s, double value);
 DML_API void dml_metric_observe(struct gateway *g, struct metric_series *s, double value);
 
 /* --- api_log.c: access logs ----------------------------------------------------------------------------------------- */

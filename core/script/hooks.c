@@ -66,7 +66,7 @@ static const struct chain *chain_at(const struct hooks *h, const struct exchange
         return step == 0 ? &h->snapshot->global : NULL;
     if (step == (unwraps ? 1 : 0))
         return main;
-    return x->consumer ? &x->consumer->chain : NULL;
+    return x->consumer_hooks ? &x->consumer->chain : NULL;
 }
 
 /* The first chain has settled it. */
