@@ -112,8 +112,8 @@ int store_add(struct store *s, struct slice key, struct slice value, uint8_t tag
     return leave(at, find(at) ? ERR_EXISTS : put(at, NULL, value, tag, ttl_ms));
 }
 
-int store_cas(struct store *s, struct slice key, struct slice old, struct slice value, uint8_t tag,
-              uint64_t ttl_ms)
+int store_cas(struct store *s, struct slice key, struct slice old, uint8_t old_tag,
+              struct slice value, uint8_t tag, uint64_t ttl_ms)
 {
     if (!is_key(key))
         return ERR_ARG;
@@ -122,7 +122,7 @@ int store_cas(struct store *s, struct slice key, struct slice old, struct slice 
 
     if (!e)
         return leave(at, ERR_NOT_FOUND);
-    if (!slice_eq(entry_value(e), old))
+    if (e->tag != old_tag || !slice_eq(entry_value(e), old))
         return leave(at, ERR_EXISTS);
     return leave(at, put(at, e, value, tag, ttl_ms));
 }
@@ -264,7 +264,7 @@ void store_stats(struct store *s, struct store_stats *out)
         struct shard *shard = &s->shards[i];
         pthread_mutex_lock(&shard->lock);
         out->entries += shard->stats.entries;
-        out->bytes += shard->bytes + (shard->mask + 1) * sizeof(shard->buckets[0]);
+        out->bytes += shard->bytes + shard_table_bytes(shard);
         out->hits += shard->stats.hits;
         out->misses += shard->stats.misses;
         out->evictions += shard->stats.evictions;
