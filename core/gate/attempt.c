@@ -48,6 +48,13 @@ const char *attempt_error_word(const struct attempt *a)
 
 /* --- begin ------------------------------------------------------------------------------------------------------- */
 
+static void attempt_address(struct attempt *a, struct upstream *u)
+{
+    a->upstream = u;
+    a->connect_timeout_ms = u->connect_timeout_ms;
+    a->timeout_ms = u->timeout_ms;
+}
+
 static struct attempt *attempt_new(struct exchange *x)
 {
     struct attempt *a = arena_zero(x->arena, sizeof(*a));
@@ -55,9 +62,7 @@ static struct attempt *attempt_new(struct exchange *x)
     a->exchange = x;
     a->previous = x->attempt;
     a->number = ++x->attempts;
-    a->upstream = x->upstream;
-    a->connect_timeout_ms = x->upstream->connect_timeout_ms;
-    a->timeout_ms = x->upstream->timeout_ms;
+    attempt_address(a, x->upstream);
     a->start_us = clock_us();
     x->attempt = a;
     if (!x->upstream_us)
@@ -72,13 +77,15 @@ static uint64_t attempt_hash(struct exchange *x)
     return on ? hash_stable(selector_value(on, x), 0) : 0;
 }
 
-static int attempt_pick(struct attempt *a)
+int attempt_pick_but(struct attempt *a, const struct endpoint *const *but, size_t n)
 {
     struct exchange *x = a->exchange;
-    const struct endpoint *tried[ATTEMPTS_MAX];
+    const struct endpoint *tried[2 * ATTEMPTS_MAX];
     size_t ntried = 0;
 
-    for (struct attempt *p = a->previous; p && ntried < ATTEMPTS_MAX; p = p->previous) {
+    for (; ntried < MIN(n, ATTEMPTS_MAX); ntried++)
+        tried[ntried] = but[ntried];
+    for (struct attempt *p = a->previous; p && ntried < COUNT_OF(tried); p = p->previous) {
         if (p->endpoint && p->upstream == a->upstream)
             tried[ntried++] = p->endpoint;
     }
@@ -97,12 +104,25 @@ void attempt_start(struct exchange *x)
     if (x->state != EXCHANGE_UPSTREAM)
         exchange_to(x, EXCHANGE_UPSTREAM);
     struct attempt *a = attempt_new(x);
-    int err = attempt_pick(a);
+    int err = attempt_pick_but(a, NULL, 0);
     if (err < 0) {
         attempt_failed(a, err);
         return;
     }
     exchange_step(x, PHASE_BALANCE);
+}
+
+int attempt_turn_to(struct attempt *a, struct upstream *u)
+{
+    struct attempt before = *a;
+
+    attempt_address(a, u);
+    int err = attempt_pick_but(a, NULL, 0);
+    if (err < 0)
+        *a = before;
+    else
+        a->exchange->upstream = u;
+    return err;
 }
 
 void attempt_picked(struct attempt *a)
@@ -118,6 +138,40 @@ static void attempt_leave(struct attempt *a)
     if (a->is_active)
         endpoint_leave(a->endpoint->live);
     a->is_active = false;
+}
+
+void attempt_watch(struct attempt *a, struct attempt_watch *w)
+{
+    w->next = a->watches;
+    a->watches = w;
+}
+
+static void attempt_tell(struct attempt *a, bool is_judged)
+{
+    struct attempt_watch *w = a->watches;
+
+    a->watches = NULL;
+    while (w) {
+        struct attempt_watch *next = w->next;
+        w->on_end(w, a, is_judged);
+        w = next;
+    }
+}
+
+uint64_t attempt_us(const struct attempt *a)
+{
+    return (a->head_us ? a->head_us : clock_us()) - a->start_us;
+}
+
+/* What is left of the time for all of it, at most `ms` (0 = no end). */
+static uint32_t attempt_time(const struct attempt *a, uint32_t ms)
+{
+    uint64_t gone = (clock_us() - a->start_us) / 1000;
+
+    if (LIKELY(!a->try_ms))
+        return ms;
+    uint32_t left = gone < a->try_ms ? a->try_ms - (uint32_t)gone : 1;
+    return ms ? MIN(ms, left) : left;
 }
 
 /* Tells what came of it; the time in the queue for a connection is none of the endpoint's. */
@@ -154,6 +208,7 @@ static void up_on_head(void *owner, struct wire *w UNUSED, struct message *m, bo
     a->ends_on_head = end;
     a->head_us = clock_us();
     attempt_to(a, ATTEMPT_VERDICT);
+    attempt_tell(a, true);
     exchange_step(x, PHASE_ATTEMPT);
 }
 
@@ -233,7 +288,7 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     a->connected_us = clock_us();
     attempt_to(a, ATTEMPT_SEND);
     a->wire = outbound_open(o, x->arena, &up_events, a);
-    a->wire->head_ms = a->timeout_ms;
+    a->wire->head_ms = attempt_time(a, a->timeout_ms);
     a->wire->idle_ms = a->upstream->idle_timeout_ms;
     struct message *m = forward_request(x, a);
     /* A broken connection is told by on_gone, as any later break; a head that can't be written, here only. */
@@ -267,7 +322,7 @@ static void attempt_connect(struct attempt *a)
     a->connected_us = 0;
     a->claim.upstream = a->upstream;
     a->claim.target = a->endpoint->target;
-    a->claim.connect_timeout_ms = a->connect_timeout_ms;
+    a->claim.connect_timeout_ms = attempt_time(a, a->connect_timeout_ms);
     a->claim.wants_fresh = a->is_fresh;
     a->claim.on_done = attempt_on_connection;
     int rc = pool_take(x->gateway->pool, &a->claim, &o);
@@ -291,6 +346,7 @@ static void attempt_failed(struct attempt *a, int err)
     if (a->endpoint && health_is_fault(err))
         attempt_report(a, OUTCOME_ERROR);
     attempt_to(a, ATTEMPT_VERDICT);
+    attempt_tell(a, true);
     exchange_step(x, PHASE_ATTEMPT);
 }
 
@@ -304,7 +360,10 @@ static void attempt_retry(struct attempt *a)
     struct exchange *x = a->exchange;
     uint32_t delay = a->retry_delay_ms;
 
-    attempt_abort(a, ERR_CANCELLED);
+    if (a->ends_on_head)
+        attempt_release(a); /* its connection is as good as before */
+    else
+        attempt_abort(a, ERR_CANCELLED);
     if (delay == 0) {
         attempt_start(x);
         return;
@@ -359,6 +418,7 @@ static void attempt_given_up(struct attempt *a, int why)
 {
     a->err = why == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_CANCELLED;
     stats_attempt(a);
+    attempt_tell(a, a->err == ERR_TIMEOUT);
     if (health_is_fault(a->err))
         attempt_report(a, OUTCOME_ERROR);
 }
@@ -367,8 +427,13 @@ void attempt_abort(struct attempt *a, int why)
 {
     struct wire *w = a->wire;
 
-    if (a->state == ATTEMPT_WAIT)
+    if (a->state == ATTEMPT_WAIT) {
         attempt_given_up(a, why);
+    } else if (a->state == ATTEMPT_CONNECT && why == ERR_TIMEOUT) {
+        a->err = why;
+        attempt_tell(a, true);
+    }
+    attempt_tell(a, false);
     if (a->claimed) {
         a->claimed = false;
         pool_cancel(&a->claim);
@@ -383,6 +448,7 @@ void attempt_abort(struct attempt *a, int why)
 
 void attempt_release(struct attempt *a)
 {
+    attempt_tell(a, false);
     if (a->claimed) {
         a->claimed = false;
         pool_cancel(&a->claim);

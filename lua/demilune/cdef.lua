@@ -1,7 +1,7 @@
--- Made by core/script/make_cdef.lua from core/script/api.h, api_lib.h and core/base/err.def. Not to be edited.
+-- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 2,
+  abi = 3,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -330,5 +330,25 @@ int dml_access_log_field(struct access_log *l, const char *name, const char *val
                                  const struct dml_scope *scope, struct dml_slice *error);
 int dml_access_log_when(struct access_log *l, int from, int to);
 int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
+struct budget;
+struct dml_retry;
+struct budget *dml_budget_new(const char *name, size_t len, double window);
+void dml_budget_free(struct budget *b);
+void dml_budget_count(struct budget *b);
+int dml_budget_take(struct budget *b, double share, double least);
+void dml_budget_counts(struct budget *b, double *asked, double *taken);
+struct dml_retry_options {
+    int32_t attempts;
+    double per_try;
+    double base, max;
+    double share, least;
+};
+struct dml_retry *dml_retry_new(const char *name, size_t len,
+                                        const struct dml_retry_options *o);
+void dml_retry_free(struct dml_retry *r);
+int dml_retry_on(struct dml_retry *r, const char *word, size_t len);
+int dml_retry_method(struct dml_retry *r, const char *name, size_t len);
+int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *r);
+double dml_retry_judge(struct gateway *g, double handle, const struct dml_retry *r);
 ]],
 }
