@@ -68,11 +68,16 @@ int failure_add(struct failure_set *set, struct slice word)
     return 0;
 }
 
+bool failure_is_own(const struct attempt *a)
+{
+    return a->err && !health_is_fault(a->err);
+}
+
 static bool has_kind(const struct failure_set *set, const struct attempt *a)
 {
-    int kind = health_is_fault(a->err)
-                   ? index_of(kinds, COUNT_OF(kinds), slice_from(attempt_error_word(a)))
-                   : -1;
+    int kind = failure_is_own(a)
+                   ? -1
+                   : index_of(kinds, COUNT_OF(kinds), slice_from(attempt_error_word(a)));
 
     return kind >= 0 && (set->kinds & (1u << kind));
 }

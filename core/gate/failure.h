@@ -30,4 +30,7 @@ MUST_CHECK int failure_add(struct failure_set *set, struct slice word);
  * endpoint, given up) is never in a set: it says nothing of the upstream. */
 bool failure_has(const struct failure_set *set, const struct attempt *a);
 
+/* It failed by the gateway's own doing. */
+bool failure_is_own(const struct attempt *a);
+
 #endif

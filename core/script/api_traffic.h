@@ -9,7 +9,9 @@
 
 #include "script/api.h"
 
+struct breaker;
 struct budget;
+struct circuit;
 struct dml_retry;
 
 /* --- api_retry.c: budgets, and attempts after attempts ---------------------------------------------------------------- */
@@ -44,5 +46,44 @@ DML_API int dml_retry_prepare(struct gateway *g, double handle, const struct dml
 
 /* In attempt hooks: seconds to wait before another one; negative: there is to be none. */
 DML_API double dml_retry_judge(struct gateway *g, double handle, const struct dml_retry *r);
+
+/* --- api_breaker.c: circuit breakers ------------------------------------------------------------------------------- */
+
+/* Seconds, shares (a ratio above 1 = never). */
+struct dml_breaker_options {
+    double window, min_requests;
+    double failure_ratio;
+    double slow_over, slow_ratio; /* slow_over 0 = none is slow */
+    double open_for, open_for_max;
+    double probes;
+    double ramp;
+};
+
+/* One by name, shared by all workers. Each one that Lua has is a reference. */
+DML_API struct breaker *dml_breaker_new(const char *name, size_t len,
+                                        const struct dml_breaker_options *o);
+DML_API void dml_breaker_free(struct breaker *b);
+
+/* A pass (>= 0) that dml_breaker_leave gives back, or -1 - milliseconds until it is worth to ask again. */
+DML_API double dml_breaker_enter(struct breaker *b);
+
+/* good: 1, 0, or -1 when it is not known. */
+DML_API void dml_breaker_leave(struct breaker *b, double pass, int good, double seconds);
+
+/* What it is now: a word. */
+DML_API const char *dml_breaker_state(struct breaker *b);
+
+/* The breakers of a place that attempts have to pass. fallback: an upstream's name, or NULL. */
+enum dml_circuit_scope { DML_CIRCUIT_UPSTREAM, DML_CIRCUIT_ENDPOINT, DML_CIRCUIT_ROUTE };
+DML_API struct circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
+                                        const char *fallback, size_t len);
+DML_API void dml_circuit_free(struct circuit *c);
+DML_API int dml_circuit_on(struct circuit *c, const char *word, size_t len);
+
+/* In start hooks; scope: context.scope. */
+DML_API void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len);
+
+/* In balance hooks. Negative: the attempt may go; else seconds until it is worth to ask again. */
+DML_API double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c);
 
 #endif

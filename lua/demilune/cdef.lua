@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 3,
+  abi = 4,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -330,7 +330,9 @@ int dml_access_log_field(struct access_log *l, const char *name, const char *val
                                  const struct dml_scope *scope, struct dml_slice *error);
 int dml_access_log_when(struct access_log *l, int from, int to);
 int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
+struct breaker;
 struct budget;
+struct circuit;
 struct dml_retry;
 struct budget *dml_budget_new(const char *name, size_t len, double window);
 void dml_budget_free(struct budget *b);
@@ -350,5 +352,26 @@ int dml_retry_on(struct dml_retry *r, const char *word, size_t len);
 int dml_retry_method(struct dml_retry *r, const char *name, size_t len);
 int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *r);
 double dml_retry_judge(struct gateway *g, double handle, const struct dml_retry *r);
+struct dml_breaker_options {
+    double window, min_requests;
+    double failure_ratio;
+    double slow_over, slow_ratio;
+    double open_for, open_for_max;
+    double probes;
+    double ramp;
+};
+struct breaker *dml_breaker_new(const char *name, size_t len,
+                                        const struct dml_breaker_options *o);
+void dml_breaker_free(struct breaker *b);
+double dml_breaker_enter(struct breaker *b);
+void dml_breaker_leave(struct breaker *b, double pass, int good, double seconds);
+const char *dml_breaker_state(struct breaker *b);
+enum dml_circuit_scope { DML_CIRCUIT_UPSTREAM, DML_CIRCUIT_ENDPOINT, DML_CIRCUIT_ROUTE };
+struct circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
+                                        const char *fallback, size_t len);
+void dml_circuit_free(struct circuit *c);
+int dml_circuit_on(struct circuit *c, const char *word, size_t len);
+void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len);
+double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c);
 ]],
 }
