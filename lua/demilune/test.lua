@@ -14,6 +14,7 @@ local core = require "demilune.core"
 local client = require "demilune.test.client"
 local exchange = require "demilune.test.exchange"
 local json = require "demilune.json"
+local redis = require "demilune.test.redis"
 local scope = require "demilune.test.scope"
 local task = require "demilune.task"
 local upstream = require "demilune.test.upstream"
@@ -177,10 +178,17 @@ function Gateway:close()
   core.test_free(gateway)
 end
 
--- Upstreams, time ---------------------------------------------------------------------------
+-- Upstreams, Redis, time ---------------------------------------------------------------------
 
 function M.upstream(script)
   return remember(upstream.new(script))
+end
+
+---A real redis-server (test/redis.lua).
+---@param options? demilune.test.RedisOptions
+---@return demilune.test.Redis
+function M.redis(options)
+  return remember(redis.new(options))
 end
 
 M.clock = {}

@@ -23,7 +23,7 @@ local LIBRARIES = {
     files = { "^net/tls[%w_]*%.c$", "^script/api_crypto%.c$", "^app/cli_version%.c$" } },
   { name = "llhttp", headers = { "^llhttp%.h$", "^llhttp/" }, files = { "^http/h1%.[ch]$" } },
   { name = "nghttp2", headers = { "^nghttp2/" }, files = { "^http/h2%.[ch]$", "^app/cli_version%.c$" } },
-  { name = "hiredis", headers = { "^hiredis/", "^hiredis%.h$" }, files = { "^side/redis%.c$" } },
+  { name = "hiredis", headers = { "^hiredis/", "^hiredis%.h$" }, files = { "^side/redis_reply%.c$" } },
   { name = "librdkafka", headers = { "^librdkafka/" }, files = { "^side/kafka%.c$", "^app/cli_version%.c$" } },
   { name = "libyaml", headers = { "^yaml%.h$" }, files = { "^gate/conf_yaml%.c$" } },
   { name = "PCRE2", headers = { "^pcre2" }, files = { "^base/regex%.c$" } },
