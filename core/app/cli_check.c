@@ -7,7 +7,6 @@
 #include "app/cli.h"
 #include "app/load.h"
 #include "app/worker.h"
-#include "base/metric.h"
 
 static const char *plural(uint32_t n)
 {
@@ -27,13 +26,11 @@ int cli_check(const struct cli *cli)
     int status = load_open(&load, cli->config, 0);
 
     if (status == CLI_FINE) {
-        metric_init(2, load.snapshot->metrics_max_series);
         struct worker_setup setup = {.snapshot = load.snapshot, .guard = load.guard.watch};
         struct worker *w = worker_new(&setup, &load.faults);
         status = w ? CLI_FINE : MAX(load_report(&load.faults), CLI_FAULT);
         if (w)
             worker_free(w);
-        metric_deinit();
     }
     if (status == CLI_FINE)
         print_fine(load.snapshot);

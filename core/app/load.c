@@ -10,6 +10,7 @@
 
 #include "app/cli.h"
 #include "app/library.h"
+#include "base/metric.h"
 #include "script/plugin.h"
 #include "script/vm.h"
 
@@ -33,11 +34,20 @@ int load_no_file(void)
     return CLI_SYSTEM;
 }
 
+static void ready_metrics(struct load *l, const struct snapshot *partly)
+{
+    if (metric_is_ready())
+        return;
+    metric_init(partly ? MAX(partly->workers, 1) + 1 : 2, partly ? partly->metrics_max_series : 0);
+    l->has_metrics = true;
+}
+
 /* snapshot_source.plugin_host: asked when plugin_path is known. */
 static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
 {
     struct load *l = arg;
 
+    ready_metrics(l, partly);
     l->vm = library_vm(partly, &l->gateway, 0);
     l->vm_failed = l->vm == NULL;
     if (!l->vm)
@@ -140,6 +150,8 @@ int load_library(struct load *l, const char *file)
 void load_close(struct load *l)
 {
     close_vm(l);
+    if (l->has_metrics)
+        metric_deinit();
     if (l->snapshot)
         snapshot_unref(l->snapshot);
     faults_deinit(&l->faults);

@@ -26,6 +26,7 @@ struct load {
     struct gateway gateway; /* where the VM thinks that it lives; nothing runs in it */
     /* state */
     bool vm_failed;
+    bool has_metrics; /* of its own: plugins make theirs when they are loaded */
 };
 
 /* The file of -c, or the first of the default files that exists. NULL: none does. */

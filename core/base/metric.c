@@ -63,6 +63,11 @@ void metric_deinit(void)
     reg->nseries = 0;
 }
 
+bool metric_is_ready(void)
+{
+    return reg->nwriters > 0;
+}
+
 /* --- families --- */
 
 static bool is_name(struct slice s, bool is_metric)

@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 4
+#define DML_ABI 5
 
 struct gateway;
 

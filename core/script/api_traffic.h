@@ -7,12 +7,22 @@
 #ifndef DML_SCRIPT_API_TRAFFIC_H
 #define DML_SCRIPT_API_TRAFFIC_H
 
-#include "script/api.h"
+#include "script/api_lib.h"
 
 struct breaker;
 struct budget;
 struct circuit;
 struct dml_retry;
+
+/* --- api_limit.c: limiters whose counts other processes share -------------------------------------------------------- */
+
+/* The key of one policy about a request, which others make alike; what it takes; and
+ * a decision that was made there told to the client. */
+DML_API int dml_limiter_shared_key(struct gateway *g, double handle, const struct dml_limiter *l,
+                                   int policy, struct dml_slice *out);
+DML_API double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l);
+DML_API int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
+                             const struct dml_verdict *v);
 
 /* --- api_retry.c: budgets, and attempts after attempts ---------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 4,
+  abi = 5,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -334,6 +334,11 @@ struct breaker;
 struct budget;
 struct circuit;
 struct dml_retry;
+int dml_limiter_shared_key(struct gateway *g, double handle, const struct dml_limiter *l,
+                                   int policy, struct dml_slice *out);
+double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l);
+int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
+                             const struct dml_verdict *v);
 struct budget *dml_budget_new(const char *name, size_t len, double window);
 void dml_budget_free(struct budget *b);
 void dml_budget_count(struct budget *b);

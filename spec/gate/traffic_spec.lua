@@ -9,9 +9,18 @@ local json = require "demilune.json"
 local server = require "spec.support.server"
 local task = require "demilune.task"
 local test = require "demilune.test"
+local time = require "demilune.time"
 
 local CLIENTS = 64
-local HOUR_MS = 3600 * 1000
+local HOUR = 3600
+
+-- A window of the clock must not end while a spec counts in it.
+local function keep_off_the_hour(now)
+  local left = HOUR - now % HOUR
+  if left < 20 then
+    task.sleep(left)
+  end
+end
 
 describe("over all workers,", function()
   local gateway, upstream
@@ -85,8 +94,7 @@ routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
 
   for _, algorithm in ipairs { "gcra", "sliding_window", "fixed_window" } do
     it("a limit of 100 lets exactly 100 through: " .. algorithm, function()
-      -- A window of the clock must not end while this runs.
-      task.sleep(math.max(0, 1 - (HOUR_MS - require("demilune.time").now() * 1000 % HOUR_MS) / 1000))
+      keep_off_the_hour(time.monotonic())
       start(("{ name: rate-limit, config: { limit: 100, window: 1h, algorithm: %s, by: '{header:x-k}' } }")
         :format(algorithm))
       local counts = crowd(CLIENTS, times(300, function() return get("/", { ["X-K"] = "k" }).status end))
@@ -198,6 +206,85 @@ routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
     assert.truthy(metrics:find('demilune_breaker_state{scope="upstream",breaker="up"} 2', 1, true))
     assert.truthy(metrics:find('demilune_breaker_opened_total{scope="upstream",breaker="up"} 1', 1, true))
     assert.equal(404, (admin("POST", "/breakers/nobody/open")))
+  end)
+
+  -- So many gateways of the same configuration, which count in one Redis.
+  describe("with gateways that share a Redis,", function()
+    local redis, others, log
+
+    before_each(function()
+      redis, others, log = test.redis(), {}, os.tmpname()
+    end)
+
+    after_each(function()
+      for _, other in ipairs(others) do
+        other:stop()
+      end
+      os.remove(log)
+    end)
+
+    local function start_all(n, config)
+      for i = 1, n do
+        others[i] = server.start(([[
+redis: [{ name: main, url: "%s", timeout: 5s }]
+routes:
+  - name: all
+    paths: ["/*"]
+    respond: { body: ok }
+    plugins:
+      - { name: access-log, config: { to: "%s", fields: { d: "{duration}" } } }
+      - { name: rate-limit, config: { store: redis, redis: main, by: "{header:x-k}", %s } }
+]]):format(redis.url, log, config), { workers = 2 })
+      end
+      gateway = table.remove(others)
+    end
+
+    local function ask(i)
+      local port = (others[i % (#others + 1)] or gateway).port
+      local request = { method = "GET", path = "/", headers = { ["X-K"] = "k" } }
+      local response = assert(client.request("127.0.0.1:" .. port, request))
+      return response.status, response.headers
+    end
+
+    for _, algorithm in ipairs { "gcra", "sliding_window", "fixed_window" } do
+      it("exactly 100 pass: " .. algorithm, function()
+        keep_off_the_hour(time.now())
+        local config = "limit: 100, window: 1h, algorithm: %s, store_timeout: 5s, on_store_failure: deny"
+        start_all(4, config:format(algorithm))
+        assert.same({ [200] = 100, [429] = 200 }, crowd(CLIENTS, times(300, ask)))
+      end)
+    end
+
+    it("one that stalls, dies and comes back under load holds up nobody for longer than the timeout", function()
+      start_all(2, "limit: 1000000, window: 1h, store_timeout: 100ms")
+      local is_over = false
+      local load = task.spawn(function()
+        assert.same({ 200 }, { (next(crowd(16, function(i)
+          return not is_over and (ask(i)) or nil
+        end))) })
+      end)
+      local function counts()
+        local _, headers = ask(1)
+        return headers.ratelimit ~= nil
+      end
+      test.eventually(counts)
+      redis:pause()
+      test.eventually(function() return not counts() end)
+      task.sleep(1.2)
+      redis:resume()
+      test.eventually(counts, "no counting after the stall", 20)
+      redis:kill()
+      test.eventually(function() return not counts() end)
+      redis:restart()
+      test.eventually(counts, "no counting after the restart", 20)
+      is_over = true
+      task.join(load)
+      local longest = 0
+      for line in io.lines(log) do
+        longest = math.max(longest, json.decode(line).d)
+      end
+      assert.is_true(longest < 1) -- a tenth, and what a busy machine adds; the server stood still for longer
+    end)
   end)
 
   it("all three on one route do what each does alone", function()
