@@ -17,6 +17,7 @@
 #include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/health.h"
+#include "gate/hedge.h"
 #include "gate/selector.h"
 #include "gate/stats.h"
 
@@ -127,6 +128,14 @@ int attempt_turn_to(struct attempt *a, struct upstream *u)
 
 void attempt_picked(struct attempt *a)
 {
+    struct exchange *x = a->exchange;
+
+    if (UNLIKELY(x->rival &&
+                 x->rival->is_ready)) { /* while its hooks waited the other one has got there */
+        attempt_abort(a, ERR_CANCELLED);
+        hedge_leave_to_rival(x);
+        return;
+    }
     a->is_active = true;
     endpoint_enter(a->endpoint->live);
     attempt_connect(a);
@@ -195,10 +204,23 @@ static void attempt_on_interim(struct attempt *a, struct message *m)
     (void)!wire_head(x->down, m, false);
 }
 
+/* Its head or failure is known. */
+static void attempt_verdict(struct attempt *a)
+{
+    attempt_to(a, ATTEMPT_VERDICT);
+    attempt_tell(a, true);
+    if (hedge_takes_turn(a))
+        exchange_step(a->exchange, PHASE_ATTEMPT);
+}
+
+void attempt_ready(struct attempt *a)
+{
+    exchange_step(a->exchange, PHASE_ATTEMPT);
+}
+
 static void up_on_head(void *owner, struct wire *w UNUSED, struct message *m, bool end)
 {
     struct attempt *a = owner;
-    struct exchange *x = a->exchange;
 
     if (m->status < 200 && m->status != 101) {
         attempt_on_interim(a, m);
@@ -207,9 +229,7 @@ static void up_on_head(void *owner, struct wire *w UNUSED, struct message *m, bo
     a->response = m;
     a->ends_on_head = end;
     a->head_us = clock_us();
-    attempt_to(a, ATTEMPT_VERDICT);
-    attempt_tell(a, true);
-    exchange_step(x, PHASE_ATTEMPT);
+    attempt_verdict(a);
 }
 
 static void up_on_body(void *owner, struct wire *w, const struct slice *pieces, int n, bool end)
@@ -262,6 +282,11 @@ static void up_on_gone(void *owner, struct wire *w UNUSED, int err)
         attempt_connect(a);
         return;
     }
+    if (a->is_ready) { /* nobody has heard of its head yet */
+        a->err = a->err ? a->err : ERR_RESET;
+        attempt_drop_wire(a);
+        return;
+    }
     if (a->state == ATTEMPT_RELAY || a->state == ATTEMPT_VERDICT) {
         attempt_drop_wire(a);
         if (a->state == ATTEMPT_RELAY)
@@ -298,8 +323,9 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     }
     a->head_sent = true;
     attempt_to(a, ATTEMPT_WAIT);
+    hedge_arm(a);
     if (!end)
-        exchange_send_request_body(x);
+        exchange_send_request_body(x, a);
 }
 
 static void attempt_on_connection(struct pool_claim *c, struct outbound *o, int err)
@@ -338,16 +364,12 @@ static void attempt_connect(struct attempt *a)
 
 static void attempt_failed(struct attempt *a, int err)
 {
-    struct exchange *x = a->exchange;
-
     a->err = err;
     attempt_drop_wire(a);
     attempt_leave(a);
     if (a->endpoint && health_is_fault(err))
         attempt_report(a, OUTCOME_ERROR);
-    attempt_to(a, ATTEMPT_VERDICT);
-    attempt_tell(a, true);
-    exchange_step(x, PHASE_ATTEMPT);
+    attempt_verdict(a);
 }
 
 static enum attempt_outcome outcome_of(int status)
@@ -355,15 +377,21 @@ static enum attempt_outcome outcome_of(int status)
     return status == 502 || status == 503 || status == 504 ? OUTCOME_ERROR : OUTCOME_OK;
 }
 
+/* Nothing of its response is wanted. */
+static void attempt_drop(struct attempt *a)
+{
+    if (a->ends_on_head)
+        attempt_release(a); /* its connection is as good as before */
+    else
+        attempt_abort(a, ERR_CANCELLED);
+}
+
 static void attempt_retry(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     uint32_t delay = a->retry_delay_ms;
 
-    if (a->ends_on_head)
-        attempt_release(a); /* its connection is as good as before */
-    else
-        attempt_abort(a, ERR_CANCELLED);
+    attempt_drop(a);
     if (delay == 0) {
         attempt_start(x);
         return;
@@ -396,6 +424,13 @@ void attempt_judged(struct attempt *a)
     struct exchange *x = a->exchange;
 
     stats_attempt(a);
+    if (UNLIKELY(x->rival) && (a->retry || a->err)) {
+        if (!a->err)
+            attempt_report(a, outcome_of(a->response->status));
+        attempt_drop(a);
+        hedge_leave_to_rival(x);
+        return;
+    }
     if (a->retry && x->attempts < ATTEMPTS_MAX && flow_can_replay(x)) {
         if (!a->err)
             attempt_report(a, outcome_of(a->response->status));
@@ -407,6 +442,10 @@ void attempt_judged(struct attempt *a)
         return;
     }
     attempt_report(a, outcome_of(a->response->status));
+    if (UNLIKELY(x->rival)) {
+        attempt_abort(x->rival, ERR_CANCELLED);
+        x->rival = NULL;
+    }
     attempt_to(a, ATTEMPT_RELAY);
     exchange_respond(x, a->response, a->ends_on_head);
 }
@@ -444,6 +483,15 @@ void attempt_abort(struct attempt *a, int why)
     attempt_to(a, ATTEMPT_DONE);
     if (w)
         wire_abort(w, why);
+}
+
+void attempts_abort(struct exchange *x, int why)
+{
+    if (UNLIKELY(x->rival))
+        attempt_abort(x->rival, why);
+    if (x->attempt)
+        attempt_abort(x->attempt, why);
+    x->rival = NULL;
 }
 
 void attempt_release(struct attempt *a)

@@ -13,8 +13,10 @@
 #include "base/text.h"
 #include "gate/exchange_steps.h"
 #include "gate/flow.h"
+#include "gate/hedge.h"
 #include "gate/stats.h"
 #include "side/budget.h"
+#include "side/sketch.h"
 
 #define NEVER_MS UINT32_MAX
 
@@ -26,19 +28,49 @@ const char *retry_word(enum retry_verdict v)
                                         [RETRY_METHOD] = "method",
                                         [RETRY_BODY] = "body",
                                         [RETRY_TIME] = "time",
+                                        [RETRY_RIVAL] = "rival",
                                         [RETRY_BUDGET] = "budget"};
 
     return words[v];
 }
 
-static bool may_repeat(const struct retry_policy *p, const struct exchange *x)
+static bool takes_method(const struct retry_policy *p, const struct exchange *x)
 {
     enum method m = x->request->method;
+
+    return p->methods ? (p->methods >> m & 1) != 0 : method_is_idempotent(m);
+}
+
+static bool may_repeat(const struct retry_policy *p, const struct exchange *x)
+{
     const struct attempt *a = x->attempt;
 
-    if (a->err && !a->connected_us) /* nobody has seen it */
-        return true;
-    return p->methods ? (p->methods >> m & 1) != 0 : method_is_idempotent(m);
+    return (a->err && !a->connected_us) || takes_method(p, x); /* the first: nobody has seen it */
+}
+
+static void give_budget_back(void *budget)
+{
+    budget_unref(budget);
+}
+
+/* The policy may be gone before the attempt. */
+static struct hedge *hedge_of(const struct retry_policy *p, struct exchange *x, uint64_t after_us)
+{
+    struct hedge *h = arena_alloc(x->arena, sizeof(*h));
+
+    *h = (struct hedge){after_us, budget_hold(p->budget), p->share, p->least};
+    arena_on_free(x->arena, give_budget_back, p->budget);
+    return h;
+}
+
+void retry_prepare(const struct retry_policy *p, struct exchange *x)
+{
+    x->attempt->try_ms = p->per_try_ms;
+    if (!p->latency || x->attempts > 1 || p->attempts < 2 || !takes_method(p, x))
+        return;
+    uint64_t after_us = sketch_percentile(p->latency, p->hedge_percentile);
+    if (after_us)
+        x->attempt->hedge = hedge_of(p, x, after_us);
 }
 
 static uint32_t backoff_ms(const struct retry_policy *p, int retry)
@@ -93,11 +125,14 @@ enum retry_verdict retry_judge(const struct retry_policy *p, struct exchange *x,
 {
     const struct attempt *a = x->attempt;
 
-    if (x->attempts == 1)
+    if (x->attempts == 1 || x->rival)
         budget_count(p->budget);
-    if (LIKELY(!failure_has(&p->on, a)))
+    if (LIKELY(!failure_has(&p->on, a))) {
+        if (p->latency && !a->err)
+            sketch_note(p->latency, attempt_us(a));
         return RETRY_NOT_NEEDED;
-    enum retry_verdict v = judge(p, x, delay_ms);
+    }
+    enum retry_verdict v = x->rival ? RETRY_RIVAL : judge(p, x, delay_ms);
     stats_retry(a, v);
     LOG_INFO("retry.judged", "attempt failed", LOG_S("request_id", exchange_id(x)),
              LOG_S("upstream", a->upstream->name), LOG_I("attempt", a->number),

@@ -19,6 +19,7 @@
 struct attempt;
 struct budget;
 struct exchange;
+struct sketch;
 
 #define RETRY_ATTEMPTS_MAX 10
 
@@ -32,6 +33,9 @@ struct retry_policy {
     double share;   /* of the budget */
     uint32_t least; /* retries that it has in any case */
     struct budget *budget;
+    struct sketch *latency; /* of attempts that were well; NULL = no hedging */
+    double
+        hedge_percentile; /* a share; when an attempt has taken longer than that part of them, another begins */
 };
 
 /* What the budget's share is of: this long. */
@@ -44,8 +48,12 @@ enum retry_verdict {
     RETRY_METHOD,   /* it may have had an effect */
     RETRY_BODY,     /* its body is not held any more */
     RETRY_TIME,   /* it would wait for too long: the route's time, or a Retry-After beyond max_ms */
+    RETRY_RIVAL,  /* the other attempt of a hedge goes on */
     RETRY_BUDGET, /* other requests have used it up */
 };
+
+/* In balance hooks: gives the latest attempt its time, and lets another be made beside it when it is late. */
+void retry_prepare(const struct retry_policy *p, struct exchange *x);
 
 /* In attempt hooks, once per attempt: counts the request, and takes from the budget where it grants. delay_ms: to
  * be waited before the next one. */

@@ -11,6 +11,7 @@
 #include "script/api_find.h"
 #include "script/api_traffic.h"
 #include "side/budget.h"
+#include "side/sketch.h"
 
 #define LONGEST_S (24.0 * 3600)
 
@@ -70,11 +71,17 @@ struct dml_retry *dml_retry_new(const char *name, size_t len, const struct dml_r
         .least = (uint32_t)MIN(MAX(o->least, 0), 1e9),
         .budget = budget_ref(slice_of(name, len), RETRY_WINDOW_MS),
     };
+    if (o->hedge_percentile > 0) {
+        r->policy.latency = sketch_ref(slice_of(name, len));
+        r->policy.hedge_percentile = o->hedge_percentile / 100;
+    }
     return r;
 }
 
 void dml_retry_free(struct dml_retry *r)
 {
+    if (r->policy.latency)
+        sketch_unref(r->policy.latency);
     budget_unref(r->policy.budget);
     free(r);
 }
@@ -102,7 +109,7 @@ int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *
         return ERR_GONE;
     if (x->phase != PHASE_BALANCE || !x->attempt)
         return ERR_LIMIT;
-    x->attempt->try_ms = r->policy.per_try_ms;
+    retry_prepare(&r->policy, x);
     return 0;
 }
 
@@ -115,5 +122,6 @@ double dml_retry_judge(struct gateway *g, double handle, const struct dml_retry 
         return ERR_GONE;
     if (x->phase != PHASE_ATTEMPT || !x->attempt)
         return ERR_LIMIT;
-    return retry_judge(&r->policy, x, &delay_ms) == RETRY_GRANTED ? delay_ms / 1000.0 : -1;
+    enum retry_verdict v = retry_judge(&r->policy, x, &delay_ms);
+    return v == RETRY_GRANTED || v == RETRY_RIVAL ? delay_ms / 1000.0 : -1;
 }

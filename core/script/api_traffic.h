@@ -40,6 +40,7 @@ struct dml_retry_options {
     double per_try;   /* seconds; 0 = none */
     double base, max; /* of the backoff, seconds */
     double share, least;
+    double hedge_percentile; /* 0 = no hedging */
 };
 
 /* name: of its budget. */

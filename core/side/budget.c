@@ -54,6 +54,12 @@ struct budget *budget_ref(struct slice name, uint64_t window_ms)
     return b;
 }
 
+struct budget *budget_hold(struct budget *b)
+{
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
+
 void budget_unref(struct budget *b)
 {
     if (refs_drop_unless_last(&b->refs))

@@ -17,6 +17,7 @@ struct budget;
 
 /* Finds it or makes it. Another window is another budget. Takes a lock. */
 struct budget *budget_ref(struct slice name, uint64_t window_ms);
+struct budget *budget_hold(struct budget *b); /* one more for who has one already; no lock */
 void budget_unref(struct budget *b);
 
 /* Something was asked. */

@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 5,
+  abi = 6,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -122,6 +122,7 @@ enum dml_number {
     DML_NUMBER_VERSION,
     DML_NUMBER_STATUS,
     DML_NUMBER_ATTEMPTS,
+    DML_NUMBER_ATTEMPT,
     DML_NUMBER_BYTES,
     DML_NUMBER_BYTES_IN,
     DML_NUMBER_TRUSTED,
@@ -349,6 +350,7 @@ struct dml_retry_options {
     double per_try;
     double base, max;
     double share, least;
+    double hedge_percentile;
 };
 struct dml_retry *dml_retry_new(const char *name, size_t len,
                                         const struct dml_retry_options *o);

@@ -4,7 +4,7 @@
 -- leave the how to it. Made once at load:
 --
 --   local policy, err, path = retry.new({ attempts = 3, on = { "connect", 503 }, budget = 0.2 }, context)
---   function Mine:balance(exchange) policy:prepare(exchange) end     -- only needed with per_try_timeout
+--   function Mine:balance(exchange) policy:prepare(exchange) end     -- only needed with per_try_timeout or hedge
 --   function Mine:attempt(exchange) return policy:judge(exchange) end
 
 local ffi = require "ffi"
@@ -20,14 +20,16 @@ Policy.__index = Policy
 local DEFAULT_ON = { "connect", "reset", "timeout", 502, 503, 504 }
 
 -- options: attempts (all in all; 3), on (kinds of failure, statuses), methods (the idempotent ones),
--- per_try_timeout (seconds), backoff { base, max } (seconds), budget (a share; 0.2), budget_min (3). The
--- budget belongs to context.scope. nil, a message and a path for what can't be.
+-- per_try_timeout (seconds), backoff { base, max } (seconds), budget (a share; 0.2), budget_min (3),
+-- hedge { percentile }. The budget and what is known of latencies belong to context.scope. nil, a message
+-- and a path for what can't be.
 function M.new(options, context)
   local backoff = options.backoff or {}
   local o = ffi.new "struct dml_retry_options"
   o.attempts, o.per_try = options.attempts or 3, options.per_try_timeout or 0
   o.base, o.max = backoff.base or 0.025, backoff.max or 1
   o.share, o.least = options.budget or 0.2, options.budget_min or 3
+  o.hedge_percentile = options.hedge and options.hedge.percentile or 0
   local name = "retry " .. (context and context.scope or "global")
   local policy = ffi.gc(C.dml_retry_new(name, #name, o), C.dml_retry_free)
   for i, word in ipairs(options.on or DEFAULT_ON) do

@@ -15,7 +15,7 @@ function Retry.new(config, context)
     return nil, message, path
   end
   local self = setmetatable({ policy = policy }, Retry)
-  if not config.per_try_timeout then
+  if not config.per_try_timeout and not config.hedge then
     self.balance = false
   end
   return self

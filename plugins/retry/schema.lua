@@ -48,6 +48,21 @@ return {
       type = { "string", "number" }, format = "ratio", default = "20%",
       description = "Retries are at most this share of the requests of the last 10 seconds, over all workers.",
     },
+    hedge = {
+      type = "object",
+      properties = {
+        percentile = {
+          type = "number", minimum = 50, maximum = 99.9,
+          description = "Another attempt begins when the first has taken longer than so many of 100 did of late.",
+        },
+        max = {
+          type = "integer", minimum = 1, maximum = 1, default = 1,
+          description = "How many attempts may be made beside the first at a time.",
+        },
+      },
+      required = { "percentile" },
+      description = "Does not wait for late answers alone: asks another endpoint, too, and takes the first answer.",
+    },
     budget_min = {
       type = "integer", minimum = 0, maximum = 1000000, default = 3,
       description = "As many retries in 10 seconds are always allowed, for places with few requests.",
