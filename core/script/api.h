@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 6
+#define DML_ABI 7
 
 struct gateway;
 

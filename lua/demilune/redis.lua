@@ -26,21 +26,25 @@ local FIRST_DELAY, LONGEST_DELAY = 0.1, 2 -- before a lost subscription is opene
 local SCRIPTS_MAX = 1000
 local NONE = {}
 
-local M = {}
+---@class demilune.redis
+---@field null lightuserdata  What stands for nil inside of lists: of MGET, of a pipeline. The same as json.null.
+local M = { null = json.null }
 
----What stands for nil inside of lists: replies of MGET, of a pipeline. The same as `json.null`.
----@type lightuserdata
-M.null = json.null
+local client_metatable, failure_metatable = core.redis_start()
 
----@class demilune.redis.Client
-local Client, Failure = core.redis_start()
+---@class redis.client  Of one server: what redis.use and redis.open give.
+---@field command fun(self: redis.client, name: string, ...): any, string?, string?  Sends it and gives its reply.
+local Client = client_metatable
 Client.__index = Client
 Client.__name = "redis client"
 
----An error that stands among values, in the list of a pipeline or transaction.
----@class demilune.redis.Failure
----@field error string its word: "WRONGTYPE"
----@field message string all that the server said
+-- Commands that block the connection or change it (BLPOP, SELECT, WATCH...) raise, since others share it.
+Client.command = core.redis_command
+
+---@class redis.failure  An error that stands among values, in the list of a pipeline or transaction.
+---@field error string  Its word: "WRONGTYPE".
+---@field message string  All that the server said.
+local Failure = failure_metatable
 Failure.__index = Failure
 Failure.__name = "redis failure"
 Failure.__tostring = function(failure)
@@ -49,50 +53,48 @@ end
 
 core.redis_sub_start()
 
----A client of a server of the configuration. Raises when there is none of that name, so that `demilune check` finds it:
----call it in `new`.
+--- A client of a server of the configuration. Raises when there is none of that name: call it in `new`, so that
+--- `demilune check` finds it.
 ---@param name string
----@param options? { timeout?: number } seconds for a command; absent: the server's `timeout`
----@return demilune.redis.Client
+---@param options? { timeout?: number }  Seconds for a command; absent: the server's `timeout`.
+---@return redis.client
 function M.use(name, options)
   return core.redis_use(name, options and options.timeout)
 end
 
----What is meant is said by `demilune schema`; times are in seconds, sizes in bytes.
----@class demilune.redis.Options
+---@class redis.options  As in the configuration; times are in seconds, sizes in bytes.
 ---@field url string
----@field name? string in metrics and logs; absent: the host
+---@field name? string  In metrics and logs; absent: the host.
 ---@field timeout? number
 ---@field connect_timeout? number
 ---@field pool_size? integer
 ---@field max_pending? integer
 ---@field max_reply? integer
----@field tls? table|true as in demilune.socket
+---@field tls? table|true  As for demilune.socket.
 
----A client of a server that the configuration does not have. Clients of equal options share their connections. Where
----`outbound.deny` forbids it nobody goes.
----@param options demilune.redis.Options
----@return demilune.redis.Client
+--- A client of a server that the configuration does not have. Clients of equal options share their connections.
+--- Where `outbound.deny` forbids it nobody goes.
+---@param options redis.options
+---@return redis.client
 function M.open(options)
   return core.redis_open(options)
 end
 
----Is a value of a pipeline or transaction an error?
+--- Is a value of a pipeline or transaction an error?
 ---@param value any
 ---@return boolean
 function M.is_failure(value)
   return getmetatable(value) == Failure
 end
 
----@class demilune.redis.Script
+---@class redis.script
 ---@field text string
 ---@field sha string
-
 local scripts, nscripts = {}, 0
 
----A script and its hash, for `eval`. Make it once, outside of hooks.
+--- A script and its hash, for `eval`. Make it once, outside of hooks.
 ---@param text string
----@return demilune.redis.Script
+---@return redis.script
 function M.script(text)
   local script = scripts[text]
   if not script then
@@ -105,17 +107,12 @@ function M.script(text)
   return script
 end
 
----Sends a command and waits for its reply. Commands that block the connection or change it (BLPOP, SELECT, WATCH...)
----raise, since others share it.
----@type fun(self: demilune.redis.Client, name: string, ...: string|number): any, string?, string?
-Client.command = core.redis_command
-
----Commands that are gathered for a pipeline or transaction.
----@class demilune.redis.Commands
+---@class redis.commands  Commands that are gathered for a pipeline or transaction.
 local Commands = { __name = "redis commands" }
 Commands.__index = Commands
 
----@param ... string|number
+--- Adds one.
+---@param ... string|number  Its words.
 function Commands:command(...)
   self[#self + 1] = { ... }
 end
@@ -129,26 +126,26 @@ local function commands_of(work)
   return work
 end
 
----Sends several commands at once and waits for all replies. Between them others' may be carried out.
----@param work any[][]|fun(p: demilune.redis.Commands) a list of commands, or what calls p:command(name, ...) for each
----@return any[]? values one for each; `redis.null` for nil; failures are told by `redis.is_failure`
----@return string? err none of the replies is known
+--- Sends several commands at once and waits for all replies. Between them others' may be carried out.
+---@param work any[][]|fun(p: redis.commands)  A list, or what calls p:command(name, ...).
+---@return any[]? values  One for each; redis.null for nil, failures as redis.is_failure tells them.
+---@return string? err  No reply is known.
 ---@return string? why
 function Client:pipeline(work)
   return core.redis_pipeline(self, commands_of(work), false)
 end
 
----The same in MULTI and EXEC: nobody else's commands are carried out between them, and none at all when one can't be.
----@param work any[][]|fun(p: demilune.redis.Commands)
----@return any[]? values as of a pipeline
+--- The same in MULTI and EXEC: nobody else's commands are carried out between them, and none at all when one can't be.
+---@param work any[][]|fun(p: redis.commands)
+---@return any[]? values  As of a pipeline.
 ---@return string? err
 ---@return string? why
 function Client:transaction(work)
   return core.redis_pipeline(self, commands_of(work), true)
 end
 
----Runs a script by its hash; where the server does not know it, by its text, once.
----@param script string|demilune.redis.Script
+--- Runs a script by its hash; where the server does not know it, by its text, once.
+---@param script string|redis.script
 ---@param keys? (string|number)[]
 ---@param args? (string|number)[]
 ---@return any value
@@ -165,6 +162,7 @@ function Client:eval(script, keys, args)
   return value, err, why
 end
 
+--- Sends a message to whoever listens to the channel.
 ---@param channel string
 ---@param text string|number
 ---@return integer? receivers
@@ -225,22 +223,23 @@ local function listen(client, channels, is_pattern, f, on_ready)
   end
 end
 
----Calls f for each message, one after another, in a task of its own on a connection of its own, until the task is
----cancelled or who has made it ends. A lost connection is opened again, at growing distances; messages in between are
----lost, as Redis keeps none: on_ready is called whenever the channels are listened to (again). What f raises is logged.
+--- Calls f for each message, one after another, in a task of its own on a connection of its own, until the task is
+--- cancelled or who has made it ends. A lost connection is opened again, at growing distances; messages in between
+--- are lost, as Redis keeps none: on_ready is called whenever the channels are listened to (again). What f raises is
+--- logged.
 ---@param channels string[]
 ---@param f fun(text: string, channel: string)
 ---@param on_ready? fun()
----@return demilune.Task task
+---@return task
 function Client:subscribe(channels, f, on_ready)
   return task.spawn(listen, self, channels, false, f, on_ready)
 end
 
----The same for patterns such as "news.*".
+--- The same for patterns such as "news.*".
 ---@param patterns string[]
 ---@param f fun(text: string, channel: string, pattern: string)
 ---@param on_ready? fun()
----@return demilune.Task task
+---@return task
 function Client:psubscribe(patterns, f, on_ready)
   return task.spawn(listen, self, patterns, true, f, on_ready)
 end

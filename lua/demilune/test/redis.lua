@@ -18,10 +18,10 @@ local TRIES = 5     -- a free port may be taken before it is used
 
 local M = {}
 
----@class demilune.test.Redis
----@field url string for a configuration, or `redis.open`; with the password, where there is one
----@field port integer?
----@field client demilune.redis.Client
+---@class test.redis  What test.redis gives.
+---@field url string  For a configuration, or redis.open; with the password, where there is one.
+---@field port integer
+---@field client redis.client
 local Redis = { __name = "test redis" }
 Redis.__index = Redis
 
@@ -126,17 +126,17 @@ local function place(self)
   }
 end
 
----@class demilune.test.RedisOptions
----@field unix? boolean on a unix socket
+---@class test.redis.options
+---@field unix? boolean  On a unix socket.
 ---@field password? string
----@field users? string[] as redis.conf has them: "app on >secret ~* +@all"
----@field tls? { cert: string, key: string, ca?: string, auth_clients?: string } files
----@field args? any[] further arguments of redis-server
----@field program? string instead of redis-server
+---@field users? string[]  As redis.conf has them: "app on >secret ~* +@all".
+---@field tls? { cert: string, key: string, ca?: string, auth_clients?: string }  Files.
+---@field args? any[]  Further arguments of redis-server.
+---@field program? string  Instead of redis-server.
 
----Starts one.
----@param options? demilune.test.RedisOptions
----@return demilune.test.Redis
+--- Starts one.
+---@param options? test.redis.options
+---@return test.redis
 function M.new(options)
   local self = setmetatable({ options = options or {}, output = os.tmpname() }, Redis)
   self.path = self.options.unix and self.output .. ".sock" or nil
@@ -151,7 +151,7 @@ function M.new(options)
   error("test.redis: redis-server did not start:\n" .. output, 0)
 end
 
----A command by a client of the spec's own; raises what fails.
+--- A command by a client of the spec's own; raises what fails.
 ---@param ... string|number
 ---@return any
 function Redis:command(...)
@@ -162,7 +162,7 @@ function Redis:command(...)
   return value
 end
 
----SIGSTOP: connections are accepted and stay silent.
+--- SIGSTOP: connections are accepted and stay silent.
 function Redis:pause()
   core.test_process_signal(self.pid, "STOP")
 end
@@ -171,7 +171,7 @@ function Redis:resume()
   core.test_process_signal(self.pid, "CONT")
 end
 
----SIGKILL. All that it has kept is gone.
+--- SIGKILL. All that it has kept is gone.
 function Redis:kill()
   if self.pid then
     core.test_process_signal(self.pid, "KILL")
@@ -180,7 +180,7 @@ function Redis:kill()
   end
 end
 
----Kills it and starts another one at the same place, empty.
+--- Kills it and starts another one at the same place, empty.
 function Redis:restart()
   self:kill()
   if not start(self) then
@@ -188,7 +188,7 @@ function Redis:restart()
   end
 end
 
----Ends it; the spec's end does so too.
+--- Ends it; the spec's end does so too.
 function Redis:close()
   self:kill()
   os.remove(self.output)
