@@ -63,14 +63,15 @@ describe("circuit-breaker", function()
     local refused = g:get "/"
     assert.equal(503, refused.status)
     assert.equal("application/problem+json", refused.headers["content-type"])
-    assert.equal("5", refused.headers["retry-after"])
+    local wait = tonumber(refused.headers["retry-after"])
+    assert.is_true(wait >= 3 and wait <= 5)
     assert.equal(4, #upstream.requests)
 
-    test.clock.advance(4.9)
+    test.clock.advance(3)
     g:get "/"
     assert.equal(4, #upstream.requests)
     upstream:script { status = 200 }
-    test.clock.advance(0.2)
+    test.clock.advance(3)
     assert.same({ 200, 200, 200, 200 }, ask(g, 4))
   end)
 
@@ -99,10 +100,10 @@ describe("circuit-breaker", function()
     ask(g, 5)
     local asked = #upstream.requests
     for _, seconds in ipairs { 5, 10, 20, 20 } do
-      test.clock.advance(seconds - 0.5)
+      test.clock.advance(seconds - 2.5)
       ask(g, 3)
       assert.equal(asked, #upstream.requests)
-      test.clock.advance(1)
+      test.clock.advance(3)
       ask(g, 3)
       asked = asked + 1 -- the first probe has failed: no other passes
       assert.equal(asked, #upstream.requests)
@@ -235,8 +236,9 @@ describe("circuit-breaker", function()
       fallback = { status = 200, headers = { ["Content-Type"] = "application/json" }, body = "[]" } })
     ask(g, 4)
     local response = g:get "/"
-    assert.same({ 200, "application/json", "[]", "5" },
-      { response.status, response.headers["content-type"], response.body, response.headers["retry-after"] })
+    assert.same({ 200, "application/json", "[]" },
+      { response.status, response.headers["content-type"], response.body })
+    assert.truthy(response.headers["retry-after"]:find "^[1-5]$")
   end)
 
   it("or has another upstream take it, with the body", function()
@@ -296,7 +298,7 @@ describe("demilune.breaker", function()
     assert.equal("open", b:state())
     local pass, wait = breaker.new("spec", options):enter()
     assert.is_nil(pass)
-    assert.is_true(wait > 4.9 and wait <= 5)
+    assert.is_true(wait > 3 and wait <= 5)
     test.clock.advance(5.1)
     pass = assert(b:enter())
     assert.equal("half_open", b:state())

@@ -142,8 +142,8 @@ describe("retry with a hedge", function()
 
   it("makes no second effect of a POST, and sends the body of a PUT twice", function()
     start { budget_min = 1000 }
-    a:script { delay = 0.1, body = "a" }
-    b:script { delay = 0.1, body = "b" }
+    a:script { delay = 0.5, body = "a" }
+    b:script { delay = 0.5, body = "b" }
     local before = #a.requests + #b.requests
     for _ = 1, 3 do
       assert.equal(200, g:post("/", { body = "x" }).status)
@@ -156,7 +156,7 @@ describe("retry with a hedge", function()
   end)
 
   it("ends with the route's time, or with its client, as one attempt does", function()
-    start({ budget_min = 1000 }, { timeout = "300ms" })
+    start({ budget_min = 1000 }, { timeout = "1s" })
     a:script { stall = "head" }
     b:script { stall = "head" }
     assert.equal(504, g:get("/").status)
