@@ -30,9 +30,9 @@ enum { METRIC_MAX_LABELS = 8, METRIC_MAX_BOUNDS = 24, METRIC_MAX_VALUE = 256 };
 
 /* Before threads start, once. nwriters: workers + 1 (index 0 is the control thread). */
 void metric_init(int nwriters, size_t max_series);
+bool metric_is_ready(void);                    /* it was called */
 void metric_set_max_series(size_t max_series); /* any thread; series that exist stay */
 void metric_deinit(void);
-bool metric_is_ready(void); /* between the two */
 
 /* Finds or makes. labels: names, at most 8. For a histogram `bounds` (ascending upper bounds, n of
  * them, at most 24), else NULL, 0. A counter's name ends in "_total", which is added where it is

@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 7
+#define DML_ABI 8
 
 struct gateway;
 

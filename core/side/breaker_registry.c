@@ -59,7 +59,7 @@ static void set_metrics(const struct breaker *named, struct breaker *shows)
     static const char *const labels[] = {"scope", "breaker"};
     const struct slice values[] = {named->scope, named->name};
 
-    for (size_t i = 0; i < COUNT_OF(metrics); i++) {
+    for (size_t i = 0; i < COUNT_OF(metrics) && metric_is_ready(); i++) {
         struct metric_family *f = metric_family(metrics[i].name, metrics[i].help, metrics[i].type,
                                                 labels, COUNT_OF(labels), NULL, 0);
         if (f)
