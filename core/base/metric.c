@@ -42,6 +42,11 @@ void metric_init(int nwriters, size_t max_series)
     metric_gauge_fn(f, NULL, read_refused, NULL);
 }
 
+bool metric_is_ready(void)
+{
+    return reg->nwriters > 0;
+}
+
 void metric_set_max_series(size_t max_series)
 {
     atomic_store_explicit(&series_limit, max_series, memory_order_relaxed);
@@ -367,6 +372,12 @@ void metric_inc(struct metric_series *s, int writer)
 {
     if (CHECK(is_writer(s, writer)) && CHECK(s->type != METRIC_HISTOGRAM))
         add(s->cells + writer * METRIC_STRIDE, 1);
+}
+
+void metric_set(struct metric_series *s, int writer, double value)
+{
+    if (CHECK(is_writer(s, writer)) && CHECK(s->type == METRIC_GAUGE))
+        atomic_store_explicit(s->cells + writer * METRIC_STRIDE, value, memory_order_relaxed);
 }
 
 void metric_observe(struct metric_series *s, int writer, double value)

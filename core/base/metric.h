@@ -30,6 +30,7 @@ enum { METRIC_MAX_LABELS = 8, METRIC_MAX_BOUNDS = 24, METRIC_MAX_VALUE = 256 };
 
 /* Before threads start, once. nwriters: workers + 1 (index 0 is the control thread). */
 void metric_init(int nwriters, size_t max_series);
+bool metric_is_ready(void);                    /* it was called */
 void metric_set_max_series(size_t max_series); /* any thread; series that exist stay */
 void metric_deinit(void);
 
@@ -49,8 +50,9 @@ struct metric_series *metric_series(struct metric_family *f, const struct slice 
 
 /* Add in the calling writer's own cell: plain (relaxed) adds. writer is the index given to the
  * thread; no two threads use the same one. metric_add is for counters (n >= 0) and gauges,
- * metric_observe for histograms. */
+ * metric_set for gauges (the writer's own share of them), metric_observe for histograms. */
 void metric_add(struct metric_series *s, int writer, double n);
+void metric_set(struct metric_series *s, int writer, double value);
 void metric_inc(struct metric_series *s, int writer);
 void metric_observe(struct metric_series *s, int writer, double value);
 

@@ -21,6 +21,7 @@
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
+#include "gate/hedge.h"
 #include "gate/reply.h"
 #include "gate/stats.h"
 
@@ -75,7 +76,14 @@ uint32_t exchange_hooks(const struct exchange *x)
     uint32_t hooks = x->route ? x->route->chain.hooks : x->plan->snapshot->global.hooks;
     if (UNLIKELY(x->is_own))
         return 0;
-    return x->consumer ? hooks | x->consumer->chain.hooks : hooks;
+    return hooks | x->consumer_hooks;
+}
+
+/* Each phase asks for its hooks, and among many consumers they would have to be waited for each time. */
+void exchange_set_consumer(struct exchange *x, const struct consumer *c)
+{
+    x->consumer = c;
+    x->consumer_hooks = c ? c->chain.hooks : 0;
 }
 
 /* --- birth and death --------------------------------------------------------------------------------------------- */
@@ -128,8 +136,11 @@ static void exchange_log(struct exchange *x)
 
     if (x->cache)
         cache_end(x);
-    x->end_us = x->ran_hooks ? clock_us_now() : clock_us(); /* a hook may have held up the turn */
+    /* What did not go upstream may have come and gone in one turn, and a hook may have held one up. */
+    x->end_us = x->ran_hooks || !x->upstream_us ? clock_us_now() : clock_us();
     exchange_to(x, EXCHANGE_LOG);
+    if (UNLIKELY(x->rival))
+        attempts_abort(x, ERR_CANCELLED);
     if (x->attempt)
         attempt_release(x->attempt);
     x->down = NULL;
@@ -141,21 +152,6 @@ static void exchange_log(struct exchange *x)
         exchange_move(x);
     if (exchange_run_phase(x, PHASE_LOG))
         exchange_end(x);
-}
-
-/* The client has all of its answer, or has left; what the cache keeps has not come yet. Upstream is read on. */
-static bool exchange_stays(struct exchange *x)
-{
-    struct wire *down = x->down;
-
-    if (!down || !cache_is_filling(x) || !x->attempt || !x->attempt->wire || !x->head_is_down)
-        return false;
-    x->down = NULL;
-    x->flows[SIDE_REQUEST].state = FLOW_CUT;
-    x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
-    wire_release(down);
-    wire_grant(x->attempt->wire, FLOW_WINDOW);
-    return true;
 }
 
 void exchange_finish(struct exchange *x)
@@ -226,7 +222,13 @@ static void exchange_after(struct exchange *x, enum phase p)
         return;
     }
     if (x->reply_fresh && p != PHASE_RESPONSE && p != PHASE_BODY) {
-        reply_send(x);
+        if (p == PHASE_BALANCE && x->rival) { /* a hedge is refused: the other one goes on */
+            reply_take_back(x);
+            attempt_abort(x->attempt, ERR_CANCELLED);
+            hedge_leave_to_rival(x);
+        } else {
+            reply_send(x);
+        }
         return;
     }
     switch (p) {
@@ -418,8 +420,7 @@ void exchange_fail(struct exchange *x, int err)
         return;
     }
     if (UNLIKELY(x->cache) && !x->is_own && cache_on_failure(x, err)) {
-        if (x->attempt)
-            attempt_abort(x->attempt, err);
+        attempts_abort(x, err);
         exchange_answer(x);
         return;
     }
@@ -429,8 +430,7 @@ void exchange_fail(struct exchange *x, int err)
         x->client_is_gone = true;
     if (UNLIKELY(x->cache) && x->client_is_gone && exchange_stays(x))
         return;
-    if (x->attempt)
-        attempt_abort(x->attempt, err);
+    attempts_abort(x, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
     if (x->head_is_held || (x->head_is_down && x->down && x->down->head_held))
         flow_take_head_back(x);
@@ -477,6 +477,8 @@ void exchange_on_timer(struct timer *t)
         flow_on_timer(x);
         return;
     }
+    if (hedge_on_timer(x))
+        return;
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF && !attempt_backoff_over(x->attempt))
         return;
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF)

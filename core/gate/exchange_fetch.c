@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A request that the gateway makes by itself, while the client it is made for has its answer already. It is an exchange
- * without a client: it begins where the upstream is asked, no hook runs for it, and what comes is the cache's alone. */
+/* What the upstream is read for when no client waits for it: the cache.
+ *
+ * A request that the gateway makes by itself, while the client it is made for has its answer already, is an exchange
+ * without a client: it begins where the upstream is asked, no hook runs for it, and what comes is the cache's alone. One
+ * whose client has left, or has all it wanted, stays until what is kept has come. */
 
 #include "base/err.h"
 #include "gate/cache.h"
@@ -74,4 +77,18 @@ void exchange_fetched(struct exchange *own)
     }
     own->flows[SIDE_RESPONSE].state = FLOW_RELAY;
     wire_grant(own->attempt->wire, FLOW_WINDOW);
+}
+
+bool exchange_stays(struct exchange *x)
+{
+    struct wire *down = x->down;
+
+    if (!down || !cache_is_filling(x) || !x->attempt || !x->attempt->wire || !x->head_is_down)
+        return false;
+    x->down = NULL;
+    x->flows[SIDE_REQUEST].state = FLOW_CUT;
+    x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
+    wire_release(down);
+    wire_grant(x->attempt->wire, FLOW_WINDOW);
+    return true;
 }

@@ -13,6 +13,7 @@
 #include "gate/snapshot_build.h"
 #include "net/tls_client.h"
 #include "net/tls_ctx.h"
+#include "side/redis_server.h"
 #include "side/store.h"
 
 #define NAMES_MAX 1000 /* compared for "did you mean" */
@@ -127,8 +128,12 @@ void build_consumers(struct build *b)
 /* What lies outside of the arena. */
 static void release(struct snapshot *s)
 {
+    for (uint32_t i = 0; i < s->nstores; i++)
+        stores_unname(s->stores[i].name);
     for (uint32_t i = 0; i < s->nlisteners; i++)
         tls_server_unref(s->listeners[i].tls);
+    for (uint32_t i = 0; i < s->nredis; i++)
+        redis_server_unref(s->redis[i].server);
     for (uint32_t i = 0; i < s->nupstreams; i++) {
         struct upstream *u = s->upstreams[i];
         for (uint32_t j = 0; j < u->nendpoints; j++) {
@@ -159,12 +164,10 @@ static struct slice id_of(const struct conf *conf, struct arena *a)
 
 /* Plugins hold on to stores from their first moment, which is when they are checked. A store that exists keeps its size
  * until the configuration is used. */
-static void make_stores(const struct snapshot *s)
+static void name_stores(const struct snapshot *s)
 {
-    for (uint32_t i = 0; i < s->nstores; i++) {
-        if (!stores_find(s->stores[i].name))
-            stores_make(s->stores[i].name, s->stores[i].bytes);
-    }
+    for (uint32_t i = 0; i < s->nstores; i++)
+        stores_name(s->stores[i].name, s->stores[i].bytes);
 }
 
 static void build(struct snapshot *s, const struct snapshot_source *source, struct faults *faults)
@@ -173,9 +176,10 @@ static void build(struct snapshot *s, const struct snapshot_source *source, stru
 
     conf_check(s->conf, faults);
     build_settings(&b);
+    build_redis(&b);
     build_upstreams(&b);
     build_consumers(&b);
-    make_stores(s);
+    name_stores(s);
     if (source->plugin_host)
         b.host = source->plugin_host(source->arg, s);
     build_global_chain(&b);
@@ -205,13 +209,29 @@ static struct conf *load_conf(const struct snapshot_source *source, struct arena
                            source->dir ? source->dir : ".", a, faults);
 }
 
+bool snapshot_names_plugins(const struct snapshot *s)
+{
+    static const char *const lists[] = {"routes", "consumers"};
+
+    if (build_count(build_get(s->conf, "plugins")) > 0)
+        return true;
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        const struct conf *list = build_get(s->conf, lists[i]);
+        for (uint32_t k = 0; k < build_count(list); k++)
+            if (build_get(list->items[k], "plugins") || build_get(list->items[k], "credentials"))
+                return true;
+    }
+    return false;
+}
+
 struct snapshot *snapshot_load(const struct snapshot_source *source, struct faults *faults)
 {
     static atomic_ullong versions;
-    struct arena *a = arena_new_heap(64 * KIB);
+    struct arena *a = arena_new_large();
     struct snapshot *s = arena_zero(a, sizeof(*s));
 
     s->arena = a;
+    s->version = atomic_fetch_add(&versions, 1) + 1;
     atomic_init(&s->refs, 1);
     map_init(&s->upstreams_by_name);
     map_init(&s->routes_by_key);
@@ -220,13 +240,14 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
     if (s->conf)
         build(s, source, faults);
     if (faults->nerrors) {
+        unsigned long long mine = s->version;
+        atomic_compare_exchange_strong(&versions, &mine, mine - 1); /* nobody has seen it */
         release(s);
         arena_on_free(faults->arena, free_arena, a);
         return NULL;
     }
     keep_seen(s, faults);
     s->id = id_of(s->conf, a);
-    s->version = atomic_fetch_add(&versions, 1) + 1;
     return s;
 }
 
@@ -252,6 +273,14 @@ struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name)
 struct route *snapshot_route(const struct snapshot *s, struct slice key)
 {
     return map_find(&s->routes_by_key, key);
+}
+
+struct redis_server *snapshot_redis(const struct snapshot *s, struct slice name)
+{
+    for (uint32_t i = 0; i < s->nredis; i++)
+        if (slice_eq(s->redis[i].name, name))
+            return s->redis[i].server;
+    return NULL;
 }
 
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name)

@@ -54,8 +54,11 @@ void build_settings(struct build *b);
 struct tls_server *build_listener_tls(struct build *b, const struct listener_conf *l,
                                       uint32_t index);
 
-/* tls: the map, or NULL for what holds when nothing is said. A reference; NULL with a fault. */
+/* tls: the map (whose keys are those of upstream_tls), or NULL for what holds when nothing is said. A reference; NULL with
+ * a fault. */
 struct tls_client *build_upstream_tls(struct build *b, const struct conf *tls, struct slice path);
+
+void build_redis(struct build *b);
 
 void build_upstreams(struct build *b);
 
@@ -67,9 +70,7 @@ void build_consumers(struct build *b);
 /* Global plugins; then routes' and consumers' may follow. */
 void build_global_chain(struct build *b);
 
-/* params: of the route, never NULL. */
-void build_route_chain(struct build *b, struct route *route, const struct slice *params,
-                       size_t nparams);
+void build_route_chain(struct build *b, struct route *route);
 void build_consumer_chains(struct build *b);
 void build_plugins_end(struct build *b);
 

@@ -27,6 +27,7 @@ enum stats_kind {
     STAT_DURATION,
     STAT_ATTEMPTS,
     STAT_UPSTREAM,
+    STAT_RETRIES,
     STAT_BAD_HEADS,
     STAT_TLS_FAILURES,
     STAT_BAD_PROXY,
@@ -59,6 +60,12 @@ static const struct {
                        METRIC_HISTOGRAM,
                        {"upstream"},
                        1},
+    [STAT_RETRIES] =
+        {"demilune_retries_total",
+         "Failed attempts that retry was asked about, by what it said: retried, or why not.",
+         METRIC_COUNTER,
+         {"upstream", "verdict"},
+         2},
     [STAT_BAD_HEADS] = {"demilune_bad_heads_total",
                         "Request heads that were refused, by reason.",
                         METRIC_COUNTER,
@@ -192,6 +199,14 @@ void stats_attempt(const struct attempt *a)
         observe(s, memo, STAT_UPSTREAM, u->name, a->head_us - a->start_us);
 }
 
+void stats_retry(const struct attempt *a, enum retry_verdict v)
+{
+    struct gateway *g = a->exchange->gateway;
+
+    metric_inc(series_of(g->stats, STAT_RETRIES, a->upstream->name, (int)v, retry_word(v)),
+               g->writer);
+}
+
 void stats_bad_head(struct gateway *g, int err)
 {
     metric_inc(series_of(g->stats, STAT_BAD_HEADS, slice_from(err_word(err)), 0, NULL), g->writer);
@@ -207,12 +222,12 @@ void stats_handshake(struct gateway *g, bool is_upstream, const struct tls_end *
         metric_inc(metric_series(s->families[STAT_TLS_FAILURES], values), g->writer);
         return;
     }
-    const struct tls_facts *facts = tls_facts(end->stream);
-    bool is_13 = strcmp(facts->version, "1.3") == 0;
-    struct metric_series **series = &s->handshakes_of[is_upstream][is_13][facts->is_resumed];
+    struct tls_facts facts = tls_facts(end->stream);
+    bool is_13 = strcmp(facts.version, "1.3") == 0;
+    struct metric_series **series = &s->handshakes_of[is_upstream][is_13][facts.is_resumed];
     if (!*series) {
-        const struct slice values[] = {side, slice_from(facts->version),
-                                       facts->is_resumed ? SLICE("yes") : SLICE("no")};
+        const struct slice values[] = {side, slice_from(facts.version),
+                                       facts.is_resumed ? SLICE("yes") : SLICE("no")};
         *series = metric_series(s->handshakes, values);
     }
     metric_inc(*series, g->writer);

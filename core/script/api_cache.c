@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "script/api_cache.h"
 #include "script/api_find.h"
 #include "script/scope.h"
 

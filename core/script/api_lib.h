@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The second half of api.h, under the same rules: what the library modules (demilune.crypto, .store, .limit, .time ...)
+/* A part of api.h, under the same rules: what the library modules (demilune.crypto, .store, .limit, .time ...)
  * and the faces of the shipped plugins call. Most of it knows no exchange.
  *
  * Objects that Lua makes here (a compiled template, a limiter) belong to Lua: it frees them by its collector, and
@@ -17,7 +17,6 @@ struct dml_edit;
 struct dml_keyring;
 struct dml_limiter;
 struct access_log;
-struct cache_conf;
 struct metric_family;
 struct metric_series;
 struct store;
@@ -64,19 +63,6 @@ DML_API int dml_http_date_read(const char *ptr, size_t len, double *out);
 
 /* Version 4 or 7; out has 36 bytes. */
 DML_API void dml_uuid(int version, char *out);
-
-/* --- api_crypto.c -------------------------------------------------------------------------------------------------- */
-
-enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
-
-/* out has 64 bytes; the length of the digest. */
-DML_API int dml_digest(int digest, const char *ptr, size_t len, char *out);
-DML_API int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
-                     char *out);
-DML_API void dml_random(char *out, size_t len);
-
-/* In a time that does not tell where they differ. 1 or 0. */
-DML_API int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
 
 /* --- api_regex.c --------------------------------------------------------------------------------------------------- */
 
@@ -144,30 +130,6 @@ DML_API int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t le
 DML_API int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
                                  const struct dml_template *source);
 
-/* --- api_cache.c: the response cache ------------------------------------------------------------------------------------ */
-
-struct dml_cache_options {
-    double size, max_object; /* bytes */
-    double ttl;              /* seconds; below 0: none */
-    const char *tag_header;
-    int32_t set_cookie, coalesce; /* 1 or 0 */
-};
-DML_API struct cache_conf *dml_cache_new(const char *name, size_t len,
-                                         const struct dml_cache_options *o);
-DML_API void dml_cache_free(struct cache_conf *c);
-
-/* A template in place of the URL; a selector that keeps responses apart; a status that is kept, after which only those told
- * so are. ERR_SYNTAX and *error as dml_template_new; ERR_LIMIT. */
-DML_API int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
-                          const struct dml_scope *scope, struct dml_slice *error);
-DML_API int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
-                           const struct dml_scope *scope, struct dml_slice *error);
-DML_API int dml_cache_status(struct cache_conf *c, int status);
-
-/* In access hooks: DML_CACHE_ANSWERED: the reply is set; DML_CACHE_WAITS: cache_wait tells how it goes on. */
-enum dml_cache_found { DML_CACHE_PASS, DML_CACHE_MISS, DML_CACHE_ANSWERED, DML_CACHE_WAITS };
-DML_API int dml_cache_find(struct gateway *g, double handle, struct cache_conf *c);
-
 /* --- api_store.c --------------------------------------------------------------------------------------------------- */
 
 enum dml_tag { DML_TAG_STRING, DML_TAG_NUMBER, DML_TAG_BOOLEAN };
@@ -182,9 +144,11 @@ struct dml_value {
 DML_API struct store *dml_store(const char *name, size_t len);
 DML_API int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value *out);
 
-/* ttl in seconds, 0 = none. only_new: ERR_EXISTS when it is there. */
+/* ttl in seconds, 0 = none. only_new: ERR_EXISTS when it is there; cas: when it is not `old`. */
 DML_API int dml_store_set(struct store *s, const char *key, size_t len,
                           const struct dml_value *value, double ttl, int only_new);
+DML_API int dml_store_cas(struct store *s, const char *key, size_t len, const struct dml_value *old,
+                          const struct dml_value *value, double ttl);
 DML_API int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl,
                            double *out);
 DML_API int dml_store_delete(struct store *s, const char *key, size_t len);
@@ -250,6 +214,7 @@ DML_API struct metric_family *dml_metric_family(const char *name, const char *he
 DML_API struct metric_series *dml_metric_series(struct metric_family *f,
                                                 const struct dml_slice *values);
 DML_API void dml_metric_add(struct gateway *g, struct metric_series *s, double n);
+DML_API void dml_metric_set(struct gateway *g, struct metric_series *s, double value);
 DML_API void dml_metric_observe(struct gateway *g, struct metric_series *s, double value);
 
 /* --- api_log.c: access logs ----------------------------------------------------------------------------------------- */

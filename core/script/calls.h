@@ -17,6 +17,7 @@ struct call {
 #define CALL_FILES(X) \
     X(body) \
     X(cache) \
+    X(crypto) \
     X(dns) \
     X(handshake) \
     X(hook) \
@@ -26,10 +27,13 @@ struct call {
     X(listen) \
     X(log) \
     X(net) \
+    X(redis) \
+    X(redis_sub) \
     X(store) \
     X(task) \
     X(test) \
     X(test_exchange) \
+    X(test_process) \
     X(time) \
     X(tls) \
     X(udp)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the files of hooks.h share: hooks.c makes and runs them, hooks_end.c ends them. */
+/* What the files of hooks.h share: hooks_make.c makes them, hooks.c runs them, hooks_end.c ends them. */
 
 #ifndef DML_SCRIPT_HOOKS_PARTS_H
 #define DML_SCRIPT_HOOKS_PARTS_H
 
+#include "gate/snapshot.h"
 #include "net/loop.h"
 #include "script/hooks.h"
 
@@ -18,8 +19,8 @@ struct hook_edit {
 
 /* What a chain does in a phase. */
 struct hook {
-    int function;            /* registry ref of what Lua runs; LUA_NOREF: nothing */
-    struct hook_edit *edits; /* instead: all that it does; or NULL */
+    int function;            /* registry ref of what Lua runs; LUA_NOREF: it is not made yet, or */
+    struct hook_edit *edits; /* all that it does; or NULL */
 };
 
 struct hooks {
@@ -48,6 +49,18 @@ static inline struct hooks *hooks_of(struct phase_host *host)
 {
     return container_of(host, struct hooks, base);
 }
+
+static inline struct hook *hooks_at(const struct hooks *h, const struct chain *chain, enum phase p)
+{
+    return &h->hooks[chain->index * PHASE_COUNT + p];
+}
+
+/* What the chain does in p, which it has hooks of; made when it is first asked for. NULL with a message on the VM's stack: it
+ * can't be made. */
+const struct hook *hooks_find(struct hooks *h, const struct chain *chain, enum phase p);
+
+/* In hooks.c. */
+extern const struct phase_host_ops hooks_ops;
 
 /* One more, or (-1) one less than before. */
 void hooks_counted(int by);
