@@ -30,6 +30,7 @@
 #define CONNECTIONS 256
 #define SPARE_BLOCKS 8
 #define BODY_MAX (48 * MIB)
+#define CONTENT_MAX (16 * KIB) /* of requests */
 
 struct admin {
     /* owned */
@@ -50,6 +51,7 @@ struct admin {
 /* --- pages ----------------------------------------------------------------------------------------------------------- */
 
 enum page_method { PAGE_GET, PAGE_POST };
+enum admin_needs { ADMIN_NOTHING, ADMIN_RELOAD, ADMIN_CONTENT };
 
 /* A '*' in a path stands for one segment. */
 static const struct page {
@@ -72,7 +74,7 @@ static const struct page {
     {"/breakers/*/open", PAGE_POST, ADMIN_REST, admin_page_breaker_open},
     {"/breakers/*/close", PAGE_POST, ADMIN_REST, admin_page_breaker_close},
     {"/breakers/*/auto", PAGE_POST, ADMIN_REST, admin_page_breaker_auto},
-    {"/cache/purge", PAGE_POST, ADMIN_REST, NULL},
+    {"/cache/purge", PAGE_POST, ADMIN_REST, admin_page_purge},
 };
 
 static bool path_fits(struct slice pattern, struct slice path)
@@ -143,10 +145,12 @@ static bool is_loopback(const struct admin *admin, const struct wire *w)
     return admin->is_loopback && (addr_is_loopback(local) || addr_is_unix(local));
 }
 
-/* It asks for one, and is written at its end. */
-static bool is_after_reload(const struct page *page)
+/* What has to be there before a page can be written. */
+static enum admin_needs needs_of(const struct page *page)
 {
-    return page->write == admin_page_reload;
+    return page->write == admin_page_reload  ? ADMIN_RELOAD
+           : page->write == admin_page_purge ? ADMIN_CONTENT
+                                             : ADMIN_NOTHING;
 }
 
 static void write_page(const struct page *page, struct admin_answer *answer)
@@ -155,9 +159,9 @@ static void write_page(const struct page *page, struct admin_answer *answer)
         admin_problem(answer, 500, "The answer is too long.");
 }
 
-/* True: it is to be written when a reload has ended. */
-static bool write_answer(const struct admin *admin, const struct wire *w,
-                         struct admin_answer *answer, struct headers *headers)
+/* Anything but ADMIN_NOTHING: it is to be written when that is there. */
+static enum admin_needs write_answer(const struct admin *admin, const struct wire *w,
+                                     struct admin_answer *answer, struct headers *headers)
 {
     const struct message *request = answer->request;
     const struct page *page = page_find(request->path);
@@ -182,12 +186,12 @@ static bool write_answer(const struct admin *admin, const struct wire *w,
         admin_problem(answer, 501, "Not yet supported.");
     } else if (!admin->listener) {
         admin_problem(answer, 503, "The admin endpoint has been switched off.");
-    } else if (is_after_reload(page)) {
-        return true;
+    } else if (needs_of(page) != ADMIN_NOTHING) {
+        return needs_of(page);
     } else {
         write_page(page, answer);
     }
-    return false;
+    return ADMIN_NOTHING;
 }
 
 /* --- the wire -------------------------------------------------------------------------------------------------------- */
@@ -252,25 +256,43 @@ static void on_gone(void *owner UNUSED, struct wire *w, int err UNUSED)
     wire_release(w);
 }
 
-/* One that waits for a reload. In the request's arena. */
+/* One that waits for a reload, or for the request's content. In the request's arena. */
 struct late {
     struct reload_ask ask;
+    struct buf content;
     struct admin *admin;
     struct wire *wire;
     const struct message *request;
     struct arena *arena;
 };
 
-static void on_reloaded(struct reload_ask *ask, const struct reload_report *report)
+static void write_late(struct late *late, const struct reload_report *report)
 {
-    struct late *late = container_of(ask, struct late, ask);
     struct admin_answer answer;
     struct headers headers;
 
     begin_answer(late->admin, &answer, &headers, late->request, late->arena);
     answer.report = report;
+    answer.content = buf_slice(&late->content);
     write_page(page_find(late->request->path), &answer);
+    buf_deinit(&late->content);
     end_answer(late->wire, &answer, &headers);
+}
+
+static void on_reloaded(struct reload_ask *ask, const struct reload_report *report)
+{
+    write_late(container_of(ask, struct late, ask), report);
+}
+
+static void on_content(void *owner, struct wire *w, const struct slice *pieces, int n, bool end)
+{
+    struct late *late = owner;
+
+    for (int i = 0; i < n; i++)
+        (void)!buf_add(&late->content, pieces[i]); /* no more than was granted */
+    (void)w;
+    if (end)
+        write_late(late, NULL);
 }
 
 static void on_late_gone(void *owner, struct wire *w, int err UNUSED)
@@ -278,18 +300,20 @@ static void on_late_gone(void *owner, struct wire *w, int err UNUSED)
     struct late *late = owner;
 
     reload_unask(&late->ask);
+    buf_deinit(&late->content);
     wire_release(w);
     arena_free(late->arena);
 }
 
 static const struct wire_events late_events = {
     .on_head = NULL,
-    .on_body = on_body,
+    .on_body = on_content,
     .on_room = on_room,
     .on_gone = on_late_gone,
 };
 
-static void answer_late(struct admin *admin, struct wire *w, const struct admin_answer *answer)
+static void answer_late(struct admin *admin, struct wire *w, const struct admin_answer *answer,
+                        enum admin_needs needs, bool end)
 {
     struct late *late = arena_zero(answer->arena, sizeof(*late));
 
@@ -301,21 +325,33 @@ static void answer_late(struct admin *admin, struct wire *w, const struct admin_
     list_init(&late->ask.link);
     w->owner = late;
     w->events = &late_events;
-    reload_ask(admin->control->reload, "POST /reload", &late->ask);
+    buf_init(&late->content, CONTENT_MAX);
+    if (needs == ADMIN_RELOAD)
+        reload_ask(admin->control->reload, "POST /reload", &late->ask);
+    else if (end)
+        write_late(late, NULL);
+    else
+        wire_grant(w, CONTENT_MAX);
 }
 
-static void on_head(void *owner, struct wire *w, struct message *request, bool end UNUSED)
+static void on_head(void *owner, struct wire *w, struct message *request, bool end)
 {
     struct admin *admin = owner;
     struct admin_answer answer;
     struct headers headers;
+    enum admin_needs needs;
 
     begin_answer(admin, &answer, &headers, request, w->arena);
     w->arena = NULL;
-    if (write_answer(admin, w, &answer, &headers))
-        answer_late(admin, w, &answer);
-    else
+    needs = write_answer(admin, w, &answer, &headers);
+    if (needs == ADMIN_NOTHING)
         end_answer(w, &answer, &headers);
+    else if (needs == ADMIN_CONTENT && !end && request->content_length > CONTENT_MAX) {
+        admin_problem(&answer, 413, "The request's content is too long.");
+        end_answer(w, &answer, &headers);
+    } else {
+        answer_late(admin, w, &answer, needs, end);
+    }
 }
 
 static const struct wire_events acceptor = {

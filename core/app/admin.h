@@ -40,6 +40,7 @@ struct admin_answer {
     const struct message *request;
     struct arena *arena;
     const struct reload_report *report; /* of the reload that was asked for; NULL: there is none */
+    struct slice content;               /* of the request, where the page reads it */
     /* owned */
     struct buf body;
     /* state */
@@ -64,6 +65,7 @@ MUST_CHECK int admin_page_breaker_open(struct admin_answer *answer);
 MUST_CHECK int admin_page_breaker_close(struct admin_answer *answer);
 MUST_CHECK int admin_page_breaker_auto(struct admin_answer *answer);
 MUST_CHECK int admin_page_plugins(struct admin_answer *answer);
+MUST_CHECK int admin_page_purge(struct admin_answer *answer);
 MUST_CHECK int admin_page_reload(struct admin_answer *answer);
 MUST_CHECK int metrics_page(struct admin_answer *answer);
 

@@ -49,7 +49,7 @@ ssize_t text_unbase64(struct slice s, unsigned flags, void *out);
 size_t text_percent_encode(struct slice s, const char *keep, char *out);
 ssize_t text_percent_decode(struct slice s, bool plus_is_space, char *out);
 
-/* RFC 9110, 5.6.7: all three date forms are read, IMF-fixdate is written (out needs 30,
+/* RFC 9110, 5.6.7: all three date forms are read, in any case (RFC 9111, 4.2), IMF-fixdate is written (out needs 30,
  * NUL-terminated). What is written is kept within the years 1970 to 9999. */
 MUST_CHECK int text_to_http_date(struct slice s, time_t *out);
 void text_http_date(time_t when, char *out);

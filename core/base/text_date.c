@@ -117,7 +117,7 @@ void text_iso_date(uint64_t wall_ms, char *out)
 
 static bool take_text(struct slice *s, struct slice text)
 {
-    if (!slice_starts(*s, text))
+    if (!slice_eq_nocase(slice_sub(*s, 0, text.len), text))
         return false;
     *s = slice_from_index(*s, text.len);
     return true;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include "gate/cache.h"
 #include "gate/exchange_move.h"
 #include "gate/flow.h"
 #include "gate/forward.h"
@@ -73,6 +74,8 @@ void exchange_to(struct exchange *x, enum exchange_state state)
 uint32_t exchange_hooks(const struct exchange *x)
 {
     uint32_t hooks = x->route ? x->route->chain.hooks : x->plan->snapshot->global.hooks;
+    if (UNLIKELY(x->is_own))
+        return 0;
     return hooks | x->consumer_hooks;
 }
 
@@ -85,8 +88,7 @@ void exchange_set_consumer(struct exchange *x, const struct consumer *c)
 
 /* --- birth and death --------------------------------------------------------------------------------------------- */
 
-static struct exchange *exchange_new(struct gateway *g, struct arena *arena,
-                                     struct message *request)
+struct exchange *exchange_new(struct gateway *g, struct arena *arena, struct message *request)
 {
     struct exchange *x = arena_alloc(arena, sizeof(*x));
 
@@ -132,6 +134,8 @@ static void exchange_log(struct exchange *x)
 {
     struct wire *down = x->down;
 
+    if (x->cache)
+        cache_end(x);
     /* What did not go upstream may have come and gone in one turn, and a hook may have held one up. */
     x->end_us = x->ran_hooks || !x->upstream_us ? clock_us_now() : clock_us();
     exchange_to(x, EXCHANGE_LOG);
@@ -140,7 +144,8 @@ static void exchange_log(struct exchange *x)
     if (x->attempt)
         attempt_release(x->attempt);
     x->down = NULL;
-    stats_exchange(x);
+    if (LIKELY(!x->is_own))
+        stats_exchange(x);
     if (down)
         wire_release(down);
     if (UNLIKELY(x->plan->is_left))
@@ -151,6 +156,8 @@ static void exchange_log(struct exchange *x)
 
 void exchange_finish(struct exchange *x)
 {
+    if (UNLIKELY(x->cache) && exchange_stays(x))
+        return;
     if (x->down && x->flows[SIDE_REQUEST].state != FLOW_NONE &&
         x->flows[SIDE_REQUEST].state != FLOW_ENDED)
         x->flows[SIDE_REQUEST].state = FLOW_CUT;
@@ -358,10 +365,20 @@ void exchange_respond(struct exchange *x, struct message *response, bool end)
 {
     struct flow *body = &x->flows[SIDE_RESPONSE];
 
-    x->response = response;
     x->head_us = clock_us();
     body->state = end ? FLOW_NONE : FLOW_HELD;
-    forward_response(x);
+    enum cache_verdict verdict =
+        UNLIKELY(x->cache) ? cache_on_response(x, response, end) : CACHE_THEIRS;
+    if (verdict == CACHE_OURS)
+        attempt_release(x->attempt);
+    if (UNLIKELY(x->is_own)) {
+        exchange_fetched(x);
+        return;
+    }
+    if (verdict == CACHE_THEIRS) {
+        x->response = response;
+        forward_response(x);
+    }
     exchange_answer(x);
 }
 
@@ -402,10 +419,17 @@ void exchange_fail(struct exchange *x, int err)
         exchange_cancel_hook(x, err);
         return;
     }
+    if (UNLIKELY(x->cache) && !x->is_own && cache_on_failure(x, err)) {
+        attempts_abort(x, err);
+        exchange_answer(x);
+        return;
+    }
     if (!x->err)
         x->err = err;
     if (err == ERR_CLIENT_GONE)
         x->client_is_gone = true;
+    if (UNLIKELY(x->cache) && x->client_is_gone && exchange_stays(x))
+        return;
     attempts_abort(x, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
     if (x->head_is_held || (x->head_is_down && x->down && x->down->head_held))
@@ -565,6 +589,8 @@ struct exchange *exchange_new_detached(struct gateway *g, const struct message *
 
 void exchange_drop(struct exchange *x)
 {
+    if (x->cache)
+        cache_end(x);
     x->state = EXCHANGE_DONE;
     exchange_free(x);
 }

@@ -29,6 +29,7 @@
 #include "http/uri.h"
 #include "http/wire.h"
 
+struct cache_use;
 struct consumer;
 struct gateway;
 struct plan;
@@ -98,6 +99,7 @@ struct exchange {
     const struct consumer *consumer; /* set by exchange_set_consumer */
     struct attempt *attempt; /* the one that hooks are about; the latest but for hedges; or NULL */
     struct attempt *rival;   /* another one that is under way beside it (hedge.h), or NULL */
+    struct cache_use *cache; /* the response cache's part in it, or NULL */
     void *script;            /* the script floor's own (a waiting coroutine) */
 
     /* state */
@@ -119,6 +121,7 @@ struct exchange {
     bool upstream_ended; /* noted while a body hook waited: the upstream's body is complete */
     bool is_cancelled;   /* later waits of hooks end at once */
     bool client_is_gone;
+    bool is_own;             /* the gateway's own request (exchange_fetch.c): no client, no hooks */
     bool has_moved;          /* to the plan of a later configuration */
     bool is_past_body_hooks; /* ... while its response was being sent: it goes on without them */
 

@@ -24,10 +24,26 @@ void exchange_respond(struct exchange *x, struct message *response, bool end);
 void exchange_on_response_body(struct exchange *x, const struct slice *pieces, int n, bool end,
                                const struct headers *trailers);
 void exchange_on_upstream_room(struct exchange *x);
+void exchange_on_cached(
+    struct exchange *x); /* from the cache: there is more of the answer, or none any more */
 void exchange_on_upstream_gone(struct exchange *x, int err);
 
 /* It has its connection and has sent the head: let the request body flow to it. */
 void exchange_send_request_body(struct exchange *x, struct attempt *a);
+
+/* One for a request in its own arena, on the current plan; NULL: too many. The request belongs to nobody's wire yet. */
+struct exchange *exchange_new(struct gateway *g, struct arena *arena, struct message *request);
+
+/* A request of the gateway's own: x's as it would go upstream now, for what its cache has to know anew. It has `cache_use`
+ * set up by the caller before exchange_fetch begins it; it ends by itself. NULL: not now. */
+struct exchange *exchange_clone(struct exchange *x);
+void exchange_fetch(struct exchange *own);
+
+/* What its response is: read on, or done with. Ends it, or leaves it to what still comes. */
+void exchange_fetched(struct exchange *own);
+
+/* The client has all of its answer, or has left. True: what the cache keeps has not come yet, so upstream is read on. */
+bool exchange_stays(struct exchange *x);
 
 /* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
 bool exchange_run_phase(struct exchange *x, enum phase p);

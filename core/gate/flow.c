@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "gate/attempt.h"
+#include "gate/cache.h"
 #include "gate/exchange_move.h"
 #include "gate/exchange_steps.h"
 #include "gate/flow_chunk.h"
@@ -249,7 +250,7 @@ static bool is_fixed(const struct exchange *x)
 {
     const struct flow *f = &x->flows[SIDE_RESPONSE];
 
-    return x->replied || f->is_replaced || f->is_whole;
+    return (x->replied && !cache_is_reading(x)) || f->is_replaced || f->is_whole;
 }
 
 static struct slice fixed_body(const struct exchange *x)
@@ -291,6 +292,38 @@ static void flow_send_fixed(struct exchange *x)
     exchange_finish(x);
 }
 
+void exchange_on_cached(struct exchange *x)
+{
+    struct flow *f = &x->flows[SIDE_RESPONSE];
+    struct slice piece;
+    bool last = false;
+
+    while (!f->is_full) {
+        int rc = cache_read(x, &piece, &last);
+        if (rc == ERR_AGAIN)
+            return;
+        if (rc < 0) {
+            exchange_fail(x, rc);
+            return;
+        }
+        last = last && piece.len <= FLOW_WINDOW;
+        piece = slice_sub(piece, 0, FLOW_WINDOW);
+        f->taken += piece.len;
+        x->bytes_down += piece.len;
+        rc = wire_body(x->down, &piece, 1, last);
+        if (rc < 0) {
+            exchange_fail(x, ERR_CLIENT_GONE);
+            return;
+        }
+        if (last) {
+            f->state = FLOW_ENDED;
+            exchange_finish(x);
+            return;
+        }
+        f->is_full = rc == WIRE_FULL;
+    }
+}
+
 static void flow_start_tunnel(struct exchange *x)
 {
     if (UNLIKELY(x->plan->is_retired))
@@ -314,7 +347,7 @@ static bool flow_frame_response(struct exchange *x)
     struct message *m = x->response;
     bool hooked = flow_has_body_hooks(x) && !has_no_content(x);
 
-    if (is_fixed(x)) {
+    if (is_fixed(x) && m->status != 304) {
         m->body = BODY_LENGTH;
         m->content_length = fixed_body(x).len;
         m->has_length = true;
@@ -327,7 +360,9 @@ static bool flow_frame_response(struct exchange *x)
     }
     if (has_no_content(x))
         return true;
-    return is_fixed(x) ? m->content_length == 0 : x->flows[SIDE_RESPONSE].state == FLOW_NONE;
+    if (x->replied || is_fixed(x))
+        return m->content_length == 0;
+    return x->flows[SIDE_RESPONSE].state == FLOW_NONE;
 }
 
 void flow_regrant(struct exchange *x, int rc, size_t taken)
@@ -397,6 +432,8 @@ void flow_send_head(struct exchange *x)
             flow_hook_chunk(x, fixed_body(x), true);
         else
             flow_send_fixed(x);
+    } else if (cache_is_reading(x)) {
+        exchange_on_cached(x);
     } else if (f->state == FLOW_NONE) {
         flow_hook_chunk(x, SLICE(""), true); /* no body came, but the hooks may make one */
     } else {
@@ -416,12 +453,25 @@ static void flow_relay_response(struct exchange *x, const struct slice *pieces, 
         return;
     }
     if (!end) {
-        flow_regrant(x, rc, total);
+        /* What is kept comes at upstream's pace; the client's wire queues no more than a kept response. */
+        flow_regrant(x, cache_is_filling(x) ? 0 : rc, total);
         return;
     }
     x->flows[SIDE_RESPONSE].state = FLOW_ENDED;
     if (x->state == EXCHANGE_TUNNEL && x->flows[SIDE_REQUEST].state != FLOW_ENDED)
         return; /* half-closed: the client may still send */
+    exchange_finish(x);
+}
+
+/* Without a client, for the cache alone. */
+static void flow_read_on(struct exchange *x, size_t taken, bool end)
+{
+    if (!end && cache_is_filling(x)) {
+        wire_grant(x->attempt->wire, taken);
+        return;
+    }
+    if (!end)
+        attempt_abort(x->attempt, ERR_CANCELLED); /* more than is kept: nobody wants the rest */
     exchange_finish(x);
 }
 
@@ -431,6 +481,13 @@ void exchange_on_response_body(struct exchange *x, const struct slice *pieces, i
     struct flow *f = &x->flows[SIDE_RESPONSE];
 
     f->bytes += pieces_size(pieces, n);
+    if (UNLIKELY(x->cache)) {
+        cache_on_body(x, pieces, n, end);
+        if (!x->down && x->state == EXCHANGE_RELAY) {
+            flow_read_on(x, pieces_size(pieces, n), end);
+            return;
+        }
+    }
     switch (f->state) {
     case FLOW_HELD:
         f->state = FLOW_ENDED;
@@ -477,6 +534,10 @@ void flow_on_client_room(void *owner, struct wire *w UNUSED)
     if (!f->is_full)
         return;
     f->is_full = false;
+    if (cache_is_reading(x)) {
+        exchange_on_cached(x);
+        return;
+    }
     if (is_fixed(x)) {
         flow_send_fixed(x);
         return;

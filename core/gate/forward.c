@@ -259,21 +259,28 @@ static void add_forwarded(struct exchange *x, struct headers *h)
                            : own);
 }
 
-struct message *forward_request(struct exchange *x, struct attempt *a)
+void forward_headers(struct exchange *x, struct headers *out)
 {
-    struct message *m = arena_alloc(x->arena, sizeof(*m));
     const struct headers *in = &x->request->headers;
-    struct slice host = upstream_host(x, a);
 
-    *m = *x->request;
-    headers_init(&m->headers, x->arena, in->n + FORWARD_EXTRA_FIELDS);
+    headers_init(out, x->arena, in->n + FORWARD_EXTRA_FIELDS);
     HEADERS_EACH(f, in)
     {
         if (!is_replaced[f->id])
-            m->headers.items[m->headers.n++] = *f;
+            out->items[out->n++] = *f;
     }
     if (x->down)
-        add_forwarded(x, &m->headers);
+        add_forwarded(x, out);
+}
+
+struct message *forward_request(struct exchange *x, struct attempt *a)
+{
+    struct message *m = arena_alloc(x->arena, sizeof(*m));
+    struct slice host = upstream_host(x, a);
+
+    *m = *x->request;
+    if (LIKELY(!x->is_own))
+        forward_headers(x, &m->headers);
     m->authority = host;
     if (a->extra) {
         HEADERS_EACH(f, a->extra)

@@ -18,6 +18,9 @@ MUST_CHECK int forward_client(struct exchange *x);
  * ERR_BAD_REQUEST: what the client put into it makes no path. */
 MUST_CHECK int forward_path(struct exchange *x);
 
+/* The request's fields as they go upstream, those about the client's way here included. */
+void forward_headers(struct exchange *x, struct headers *out);
+
 /* The request head of an attempt, in the arena. */
 struct message *forward_request(struct exchange *x, struct attempt *a);
 

@@ -16,6 +16,7 @@ struct call {
 
 #define CALL_FILES(X) \
     X(body) \
+    X(cache) \
     X(crypto) \
     X(dns) \
     X(handshake) \

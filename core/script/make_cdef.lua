@@ -29,7 +29,7 @@ local function errors(text)
   return rows
 end
 
-local PARTS = { "api_lib.h", "api_crypto.h", "api_traffic.h" }
+local PARTS = { "api_lib.h", "api_crypto.h", "api_traffic.h", "api_cache.h" }
 
 local function generate()
   local api = read "core/script/api.h"

@@ -499,5 +499,22 @@ void dml_circuit_free(struct circuit *c);
 int dml_circuit_on(struct circuit *c, const char *word, size_t len);
 void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len);
 double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c);
+struct cache_conf;
+struct dml_cache_options {
+    double size, max_object;
+    double ttl;
+    const char *tag_header;
+    int32_t set_cookie, coalesce;
+};
+struct cache_conf *dml_cache_new(const char *name, size_t len,
+                                         const struct dml_cache_options *o);
+void dml_cache_free(struct cache_conf *c);
+int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
+                          const struct dml_scope *scope, struct dml_slice *error);
+int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
+                           const struct dml_scope *scope, struct dml_slice *error);
+int dml_cache_status(struct cache_conf *c, int status);
+enum dml_cache_found { DML_CACHE_PASS, DML_CACHE_MISS, DML_CACHE_ANSWERED, DML_CACHE_WAITS };
+int dml_cache_find(struct gateway *g, double handle, struct cache_conf *c);
 ]],
 }

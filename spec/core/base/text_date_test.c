@@ -10,9 +10,9 @@
 
 static void the_three_forms_are_one_time(void **state)
 {
-    static const char *const forms[] = {"Sun, 06 Nov 1994 08:49:37 GMT",
-                                        "Sunday, 06-Nov-94 08:49:37 GMT",
-                                        "Sun Nov  6 08:49:37 1994"};
+    static const char *const forms[] = {
+        "Sun, 06 Nov 1994 08:49:37 GMT", "sUN, 06 nov 1994 08:49:37 gmt",
+        "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(forms); i++) {
@@ -88,7 +88,6 @@ static void what_is_no_date_is_refused(void **state)
                                       "Sun, 06 Nov 1994 08:49:37",
                                       "Sun, 06 Nov 1994 08:49:37 GMT ",
                                       "Sun, 06 Nov 1994 08:49:37 UTC",
-                                      "sun, 06 Nov 1994 08:49:37 GMT",
                                       "Sun, 6 Nov 1994 08:49:37 GMT",
                                       "Sun, 31 Nov 1994 08:49:37 GMT",
                                       "Sun, 00 Nov 1994 08:49:37 GMT",

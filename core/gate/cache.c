@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What is done with a request, and with what upstream says to it. */
+
+#include "gate/cache.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "gate/cache_parts.h"
+#include "gate/exchange_steps.h"
+#include "gate/forward.h"
+#include "gate/gateway.h"
+#include "gate/reply.h"
+
+#define WAITERS_MAX 10000
+#define LEASE_MS 60000 /* where the route has no timeout */
+
+/* --- what a place asks for --------------------------------------------------------------------------------------- */
+
+struct cache_conf *cache_conf_new(struct slice store, size_t bytes)
+{
+    struct arena *a = arena_new_heap(1024);
+    struct cache_conf *c = arena_zero(a, sizeof(*c));
+
+    c->arena = a;
+    atomic_init(&c->refs, 1);
+    c->store = response_store_get(store, bytes);
+    c->rules.ttl_s = -1;
+    return c;
+}
+
+struct cache_conf *cache_conf_ref(struct cache_conf *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void cache_conf_unref(struct cache_conf *c)
+{
+    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    response_store_unref(c->store);
+    arena_free(c->arena);
+}
+
+/* --- one exchange's use of it ------------------------------------------------------------------------------------ */
+
+static void end_use(void *arg)
+{
+    struct cache_use *u = arg;
+
+    stored_unref(u->stale);
+    stored_unref(u->awaited);
+    cache_conf_unref(u->conf);
+}
+
+static bool is_personal(const struct exchange *x)
+{
+    return x->consumer || x->claims.ptr ||
+           headers_find(&x->request->headers, HEADER_AUTHORIZATION) != NULL;
+}
+
+static struct cache_use *begin_use(struct exchange *x, struct cache_conf *conf)
+{
+    struct cache_use *u = arena_zero(x->arena, sizeof(*u));
+
+    u->x = x;
+    u->conf = cache_conf_ref(conf);
+    u->is_personal = is_personal(x);
+    u->says = SLICE("fwd=bypass");
+    arena_on_free(x->arena, end_use, u);
+    x->cache = u;
+    return u;
+}
+
+/* --- a request ----------------------------------------------------------------------------------------------------- */
+
+static bool has(const struct exchange *x, enum header_id id)
+{
+    return headers_find(&x->request->headers, id) != NULL;
+}
+
+/* Is what upstream would say to this request worth keeping? */
+static bool may_keep(const struct cache_use *u)
+{
+    const struct exchange *x = u->x;
+
+    return x->request->method == METHOD_GET && !u->asked.no_store && !has(x, HEADER_RANGE) &&
+           !has(x, HEADER_IF_MATCH) && !has(x, HEADER_IF_UNMODIFIED_SINCE);
+}
+
+static struct slice take_header(struct exchange *x, enum header_id id)
+{
+    struct slice value = headers_get_id(&x->request->headers, id);
+
+    headers_remove_id(&x->request->headers, id);
+    return value;
+}
+
+/* The client's conditions are kept for the answer; upstream hears the cache's own. */
+static void ask_upstream(struct cache_use *u)
+{
+    struct exchange *x = u->x;
+
+    u->role = ROLE_FETCH;
+    u->moment.asked_ms = clock_ms();
+    u->conditions.none_match = take_header(x, HEADER_IF_NONE_MATCH);
+    u->conditions.modified_since = take_header(x, HEADER_IF_MODIFIED_SINCE);
+    if (!u->stale)
+        return;
+    const struct cached_head *head = cached_head_of(u->stale);
+    for (uint32_t i = 0; i < head->nfields; i++) {
+        const struct field *f = &head->fields[i];
+        if (f->id != HEADER_ETAG && f->id != HEADER_LAST_MODIFIED)
+            continue;
+        u->validates = true;
+        headers_set_id(&x->request->headers,
+                       f->id == HEADER_ETAG ? HEADER_IF_NONE_MATCH : HEADER_IF_MODIFIED_SINCE,
+                       f->value);
+    }
+}
+
+static void on_flight(void *arg, enum flight_event event, struct slice value)
+{
+    struct cache_use *u = arg;
+
+    if (event == FLIGHT_LANDED) {
+        u->seat = NULL;
+        u->is_alone = value.ptr[0] != LAND_LOOK;
+        u->has_failed = value.ptr[0] == LAND_FAILED;
+    }
+    u->on_wait(u->arg);
+}
+
+/* Nobody waits for what is somebody's own, nor for what could not be kept the last time. */
+static bool joins(const struct cache_use *u)
+{
+    return u->conf->coalesces && !u->is_alone && !u->is_personal &&
+           !response_store_is_marked(u->conf->store, u->key);
+}
+
+static enum cache_found join(struct cache_use *u)
+{
+    struct exchange *x = u->x;
+    uint64_t left = exchange_time_left_ms(x);
+    struct slice variant = cache_variant(u, u->stale ? u->stale->vary : SLICE(""));
+    struct slice key = arena_printf(x->arena, "cache/%.*s\n%.*s\n%.*s",
+                                    SLICE_ARG(response_store_name(u->conf->store)),
+                                    SLICE_ARG(u->key), SLICE_ARG(variant));
+    int rc = flight_join(flights_shared(), key, left == UINT64_MAX ? LEASE_MS : left + 1,
+                         WAITERS_MAX, x->gateway->mailbox, on_flight, u, &u->seat);
+
+    if (rc == FLIGHT_WAITS)
+        return CACHE_WAITS;
+    u->is_alone = rc < 0;
+    return CACHE_MISS;
+}
+
+static enum cache_found miss(struct cache_use *u)
+{
+    u->says = u->stale ? SLICE("fwd=stale") : SLICE("fwd=uri-miss");
+    if (u->asked.only_if_cached) { /* RFC 9111, 5.2.1.7 */
+        (void)!exchange_reply(u->x, 504, NULL,
+                              reply_problem(u->x, 504, SLICE("Nothing is kept for this request.")));
+        return CACHE_ANSWERED;
+    }
+    if (!may_keep(u)) {
+        u->says = SLICE("fwd=bypass");
+        return CACHE_MISS;
+    }
+    if (joins(u) && join(u) == CACHE_WAITS)
+        return CACHE_WAITS;
+    ask_upstream(u);
+    return CACHE_MISS;
+}
+
+/* Hooks that see the body want it whole. */
+static bool wants_whole(const struct exchange *x)
+{
+    return exchange_hooks(x) & (PHASE_BIT(PHASE_BODY) | PHASE_BIT(PHASE_RESPONSE));
+}
+
+static void on_whole(void *arg)
+{
+    struct cache_use *u = arg;
+
+    u->wait = NULL;
+    u->on_wait(u->arg);
+}
+
+/* False: it is whole, or broken, by now. */
+static bool awaits(struct cache_use *u, struct stored *r)
+{
+    u->wait = response_body_await(r->body, SIZE_MAX, u->x->gateway->mailbox, on_whole, u);
+    if (!u->wait)
+        return false;
+    u->awaited = r;
+    return true;
+}
+
+static void on_nothing(void *arg UNUSED)
+{
+}
+
+/* stale-while-revalidate (RFC 5861, 3): one asks in the background, for all. */
+static void refresh(struct cache_use *u, struct stored *r)
+{
+    struct exchange *own = exchange_clone(u->x);
+
+    if (!own)
+        return;
+    struct cache_use *v = begin_use(own, u->conf);
+    v->is_personal = u->is_personal;
+    v->key = arena_dup(own->arena, u->key);
+    v->note = u->note;
+    v->stale = stored_ref(r);
+    v->variant = arena_dup(own->arena, cache_variant(u, r->vary));
+    v->vary = arena_dup(own->arena, r->vary);
+    cache_control_read(&own->request->headers, &v->asked);
+    cache_await(own, on_nothing, NULL);
+    if (join(v) == CACHE_WAITS || v->is_alone) { /* somebody does */
+        cache_end(own);
+        exchange_drop(own);
+        return;
+    }
+    headers_remove_id(&own->request->headers, HEADER_RANGE);
+    headers_remove_id(&own->request->headers, HEADER_IF_RANGE);
+    ask_upstream(v);
+    exchange_fetch(own);
+}
+
+static enum cache_found use_stored(struct cache_use *u, struct stored *r)
+{
+    enum response_body_state state;
+    enum cache_state use = cache_usable(&cached_head_of(r)->life, &u->asked, clock_ms());
+
+    response_body_seen(r->body, &state);
+    if (state == RESPONSE_BODY_FILLING && wants_whole(u->x) && awaits(u, r))
+        return CACHE_WAITS;
+    response_body_seen(r->body, &state);
+    if (state == RESPONSE_BODY_BROKEN) {
+        response_store_remove(u->conf->store, r);
+        stored_unref(r);
+        return miss(u);
+    }
+    if (use == CACHE_STALE && !(u->has_failed && cache_usable_on_error(&cached_head_of(r)->life,
+                                                                       &u->asked, clock_ms()))) {
+        stored_unref(u->stale);
+        u->stale = r;
+        return miss(u);
+    }
+    if (use == CACHE_REVALIDATE)
+        refresh(u, r);
+    cache_answer(u, r, use == CACHE_STALE ? SLICE("hit; detail=stale-if-error") : SLICE("hit"));
+    u->x->reply_fresh = true;
+    return CACHE_ANSWERED;
+}
+
+static enum cache_found look(struct cache_use *u)
+{
+    u->note = response_store_note(u->conf->store, u->key);
+    struct stored *r = response_store_find(u->conf->store, u->key, cache_fits, u);
+
+    return r ? use_stored(u, r) : miss(u);
+}
+
+enum cache_found cache_lookup(struct exchange *x, struct cache_conf *conf)
+{
+    enum method method = x->request->method;
+
+    if (x->cache || (method_is_safe(method) && method != METHOD_GET && method != METHOD_HEAD))
+        return CACHE_PASS;
+    struct cache_use *u = begin_use(x, conf);
+    if (!cache_make_key(u))
+        return CACHE_PASS;
+    if (!method_is_safe(method)) {
+        u->role = ROLE_INVALIDATE;
+        return CACHE_PASS;
+    }
+    cache_control_read(&x->request->headers, &u->asked);
+    if (!u->asked.is_there &&
+        slice_has_token(headers_get_id(&x->request->headers, HEADER_PRAGMA), SLICE("no-cache")))
+        u->asked.no_cache = true;
+    u->found = look(u);
+    return u->found;
+}
+
+/* --- waiting --------------------------------------------------------------------------------------------------------- */
+
+void cache_await(struct exchange *x, void (*fn)(void *arg), void *arg)
+{
+    x->cache->on_wait = fn;
+    x->cache->arg = arg;
+}
+
+enum cache_found cache_go_on(struct exchange *x)
+{
+    struct cache_use *u = x->cache;
+
+    if (u->seat) { /* the one before has failed: this one fetches */
+        ask_upstream(u);
+        return CACHE_MISS;
+    }
+    stored_unref(u->awaited);
+    u->awaited = NULL;
+    return look(u);
+}
+
+static void stop_waiting(struct cache_use *u)
+{
+    if (u->wait)
+        response_wait_leave(u->wait);
+    if (u->seat)
+        flight_leave(u->seat);
+    u->wait = NULL;
+    u->seat = NULL;
+}
+
+void cache_give_up(struct exchange *x)
+{
+    struct cache_use *u = x->cache;
+
+    stop_waiting(u);
+    u->is_alone = true;
+    ask_upstream(u);
+}
+
+/* --- what upstream says ------------------------------------------------------------------------------------------------ */
+
+static bool is_failure(int status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+static bool stands_in(struct cache_use *u)
+{
+    if (!u->stale || !cache_usable_on_error(&cached_head_of(u->stale)->life, &u->asked, clock_ms()))
+        return false;
+    cache_land(u, LAND_FAILED);
+    cache_answer(u, stored_ref(u->stale), SLICE("hit; detail=stale-if-error"));
+    return true;
+}
+
+static void on_not_modified(struct cache_use *u, const struct message *response)
+{
+    struct message *fresh = cache_freshen(u, u->stale, response);
+    struct cache_life life;
+    bool is_kept = cache_judge(u->x->request, fresh, u->is_personal, &u->conf->rules, &u->moment,
+                               &life) == CACHE_KEPT;
+
+    if (!is_kept) { /* it may be used this once */
+        life = (struct cache_life){.came_ms = u->moment.came_ms};
+        response_store_remove(u->conf->store, u->stale);
+    }
+    struct stored *r = cache_store_head(u, fresh, &life, response_body_ref(u->stale->body));
+    if (is_kept && r)
+        (void)!response_store_put(u->conf->store, r, u->note);
+    cache_land(u, is_kept ? LAND_LOOK : LAND_GO);
+    cache_answer(u, r ? r : stored_ref(u->stale), SLICE("hit; fwd=stale; fwd-status=304"));
+}
+
+/* The one who fetched it may have had it all along. */
+static bool answers_fetcher(struct cache_use *u, const struct message *response)
+{
+    if (!u->filling || !u->filling->body || response->status != 200 ||
+        !cache_client_has(&u->conditions, &response->headers))
+        return false;
+    cache_answer(u, stored_ref(u->filling), u->says);
+    return true;
+}
+
+static enum cache_verdict keep(struct cache_use *u, struct message *response, bool end)
+{
+    if (u->stale && !is_failure(response->status))
+        response_store_remove(u->conf->store, u->stale);
+    cache_begin_fill(u, response, end);
+    if (answers_fetcher(u, response))
+        return CACHE_BOTH;
+    headers_add_id(&response->headers, HEADER_CACHE_STATUS,
+                   arena_printf(u->x->arena, FORWARD_PSEUDONYM "; %.*s", SLICE_ARG(u->says)));
+    return CACHE_THEIRS;
+}
+
+enum cache_verdict cache_on_response(struct exchange *x, struct message *response, bool end)
+{
+    struct cache_use *u = x->cache;
+
+    u->moment.came_ms = clock_ms();
+    u->moment.came_wall_s = (int64_t)(clock_wall_ms() / 1000);
+    if (u->role == ROLE_INVALIDATE && response->status >= 200 && response->status < 400)
+        cache_invalidate(u, response);
+    if (u->role != ROLE_FETCH)
+        return CACHE_THEIRS;
+    if (is_failure(response->status) && stands_in(u))
+        return CACHE_OURS;
+    if (response->status == 304 && u->validates) {
+        on_not_modified(u, response);
+        return CACHE_OURS;
+    }
+    return keep(u, response, end);
+}
+
+bool cache_on_failure(struct exchange *x, int err)
+{
+    struct cache_use *u = x->cache;
+
+    return u->role == ROLE_FETCH && x->state == EXCHANGE_UPSTREAM && err != ERR_CLIENT_GONE &&
+           err != ERR_STOPPING && stands_in(u);
+}
+
+void cache_end(struct exchange *x)
+{
+    cache_break_fill(x->cache);
+    stop_waiting(x->cache);
+}
+
+/* --- an answer that is still being filled -------------------------------------------------------------------------------- */
+
+static void on_more(void *arg)
+{
+    struct cache_use *u = arg;
+
+    u->wait = NULL;
+    exchange_on_cached(u->x);
+}
+
+bool cache_is_reading(const struct exchange *x)
+{
+    return x->cache && x->cache->reading;
+}
+
+int cache_read(struct exchange *x, struct slice *out, bool *last)
+{
+    struct cache_use *u = x->cache;
+    size_t from = x->flows[SIDE_RESPONSE].taken;
+    enum response_body_state state;
+    struct slice seen = response_body_seen(u->reading->body, &state);
+    size_t to = MIN(seen.len, u->read_to);
+
+    *out = slice_sub(seen, from, to > from ? to - from : 0);
+    *last = to == u->read_to;
+    if (out->len > 0 || *last)
+        return 0;
+    if (state == RESPONSE_BODY_BROKEN)
+        return ERR_RESET;
+    if (!u->wait)
+        u->wait = response_body_await(u->reading->body, from, x->gateway->mailbox, on_more, u);
+    return u->wait ? ERR_AGAIN : cache_read(x, out, last);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Keeping what comes from upstream. A response whose length is known is in the store from its head on, and others read
+ * along; of one that only its end measures, the bytes are gathered and it is put in when it is whole. */
+
+#include "base/err.h"
+#include "gate/cache_parts.h"
+#include "gate/gateway.h"
+
+void cache_land(struct cache_use *u, char what)
+{
+    struct flight_seat *seat = u->seat;
+
+    u->seat = NULL;
+    if (seat)
+        flight_land(seat, slice_of(&what, 1));
+}
+
+/* What can't be kept is not waited for, this time and for a while. */
+static void refuse(struct cache_use *u)
+{
+    response_store_mark(u->conf->store, u->key);
+    cache_land(u, LAND_GO);
+}
+
+static bool put(struct cache_use *u, struct stored *r)
+{
+    return r && response_store_put(u->conf->store, r, u->note) == 0;
+}
+
+static void begin_known(struct cache_use *u, const struct message *response,
+                        const struct cache_life *life, bool end)
+{
+    size_t size = end ? 0 : (size_t)response->content_length;
+    struct response_body *body = response_body_new(size);
+
+    u->filling = body ? cache_store_head(u, response, life, body) : NULL;
+    if (!u->filling) {
+        refuse(u);
+        return;
+    }
+    bool is_in = put(u, u->filling);
+    if (size == 0)
+        cache_on_body(u->x, NULL, 0, true);
+    cache_land(u, is_in ? LAND_LOOK : LAND_GO);
+}
+
+void cache_begin_fill(struct cache_use *u, const struct message *response, bool end)
+{
+    enum cache_refusal why =
+        cache_judge(u->x->request, response, u->is_personal, &u->conf->rules, &u->moment, &u->life);
+    bool is_known = end || (response->body == BODY_LENGTH && response->has_length);
+
+    if (why == CACHE_KEPT && response->body != BODY_TUNNEL &&
+        !(is_known && !end && response->content_length > u->conf->max_object)) {
+        u->says = arena_printf(u->x->arena, "%.*s; stored", SLICE_ARG(u->says));
+    } else {
+        if (why != CACHE_KEPT)
+            u->says = arena_printf(u->x->arena, "%.*s; detail=%s", SLICE_ARG(u->says),
+                                   cache_refusal_text(why));
+        refuse(u);
+        return;
+    }
+    if (is_known) {
+        begin_known(u, response, &u->life, end);
+        return;
+    }
+    u->filling = cache_store_head(u, response, &u->life, NULL);
+    if (u->filling)
+        buf_init(&u->gathered, u->conf->max_object);
+    else
+        refuse(u);
+}
+
+static void let_go(struct cache_use *u)
+{
+    stored_unref(u->filling);
+    u->filling = NULL;
+}
+
+static void end_known(struct cache_use *u, bool is_broken)
+{
+    if (response_body_end(u->filling->body, is_broken) == RESPONSE_BODY_BROKEN)
+        response_store_remove(u->conf->store, u->filling);
+    let_go(u);
+}
+
+static void end_gathering(struct cache_use *u, bool is_broken)
+{
+    struct slice all = buf_slice(&u->gathered);
+    struct response_body *body = is_broken ? NULL : response_body_new(all.len);
+    bool is_in = false;
+
+    if (body) {
+        bool fits = response_body_fill(body, &all, 1);
+        (void)response_body_end(body, !fits);
+        stored_set_body(u->filling, body);
+        is_in = put(u, u->filling);
+    }
+    cache_land(u, is_in ? LAND_LOOK : LAND_GO);
+    buf_deinit(&u->gathered);
+    let_go(u);
+}
+
+static void gather(struct cache_use *u, const struct slice *pieces, int n, bool end)
+{
+    int err = 0;
+
+    for (int i = 0; i < n && err == 0; i++)
+        err = buf_add(&u->gathered, pieces[i]);
+    if (err < 0) { /* larger than max_object */
+        response_store_mark(u->conf->store, u->key);
+        end_gathering(u, true);
+    } else if (end) {
+        end_gathering(u, false);
+    }
+}
+
+void cache_on_body(struct exchange *x, const struct slice *pieces, int n, bool end)
+{
+    struct cache_use *u = x->cache;
+
+    if (!u || !u->filling)
+        return;
+    if (!u->filling->body) {
+        gather(u, pieces, n, end);
+        return;
+    }
+    bool fits = response_body_fill(u->filling->body, pieces, n);
+    if (end || !fits)
+        end_known(u, !fits);
+}
+
+bool cache_is_filling(const struct exchange *x)
+{
+    return x->cache && x->cache->filling;
+}
+
+void cache_break_fill(struct cache_use *u)
+{
+    if (u->filling && u->filling->body)
+        end_known(u, true);
+    else if (u->filling)
+        end_gathering(u, true);
+}

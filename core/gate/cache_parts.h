@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The inside of the cache, for its files: cache.c decides, cache_key.c tells requests apart, cache_head.c keeps heads,
+ * cache_answer.c makes answers, cache_fill.c keeps what comes. */
+
+#ifndef DML_GATE_CACHE_PARTS_H
+#define DML_GATE_CACHE_PARTS_H
+
+#include "gate/cache.h"
+#include "side/flight.h"
+
+enum cache_role {
+    ROLE_PASS,
+    ROLE_INVALIDATE, /* an unsafe method: a success makes what is kept invalid (RFC 9111, 4.4) */
+    ROLE_FETCH,      /* what comes is kept */
+};
+
+/* Conditions of the client's, taken out of the request that goes upstream. */
+struct cache_conditions {
+    struct slice none_match, modified_since;
+};
+
+/* One exchange and its cache, in its arena. */
+struct cache_use {
+    /* borrowed */
+    struct exchange *x;
+    struct cache_conf *conf; /* counted */
+    /* owned */
+    struct stored *stale;   /* to be validated, or to stand in for a failure; counted; or NULL */
+    struct stored *reading; /* the answer's, while it is being filled; counted by the arena's end */
+    struct stored *filling; /* what is being kept, or NULL; without a body while that is gathered */
+    struct buf gathered;    /* a body whose length only its end tells */
+    struct flight_seat *seat;
+    struct response_wait *wait; /* for `reading` or `awaited` */
+    struct stored *awaited;     /* has to be whole before it can be used */
+    /* state */
+    struct slice key, variant,
+        vary; /* variant: of the names in vary, the latest that it was made for */
+    struct cache_control asked;
+    struct cache_conditions conditions;
+    struct response_note note;
+    struct cache_moment moment;
+    struct cache_life life;
+    size_t read_to;    /* of `reading` */
+    struct slice says; /* of Cache-Status for what comes from upstream */
+    enum cache_role role;
+    enum cache_found found;
+    bool is_personal;
+    bool has_failed; /* the one that fetched for it */
+    bool is_alone;   /* waits for nobody, and nobody waits for it */
+    bool validates;  /* upstream is asked whether `stale` still holds */
+    void (*on_wait)(void *arg);
+    void *arg;
+};
+
+/* --- cache_key.c --------------------------------------------------------------------------------------------------- */
+
+/* False: too long, or empty. */
+bool cache_make_key(struct cache_use *u);
+
+/* The request's values of the names in `vary`, behind what the place keeps apart. */
+struct slice cache_variant(struct cache_use *u, struct slice vary);
+
+/* A stored_fits_fn; arg: the use. */
+bool cache_fits(const struct stored *r, void *arg);
+
+/* The names of a response's Vary: lower case, sorted, joined by ','. */
+struct slice cache_vary_of(struct cache_use *u, const struct message *response);
+
+/* What an unsafe request has made invalid: its own URL, and those that the response names on the same host. */
+void cache_invalidate(struct cache_use *u, const struct message *response);
+
+/* --- cache_head.c -------------------------------------------------------------------------------------------------- */
+
+struct cached_head {
+    struct cache_life life;
+    int status;
+    uint32_t nfields;
+    struct field fields[];
+};
+
+static inline const struct cached_head *cached_head_of(const struct stored *r)
+{
+    return (const struct cached_head *)(const void *)r->head.ptr;
+}
+
+/* A response to be kept, with the fields that may be; takes over the body's reference. NULL: no memory. */
+struct stored *cache_store_head(struct cache_use *u, const struct message *response,
+                                const struct cache_life *life, struct response_body *body);
+
+/* What is kept and what a 304 says of it, as one head in the exchange's arena (RFC 9111, 3.2). */
+struct message *cache_freshen(struct cache_use *u, const struct stored *r,
+                              const struct message *not_modified);
+
+/* --- cache_answer.c ------------------------------------------------------------------------------------------------ */
+
+/* The answer to the client from r, whose reference is taken over: conditions and a range of the request are kept. how: of
+ * Cache-Status, "hit" or "fwd=stale; ...". */
+void cache_answer(struct cache_use *u, struct stored *r, struct slice how);
+
+/* Does one of the client's conditions say that it has this already (RFC 9110, 13.2.2)? */
+bool cache_client_has(const struct cache_conditions *c, const struct headers *h);
+
+/* --- cache_fill.c -------------------------------------------------------------------------------------------------- */
+
+void cache_begin_fill(struct cache_use *u, const struct message *response, bool end);
+
+/* It broke off: what is not whole is not kept. */
+void cache_break_fill(struct cache_use *u);
+
+/* Tells those that wait for this one: look again, go by yourselves, or it has failed. */
+enum { LAND_LOOK = 'l', LAND_GO = 'g', LAND_FAILED = 'f' };
+void cache_land(struct cache_use *u, char what);
+
+#endif

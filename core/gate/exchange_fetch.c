@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the upstream is read for when no client waits for it: the cache.
+ *
+ * A request that the gateway makes by itself, while the client it is made for has its answer already, is an exchange
+ * without a client: it begins where the upstream is asked, no hook runs for it, and what comes is the cache's alone. One
+ * whose client has left, or has all it wanted, stays until what is kept has come. */
+
+#include "base/err.h"
+#include "gate/cache.h"
+#include "gate/exchange_steps.h"
+#include "gate/flow.h"
+#include "gate/forward.h"
+#include "gate/gateway.h"
+
+#define TIMEOUT_MS 60000 /* where the route has none */
+
+static void copy_headers(struct headers *to, const struct headers *from, struct arena *a)
+{
+    headers_init(to, a, from->n);
+    HEADERS_EACH(f, from)
+    headers_add_as(to, (enum header_id)f->id, arena_dup(a, f->name), arena_dup(a, f->value));
+}
+
+static struct message *copy_request(struct exchange *x, struct arena *a)
+{
+    struct message *m = arena_zero(a, sizeof(*m));
+    struct headers headers;
+
+    forward_headers(x, &headers);
+    copy_headers(&m->headers, &headers, a);
+    m->method = METHOD_GET;
+    m->version = HTTP_11;
+    m->path = arena_dup(a, x->request->path);
+    if (x->request->query.ptr)
+        m->query = arena_dup(a, x->request->query);
+    m->scheme = arena_dup(a, x->scheme);
+    (void)!message_set_authority(m, arena_dup(a, x->request->authority));
+    return m;
+}
+
+struct exchange *exchange_clone(struct exchange *x)
+{
+    struct gateway *g = x->gateway;
+
+    if (x->plan != g->plan || !x->upstream || !x->route || forward_path(x) < 0)
+        return NULL;
+    struct arena *a = arena_new(g->wire.arena_blocks);
+    struct exchange *own = exchange_new(g, a, copy_request(x, a));
+    if (!own) {
+        arena_free(a);
+        return NULL;
+    }
+    own->is_own = true;
+    own->route = x->route;
+    own->upstream = x->upstream;
+    own->scheme = own->request->scheme;
+    own->client_ip = arena_dup(a, x->client_ip);
+    own->path = arena_dup(a, x->path);
+    own->rewritten = arena_dup(a, x->rewritten.ptr ? x->rewritten : x->upstream_path);
+    return own;
+}
+
+void exchange_fetch(struct exchange *own)
+{
+    timer_set(&own->slot->timer, own->route->timeout_ms ? own->route->timeout_ms : TIMEOUT_MS);
+    attempt_start(own);
+}
+
+void exchange_fetched(struct exchange *own)
+{
+    exchange_to(own, EXCHANGE_RESPONSE);
+    exchange_to(own, EXCHANGE_RELAY);
+    if (!cache_is_filling(own)) {
+        exchange_finish(own);
+        return;
+    }
+    own->flows[SIDE_RESPONSE].state = FLOW_RELAY;
+    wire_grant(own->attempt->wire, FLOW_WINDOW);
+}
+
+bool exchange_stays(struct exchange *x)
+{
+    struct wire *down = x->down;
+
+    if (!down || !cache_is_filling(x) || !x->attempt || !x->attempt->wire || !x->head_is_down)
+        return false;
+    x->down = NULL;
+    x->flows[SIDE_REQUEST].state = FLOW_CUT;
+    x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
+    wire_release(down);
+    wire_grant(x->attempt->wire, FLOW_WINDOW);
+    return true;
+}

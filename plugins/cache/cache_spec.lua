@@ -1,0 +1,216 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+local task = require "demilune.task"
+local test = require "demilune.test"
+
+describe("cache", function()
+  local asked, answer, gateway
+
+  before_each(function()
+    asked = {}
+    answer = function() return 200, { ["cache-control"] = "max-age=60" }, "first" end
+  end)
+
+  local function start(config)
+    local upstream = test.upstream(function(request)
+      asked[#asked + 1] = request
+      return answer(request, #asked)
+    end)
+    gateway = test.gateway { upstream = upstream, plugins = { { name = "cache", config = config } } }
+  end
+
+  local function body(path, options)
+    return gateway:get(path or "/", options).body
+  end
+
+  it("answers with what it has kept, and says how old that is", function()
+    start()
+    local first = gateway:get "/a?x=1"
+    assert.equal("first", first.body)
+    assert.is_nil(first.headers.age)
+    assert.equal("demilune; fwd=uri-miss; stored", first.headers["cache-status"])
+    test.clock.advance(7)
+    local second = gateway:get "/a?x=1"
+    assert.same({ 200, "first", "7" }, { second.status, second.body, second.headers.age })
+    assert.equal("demilune; hit; ttl=53", second.headers["cache-status"])
+    assert.equal(1, #asked)
+    body "/a?x=2"
+    assert.equal(2, #asked)
+  end)
+
+  it("asks again when it is stale", function()
+    answer = function(_, n) return 200, { ["cache-control"] = "max-age=60" }, tostring(n) end
+    start()
+    assert.equal("1", body())
+    test.clock.advance(61)
+    assert.equal("2", body())
+    assert.equal("2", body())
+  end)
+
+  it("asks whether what is stale still holds", function()
+    answer = function(request)
+      if request.headers["if-none-match"] == '"v1"' then
+        return 304, { ["cache-control"] = "max-age=100", ["x-more"] = "new" }
+      end
+      return 200, { ["cache-control"] = "max-age=60", etag = '"v1"', ["content-type"] = "text/plain" }, "content"
+    end
+    start()
+    assert.equal("content", body())
+    test.clock.advance(61)
+    local response = gateway:get "/"
+    assert.same({ 200, "content", "new", "text/plain" },
+      { response.status, response.body, response.headers["x-more"], response.headers["content-type"] })
+    assert.truthy(response.headers["cache-status"]:find("fwd-status=304", 1, true))
+    test.clock.advance(90)
+    assert.equal("content", body())
+    assert.equal(2, #asked)
+  end)
+
+  it("keeps what varies apart", function()
+    answer = function(request)
+      return 200, { ["cache-control"] = "max-age=60", vary = "Accept-Language" }, request.headers["accept-language"]
+    end
+    start()
+    local function in_language(l) return body("/", { headers = { ["accept-language"] = l } }) end
+    assert.same({ "de", "en", "de", "en" }, { in_language "de", in_language "en", in_language "de", in_language "en" })
+    assert.equal(2, #asked)
+  end)
+
+  it("keeps the client's conditions", function()
+    answer = function() return 200, { ["cache-control"] = "max-age=60", etag = '"v1"' }, "content" end
+    start()
+    body()
+    local response = gateway:get("/", { headers = { ["if-none-match"] = 'W/"v1", "v2"' } })
+    assert.same({ 304, "" }, { response.status, response.body })
+    assert.equal('"v1"', response.headers.etag)
+    assert.equal("content", body("/", { headers = { ["if-none-match"] = '"v3"' } }))
+    assert.equal(1, #asked)
+  end)
+
+  it("cuts ranges out of what it has", function()
+    answer = function() return 200, { ["cache-control"] = "max-age=60", etag = '"v1"' }, "0123456789" end
+    start()
+    body()
+    local function range(r, more)
+      local response = gateway:get("/", { headers = { range = r, ["if-range"] = more } })
+      return { response.status, response.body, response.headers["content-range"] }
+    end
+    assert.same({ 206, "234", "bytes 2-4/10" }, range "bytes=2-4")
+    assert.same({ 206, "89", "bytes 8-9/10" }, range "bytes=-2")
+    assert.same({ 206, "9", "bytes 9-9/10" }, range "bytes=9-100")
+    assert.same({ 416, "", "bytes */10" }, range "bytes=10-")
+    assert.same({ 200, "0123456789" }, range "bytes=1-2,4-5")
+    assert.same({ 200, "0123456789" }, range "lines=1-2")
+    assert.same({ 206, "1", "bytes 1-1/10" }, range("bytes=1-1", '"v1"'))
+    assert.same({ 200, "0123456789" }, range("bytes=1-1", '"v2"'))
+    assert.equal(1, #asked)
+  end)
+
+  it("answers HEAD from what GET has brought", function()
+    start()
+    body()
+    local response = gateway:request { method = "HEAD", path = "/" }
+    assert.same({ 200, "", "5" }, { response.status, response.body, response.headers["content-length"] })
+    assert.equal(1, #asked)
+  end)
+
+  it("forgets a URL that was written to", function()
+    start()
+    body()
+    body()
+    gateway:request { method = "POST", path = "/" }
+    body()
+    assert.equal(3, #asked)
+  end)
+
+  it("asks once for what many want at once", function()
+    local go = false
+    answer = function()
+      while not go do task.sleep(0.001) end
+      return 200, { ["cache-control"] = "max-age=60" }, ("x"):rep(100000)
+    end
+    start()
+    local calls = {}
+    for i = 1, 20 do
+      calls[i] = task.spawn(function() return body() end)
+    end
+    test.eventually(function() return #asked == 1 end)
+    go = true
+    for i = 1, 20 do
+      assert.equal(100000, #calls[i]:join())
+    end
+    assert.equal(1, #asked)
+  end)
+
+  it("does not let others wait for what is not kept", function()
+    local go = false
+    answer = function()
+      while not go do task.sleep(0.001) end
+      return 200, { ["cache-control"] = "no-store" }, "x"
+    end
+    start()
+    local calls = {}
+    for i = 1, 5 do
+      calls[i] = task.spawn(function() return body() end)
+    end
+    test.eventually(function() return #asked == 1 end)
+    go = true
+    for i = 1, 5 do
+      assert.equal("x", calls[i]:join())
+    end
+    assert.equal(5, #asked)
+  end)
+
+  it("answers with what is stale while it asks anew, once, when that is allowed", function()
+    answer = function(_, n)
+      return 200, { ["cache-control"] = "max-age=10, stale-while-revalidate=100" }, tostring(n)
+    end
+    start()
+    body()
+    test.clock.advance(20)
+    local response = gateway:get("/", { headers = { ["x-mine"] = "yes" } })
+    assert.same({ "1", "20" }, { response.body, response.headers.age })
+    test.eventually(function() return body() == "2" end)
+    assert.equal(2, #asked)
+    assert.equal("yes", asked[2].headers["x-mine"])
+    assert.truthy(asked[2].headers["x-forwarded-for"])
+  end)
+
+  it("stands in for an upstream that fails", function()
+    answer = function(_, n)
+      if n > 1 then return 503, {}, "broken" end
+      return 200, { ["cache-control"] = "max-age=10, stale-if-error=100" }, "kept"
+    end
+    start()
+    body()
+    test.clock.advance(20)
+    local response = gateway:get "/"
+    assert.same({ 200, "kept", "20" }, { response.status, response.body, response.headers.age })
+    test.clock.advance(100)
+    assert.equal(503, gateway:get("/").status)
+  end)
+
+  it("never keeps a body that broke off", function()
+    local upstream = test.upstream { headers = { ["cache-control"] = "max-age=60" } }
+    gateway = test.gateway { upstream = upstream, plugins = { { name = "cache" } } }
+    for path, broken in pairs { ["/length"] = "broken", ["/chunks"] = "6\r\nbroken\r\n0\r\n\r\n" } do
+      upstream.options.headers["transfer-encoding"] = path == "/chunks" and "chunked" or nil
+      upstream.options.body, upstream.options.truncate = broken, 5
+      assert.is_nil((gateway:get(path)))
+      upstream.options.headers["transfer-encoding"] = nil
+      upstream.options.body, upstream.options.truncate = "whole", nil
+      assert.equal("whole", body(path))
+    end
+  end)
+
+  it("keeps a body whose length only its end tells", function()
+    answer = function()
+      return 200, { ["cache-control"] = "max-age=60", ["transfer-encoding"] = "chunked" },
+        "3\r\ncon\r\n4\r\ntent\r\n0\r\n\r\n"
+    end
+    start()
+    assert.equal("content", body())
+    assert.equal("content", body())
+    assert.equal(1, #asked)
+  end)
+end)
