@@ -175,7 +175,8 @@ static void on_ready(struct supervisor *s, struct child *c)
         child_to(c, CHILD_READY);
     s->was_ready = true;
     if (c == s->candidate) {
-        end_handover(s);
+        if (!s->told) /* else it was killed, and this was its last word */
+            end_handover(s);
     } else if (s->crashed_us) {
         LOG_INFO("supervisor.restarted", "the gateway is ready again", LOG_I("pid", c->pid),
                  LOG_I("after_ms", (clock_us_now() - s->crashed_us) / 1000));
