@@ -5,8 +5,8 @@ return {
   properties = {
     store = {
       enum = { "memory", "redis" }, default = "memory",
-      description = "Where responses are kept: memory of the process, shared by the workers. redis, a tier behind it that "
-        .. "nodes share, is not yet supported.",
+      description = "Where responses are kept: memory of the process, shared by the workers. redis, a tier behind it "
+        .. "that nodes share, is not yet supported.",
     },
     redis = { type = "string", description = "The name of a redis. Not yet supported." },
     size = {
