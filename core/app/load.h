@@ -47,6 +47,10 @@ int load_read(struct load *l, const char *file, int workers);
 /* Only the VM, for what is asked about plugins: the file (if there is one) may have faults as long as its plugin_path
  * can be read. */
 int load_library(struct load *l, const char *file);
+
+/* The same without any file. */
+int load_bare(struct load *l);
+
 void load_close(struct load *l);
 
 /* Prints faults (warnings too) on standard error; the exit status for them: 0 when there are but warnings. */
