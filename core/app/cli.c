@@ -130,9 +130,17 @@ static const struct command commands[] = {
      .fn = cli_test,
      .takes_all = true},
     {.name = "bench",
-     .usage = "[-c FILE] METHOD URL",
+     .usage = "[-c FILE] METHOD URL [-H 'NAME: VALUE']...",
      .brief = "what one request costs, by phase and plugin",
-     .takes_all = true},
+     .about =
+         "Runs the hooks of this request some 2,000 times in this process and tells the median CPU time,\n"
+         "how long they waited, and the memory that they made garbage of. Nothing is sent upstream: an\n"
+         "answer 200 stands for it. What plugins call by themselves (Redis, a service) is really called.\n"
+         "What the gateway does around them is not in it. Ends with 1 when no route takes the request.",
+     .fn = cli_bench,
+     .options = OPTION(CONFIG) | OPTION(HEADER),
+     .min_args = 2,
+     .max_args = 2},
     {.name = "health",
      .usage = "[-c FILE]",
      .brief = "ends with 0 when the gateway of this configuration is ready",

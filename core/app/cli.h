@@ -35,6 +35,7 @@ int cli_plugins(const struct cli *cli);
 int cli_schema(const struct cli *cli);
 int cli_health(const struct cli *cli);
 int cli_new(const struct cli *cli);
+int cli_bench(const struct cli *cli);
 int cli_test(const struct cli *cli);
 int cli_version(const struct cli *cli);
 

@@ -203,6 +203,12 @@ function M.edits(phase, indices)
   return lists, addresses
 end
 
+-- The hook of one place, and what it is called on; nil when it has none.
+function M.hook_at(phase, index)
+  local use = uses[index]
+  return M.hook_of(use.plugin, use.instance, phase)
+end
+
 -- start or stop of one place: the hook and its arguments.
 function M.background(phase, index)
   local use = uses[index]

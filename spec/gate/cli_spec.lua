@@ -137,7 +137,6 @@ describe("the command line", function()
     end)
 
     it("is what does not exist yet", function()
-      is_refused("not yet supported", "bench", "GET", "/")
       is_refused("--dev is not yet supported", "run", "--dev")
     end)
   end)
