@@ -35,7 +35,7 @@ static const struct {
     [OPTION_WORKERS] = {0, "workers", "N", "threads that carry traffic, whatever the file says"},
     [OPTION_DEV] = {0, "dev", NULL,
                     "explain misuse of the plugin interface and take edited\n"
-                    "plugins at once (not yet supported)"},
+                    "plugins at the next request"},
     [OPTION_HEADER] = {'H', "header", "'NAME: VALUE'", "a header of the request; may be repeated"},
     [OPTION_DIR] = {0, "dir", "DIR", "where its folder is made; otherwise here"},
     [OPTION_HELP] = {'h', "help", NULL, "this text"},

@@ -283,8 +283,10 @@ static void on_flights(struct timer *t)
 static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline,
                         const struct cli *cli)
 {
-    *c =
-        (struct control){.snapshot = snapshot, .lifeline = lifeline, .nworkers = snapshot->workers};
+    *c = (struct control){.snapshot = snapshot,
+                          .lifeline = lifeline,
+                          .nworkers = snapshot->workers,
+                          .is_dev = cli->dev};
     control_limit_connections(c, snapshot->connections);
     c->loop = loop_new();
     c->mailbox = mailbox_new(c->loop, c);

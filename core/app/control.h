@@ -51,6 +51,7 @@ struct control {
     uint32_t asked_connections; /* limits.connections, before the system's limit */
     bool is_closed;             /* draining: the workers accept no more */
     bool is_retired;            /* another gateway has the sockets */
+    bool is_dev;                /* run --dev */
     enum control_state state;
 };
 

@@ -76,6 +76,13 @@ static char *join_path(const struct snapshot *s)
     return buf_take(&out, &len);
 }
 
+static bool explains;
+
+void library_explains(bool does)
+{
+    explains = does;
+}
+
 struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number)
 {
     struct places places;
@@ -95,6 +102,7 @@ struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, 
         .gateway = gateway,
         .memory_cap = snapshot ? snapshot->script_memory : 0,
         .worker = number,
+        .explains = explains,
     };
     struct vm *vm = vm_new(&options, &error);
     if (!vm)

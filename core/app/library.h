@@ -16,4 +16,8 @@ struct vm;
  * library is missing or broken, which has been logged. */
 struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number);
 
+/* Whether the VMs that are made from now on explain misuse of the plugin interface (run --dev). While there is one
+ * thread. */
+void library_explains(bool does);
+
 #endif

@@ -400,6 +400,8 @@ static void set_core(lua_State *L, struct vm *vm, const struct vm_options *o)
 #undef ADD_CALLS
     set_text(L, "plugin_dirs", o->plugin_dirs);
     set_text(L, "shipped_dir", o->shipped_dir);
+    lua_pushboolean(L, o->explains);
+    lua_setfield(L, -2, "explains");
     set_number(L, "gateway", (double)(uintptr_t)o->gateway);
     set_number(L, "cell", (double)(uintptr_t)&vm->cell);
     set_number(L, "worker", o->worker);

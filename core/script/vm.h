@@ -96,6 +96,7 @@ struct vm_options {
         gateway; /* of the worker it is for. Only its address is used before vm_use_on_this_thread */
     size_t memory_cap;
     int worker;
+    bool explains; /* run --dev: lua/demilune/dev.lua looks for misuse of the plugin interface */
 };
 
 /* Loads the library (but no plugin). NULL and a message (malloc'ed) on failure. */

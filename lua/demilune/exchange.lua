@@ -11,6 +11,7 @@
 local ffi = require "ffi"
 local attempt = require "demilune.attempt"
 local border = require "demilune.ffi"
+local core = require "demilune.core"
 local json = require "demilune.json"
 local request = require "demilune.request"
 local response = require "demilune.response"
@@ -48,6 +49,8 @@ local function context(self)
   return ctx
 end
 
+local explained = core.explains and require("demilune.explain").fields or function() end
+
 -- --- routes and consumers: one table each per VM ------------------------------------------------
 
 local routes, consumers = {}, {}
@@ -71,6 +74,7 @@ local function route(self)
   local found = by_path[path]
   if not found then
     found = { name = name, path = path ~= "" and path or nil }
+    explained("exchange.route", found, { name = true, path = true })
     by_path[path] = found
   end
   return found
@@ -92,6 +96,7 @@ local function consumer(self)
   local found = consumers[name]
   if not found then
     found = { name = name, groups = groups(self.h) }
+    explained("exchange.consumer", found, { name = true, groups = true })
     consumers[name] = found
   end
   return found

@@ -40,6 +40,11 @@ function Handshake:refuse()
   return ok, why
 end
 
+if core.explains then
+  require("demilune.explain").class("handshake", Handshake,
+    { server_name = true, client_ip = true, listener = true, alpn = true, raw = true, is_settled = true })
+end
+
 local M = {}
 
 function M.new(raw)

@@ -9,6 +9,7 @@ local core = require "demilune.core"
 local credential = require "demilune.credential"
 local edit = require "demilune.edit"
 local exchange = require "demilune.exchange"
+local explain = core.explains and require "demilune.explain"
 local loading = require "demilune.plugin.load"
 local schema = require "demilune.schema"
 local selector = require "demilune.selector"
@@ -157,6 +158,9 @@ function M.make(index, name, config, params, place, continues)
     consumers = consumers,
     consumer = core.consumer,
   }
+  if explain then
+    explain.arguments(plugin, value, context)
+  end
   local instance, path
   ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, value, context)
   if not ok then
@@ -185,6 +189,9 @@ function M.chain(phase, indices, is_timed)
     local use = uses[index]
     hooks[i], objects[i] = M.hook_of(use.plugin, use.instance, phase)
     continues[i] = use.continues
+    if explain then
+      hooks[i] = explain.hook(use.plugin.name, phase, hooks[i])
+    end
   end
   return chain.maker(phase, hooks, continues, is_timed)(objects, indices)
 end

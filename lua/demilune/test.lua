@@ -111,13 +111,14 @@ local function start(options)
     table.insert(folders, 1, folder)
   end
   return core.test_gateway(text_of(options), library_folder(), table.concat(folders, ";"), core.shipped_dir,
-    options.keep_stores)
+    options.keep_stores, options.dev)
 end
 
 -- options: upstream (of test.upstream, or a URL; absent = 200 and an empty body), plugins (of the one
 -- route: names, or { name, config, on_error }), global (plugins for every request), consumers, routes
--- (instead of the one), config (further keys of a configuration), text (all of it as YAML),
--- plugin_path, keep_stores. Raises when the configuration is at fault.
+-- (instead of the one), config (further keys of a configuration), text (all of it as YAML), plugin_path,
+-- keep_stores, dev (true: misuse is explained as by `demilune run --dev`). Raises when the configuration is
+-- at fault.
 function M.gateway(options)
   local gateway, addresses = start(options or {})
   if not gateway then

@@ -135,10 +135,6 @@ describe("the command line", function()
         is_refused('"' .. method .. '": it is answered with 501', "match", method, "/x")
       end
     end)
-
-    it("is what does not exist yet", function()
-      is_refused("--dev is not yet supported", "run", "--dev")
-    end)
   end)
 
   describe("check", function()

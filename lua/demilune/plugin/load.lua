@@ -7,6 +7,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local credential = require "demilune.credential"
 local edit = require "demilune.edit"
+local explain = core.explains and require "demilune.explain"
 local strict = require "demilune.strict"
 
 local M = {}
@@ -14,7 +15,23 @@ local M = {}
 -- In the order of enum phase.
 M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response", "body", "log", "start", "stop" }
 
+local HOOK_NAMES = {}
+for _, hook in ipairs(M.HOOKS) do
+  HOOK_NAMES[hook] = true
+end
+
 local MAY_BE_EDITS = { rewrite = true, access = true, response = true }
+
+-- For one that has no hook at all: the function that is nearly one.
+local function misspelt(plugin)
+  for name, value in pairs(plugin) do
+    local near = type(value) == "function" and type(name) == "string" and border.nearest(name, HOOK_NAMES)
+    if near then
+      return (', did you mean "%s" by "%s"?'):format(near, name)
+    end
+  end
+  return ""
+end
 
 -- What is wrong with the table that a plugin returned, or nil.
 local function fault_of(plugin, name)
@@ -46,7 +63,7 @@ local function fault_of(plugin, name)
       has_hook = true
     end
   end
-  return not has_hook and "it has no hook" or credential.fault_of(plugin.credential)
+  return not has_hook and "it has no hook" .. misspelt(plugin) or credential.fault_of(plugin.credential)
 end
 
 -- Names of the plugins that can be enabled → their files.
@@ -86,6 +103,9 @@ function M.load(name)
   if fault then
     package.loaded[module] = nil -- so that its next place hears the same
     return nil, ('the plugin "%s" can\'t be used: %s'):format(name, fault)
+  end
+  if explain then
+    explain.plugin(plugin, M.HOOKS)
   end
   return plugin
 end
