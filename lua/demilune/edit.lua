@@ -19,10 +19,14 @@ local selector = require "demilune.selector"
 
 local C, gateway = border.C, border.gateway
 
+---@class demilune.edit
+---@field hook function  What a plugin has as its hook where each instance has a list in that place.
 local M = {}
 
 local SIDES = { request = tonumber(C.DML_REQUEST), response = tonumber(C.DML_RESPONSE) }
 
+---@class edit
+---@field apply fun(self: edit, exchange: exchange)  Makes the changes.
 local Edit = { __name = "edit" }
 Edit.__index = Edit
 
@@ -39,8 +43,13 @@ local function add(filled, message, list, op, name, value)
   return C.dml_edit_add(list, op, name, value, filled, message)
 end
 
--- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
--- change; nil and a message when a change can't be made.
+--- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
+--- change; nil and a message when a change can't be made.
+---@param side "request"|"response"
+---@param changes { set?: table, add?: table, default?: table, remove?: string[] }
+---@param context context
+---@return edit? list
+---@return string? message
 function M.new(side, changes, context)
   local list = ffi.gc(C.dml_edit_new(SIDES[side]), C.dml_edit_free)
   local flags = side == "response" and C.DML_SCOPE_RESPONSE or 0
@@ -82,11 +91,14 @@ Edit.apply = apply
 -- What such a hook is where it runs in Lua after all: its first argument is the list.
 M.hook = apply
 
+--- Is it such a list?
+---@private
 function M.is_list(value)
   return getmetatable(value) == Edit
 end
 
--- For C: the address of a list, which lives as long as the object.
+--- For C: the address of a list, which lives as long as the object.
+---@private
 function Edit:address()
   return (tonumber(ffi.cast("intptr_t", self.list)))
 end

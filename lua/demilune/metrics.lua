@@ -16,8 +16,10 @@ local border = require "demilune.ffi"
 local C, gateway = border.C, border.gateway
 local LABELS_MAX = 8
 
+---@class demilune.metrics
 local M = {}
 
+---@class metric
 local Metric = { __name = "metric" }
 Metric.__index = Metric
 
@@ -42,15 +44,30 @@ local function make(kind, name, help, labels, bounds)
   return setmetatable({ family = family, labels = #labels, name = name, series = {} }, Metric)
 end
 
+--- A number that only grows; its name ends in _total.
+---@param name string
+---@param help string
+---@param labels? string[]
+---@return metric
 function M.counter(name, help, labels)
   return make(C.DML_COUNTER, name, help, labels, {})
 end
 
+--- A number that goes up and down.
+---@param name string
+---@param help string
+---@param labels? string[]
+---@return metric
 function M.gauge(name, help, labels)
   return make(C.DML_GAUGE, name, help, labels, {})
 end
 
--- bounds: upper ends of the buckets, ascending.
+--- How many values there were up to each bound. bounds: upper ends of the buckets, ascending.
+---@param name string
+---@param help string
+---@param labels? string[]
+---@param bounds number[]
+---@return metric
 function M.histogram(name, help, labels, bounds)
   return make(C.DML_HISTOGRAM, name, help, labels, bounds or DEFAULT_BOUNDS)
 end
@@ -92,14 +109,22 @@ local function series_of(metric, ...)
   return series
 end
 
+--- Adds n to a counter or gauge.
+---@param n number
+---@param ... string  values of the labels
 function Metric:add(n, ...)
   C.dml_metric_add(gateway, series_of(self, ...), n)
 end
 
+--- Adds 1.
+---@param ... string  values of the labels
 function Metric:inc(...)
   C.dml_metric_add(gateway, series_of(self, ...), 1)
 end
 
+--- A value of a histogram.
+---@param value number
+---@param ... string  values of the labels
 function Metric:observe(value, ...)
   C.dml_metric_observe(gateway, series_of(self, ...), value)
 end

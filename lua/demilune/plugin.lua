@@ -118,6 +118,17 @@ local function consumers(kind)
   return list
 end
 
+---@class context  Of `new`, `start` and `stop`: where the plugin is enabled.
+---@field plugin string
+---@field route string?  nil when it is enabled globally, or for a consumer.
+---@field scope string  The place, as a text that survives reloads.
+---@field params string[]?  The path parameters of the route; nil where any may be meant.
+---@field version integer  Of the configuration.
+---@field worker integer  1, 2, ...
+---@field first boolean  True in exactly one worker.
+---@field consumers fun(kind: string): table[]  All credentials of a kind: { consumer, credential }.
+---@field consumer fun(name: string): table?  A consumer of the configuration.
+
 local function fallback(config)
   return { config = config }
 end

@@ -17,11 +17,13 @@ local PluginName = {
 PluginName.__index = PluginName
 
 -- Once for each place where it is enabled. config has passed the schema; its defaults are filled in.
+---@param config { header: string, value: string, required: boolean }
 function PluginName.new(config)
   return setmetatable({ header = config.header, value = config.value, required = config.required }, PluginName)
 end
 
 -- The request has its route and is not on its way yet. Hooks may wait (demilune.http, demilune.task, ...).
+---@param exchange exchange
 function PluginName:access(exchange)
   local headers = exchange.request.headers
   if headers[self.header] then
@@ -33,6 +35,7 @@ function PluginName:access(exchange)
 end
 
 -- The answer has come, from wherever.
+---@param exchange exchange
 function PluginName:response(exchange)
   exchange.response.headers[self.header] = exchange.request.headers[self.header]
 end

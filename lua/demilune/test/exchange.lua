@@ -133,6 +133,10 @@ end
 
 -- --- running ------------------------------------------------------------------------------------
 
+---@class test.exchange
+---@field exchange exchange  As hooks see it.
+---@field instance table  Of the plugin.
+---@field answer table?  What a hook has replied: { status, headers, list, body }.
 local Exchange = {}
 Exchange.__index = Exchange
 
@@ -179,7 +183,13 @@ local function run_body(self, hook, chunk, last)
   return result == nil and chunk or result
 end
 
--- Runs a hook; what it raises is raised.
+--- Runs a hook; what it raises is raised. True when it replied: see `answer`. An attempt hook gives its
+--- verdict and delay, a body hook what goes on.
+---@param phase string
+---@param first? any  of an attempt hook: what came of the attempt; of a body hook: the chunk
+---@param second? boolean  of a body hook: is it the last?
+---@return any result
+---@return any more
 function Exchange:run(phase, first, second)
   local hook, object = hook_of(self, phase)
   local outcome = phase == "attempt" and type(first) == "table" and with_flat_headers(first) or nil
@@ -192,7 +202,8 @@ function Exchange:run(phase, first, second)
   return call(self, phase, hook, object, self.exchange)
 end
 
--- What the upstream has answered.
+--- The upstream has answered this: { status, headers, body }.
+---@param response table
 function Exchange:respond(response)
   core.test_exchange_response(self.handle, with_flat_headers(response))
 end
@@ -214,7 +225,7 @@ local function request_of(options)
   }
 end
 
--- Hooks find it gone from now on.
+--- It ends. Hooks find it gone from now on.
 function Exchange:close()
   local handle = self.handle
   if not handle then

@@ -21,6 +21,11 @@ local task = require "demilune.task"
 
 local M = {}
 
+---@class test.upstream
+---@field url string
+---@field address string
+---@field requests table[]  What has come.
+---@field connections integer  How many have come.
 local Upstream = {}
 Upstream.__index = Upstream
 
@@ -190,17 +195,19 @@ function M.new(script)
   return upstream
 end
 
--- Another script from the next request on.
+--- Another script from the next request on.
+---@param script function|table
 function Upstream:script(script)
   self.options, self.turn = options_of(script), 0
 end
 
--- The latest request.
+--- The latest request.
+---@return table? request
 function Upstream:last()
   return self.requests[#self.requests]
 end
 
--- No connection is taken any more, and the open ones are closed.
+--- No connection is taken any more, and the open ones are closed.
 function Upstream:close()
   self.listener:close()
   for s in pairs(self.sockets) do
