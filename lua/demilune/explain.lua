@@ -66,10 +66,12 @@ for name in ([[
   PUBLIC["demilune." .. name] = true
 end
 
--- A module that was loaded: one of the library's public ones has the functions that it has.
-function M.module(name, module)
-  if PUBLIC[name] and type(module) == "table" then
-    M.fields(name, module, module)
+-- A public module of the library has the functions that it has.
+local function close_modules()
+  for name, module in pairs(package.loaded) do
+    if PUBLIC[name] and type(module) == "table" then
+      M.fields(name, module, module)
+    end
   end
 end
 
@@ -101,8 +103,10 @@ end
 
 -- --- plugins -----------------------------------------------------------------------------------------
 
--- Looks for functions that are nearly hooks. Only where a configuration is checked: one line for all workers.
+-- One has been loaded, and what it requires: looks for functions that are nearly hooks. That is said only where a
+-- configuration is checked: one line for all workers.
 function M.plugin(plugin, hooks)
+  close_modules()
   if core.worker ~= 0 then
     return
   end
@@ -142,10 +146,6 @@ function M.hook(plugin, phase, hook)
   return function(...)
     return look(plugin, phase, hook(...))
   end
-end
-
-for name, module in pairs(package.loaded) do
-  M.module(name, module)
 end
 
 return M

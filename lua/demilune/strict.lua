@@ -125,11 +125,7 @@ function require(name) -- luacheck: ignore 121
     error(('module "%s" is not loaded yet, and a hook may not load it: write require at the top of the file')
       :format(tostring(name)), 2)
   end
-  module = load_module(name)
-  if core.explains and type(loaded["demilune.explain"]) == "table" then
-    loaded["demilune.explain"].module(name, module)
-  end
-  return module
+  return load_module(name)
 end
 
 M.environment = environment

@@ -121,6 +121,8 @@ static void what_is_no_plugin(void **state)
          "its hook \"log\" can't be a list of edits"},
         {"return { name = 'p20', version = '1', access = require('demilune.edit').hook }",
          "new has put no list of edits in the place of access"},
+        {"return { name = 'p21', version = '1', acces = function() end }",
+         "it has no hook, did you mean \"access\" by \"acces\"?"},
     };
     char yaml[4096] = "plugins: [";
 
