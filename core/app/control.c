@@ -21,6 +21,7 @@
 #include "app/lifeline.h"
 #include "app/listening.h"
 #include "app/load.h"
+#include "app/plugin_metrics.h"
 #include "app/privileges.h"
 #include "app/process.h"
 #include "app/reload.h"
@@ -302,6 +303,8 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct lif
     lifeline_start(lifeline, c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
+    c->plugin_metrics = plugin_metrics_new();
+    plugin_metrics_follow(c->plugin_metrics, snapshot);
     c->probes = probes_new(c->loop);
     probes_follow(c->probes, snapshot);
 }
@@ -332,6 +335,7 @@ static bool control_free(struct control *c)
     closer_free(c->closer);
     loop_free(c->loop);
     upstream_metrics_hide(c->snapshot);
+    plugin_metrics_free(c->plugin_metrics);
     snapshot_unref(c->snapshot);
     free(c->listening);
     stores_free_all();

@@ -15,6 +15,7 @@ struct cli;
 struct closer;
 struct lifeline;
 struct mailbox;
+struct plugin_metrics;
 struct probes;
 struct reload;
 struct snapshot;
@@ -38,6 +39,7 @@ struct control {
     struct watchdog *watchdog;
     struct closer *closer;
     struct reload *reload;
+    struct plugin_metrics *plugin_metrics;
     struct probes *probes; /* of the current snapshot's upstreams */
     struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */

@@ -12,8 +12,9 @@
 --   test.upstream{ garbage = "..." }                  answers with these bytes
 --   test.upstream{ { reset = "head" }, { status = 200 } }     one after the other, by request; then the last
 --
--- A request is { method, path, query, headers, list, body, version }. What came is in `requests`; a
--- handler that raises answers 500 with the message, so that the test shows it.
+-- A function may give such options, too, in place of a status. A request is { method, path, query, headers,
+-- list, body, version }. What came is in `requests`; a handler that raises answers 500 with the message, so
+-- that the test shows it.
 
 local http1 = require "demilune.test.http1"
 local socket = require "demilune.socket"
@@ -98,6 +99,9 @@ local function send_answer(s, options, request)
     return false
   end
   local status, headers, body = answer_of(options, request)
+  if type(status) == "table" then
+    return send_answer(s, status, request)
+  end
   local head = head_text(status, headers, body, request.method)
   if request.method == "HEAD" then
     return s:write(head)
