@@ -64,19 +64,6 @@ DML_API int dml_http_date_read(const char *ptr, size_t len, double *out);
 /* Version 4 or 7; out has 36 bytes. */
 DML_API void dml_uuid(int version, char *out);
 
-/* --- api_crypto.c -------------------------------------------------------------------------------------------------- */
-
-enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
-
-/* out has 64 bytes; the length of the digest. */
-DML_API int dml_digest(int digest, const char *ptr, size_t len, char *out);
-DML_API int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
-                     char *out);
-DML_API void dml_random(char *out, size_t len);
-
-/* In a time that does not tell where they differ. 1 or 0. */
-DML_API int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
-
 /* --- api_regex.c --------------------------------------------------------------------------------------------------- */
 
 enum dml_regex_flag { DML_REGEX_CASELESS = 1, DML_REGEX_UTF = 2 };
