@@ -29,6 +29,11 @@ M.PUBLIC = {
   { title = "demilune.socket", file = "socket", name = "socket" },
   { title = "demilune.dns", file = "dns", name = "dns" },
   { title = "demilune.json", file = "json", name = "json" },
+  { title = "demilune.crypto", file = "crypto", name = "crypto" },
+  { title = "demilune.crypto, keys", file = "crypto/key", name = "crypto.key" },
+  { title = "demilune.crypto, passwords", file = "crypto/password", name = "crypto.password" },
+  { title = "demilune.jwt", file = "jwt", name = "jwt" },
+  { title = "demilune.redis", file = "redis", name = "redis" },
   { title = "demilune.url", file = "url", name = "url" },
   { title = "demilune.uuid", file = "uuid", name = "uuid" },
   { title = "demilune.time", file = "time", name = "time" },
@@ -42,6 +47,7 @@ M.PUBLIC = {
   { title = "demilune.test", file = "test", name = "test" },
   { title = "demilune.test, upstreams", file = "test/upstream" },
   { title = "demilune.test, hooks without sockets", file = "test/exchange" },
+  { title = "demilune.test, Redis", file = "test/redis" },
 }
 
 -- --- reading ---------------------------------------------------------------------------------------
@@ -95,6 +101,10 @@ TAGS["return"] = function(block, rest)
   block.returns[#block.returns + 1] = { kind = kind, text = text }
 end
 
+-- For the language server alone.
+function TAGS.alias()
+end
+
 function TAGS.private(block)
   block.is_private = true
 end
@@ -108,7 +118,9 @@ local function blocks_of(source)
     local text = line:match "^%-%-%- ?(.*)$"
     if text then
       block = block or { text = {}, params = {}, returns = {}, classes = {} }
-      if not tag then
+      if text:find "^|" then -- a value of an alias
+        block.has_alias = true
+      elseif not tag then
         block.text[#block.text + 1] = text
       elseif TAGS[tag] then
         TAGS[tag](block, rest)
@@ -184,8 +196,8 @@ local function rows_of(head, list, row)
   return table.concat(out, "\n")
 end
 
-local function write_class(out, class)
-  if not class.name:find "^demilune%." then -- a module has its heading
+local function write_class(out, class, module)
+  if class.name ~= module then -- which has its heading
     out[#out + 1] = ("### %s\n"):format(class.name)
   end
   if class.text ~= "" then
@@ -228,7 +240,7 @@ local function write_file(out, entry, source)
         owners[variable] = class.name
       end
       if has_content(class) then
-        write_class(out, class)
+        write_class(out, class, "demilune." .. (entry.name or ""))
       end
     end
     local call, params = call_of(block, entry.name, owners)

@@ -105,14 +105,6 @@ static void on_connected(void *owner, struct outbound *o, int err)
     connect_next(op);
 }
 
-static void set_port(struct addr *a, uint16_t port)
-{
-    if (a->sa.sa_family == AF_INET6)
-        ((struct sockaddr_in6 *)&a->storage)->sin6_port = htons(port);
-    else
-        ((struct sockaddr_in *)&a->storage)->sin_port = htons(port);
-}
-
 static void on_resolved(void *arg, int err, const struct dns_answer *answer)
 {
     struct opening *op = arg;
@@ -126,7 +118,7 @@ static void on_resolved(void *arg, int err, const struct dns_answer *answer)
     op->naddrs = (uint32_t)MIN(answer->naddrs, (size_t)ADDRESSES_MAX);
     for (uint32_t i = 0; i < op->naddrs; i++) {
         op->addrs[i] = answer->addrs[(op->turn + i) % answer->naddrs];
-        set_port(&op->addrs[i], op->target->port);
+        addr_set_port(&op->addrs[i], op->target->port);
     }
     op->err = ERR_DNS; /* when there is none */
     connect_next(op);

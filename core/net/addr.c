@@ -219,6 +219,14 @@ uint16_t addr_port(const struct addr *a)
     return a->sa.sa_family == AF_INET6 ? ntohs(in6(a)->sin6_port) : 0;
 }
 
+void addr_set_port(struct addr *a, uint16_t port)
+{
+    if (a->sa.sa_family == AF_INET6)
+        in6(a)->sin6_port = htons(port);
+    else
+        in4(a)->sin_port = htons(port);
+}
+
 bool addr_is_unix(const struct addr *a)
 {
     return a->sa.sa_family == AF_UNIX;

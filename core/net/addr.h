@@ -36,6 +36,7 @@ size_t addr_print(const struct addr *a, char *out, size_t size);
 size_t addr_print_ip(const struct addr *a, char *out, size_t size);
 
 uint16_t addr_port(const struct addr *a);
+void addr_set_port(struct addr *a, uint16_t port); /* an IP address's */
 bool addr_is_unix(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_eq(const struct addr *a, const struct addr *b); /* with port */

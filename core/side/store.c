@@ -111,8 +111,8 @@ int store_add(struct store *s, struct slice key, struct slice value, uint8_t tag
     return leave(at, find(at) ? ERR_EXISTS : put(at, NULL, value, tag, ttl_ms));
 }
 
-int store_cas(struct store *s, struct slice key, struct slice old, struct slice value, uint8_t tag,
-              uint64_t ttl_ms)
+int store_cas(struct store *s, struct slice key, struct slice old, uint8_t old_tag,
+              struct slice value, uint8_t tag, uint64_t ttl_ms)
 {
     if (!is_key(key))
         return ERR_ARG;
@@ -121,7 +121,7 @@ int store_cas(struct store *s, struct slice key, struct slice old, struct slice 
 
     if (!e)
         return leave(at, ERR_NOT_FOUND);
-    if (!slice_eq(entry_value(e), old))
+    if (e->tag != old_tag || !slice_eq(entry_value(e), old))
         return leave(at, ERR_EXISTS);
     return leave(at, put(at, e, value, tag, ttl_ms));
 }

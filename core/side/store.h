@@ -41,9 +41,9 @@ MUST_CHECK int store_set(struct store *s, struct slice key, struct slice value, 
 MUST_CHECK int store_add(struct store *s, struct slice key, struct slice value, uint8_t tag,
                          uint64_t ttl_ms);
 
-/* Only when the present value equals `old`: ERR_EXISTS otherwise, ERR_NOT_FOUND. */
-MUST_CHECK int store_cas(struct store *s, struct slice key, struct slice old, struct slice value,
-                         uint8_t tag, uint64_t ttl_ms);
+/* Only when the present value and its tag equal the old ones: ERR_EXISTS otherwise, ERR_NOT_FOUND. */
+MUST_CHECK int store_cas(struct store *s, struct slice key, struct slice old, uint8_t old_tag,
+                         struct slice value, uint8_t tag, uint64_t ttl_ms);
 
 /* Adds to a number (a double under STORE_TAG_NUMBER); made with `init` and ttl_ms when absent,
  * in the same step: a counter never lives without its TTL. ERR_ARG when the value is no number. */

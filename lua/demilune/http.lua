@@ -242,21 +242,6 @@ end
 
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
--- A Location's reference -> a URL (RFC 3986, 5.3, without dot segments).
-local function resolve(base, location)
-  if location:find "^%a[%w+.-]*://" then
-    return location
-  end
-  local parts = assert(url.parse(base))
-  local root = url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = "" }
-  if location:find "^//" then
-    return parts.scheme .. ":" .. location
-  elseif location:find "^/" then
-    return root .. location
-  end
-  return root .. parts.path:gsub("[^/]*$", "") .. location
-end
-
 -- RFC 9110, 15.4: after 303 (and 301, 302 to a POST) the next request is a GET. Credentials stay with their host.
 local function redirected(options, response)
   local location = response.headers["location"]
@@ -269,7 +254,7 @@ local function redirected(options, response)
   for key, value in pairs(options) do
     next_options[key] = value
   end
-  next_options.url, next_options.query = resolve(options.url, location), nil
+  next_options.url, next_options.query = url.resolve(options.url, location), nil
   if is_get_now then
     next_options.method, next_options.body = "GET", nil
   end

@@ -14,6 +14,7 @@ local core = require "demilune.core"
 local client = require "demilune.test.client"
 local exchange = require "demilune.test.exchange"
 local json = require "demilune.json"
+local redis = require "demilune.test.redis"
 local scope = require "demilune.test.scope"
 local task = require "demilune.task"
 local upstream = require "demilune.test.upstream"
@@ -192,7 +193,7 @@ function Gateway:close()
   core.test_free(gateway)
 end
 
--- Upstreams, time ---------------------------------------------------------------------------
+-- Upstreams, Redis, time ---------------------------------------------------------------------
 
 --- A real HTTP/1.1 server on a free loopback port: what it answers is a function of the request, options, or
 --- a list of such, one for each request. Options: handler, status, headers, body, delay, stall, reset,
@@ -201,6 +202,13 @@ end
 ---@return test.upstream
 function M.upstream(script)
   return remember(upstream.new(script))
+end
+
+--- A real redis-server (test/redis.lua).
+---@param options? test.redis.options
+---@return test.redis
+function M.redis(options)
+  return remember(redis.new(options))
 end
 
 M.clock = {}

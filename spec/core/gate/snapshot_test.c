@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "gate/selector.h"
+#include "side/redis_server.h"
 #include "support/config.h"
 #include "support/expect.h"
 #include "support/fake_plugins.h"
@@ -83,7 +84,6 @@ static void test_the_whole_example_names_what_is_not_there_yet(void **state UNUS
         "listeners[1].tls.certificates[0].key: can't read",
         "listeners[1].tls.client_ca: can't read",
         "listeners[1].http2: true is not yet",
-        "redis: not yet",
         "kafka: not yet",
         "spill: not yet",
         "upstreams[0].tls.ca: can't read",
@@ -128,7 +128,7 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     cut(text, "user:", NULL);
     cut(text, "    tls:\n", "session_resumption");
     cut(text, "http2: true", NULL);
-    cut(text, "redis:", "spill:");
+    cut(text, "kafka:", "spill:");
     cut(text, "    tls: { verify", NULL);
     struct snapshot *s =
         load_from(&l, &(struct snapshot_source){.text = slice_from(text), .name = "t"});
@@ -137,6 +137,7 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     assert_int_equal(addr_port(&s->listeners[1].addr), 8443);
     expect_slice(s->admin_address, "127.0.0.1:9901");
     expect_slice(s->admin_token, "hidden");
+    expect_slice(snapshot_redis(s, SLICE("main"))->password, "hidden");
     assert_int_equal(s->nupstreams, 1);
     assert_int_equal(s->upstreams[0]->nendpoints, 2);
     assert_int_equal(s->upstreams[0]->max_connections, 1024);
@@ -502,6 +503,13 @@ static void test_faults_of_settings(void **state UNUSED)
         {"dns: {servers: [ns1]}", "dns.servers[0]: no address of a name server"},
         {"dns: {servers: [\"unix:/x\"]}", "dns.servers[0]: no address of a name server"},
         {"dns: {min_ttl: 5s, max_ttl: 1s}", "dns.min_ttl: is longer than max_ttl"},
+        {"redis: [{name: a, url: http://h}]", "t:2:24: redis[0].url: no URL of a Redis server"},
+        {"redis: [{name: a, url: redis://h/x}]", "redis[0].url: a database is a number"},
+        {"redis: [{name: a, url: redis://h, tls: {verify: false}}]",
+         "redis[0].tls: is used with a URL that begins with rediss:// only"},
+        {"redis: [{name: a, url: rediss://h, tls: {ca: /nowhere}}]", "redis[0].tls.ca: can't read"},
+        {"redis: [{name: a, url: redis://h}, {name: a, url: redis://i}]",
+         "redis[1].name: the name \"a\" is taken already"},
         {"trusted_proxies: [10.0.0.0/33]", "trusted_proxies[0]: no address or network"},
         {"outbound: {deny: [x]}", "outbound.deny[0]: no address or network"},
         {"stores: [{name: a, size: 1MiB}, {name: a, size: 1MiB}]",

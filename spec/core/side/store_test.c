@@ -104,10 +104,11 @@ static void add_only_when_absent(void **state)
 static void cas_only_when_unchanged(void **state)
 {
     (void)state;
-    assert_int_equal(store_cas(store, KEY, SLICE("a"), SLICE("b"), 0, 0), ERR_NOT_FOUND);
+    assert_int_equal(store_cas(store, KEY, SLICE("a"), 0, SLICE("b"), 0, 0), ERR_NOT_FOUND);
     set(KEY, "a");
-    assert_int_equal(store_cas(store, KEY, SLICE("x"), SLICE("b"), 0, 0), ERR_EXISTS);
-    assert_int_equal(store_cas(store, KEY, SLICE("a"), SLICE("b"), 0, 0), 0);
+    assert_int_equal(store_cas(store, KEY, SLICE("x"), 7, SLICE("b"), 0, 0), ERR_EXISTS);
+    assert_int_equal(store_cas(store, KEY, SLICE("a"), 1, SLICE("b"), 0, 0), ERR_EXISTS);
+    assert_int_equal(store_cas(store, KEY, SLICE("a"), 7, SLICE("b"), 0, 0), 0);
     expect_slice(text_of(KEY), "b");
 }
 
