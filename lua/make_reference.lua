@@ -48,6 +48,7 @@ M.PUBLIC = {
   { title = "demilune.test, upstreams", file = "test/upstream" },
   { title = "demilune.test, hooks without sockets", file = "test/exchange" },
   { title = "demilune.test, Redis", file = "test/redis" },
+  { title = "demilune.test, issuers", file = "test/issuer" },
 }
 
 -- --- reading ---------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ build = {
     ["demilune.test.client"] = "lua/demilune/test/client.lua",
     ["demilune.test.exchange"] = "lua/demilune/test/exchange.lua",
     ["demilune.test.http1"] = "lua/demilune/test/http1.lua",
+    ["demilune.test.issuer"] = "lua/demilune/test/issuer.lua",
     ["demilune.test.redis"] = "lua/demilune/test/redis.lua",
     ["demilune.test.run"] = "lua/demilune/test/run.lua",
     ["demilune.test.scope"] = "lua/demilune/test/scope.lua",

@@ -13,6 +13,7 @@
 local core = require "demilune.core"
 local client = require "demilune.test.client"
 local exchange = require "demilune.test.exchange"
+local issuer = require "demilune.test.issuer"
 local json = require "demilune.json"
 local redis = require "demilune.test.redis"
 local scope = require "demilune.test.scope"
@@ -209,6 +210,13 @@ end
 ---@return test.redis
 function M.redis(options)
   return remember(redis.new(options))
+end
+
+--- An OAuth 2.0 and OpenID issuer whose keys rotate (test/issuer.lua).
+---@param options? test.issuer.options
+---@return test.issuer
+function M.issuer(options)
+  return remember(issuer.new(options))
 end
 
 M.clock = {}
