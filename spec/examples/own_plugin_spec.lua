@@ -59,14 +59,15 @@ describe("examples/own-plugin", function()
       { folder = folder })
     folder:remove()
     assert.equal(0, result.status, result.out)
-    assert.matches("\nok 8", result.out, 1, true)
+    assert.matches("\nok 9", result.out, 1, true)
   end)
 
   describe("tutorial", function()
-    local place, port, env, gateway
+    local place, env
+    local ports, started = {}, {}
 
     setup(function()
-      place, port = posix.new_folder(), free_port()
+      place, ports = posix.new_folder(), { ["8080"] = free_port(), ["6379"] = free_port() }
       for _, folder in ipairs { "/bin", "/home", "/work" } do
         posix.mkdir(place .. folder)
       end
@@ -75,18 +76,23 @@ describe("examples/own-plugin", function()
     end)
 
     teardown(function()
-      if gateway then
-        posix.kill(gateway, posix.SIGINT)
-        wait("the gateway's end", function() return posix.exit_status(gateway) end)
+      for _, pid in ipairs(started) do
+        posix.kill(pid, posix.SIGINT)
+        wait("its end", function() return posix.exit_status(pid) end)
       end
       command.run { "rm", "-rf", place }
     end)
 
-    local function start()
-      local log = place .. "/log"
-      gateway = posix.spawn({ server.program, "run", "--dev" },
+    -- What stays in the foreground, until it says that it is ready.
+    local function start(line)
+      local log = ("%s/log%d"):format(place, #started)
+      started[#started + 1] = posix.spawn({ "/bin/sh", "-c", "exec " .. line },
         { stdout = log, stderr = log, dir = place .. "/work", env = env })
-      wait("the gateway", function() return read(log):find("ready", 1, true) end)
+      wait(line .. " in: " .. read(log), function() return read(log):lower():find("ready", 1, true) end)
+    end
+
+    local function on_free_ports(text)
+      return (text:gsub("%d%d%d%d", ports))
     end
 
     local function run(step)
@@ -102,16 +108,16 @@ describe("examples/own-plugin", function()
       local ran = 0
       for _, step in ipairs(steps_of(read(TUTORIAL))) do
         if step.file then
-          write(("%s/work/%s"):format(place, step.file), (step.text:gsub("8080", port)))
-        elseif step.command == "demilune run --dev" then
-          start()
+          write(("%s/work/%s"):format(place, step.file), on_free_ports(step.text))
+        elseif step.command == "demilune run --dev" or step.command:find "^redis%-server" then
+          start(on_free_ports(step.command))
         else
-          step.command = step.command:gsub("8080", port)
+          step.command = on_free_ports(step.command)
           run(step)
           ran = ran + 1
         end
       end
-      assert.equal(9, ran)
+      assert.equal(10, ran)
     end)
 
     it("has the folder as its result", function()

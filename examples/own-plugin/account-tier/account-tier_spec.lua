@@ -5,10 +5,19 @@ describe("account-tier", function()
     return 200, {}, request.headers["x-account-tier"]
   end)
 
+  local server -- a real redis-server
+
+  before_each(function()
+    server = test.redis()
+  end)
+
   local function gateway(service, config)
     config = config or {}
-    config.service = service.url
-    return test.gateway { upstream = upstream, plugins = { { name = "account-tier", config = config } } }
+    config.service, config.redis = service.url, "main"
+    return test.gateway {
+      config = { redis = { { name = "main", url = server.url } } },
+      upstream = upstream, plugins = { { name = "account-tier", config = config } },
+    }
   end
 
   local function get(gate, account)
@@ -27,16 +36,25 @@ describe("account-tier", function()
     assert.equal(0, #service.requests)
   end)
 
-  it("asks once, until the answer is old", function()
+  it("asks once, and keeps the answer in Redis for a while", function()
     local service = test.upstream { body = '{"tier":"gold"}' }
-    local gate = gateway(service, { ttl = "10s" })
-    for _ = 1, 3 do
-      assert.equal("gold", get(gate, "42").body)
+    for _ = 1, 3 do -- gateways that share nothing else
+      assert.equal("gold", get(gateway(service, { ttl = "10s" }), "42").body)
     end
     assert.equal(1, #service.requests)
-    test.clock.advance(11)
-    assert.equal("gold", get(gate, "42").body)
-    assert.equal(2, #service.requests)
+    assert.equal("gold", server:command("GET", "account-tier:42"))
+    assert.is_true(server:command("PTTL", "account-tier:42") > 5000)
+  end)
+
+  it("asks each time while there is no Redis", function()
+    local service = test.upstream { body = '{"tier":"gold"}' }
+    local gate = gateway(service)
+    server:kill()
+    for i = 1, 2 do
+      assert.equal("gold", get(gate, "42").body)
+      assert.equal(i, #service.requests)
+      test.clock.advance(2)
+    end
   end)
 
   it("knows accounts that the service does not", function()

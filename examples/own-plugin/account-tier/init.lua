@@ -1,7 +1,8 @@
--- account-tier: asks a service which tier an account has, and tells the upstream.
+-- account-tier: asks a service which tier an account has, keeps the answer in Redis, and tells the upstream.
 
 local http = require "demilune.http"
 local log = require "demilune.log"
+local redis = require "demilune.redis"
 local store = require "demilune.store"
 local url = require "demilune.url"
 
@@ -12,11 +13,12 @@ local AccountTier = {
 }
 AccountTier.__index = AccountTier
 
----@param config { service: string, ttl: number, timeout: number }
+---@param config { service: string, redis: string, ttl: number, timeout: number }
 function AccountTier.new(config)
   return setmetatable({
     service = config.service, ttl = config.ttl, timeout = config.timeout,
-    answers = store.use(), -- memory that all workers share
+    db = redis.use(config.redis),
+    under_way = store.use(), -- memory that all workers share
   }, AccountTier)
 end
 
@@ -37,6 +39,23 @@ local function ask(self, account)
   return answer.tier
 end
 
+-- The same from Redis, or from the service by one request at a time, over all workers; those that come meanwhile wait for
+-- its answer. A Redis that can't be reached is as an empty one: the service is asked then.
+local function tier_of(self, account)
+  local key = "account-tier:" .. account
+  local tier = self.db:command("GET", key)
+  if tier then
+    return tier
+  end
+  return self.under_way:once(key, 1, function()
+    local fresh, err = ask(self, account)
+    if fresh then
+      self.db:command("SET", key, fresh, "PX", math.ceil(self.ttl * 1000))
+    end
+    return fresh, err
+  end)
+end
+
 ---@param exchange exchange
 function AccountTier:access(exchange)
   local headers = exchange.request.headers
@@ -45,10 +64,7 @@ function AccountTier:access(exchange)
   if not account then
     return
   end
-  -- One request asks, over all workers; those that come meanwhile wait for its answer.
-  local tier, err = self.answers:once("account-tier " .. account, self.ttl, function()
-    return ask(self, account)
-  end)
+  local tier, err = tier_of(self, account)
   if tier then
     headers["x-account-tier"] = tier
   elseif err ~= "cancelled" then -- the client has not left
