@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -224,38 +225,51 @@ static const bool is_tchar[256] = {
     ['`'] = true,         ['|'] = true,         ['~'] = true,
 };
 
+size_t text_token_len(struct slice s)
+{
+    size_t i = 0;
+
+    while (i < s.len && is_tchar[(uint8_t)s.ptr[i]])
+        i++;
+    return i;
+}
+
 bool text_is_token(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_tchar[(uint8_t)s.ptr[i]])
-            return false;
-    return s.len > 0;
+    return s.len > 0 && text_token_len(s) == s.len;
 }
 
 #define EACH_BYTE(n) (UINT64_C(0x0101010101010101) * (n))
 
-/* For eight bytes at a time: is there perhaps one below ' ', or DEL? Bytes from 0x80 on, and one behind such a byte, may
- * be taken for one; the caller then looks at each. */
-static bool may_have_control(uint64_t word)
+/* For eight bytes at a time: the high bits of those below ' ' and of DEL. A byte above one that is found may be told
+ * wrongly, since a borrow ran into it. */
+static uint64_t controls_of(uint64_t word)
 {
     uint64_t below = word - EACH_BYTE(0x20), del = (word ^ EACH_BYTE(0x7f)) - EACH_BYTE(1);
 
-    return ((below | del) & EACH_BYTE(0x80)) != 0;
+    return (below | del) & ~word & EACH_BYTE(0x80);
 }
 
-bool text_is_field_value(struct slice s)
+size_t text_field_value_len(struct slice s)
 {
     size_t i = 0;
 
-    for (uint64_t word; i + 8 <= s.len; i += 8) {
+    for (uint64_t word; i + 8 <= s.len;) {
         memcpy(&word, s.ptr + i, 8);
-        if (may_have_control(word))
-            break;
+        uint64_t found = controls_of(le64toh(word));
+        i += found ? (size_t)__builtin_ctzll(found) / 8 : 8;
+        if (found && s.ptr[i++] != '\t')
+            return i - 1;
     }
     for (; i < s.len; i++) {
         uint8_t c = (uint8_t)s.ptr[i];
         if ((c < ' ' && c != '\t') || c == 0x7f)
-            return false;
+            break;
     }
-    return true;
+    return i;
+}
+
+bool text_is_field_value(struct slice s)
+{
+    return text_field_value_len(s) == s.len;
 }

@@ -83,4 +83,8 @@ const char *text_nearest(struct slice word, const char *const *candidates, size_
 bool text_is_token(struct slice s);
 bool text_is_field_value(struct slice s);
 
+/* How many of the first bytes are such. */
+size_t text_token_len(struct slice s);
+size_t text_field_value_len(struct slice s);
+
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Target llhttp: the parser's three files from Debian's package. Strict mode is
+# Target llhttp, which the fuzz targets ask for a second opinion about heads: the
+# parser's three files from Debian's package. Strict mode is
 # not optional: the loose one accepts what request smuggling is made of.
 
 execute_process(COMMAND ${CMAKE_CURRENT_LIST_DIR}/llhttp.sh

@@ -128,6 +128,8 @@ void build_consumers(struct build *b)
 /* What lies outside of the arena. */
 static void release(struct snapshot *s)
 {
+    for (uint32_t i = 0; i < s->nstores; i++)
+        stores_unname(s->stores[i].name);
     for (uint32_t i = 0; i < s->nlisteners; i++)
         tls_server_unref(s->listeners[i].tls);
     for (uint32_t i = 0; i < s->nredis; i++)
@@ -162,12 +164,10 @@ static struct slice id_of(const struct conf *conf, struct arena *a)
 
 /* Plugins hold on to stores from their first moment, which is when they are checked. A store that exists keeps its size
  * until the configuration is used. */
-static void make_stores(const struct snapshot *s)
+static void name_stores(const struct snapshot *s)
 {
-    for (uint32_t i = 0; i < s->nstores; i++) {
-        if (!stores_find(s->stores[i].name))
-            stores_make(s->stores[i].name, s->stores[i].bytes);
-    }
+    for (uint32_t i = 0; i < s->nstores; i++)
+        stores_name(s->stores[i].name, s->stores[i].bytes);
 }
 
 static void build(struct snapshot *s, const struct snapshot_source *source, struct faults *faults)
@@ -179,7 +179,7 @@ static void build(struct snapshot *s, const struct snapshot_source *source, stru
     build_redis(&b);
     build_upstreams(&b);
     build_consumers(&b);
-    make_stores(s);
+    name_stores(s);
     if (source->plugin_host)
         b.host = source->plugin_host(source->arg, s);
     build_global_chain(&b);

@@ -207,12 +207,12 @@ void stats_handshake(struct gateway *g, bool is_upstream, const struct tls_end *
         metric_inc(metric_series(s->families[STAT_TLS_FAILURES], values), g->writer);
         return;
     }
-    const struct tls_facts *facts = tls_facts(end->stream);
-    bool is_13 = strcmp(facts->version, "1.3") == 0;
-    struct metric_series **series = &s->handshakes_of[is_upstream][is_13][facts->is_resumed];
+    struct tls_facts facts = tls_facts(end->stream);
+    bool is_13 = strcmp(facts.version, "1.3") == 0;
+    struct metric_series **series = &s->handshakes_of[is_upstream][is_13][facts.is_resumed];
     if (!*series) {
-        const struct slice values[] = {side, slice_from(facts->version),
-                                       facts->is_resumed ? SLICE("yes") : SLICE("no")};
+        const struct slice values[] = {side, slice_from(facts.version),
+                                       facts.is_resumed ? SLICE("yes") : SLICE("no")};
         *series = metric_series(s->handshakes, values);
     }
     metric_inc(*series, g->writer);

@@ -2,7 +2,7 @@
 
 /* HTTP/1.x (RFC 9112): heads between bytes and struct message, and the two ends of a connection.
  *
- *   h1.c         reading heads: llhttp parses, a second layer refuses what it lets pass
+ *   h1.c         reading heads
  *   h1_write.c   writing heads
  *   h1_body.c    framing of bodies: lengths, chunks, trailers
  *   h1_conn.c    what both ends share: reading into memory that an idle connection does not hold,

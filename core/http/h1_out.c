@@ -165,9 +165,13 @@ int h1_conn_flush(struct h1_conn *c)
 
 static void leave_all(struct wire_env *env)
 {
-    for (uint32_t i = 0; i < env->nleaving; i++)
+    for (uint32_t i = 0; i < env->nleaving; i++) {
+        const struct h1_conn *next = i + 1 < env->nleaving ? env->leaving[i + 1] : NULL;
+        if (next != NULL)
+            __builtin_prefetch(next->head); /* it comes while the kernel sends this one */
         if (env->leaving[i] != NULL)
             flush_or_note(env->leaving[i]);
+    }
     env->nleaving = env->ngaps = 0;
 }
 

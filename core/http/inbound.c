@@ -78,9 +78,9 @@ static void describe(struct h1_server *s, struct wire_peer *out)
     out->tls_subject = out->server_name = SLICE_NONE;
     out->listener = in->listener_index;
     if (s->is_tls) {
-        const struct tls_facts *facts = tls_facts(s->conn.stream);
-        out->tls_subject = facts->subject;
-        out->server_name = facts->server_name;
+        struct tls_facts facts = tls_facts(s->conn.stream);
+        out->tls_subject = facts.subject;
+        out->server_name = facts.server_name;
     }
     get_address(&out->address, in->addresses, in->peer_len);
     get_address(&out->local, in->addresses + in->peer_len, in->local_len);

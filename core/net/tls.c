@@ -88,10 +88,9 @@ static void keep_texts(struct tls *t, struct slice name, struct slice subject)
         return;
     t->texts = p = malloc(name.len + subject.len);
     REQUIRE(p != NULL);
-    t->facts.server_name = slice_of(p, name.len);
-    p = slice_put(p, name);
-    t->facts.subject = slice_of(p, subject.len);
-    slice_put(p, subject);
+    slice_put(slice_put(p, name), subject);
+    t->name_len = (uint16_t)name.len;
+    t->subject_len = (uint16_t)subject.len;
 }
 
 /* "CN=ann,O=Example" (RFC 4514), UTF-8 as it is. False when it is too long to be kept. */
@@ -110,27 +109,20 @@ static bool read_subject(SSL *ssl, BIO *out, struct slice *subject)
     return subject->len <= SUBJECT_MAX;
 }
 
-/* What was agreed upon, once it is. */
-static bool read_facts(struct tls_handshake *h)
+/* What would be gone after the handshake. */
+static bool keep_facts(struct tls_handshake *h)
 {
     struct tls *t = h->tls;
-    SSL *ssl = t->ssl;
-    const unsigned char *protocol;
-    unsigned int len;
     struct slice subject = SLICE("");
     BIO *text = BIO_new(BIO_s_mem());
     bool fine;
 
     REQUIRE(text != NULL);
-    fine = !h->server || !tls_server_asks(h->server) || read_subject(ssl, text, &subject);
+    fine = !h->server || !tls_server_asks(h->server) || read_subject(t->ssl, text, &subject);
     if (fine)
         keep_texts(t, h->hello.server_name, subject);
     BIO_free(text);
-    SSL_get0_alpn_selected(ssl, &protocol, &len);
-    t->facts.protocol = slice_of(len ? (const char *)protocol : "", len);
-    t->facts.version = SSL_version(ssl) == TLS1_3_VERSION ? "1.3" : "1.2";
-    t->facts.is_resumed = SSL_session_reused(ssl);
-    t->more = SSL_has_pending(ssl); /* what came with the end of the handshake */
+    t->more = SSL_has_pending(t->ssl); /* what came with the end of the handshake */
     return fine;
 }
 
@@ -139,7 +131,7 @@ static void finish(struct tls_handshake *h)
     struct tls *t = h->tls;
     struct tls_end end = {.stream = &t->stream, .reason = "ok", .why = ""};
 
-    if (!read_facts(h)) {
+    if (!keep_facts(h)) {
         t->failed = true;
         end = (struct tls_end){
             .err = ERR_TLS, .reason = "certificate", .why = "the subject is too long"};
@@ -310,7 +302,6 @@ static struct tls_handshake *begin(struct loop *l, int fd, SSL_CTX *ctx, uint64_
     h->tls = tls_stream_new(l, fd, SSL_new(ctx));
     h->tls->handshake = h;
     h->hello = (struct tls_hello){SLICE(""), SLICE("")};
-    h->tls->facts = (struct tls_facts){.server_name = SLICE(""), .subject = SLICE("")};
     h->on_done = on_done;
     h->arg = arg;
     timer_init(&h->deadline, l, on_deadline);

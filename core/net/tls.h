@@ -26,8 +26,8 @@ struct tls_facts {
     bool is_resumed;
 };
 
-/* Of a stream that a handshake has made; lives as long. */
-const struct tls_facts *tls_facts(const struct stream *s);
+/* Of a stream that a handshake has made, whose texts live as long. */
+struct tls_facts tls_facts(const struct stream *s);
 
 struct tls_end {
     struct stream *stream; /* NULL: failed, and the descriptor is closed */

@@ -372,7 +372,19 @@ struct tls *tls_stream_new(struct loop *l, int fd, void *ssl)
     return t;
 }
 
-const struct tls_facts *tls_facts(const struct stream *s)
+struct tls_facts tls_facts(const struct stream *s)
 {
-    return &container_of(s, const struct tls, stream)->facts;
+    const struct tls *t = container_of(s, const struct tls, stream);
+    const char *texts = t->texts ? t->texts : "";
+    const unsigned char *protocol;
+    unsigned int len;
+
+    SSL_get0_alpn_selected(t->ssl, &protocol, &len);
+    return (struct tls_facts){
+        .server_name = slice_of(texts, t->name_len),
+        .subject = slice_of(texts + t->name_len, t->subject_len),
+        .protocol = slice_of(len ? (const char *)protocol : "", len),
+        .version = SSL_version(t->ssl) == TLS1_3_VERSION ? "1.3" : "1.2",
+        .is_resumed = SSL_session_reused(t->ssl),
+    };
 }

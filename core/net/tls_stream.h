@@ -22,20 +22,21 @@ struct tls {
     ev_io watcher;
     struct timer again;          /* decrypted bytes wait, of which no descriptor will tell */
     void *ssl;                   /* SSL */
-    char *texts;                 /* those of facts, or NULL */
+    char *texts;                 /* the server's name and the client's subject, or NULL */
     struct tls_session *session; /* client: a reference, or NULL */
     /* borrowed */
     struct tls_handshake *handshake; /* NULL when it has ended */
     /* state */
-    struct tls_facts facts;
-    uint64_t sent;   /* bytes that the kernel has taken */
-    int in_err;      /* what ended reading, to be told after the bytes before it */
-    uint8_t budget;  /* reads that the call under way may still make */
-    bool eof;        /* the socket has ended */
-    bool more;       /* decrypted bytes were left by the last recv */
-    bool stuck;      /* reading waits for the socket to be writable */
-    bool failed;     /* nothing can be said to the peer any more */
-    bool is_renewed; /* the peer has begun another handshake, which nobody may */
+    uint64_t sent;        /* bytes that the kernel has taken */
+    uint16_t name_len;    /* of texts: the server's name, */
+    uint16_t subject_len; /* and the subject behind it */
+    int in_err;           /* what ended reading, to be told after the bytes before it */
+    uint8_t budget;       /* reads that the call under way may still make */
+    bool eof;             /* the socket has ended */
+    bool more;            /* decrypted bytes were left by the last recv */
+    bool stuck;           /* reading waits for the socket to be writable */
+    bool failed;          /* nothing can be said to the peer any more */
+    bool is_renewed;      /* the peer has begun another handshake, which nobody may */
 };
 
 /* Takes ssl (an SSL) and fd over. Not watched for anything yet. */

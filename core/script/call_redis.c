@@ -219,7 +219,7 @@ static void on_transaction(void *arg, int err, const char *why, const struct red
         co_wake_later(co, push_failed(T, err, why));
         return;
     }
-    while (reply->values.items[i].kind == REDIS_STATUS)
+    while (i + 1 < reply->values.n && reply->values.items[i].kind == REDIS_STATUS)
         i++;
     co_wake_later(co, push_result(T, reply, i));
 }
@@ -395,7 +395,8 @@ static int redis_use_call(lua_State *L)
         return luaL_error(L, "the configuration has no redis \"%s\"", name.ptr);
     struct client *c = push_client(L);
     c->server = redis_server_ref(server);
-    c->timeout_ms = timeout_ms ? (uint32_t)timeout_ms : server->options.timeout_ms;
+    c->timeout_ms =
+        timeout_ms ? (uint32_t)MIN(timeout_ms, (uint64_t)UINT32_MAX) : server->options.timeout_ms;
     return 1;
 }
 

@@ -235,26 +235,43 @@ int redis_conn_push(struct redis_conn *c, const struct redis_batch *batch)
 
 /* --- replies ---------------------------------------------------------------------------------- */
 
+/* The latest reply, when it is an error, else NULL. */
+static const struct redis_value *error_of(const struct redis_reply *reply)
+{
+    const struct redis_value *v = &reply->values.items[reply->values.n - 1];
+
+    return v->kind == REDIS_ERROR ? v : NULL;
+}
+
+/* One that nobody waits for. "-ERR max number of clients reached" is said to who connects. */
+static void take_stray(struct redis_conn *c, const struct redis_reply *reply)
+{
+    const struct redis_value *refused = error_of(reply);
+
+    if (c->events->on_push)
+        c->events->on_push(c, reply);
+    else if (refused)
+        lose(c, ERR_DENIED, redis_text(reply, refused));
+    else
+        lose(c, ERR_PROTOCOL, SLICE("a reply that nobody asked for"));
+}
+
 /* False: the connection is gone. */
 static bool take_reply(struct redis_conn *c)
 {
     struct redis_request *r = first_request(c);
     const struct redis_reply *reply = redis_codec_reply(c->codec);
 
-    if (r && --r->wanted > 0)
-        return true;
-    if (r) {
-        end_request(c, r, 0, "", reply);
-    } else if (c->events->on_push && c->state == REDIS_READY) {
-        c->events->on_push(c, reply);
-    } else {
-        /* "-ERR max number of clients reached", said to who connects. */
-        const struct redis_value *v = &reply->values.items[0];
-        lose(c, ERR_PROTOCOL,
-             v->kind == REDIS_ERROR ? redis_text(reply, v)
-                                    : SLICE("a reply that nobody asked for"));
+    if (c->state == REDIS_GREETS && error_of(reply)) {
+        lose(c, ERR_DENIED, redis_text(reply, error_of(reply)));
         return false;
     }
+    if (r && --r->wanted > 0)
+        return true;
+    if (r)
+        end_request(c, r, 0, "", reply);
+    else
+        take_stray(c, reply);
     if (c->is_gone)
         return false;
     redis_codec_clear(c->codec);
@@ -343,26 +360,13 @@ static void strike_out(struct redis_conn *c)
     c->out = kept;
 }
 
-/* The first of the greeting's replies that is an error, or NULL. */
-static const struct redis_value *error_of(const struct redis_reply *reply)
-{
-    for (size_t i = 0; i < reply->values.n; i++)
-        if (reply->values.items[i].kind == REDIS_ERROR)
-            return &reply->values.items[i];
-    return NULL;
-}
-
-static void on_greeted(void *arg, int err, const char *why UNUSED, const struct redis_reply *reply)
+static void on_greeted(void *arg, int err, const char *why UNUSED,
+                       const struct redis_reply *reply UNUSED)
 {
     struct redis_conn *c = arg;
-    const struct redis_value *refused = err == 0 ? error_of(reply) : NULL;
 
     if (err != 0)
         return; /* it is being lost */
-    if (refused) {
-        lose(c, ERR_DENIED, redis_text(reply, refused));
-        return;
-    }
     if (c->has_given_up)
         strike_out(c);
     c->state = REDIS_READY;
@@ -419,6 +423,7 @@ static const char *why_not(int err, const char *why)
            : err == ERR_REFUSED     ? "nobody listens there"
            : err == ERR_TIMEOUT     ? "no connection in time"
            : err == ERR_UNREACHABLE ? "it can't be reached"
+           : err == ERR_DENIED      ? "outbound.deny forbids to go there"
                                     : err_word(err);
 }
 

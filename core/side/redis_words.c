@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Commands that do not suit a connection which others share: those that block it until something happens, those that
- * change what it is (its user, database, protocol, a transaction), and those that make it push. */
+ * change what it is (its user, database, protocol, a transaction), and those that make it push. By length, so that most
+ * commands are compared with a few words only. */
 
-#include "base/base.h"
 #include "side/redis.h"
 
 static const char blocks[] =
@@ -12,20 +12,33 @@ static const char changes[] = "would change the connection, which others share";
 static const char pushes[] = "makes a connection of its own: use :subscribe";
 static const char wraps[] = "needs the connection to itself: use :transaction";
 
-static const struct {
-    struct slice word;
+struct word {
+    const char *name; /* NULL behind the last */
     const char *why;
-} refused[] = {
-    {{"AUTH", 4}, changes},        {{"BLMOVE", 6}, blocks},        {{"BLMPOP", 6}, blocks},
-    {{"BLPOP", 5}, blocks},        {{"BRPOP", 5}, blocks},         {{"BRPOPLPUSH", 10}, blocks},
-    {{"BZMPOP", 6}, blocks},       {{"BZPOPMAX", 8}, blocks},      {{"BZPOPMIN", 8}, blocks},
-    {{"DISCARD", 7}, wraps},       {{"EXEC", 4}, wraps},           {{"HELLO", 5}, changes},
-    {{"MONITOR", 7}, changes},     {{"MULTI", 5}, wraps},          {{"PSUBSCRIBE", 10}, pushes},
-    {{"PSYNC", 5}, changes},       {{"PUNSUBSCRIBE", 12}, pushes}, {{"QUIT", 4}, changes},
-    {{"RESET", 5}, changes},       {{"SELECT", 6}, changes},       {{"SSUBSCRIBE", 10}, pushes},
-    {{"SUBSCRIBE", 9}, pushes},    {{"SUNSUBSCRIBE", 12}, pushes}, {{"SYNC", 4}, changes},
-    {{"UNSUBSCRIBE", 11}, pushes}, {{"UNWATCH", 7}, wraps},        {{"WAIT", 4}, blocks},
-    {{"WAITAOF", 7}, blocks},      {{"WATCH", 5}, wraps},
+};
+
+#define WORDS_MAX 8
+
+static const struct word refused[][WORDS_MAX] = {
+    [4] = {{"AUTH", changes},
+           {"EXEC", wraps},
+           {"QUIT", changes},
+           {"SYNC", changes},
+           {"WAIT", blocks}},
+    [5] = {{"BLPOP", blocks},
+           {"BRPOP", blocks},
+           {"HELLO", changes},
+           {"MULTI", wraps},
+           {"PSYNC", changes},
+           {"RESET", changes},
+           {"WATCH", wraps}},
+    [6] = {{"BLMOVE", blocks}, {"BLMPOP", blocks}, {"BZMPOP", blocks}, {"SELECT", changes}},
+    [7] = {{"DISCARD", wraps}, {"MONITOR", changes}, {"UNWATCH", wraps}, {"WAITAOF", blocks}},
+    [8] = {{"BZPOPMAX", blocks}, {"BZPOPMIN", blocks}},
+    [9] = {{"SUBSCRIBE", pushes}},
+    [10] = {{"BRPOPLPUSH", blocks}, {"PSUBSCRIBE", pushes}, {"SSUBSCRIBE", pushes}},
+    [11] = {{"UNSUBSCRIBE", pushes}},
+    [12] = {{"PUNSUBSCRIBE", pushes}, {"SUNSUBSCRIBE", pushes}},
 };
 
 static bool has_word(const struct slice *words, size_t n, struct slice word)
@@ -40,9 +53,9 @@ const char *redis_command_fault(const struct slice *words, size_t n)
 {
     struct slice name = words[0];
 
-    for (size_t i = 0; i < COUNT_OF(refused); i++)
-        if (UNLIKELY(refused[i].word.len == name.len && slice_eq_nocase(refused[i].word, name)))
-            return refused[i].why;
+    for (size_t i = 0; name.len < COUNT_OF(refused) && refused[name.len][i].name; i++)
+        if (slice_eq_nocase(slice_of(refused[name.len][i].name, name.len), name))
+            return refused[name.len][i].why;
     if (slice_eq_nocase(name, SLICE("CLIENT")) && n > 1 &&
         slice_eq_nocase(words[1], SLICE("REPLY")))
         return changes;

@@ -23,6 +23,7 @@ struct store {
     struct shard shards[SHARDS];
     struct slice name;
     atomic_size_t budget;
+    int named; /* by so many configurations; under all_lock */
 };
 
 /* A key on its way to its entry. */
@@ -263,7 +264,7 @@ void store_stats(struct store *s, struct store_stats *out)
         struct shard *shard = &s->shards[i];
         pthread_mutex_lock(&shard->lock);
         out->entries += shard->stats.entries;
-        out->bytes += shard->bytes + (shard->mask + 1) * sizeof(shard->buckets[0]);
+        out->bytes += shard->bytes + shard_table_bytes(shard);
         out->hits += shard->stats.hits;
         out->misses += shard->stats.misses;
         out->evictions += shard->stats.evictions;
@@ -306,12 +307,27 @@ struct store *stores_make(struct slice name, size_t bytes)
     return s;
 }
 
-struct store *stores_at(size_t i)
+void stores_name(struct slice name, size_t bytes)
 {
     pthread_mutex_lock(&all_lock);
-    struct store *s = i < all.n ? all.items[i] : NULL;
+    struct store *s = find_named(name);
+    if (!s) {
+        s = store_new(name, bytes);
+        vec_push(&all, s);
+    } else if (s->named == 0) {
+        store_resize(s, bytes);
+    }
+    s->named++;
     pthread_mutex_unlock(&all_lock);
-    return s;
+}
+
+void stores_unname(struct slice name)
+{
+    pthread_mutex_lock(&all_lock);
+    struct store *s = find_named(name);
+    if (s && --s->named == 0)
+        store_resize(s, 0);
+    pthread_mutex_unlock(&all_lock);
 }
 
 void stores_free_all(void)

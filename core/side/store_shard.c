@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table has a fixed number of buckets, chosen by the budget, so that no operation ever has
- * to rebuild it: with entries of the smallest size chains are two long. What an entry costs is
+/* The table has room for as many buckets as the budget asks for (with entries of the smallest size
+ * chains are then two long), and uses one for each entry: an insertion splits one bucket in two
+ * ("linear hashing"), so no operation ever has to rebuild it, and few entries lie close together: in
+ * a large empty table each would cost a cache line and a page of its own. What an entry costs is
  * what malloc gives for it. Expiry is lazy: an entry that is found expired goes, and each
  * insertion looks at the two that were not used for longest.
  *
@@ -59,17 +61,19 @@ static uint64_t buckets_for(size_t budget)
 /* The buckets are part of the budget, but some of it is always for entries. */
 static void set_budget(struct shard *s, size_t budget)
 {
-    size_t table = (s->mask + 1) * sizeof(s->buckets[0]);
+    size_t table = shard_table_bytes(s);
 
     s->budget = budget > 2 * table ? budget - table : budget / 2;
 }
 
-static struct entry **make_buckets(uint64_t n)
+/* The system gives zeroed memory, page by page as it is used. */
+static void make_buckets(struct shard *s, size_t budget)
 {
-    struct entry **buckets = calloc(n, sizeof(buckets[0]));
-
-    REQUIRE(buckets != NULL);
-    return buckets;
+    s->n = BUCKETS_MIN;
+    s->mask = BUCKETS_MIN - 1;
+    s->most = buckets_for(budget);
+    s->buckets = calloc(s->most, sizeof(s->buckets[0]));
+    REQUIRE(s->buckets != NULL);
 }
 
 void shard_init(struct shard *s, size_t budget)
@@ -82,8 +86,7 @@ void shard_init(struct shard *s, size_t budget)
     pthread_mutex_init(&s->lock, &attr);
     pthread_mutexattr_destroy(&attr);
     list_init(&s->ages);
-    s->mask = buckets_for(budget) - 1;
-    s->buckets = make_buckets(s->mask + 1);
+    make_buckets(s, budget);
     set_budget(s, budget);
 }
 
@@ -97,17 +100,42 @@ void shard_deinit(struct shard *s)
     pthread_mutex_destroy(&s->lock);
 }
 
+/* A bucket that is not in use yet is still one with the lower half's. */
 static struct entry **bucket_of(struct shard *s, uint64_t hash)
 {
-    return &s->buckets[hash & s->mask];
+    uint64_t i = hash & s->mask;
+
+    return &s->buckets[i < s->n ? i : i & (s->mask >> 1)];
 }
 
-static void link_in(struct shard *s, struct entry *e)
+static void put_in_bucket(struct shard *s, struct entry *e)
 {
     struct entry **bucket = bucket_of(s, e->hash);
 
     e->next = *bucket;
     *bucket = e;
+}
+
+/* One more bucket, and what belongs there now. */
+static void split_bucket(struct shard *s)
+{
+    if (s->n > s->mask)
+        s->mask = 2 * s->mask + 1;
+    struct entry **from = &s->buckets[s->n & (s->mask >> 1)], *e = *from, *next;
+
+    s->n++;
+    *from = NULL;
+    for (; e; e = next) {
+        next = e->next;
+        put_in_bucket(s, e);
+    }
+}
+
+static void link_in(struct shard *s, struct entry *e)
+{
+    if (s->stats.entries >= s->n && s->n < s->most)
+        split_bucket(s);
+    put_in_bucket(s, e);
     list_push(&s->ages, &e->age);
     s->bytes += cost_of(e);
     s->stats.entries++;
@@ -165,19 +193,19 @@ static void reap(struct shard *s)
 
 void shard_resize(struct shard *s, size_t budget)
 {
-    struct entry **old = s->buckets;
-
-    s->mask = buckets_for(budget) - 1;
-    s->buckets = make_buckets(s->mask + 1);
-    free(old);
-    LIST_EACH (it, &s->ages) {
-        struct entry *e = entry_of(it);
-        struct entry **bucket = bucket_of(s, e->hash);
-        e->next = *bucket;
-        *bucket = e;
-    }
+    free(s->buckets);
+    make_buckets(s, budget);
+    while (s->n < MIN(s->stats.entries, s->most))
+        split_bucket(s);
+    LIST_EACH (it, &s->ages)
+        put_in_bucket(s, entry_of(it));
     set_budget(s, budget);
     make_space(s, 0);
+}
+
+size_t shard_table_bytes(const struct shard *s)
+{
+    return s->most * sizeof(s->buckets[0]);
 }
 
 struct entry *shard_find_any(struct shard *s, struct slice key, uint64_t hash)

@@ -29,10 +29,12 @@ struct entry {
 struct shard {
     pthread_mutex_t lock;
     /* owned */
-    struct entry **buckets;
-    struct list ages; /* the youngest first */
+    struct entry **buckets; /* room for the most */
     /* state */
-    uint64_t mask; /* buckets - 1 */
+    uint64_t n;       /* buckets in use, */
+    uint64_t mask;    /* the power of two above them - 1, */
+    uint64_t most;    /* and how many there may be */
+    struct list ages; /* owned: the youngest first */
     size_t bytes, budget;
     struct store_stats stats; /* hits, misses, entries, evictions, expired */
 } __attribute__((aligned(64)));
@@ -42,6 +44,9 @@ void shard_deinit(struct shard *s);
 
 /* Evicts when it is smaller now. */
 void shard_resize(struct shard *s, size_t budget);
+
+/* What its table may come to take. */
+size_t shard_table_bytes(const struct shard *s);
 
 /* The entry, which counts as used now, or NULL. One that has expired is removed. */
 struct entry *shard_find(struct shard *s, struct slice key, uint64_t hash);

@@ -1,11 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- `demilune run --dev`: explains misuse of the plugin interface that otherwise goes by in silence: a function
--- that is nearly a hook, a field that is not there, a result that nobody looks at. (What can't go on anyhow is
--- always told: an exchange's fields, require in a hook, a global.) Loaded only there, for it costs time.
+-- `demilune run --dev`: explains misuse of the plugin interface that otherwise goes by in silence: a field that
+-- is not there, a result that nobody looks at. (What can't go on anyhow is always told: a misspelt hook, an
+-- exchange's fields, require in a hook, a global.) Loaded only there, for it costs time.
 
 local border = require "demilune.ffi"
-local core = require "demilune.core"
 local json = require "demilune.json"
 local log = require "demilune.log"
 
@@ -66,8 +65,9 @@ for name in ([[
   PUBLIC["demilune." .. name] = true
 end
 
--- A public module of the library has the functions that it has.
-local function close_modules()
+-- A public module of the library has the functions that it has. Called when a plugin has been loaded, and with it the
+-- modules that it requires.
+function M.modules()
   for name, module in pairs(package.loaded) do
     if PUBLIC[name] and type(module) == "table" then
       M.fields(name, module, module)
@@ -102,28 +102,6 @@ function M.arguments(plugin, config, context)
 end
 
 -- --- plugins -----------------------------------------------------------------------------------------
-
--- One has been loaded, and what it requires: looks for functions that are nearly hooks. That is said only where a
--- configuration is checked: one line for all workers.
-function M.plugin(plugin, hooks)
-  close_modules()
-  if core.worker ~= 0 then
-    return
-  end
-  local names = {}
-  for _, hook in ipairs(hooks) do
-    names[hook] = true
-  end
-  for name, value in pairs(plugin) do
-    if type(name) == "string" and type(value) == "function" and not names[name] then
-      local near = border.nearest(name, names)
-      if near then
-        warn(plugin.name, ('its function "%s" is no hook and never called by the gateway: did you mean "%s"?')
-          :format(name, near))
-      end
-    end
-  end
-end
 
 local USELESS = {
   certificate = "handshake:use or handshake:refuse",

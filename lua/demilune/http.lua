@@ -6,11 +6,11 @@
 --   local response, err = http.request{ method = "POST", upstream = "orders", path = "/x", body = { a = 1 } }
 --   if response then response.status, response.headers["content-type"], response.body end
 --
--- options: headers (a map; a value may be a list), query (a table), body (a table becomes JSON), timeout
--- (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is nil,
--- "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of that
--- upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and never
--- gone to where outbound.deny forbids it: nil, "denied".
+-- options (any other raises): headers (a map; a value may be a list), query (a table), body (a table becomes
+-- JSON), timeout (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is
+-- nil, "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of
+-- that upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and
+-- never gone to where outbound.deny forbids it: nil, "denied".
 --
 -- The certificate of an https URL is verified with the system's authorities, and its name: nil, "tls". options.tls
 -- changes that: { verify = false, ca = PEM, server_name = "x", cert = PEM, key = PEM }, the last two for a client
@@ -35,6 +35,7 @@
 --
 -- Several calls side by side: task.all { function() return http.get(a) end, function() return http.get(b) end }
 
+local border = require "demilune.ffi"
 local core = require "demilune.core"
 local json = require "demilune.json"
 local stream = require "demilune.http.stream"
@@ -51,6 +52,11 @@ local url = require "demilune.url"
 local M = {}
 
 local TIMEOUT = 10
+
+local OPEN_OPTIONS = [[
+  method url upstream path query headers timeout connect_timeout idle_timeout max_body length tls]]
+local OPTIONS = border.option_names(OPEN_OPTIONS .. " body redirects stream")
+OPEN_OPTIONS = border.option_names(OPEN_OPTIONS)
 
 -- response.headers: by name in any case; several fields joined by ", ". :all(name) gives a list.
 ---@class http.options
@@ -278,8 +284,9 @@ end
 ---@return string? word
 function M.request(options)
   if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
-    error("http.request wants either url or upstream", 2)
+    border.raise "http.request wants either url or upstream"
   end
+  border.check_options("http.request", options, OPTIONS)
   local left = options.redirects or 0
   while true do
     local response, err = once(options)
@@ -304,8 +311,9 @@ end
 ---@return string? word
 function M.open(options)
   if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
-    error("http.open wants either url or upstream", 2)
+    border.raise "http.open wants either url or upstream"
   end
+  border.check_options("http.open", options, OPEN_OPTIONS)
   local call, err = call_of(options)
   if not call then
     return nil, err

@@ -47,7 +47,7 @@ function M.use(name)
   name = name or "default"
   local found = cache[name]
   if not found then
-    local store = C.dml_store(name, #name)
+    local store = core.store_is_configured(name) and C.dml_store(name, #name) or nil
     if store == nil then
       error(('the configuration has no store "%s"'):format(tostring(name)), 2)
     end

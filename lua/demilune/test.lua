@@ -49,8 +49,22 @@ local function list(value)
   return value and json.array(value) or nil
 end
 
+-- What a route says of test.gateway's upstream: a URL, or the name of one whose certificate is verified.
 local function url_of(value)
-  return type(value) == "table" and value.url or value
+  return type(value) == "table" and (value.ca_file and "test" or value.url) or value
+end
+
+local function upstreams_of(options, config)
+  local asked = options.upstream
+  if type(asked) ~= "table" or not asked.ca_file then
+    return config.upstreams
+  end
+  local named = json.array { unpack(config.upstreams or {}) }
+  named[#named + 1] = {
+    name = "test", endpoints = json.array { { address = asked.address } }, tls = { ca = asked.ca_file },
+    connect_timeout = "10s", -- a handshake on a busy machine
+  }
+  return named
 end
 
 -- The plugins' maps may be empty; a map that JSON would take for a list is one all the same.
@@ -83,6 +97,7 @@ local function config_of(options)
   end
   config.listeners = config.listeners or json.array { { address = "127.0.0.1:0" } }
   config.plugins = config.plugins or uses(options.global)
+  config.upstreams = upstreams_of(options, config)
   config.consumers = config.consumers or list(options.consumers)
   config.routes = config.routes or list(options.routes) or json.array { default_route(options) }
   return config

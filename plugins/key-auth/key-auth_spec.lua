@@ -41,6 +41,25 @@ describe("key-auth", function()
     assert.equal(before, #upstream.requests)
   end)
 
+  it("tells keys of any length apart, and knows each among many", function()
+    local long = ("k"):rep(48)
+    local keys = { long, long .. "a", long .. "b", ("k"):rep(300) }
+    local consumers = {}
+    for i = 1, 100 do
+      keys[#keys + 1] = "key-" .. i
+    end
+    for i, key in ipairs(keys) do
+      consumers[i] = { name = "c" .. i, credentials = { ["key-auth"] = { { key = key } } } }
+    end
+    local g = gateway(nil, consumers)
+    for i, key in ipairs(keys) do
+      assert.equal("c" .. i, g:get("/", { headers = { ["X-API-Key"] = key } }).body)
+    end
+    for _, key in ipairs { long .. "c", ("k"):rep(47), ("k"):rep(299), "key-101" } do
+      assert.equal(401, g:get("/", { headers = { ["X-API-Key"] = key } }).status)
+    end
+  end)
+
   it("never hands on a consumer that the client names itself", function()
     local g = gateway { anonymous = "guest" }
     for _, name in ipairs { "X-Consumer", "x_consumer", "X_Consumer" } do

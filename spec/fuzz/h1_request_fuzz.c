@@ -44,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
             REQUIRE(m.version == HTTP_10 || m.authority.len > 0);
             REQUIRE(!(m.body == BODY_UNKNOWN && m.has_length));
             check_message(&m);
+            ask_llhttp(slice_of(in.ptr, (size_t)n), HTTP_REQUEST, &m);
             check_again(&m, a);
             if (m.body == BODY_UNKNOWN)
                 check_body(slice_from_index(in, (size_t)n), step);

@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
             REQUIRE(m.status >= 200 || m.body == BODY_NONE || m.body == BODY_TUNNEL);
             REQUIRE(!(facts.until_close && facts.keep_alive));
             check_message(&m);
+            ask_llhttp(slice_of(in.ptr, (size_t)n), HTTP_RESPONSE, &m);
             check_again(&m, method, websocket, a);
             if (m.body == BODY_UNKNOWN && !facts.until_close)
                 check_body(slice_from_index(in, (size_t)n), step);

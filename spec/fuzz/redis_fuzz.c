@@ -9,7 +9,7 @@
 #include "side/redis_reply.h"
 #include "side/redis_server.h"
 
-#define MAX 4096
+#define REPLY_MAX 4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
@@ -39,7 +39,7 @@ static size_t walk(const struct redis_reply *r, size_t i)
 
 static struct result read_in_steps(struct slice bytes, size_t step)
 {
-    struct redis_codec *c = redis_codec_new(MAX);
+    struct redis_codec *c = redis_codec_new(REPLY_MAX);
     const struct redis_reply *r = redis_codec_reply(c);
     struct result out = {0};
     size_t walked = 0;
@@ -56,7 +56,7 @@ static struct result read_in_steps(struct slice bytes, size_t step)
         }
     }
     expect(rc == 0 || rc == ERR_LIMIT || rc == ERR_PROTOCOL);
-    expect(buf_len(&r->bytes) <= MAX);
+    expect(buf_len(&r->bytes) <= REPLY_MAX);
     out.values = walked;
     out.bytes = buf_len(&r->bytes);
     if (rc < 0)

@@ -126,8 +126,10 @@ describe("demilune run --dev", function()
 
   describe("explains", function()
     it("a misspelt hook", function()
-      explains("function P:acces() end function P:log() end", 'its function "acces" is no hook')
-      assert.matches('did you mean "access"?', gateway:log(), 1, true)
+      start "function P:access() end"
+      plugin "function P:acces() end function P:log() end"
+      assert.equal(200, get().status)
+      assert.matches('unknown field \\"acces\\", did you mean \\"access\\"?', gateway:event "reload.fault", 1, true)
     end)
 
     it("a field that is not there", function()

@@ -23,15 +23,14 @@ local LIBRARIES = {
     files = { "^net/tls[%w_]*%.c$", "^script/api_crypto[%w_]*%.c$", "^script/crypto_[%w_]+%.[ch]$",
       "^app/cli_version%.c$" } },
   { name = "libxcrypt", headers = { "^crypt%.h$" }, files = { "^script/crypto_password%.c$" } },
-  { name = "llhttp", headers = { "^llhttp%.h$", "^llhttp/" }, files = { "^http/h1%.[ch]$" } },
   { name = "nghttp2", headers = { "^nghttp2/" }, files = { "^http/h2%.[ch]$", "^app/cli_version%.c$" } },
   { name = "hiredis", headers = { "^hiredis/", "^hiredis%.h$" }, files = { "^side/redis_reply%.c$" } },
   { name = "librdkafka", headers = { "^librdkafka/" }, files = { "^side/kafka%.c$", "^app/cli_version%.c$" } },
   { name = "libyaml", headers = { "^yaml%.h$" }, files = { "^gate/conf_yaml%.c$" } },
   { name = "PCRE2", headers = { "^pcre2" }, files = { "^base/regex%.c$" } },
   { name = "LuaJIT", headers = { "^lua%.h$", "^lauxlib%.h$", "^lualib%.h$", "^luajit%.h$", "^luaconf%.h$" },
-    files = { "^script/vm%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$", "^script/plugin%.[ch]$",
-      "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$", "^app/cli_version%.c$" } },
+    files = { "^script/vm%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$", "^script/hooks_make%.c$",
+      "^script/plugin%.[ch]$", "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$", "^app/cli_version%.c$" } },
 }
 
 -- What libc, the compiler and the kernel bring. Anything that is in neither list is a new library,
@@ -186,7 +185,7 @@ lint.self_check(check, {
   { "core/gate/a.c", '#include "http/wire.h"\n#include "side/store.h"\n', no_file },
   { "core/script/call_dns.c", '#include "net/dns.h"\n#include <lua.h>\n', no_file },
   { "core/script/api_base.c", '#include "script/api.h"\n#include "net/loop.h"\n', no_file },
-  { "core/http/h1.c", "#include <llhttp.h>\n", no_file },
+  { "core/http/h2.c", "#include <nghttp2/nghttp2.h>\n", no_file },
   { "spec/core/net/a_test.c", '#include "support/test.h"\n#include "base/buf.h"\n', no_file },
 })
 

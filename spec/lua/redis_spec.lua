@@ -484,6 +484,21 @@ describe("a server that is no Redis", function()
     assert.matches("^LOADING", why)
   end)
 
+  it("may refuse before it has heard of anything", function()
+    local db = fake "-ERR max number of clients reached\r\n"
+    local url = "redis://:p@" .. listener:address()
+    for _, client in ipairs { db, redis.open { url = url, name = "many" } } do
+      local _, word, why = client:command "PING"
+      assert.equal("denied", word)
+      assert.equal("ERR max number of clients reached", why)
+    end
+  end)
+
+  it("may answer a transaction with anything", function()
+    local statuses = "+OK\r\n+QUEUED\r\n+STRANGE\r\n"
+    assert.equal("STRANGE", (fake("+PONG\r\n", statuses):transaction { { "PING" } }))
+  end)
+
   it("may end in the middle of a reply", function()
     local db = fake("+PONG\r\n", "$100\r\nabc")
     local _, word = db:command "GET"
@@ -503,8 +518,11 @@ describe("redis in plugins", function()
       local redis = require "demilune.redis"
       local P = { name = "visits", version = "1.0.0" }
       P.__index = P
-      P.schema = { type = "object", properties = { redis = { type = "string" } } }
-      function P.new(config) return setmetatable({ db = redis.use(config.redis, { timeout = 5 }) }, P) end
+      P.schema = { type = "object", properties = { redis = { type = "string" }, url = { type = "string" } } }
+      function P.new(config)
+        local db = config.url and redis.open { url = config.url } or redis.use(config.redis, { timeout = 5 })
+        return setmetatable({ db = db }, P)
+      end
       function P:access(exchange)
         local n, word = self.db:command("INCR", "visits")
         exchange:reply(n and 200 or 503, {}, tostring(n or word))
@@ -530,6 +548,17 @@ describe("redis in plugins", function()
     assert.equal("2", gateway:get("/").body)
     assert.equal("2", server:command("GET", "visits"))
     test.eventually(function() return server:command("GET", "logged") == "2" end, "the log hooks did not count")
+  end)
+
+  it("goes where the configuration says, and else not where outbound.deny forbids it", function()
+    local server = test.redis()
+    local options = options_for("main", server.url)
+    options.config.outbound = { deny = { "127.0.0.0/8" } }
+    assert.equal("1", test.gateway(options):get("/").body)
+    options.plugins[1].config = { url = server.url }
+    assert.equal("denied", test.gateway(options):get("/").body)
+    options.config.outbound.deny = { "10.0.0.0/8" }
+    assert.equal("2", test.gateway(options):get("/").body)
   end)
 
   it("must be there", function()

@@ -11,11 +11,15 @@
 --   test.upstream{ trickle = 0.001 }                  sends a byte at a time, so many seconds apart
 --   test.upstream{ garbage = "..." }                  answers with these bytes
 --   test.upstream{ { reset = "head" }, { status = 200 } }     one after the other, by request; then the last
+--   test.upstream{ tls = true }                       speaks TLS, with a certificate of its own for loopback:
+--                                                     test.gateway{ upstream = it } verifies that; others may by
+--                                                     `ca` (PEM) or `ca_file`
 --
 -- A function may give such options, too, in place of a status. A request is { method, path, query, headers,
 -- list, body, version }. What came is in `requests`; a handler that raises answers 500 with the message, so
 -- that the test shows it.
 
+local core = require "demilune.core"
 local http1 = require "demilune.test.http1"
 local socket = require "demilune.socket"
 local task = require "demilune.task"
@@ -31,6 +35,7 @@ local Upstream = {}
 Upstream.__index = Upstream
 
 local STALLED = 600 -- longer than any test
+local HANDSHAKE = 10
 
 local function read_request(reader)
   local line, err = reader:line()
@@ -139,6 +144,10 @@ end
 local function serve(upstream, s)
   local reader = http1.reader(s, STALLED)
   upstream.sockets[s] = true
+  if upstream.ca and not core.tls_serve(s, upstream.ca, upstream.key, HANDSHAKE) then
+    upstream.sockets[s] = nil
+    return
+  end
   while true do
     local request = read_request(reader)
     if not request then
@@ -167,7 +176,8 @@ end
 
 local OPTIONS = {}
 for name in ([[
-  handler status headers body address delay stall reset truncate trickle garbage close]]):gmatch "%S+" do
+  handler status headers body address delay stall reset truncate trickle garbage close
+  tls]]):gmatch "%S+" do
   OPTIONS[name] = true
 end
 
@@ -187,6 +197,16 @@ local function options_of(script)
   return options
 end
 
+-- It is its own authority.
+local function begin_tls(upstream)
+  upstream.url = "https://" .. upstream.address
+  upstream.ca, upstream.key = core.tls_self_signed()
+  upstream.ca_file = os.tmpname()
+  local file = assert(io.open(upstream.ca_file, "w"))
+  file:write(upstream.ca)
+  file:close()
+end
+
 function M.new(script)
   local options = options_of(script)
   local listener = assert(socket.listen(options.address or "127.0.0.1:0"))
@@ -195,6 +215,9 @@ function M.new(script)
     listener = listener, address = address, url = "http://" .. address, options = options,
     requests = {}, connections = 0, sockets = {}, turn = 0,
   }, Upstream)
+  if options.tls then
+    begin_tls(upstream)
+  end
   task.detach(accept_all, upstream)
   return upstream
 end
@@ -214,6 +237,9 @@ end
 --- No connection is taken any more, and the open ones are closed.
 function Upstream:close()
   self.listener:close()
+  if self.ca_file then
+    os.remove(self.ca_file)
+  end
   for s in pairs(self.sockets) do
     s:reset()
   end

@@ -494,7 +494,8 @@ static void test_faults_of_settings(void **state UNUSED)
 {
     static const struct row rows[] = {
         {"admin: {address: here}", "t:2:18: admin.address: no address with a port"},
-        {"admin: {address: \"unix:/x\"}", "not TCP is not yet supported"},
+        {"admin: {address: \"unix:x\"}", "a unix socket needs an absolute path"},
+        {"admin: {address: \"[fe80::1%eth0]:1\"}", "admin.address: zones of IPv6 addresses"},
         {"admin: {address: \"127.0.0.1:1\", token: \"\"}", "admin.token: an empty token"},
         {"admin: {address: \"127.0.0.1:1\", token: \"${NOT_SET_HERE:-}\"}",
          "admin.token: an empty token"},
@@ -520,6 +521,11 @@ static void test_faults_of_settings(void **state UNUSED)
         {"listeners: [{address: \":8080\"}]", "listeners[0].address: no address with a port"},
         {"listeners: [{address: \"example.com:80\"}]", "no address with a port"},
         {"listeners: [{address: \"::1:8080\"}]", "no address with a port"},
+        {"listeners: [{address: \"[fe80::1%eth0]:80\"}]",
+         "zones of IPv6 addresses (%eth0) are not"},
+        {"dns: {servers: [\"fe80::1%2\"]}", "dns.servers[0]: zones of IPv6 addresses"},
+        {"routes: [{name: a, upstream: \"http://[fe80::1%25eth0]:80\"}]",
+         "routes[0].upstream: zones of IPv6 addresses"},
         {"listeners: [{address: \"unix:run/x\"}]", "a unix socket needs an absolute path"},
         {"listeners: [{address: \"unix:@x\"}]", "abstract sockets have no permissions"},
         {"listeners: [{address: \"unix:/" LONG_NAME "\"}]", "has at most 107 bytes"},
@@ -598,6 +604,7 @@ static void test_faults_of_upstreams(void **state UNUSED)
 {
     static const struct row rows[] = {
         {ENDPOINTS(""), "upstreams[0].endpoints: an upstream needs an endpoint"},
+        {ENDPOINTS("{address: \"[fe80::1%eth0]:80\"}"), "address: zones of IPv6 addresses"},
         {ENDPOINTS("{address: host}"), "upstreams[0].endpoints[0].address: the port is missing"},
         {ENDPOINTS("{address: \"http://h:1\"}"), "an endpoint is host:port, no URL"},
         {ENDPOINTS("{address: \"a b:1\"}"), "no host with a port"},
@@ -684,6 +691,9 @@ static const struct row route_faults[] = {
     {ROUTE("upstream: up, paths: [/a/*], strip_prefix: /a, rewrite: /b"), "beside `rewrite`"},
     {ROUTE("respond: {body: \"{\\\"a\\\": 1}\"}"), "write {{ for a brace"},
     {ROUTE("respond: {body: \"{status}\"}"), "is known only when there is a response"},
+    {ROUTE("respond: {status: 204, body: x}"),
+     "respond.body: an answer with status 204 has no body"},
+    {ROUTE("respond: {status: 304, body: \"{path}\"}"), "an answer with status 304 has no body"},
     {ROUTE("respond: {headers: {content-length: \"5\"}}"), "sets this header by itself"},
     {ROUTE("respond: {headers: {a: \"b\\nc\"}}"), "respond.headers.a: no value of a header"},
     {ROUTE("redirect: {to: x, status: 304}"), "must be 301, 302, 303, 307 or 308"},
@@ -794,6 +804,5 @@ int main(void)
         cmocka_unit_test(test_faults_of_all_stages_at_once),
         cmocka_unit_test(test_a_snapshot_lives_as_long_as_it_is_counted),
     };
-
     return cmocka_run_group_tests(tests, setup, NULL);
 }

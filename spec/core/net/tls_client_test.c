@@ -199,7 +199,7 @@ static void test_the_next_handshake_resumes(void **state UNUSED)
         SSL_set_fd(peer->ssl, peer->fd);
         SSL_set_accept_state(peer->ssl);
         PEER_UNTIL(loop, peer, seen.ends && peer->done);
-        assert_int_equal(tls_facts(stream)->is_resumed, i > 0);
+        assert_int_equal(tls_facts(stream).is_resumed, i > 0);
         tls_peer_say(peer, "x", 1);
         PEER_UNTIL(loop, peer, seen.len == 1);
         assert_true(stream_is_quiet(stream));

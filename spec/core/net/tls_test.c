@@ -179,11 +179,11 @@ static void test_bytes_go_both_ways_in_both_versions(void **state UNUSED)
         SSL_set_max_proto_version(peer->ssl, versions[i]);
         SSL_set_tlsext_host_name(peer->ssl, "A.Example");
         shake();
-        const struct tls_facts *facts = tls_facts(seen.stream);
-        assert_string_equal(facts->version, i ? "1.3" : "1.2");
-        expect_slice(facts->server_name, "a.example");
-        assert_int_equal(facts->subject.len + facts->protocol.len, 0);
-        assert_false(facts->is_resumed);
+        struct tls_facts facts = tls_facts(seen.stream);
+        assert_string_equal(facts.version, i ? "1.3" : "1.2");
+        expect_slice(facts.server_name, "a.example");
+        assert_int_equal(facts.subject.len + facts.protocol.len, 0);
+        assert_false(facts.is_resumed);
         tls_peer_say(peer, "ping", 4);
         PEER_UNTIL(loop, peer, seen.len == 4);
         char first[] = "po", second[] = "ng";
@@ -252,7 +252,7 @@ static void test_alpn(void **state UNUSED)
     dial(server);
     SSL_set_alpn_protos(peer->ssl, (const unsigned char *)"\x02h2\x08http/1.1", 12);
     shake();
-    expect_slice(tls_facts(seen.stream)->protocol, "http/1.1");
+    expect_slice(tls_facts(seen.stream).protocol, "http/1.1");
     dial(server);
     SSL_set_alpn_protos(peer->ssl, (const unsigned char *)"\x02h2\x03xyz", 7);
     shake();
@@ -277,8 +277,8 @@ static bool resumes(struct tls_server *to, SSL_SESSION *session)
     shake();
     if (seen.err)
         return false;
-    assert_int_equal(SSL_session_reused(peer->ssl), tls_facts(seen.stream)->is_resumed);
-    return tls_facts(seen.stream)->is_resumed;
+    assert_int_equal(SSL_session_reused(peer->ssl), tls_facts(seen.stream).is_resumed);
+    return tls_facts(seen.stream).is_resumed;
 }
 
 static void test_a_session_resumes_where_it_was_made(void **state UNUSED)
@@ -311,6 +311,23 @@ static void test_a_session_resumes_where_it_was_made(void **state UNUSED)
     tls_server_unref(never);
 }
 
+static void test_a_session_lives_through_new_ticket_keys(void **state UNUSED)
+{
+    const int64_t hour_ms = 3600 * 1000;
+
+    meet(server);
+    SSL_SESSION *session = session_of_peer();
+    clock_advance_ms(hour_ms + 1000); /* another key is made, the old one still counts */
+    assert_true(resumes(server, session));
+    SSL_SESSION *renewed = session_of_peer();
+    clock_advance_ms(2 * hour_ms);
+    assert_false(resumes(server, session));
+    assert_true(resumes(server, renewed));
+    clock_advance_ms(-3 * hour_ms - 1000);
+    SSL_SESSION_free(session);
+    SSL_SESSION_free(renewed);
+}
+
 static void test_a_session_is_no_way_around_a_required_certificate(void **state UNUSED)
 {
     const struct test_cert *certs[] = {&ec};
@@ -333,7 +350,7 @@ static void test_a_session_is_no_way_around_a_required_certificate(void **state 
     shake();
     session = session_of_peer();
     assert_true(resumes(required, session));
-    expect_slice(tls_facts(seen.stream)->subject, "CN=ann,O=Test");
+    expect_slice(tls_facts(seen.stream).subject, "CN=ann,O=Test");
     SSL_SESSION_free(session);
     tls_server_unref(optional);
     tls_server_unref(required);
@@ -353,13 +370,13 @@ static void test_client_certificates(void **state UNUSED)
     tls_peer_use(peer, &ann);
     shake();
     assert_int_equal(seen.err, 0);
-    expect_slice(tls_facts(seen.stream)->subject, "CN=ann,O=Test");
+    expect_slice(tls_facts(seen.stream).subject, "CN=ann,O=Test");
 
     dial(required);
     shake();
     assert_string_equal(seen.reason, "certificate");
     meet(optional);
-    assert_int_equal(tls_facts(seen.stream)->subject.len, 0);
+    assert_int_equal(tls_facts(seen.stream).subject.len, 0);
     for (int i = 0; i < 2; i++) {
         dial(i ? required : optional);
         tls_peer_use(peer, &stranger); /* one that is shown must be good */
@@ -699,6 +716,7 @@ int main(void)
         T(test_the_name_chooses_the_certificate),
         T(test_alpn),
         T(test_a_session_resumes_where_it_was_made),
+        T(test_a_session_lives_through_new_ticket_keys),
         T(test_a_session_is_no_way_around_a_required_certificate),
         T(test_client_certificates),
         T(test_small_reads_get_it_all),
