@@ -106,6 +106,9 @@ end
 function TAGS.alias()
 end
 
+function TAGS.generic()
+end
+
 function TAGS.private(block)
   block.is_private = true
 end

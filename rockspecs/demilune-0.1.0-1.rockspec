@@ -47,6 +47,7 @@ build = {
     ["demilune.new"] = "lua/demilune/new.lua",
     ["demilune.new.template"] = "lua/demilune/new/template.lua",
     ["demilune.plugin"] = "lua/demilune/plugin.lua",
+    ["demilune.plugin.config"] = "lua/demilune/plugin/config.lua",
     ["demilune.plugin.load"] = "lua/demilune/plugin/load.lua",
     ["demilune.redis"] = "lua/demilune/redis.lua",
     ["demilune.regex"] = "lua/demilune/regex.lua",

@@ -43,7 +43,6 @@ static int measure(struct worker *w, const struct cli *cli)
 
 static int run(struct load *load, const struct cli *cli)
 {
-    metric_init(2, load->snapshot->metrics_max_series);
     struct worker *w = worker_new(
         &(struct worker_setup){.snapshot = load->snapshot, .needs_vm = true}, &load->faults);
     int status = w ? measure(w, cli) : load_report(&load->faults);
@@ -59,7 +58,7 @@ int cli_bench(const struct cli *cli)
     struct load load;
 
     signal(SIGPIPE, SIG_IGN); /* as in run */
-    int status = load_open(&load, cli->config, 1);
+    int status = load_open(&load, cli->config, 1, NULL);
     if (status == CLI_FINE)
         status = run(&load, cli);
     load_close(&load);

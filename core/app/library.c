@@ -83,7 +83,8 @@ void library_explains(bool does)
     explains = does;
 }
 
-struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number)
+struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number,
+                      bool is_trial)
 {
     struct places places;
     char *error = NULL;
@@ -103,6 +104,7 @@ struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, 
         .memory_cap = snapshot ? snapshot->script_memory : 0,
         .worker = number,
         .explains = explains,
+        .is_trial = is_trial,
     };
     struct vm *vm = vm_new(&options, &error);
     if (!vm)

@@ -73,7 +73,14 @@ void exchange_to(struct exchange *x, enum exchange_state state)
 uint32_t exchange_hooks(const struct exchange *x)
 {
     uint32_t hooks = x->route ? x->route->chain.hooks : x->plan->snapshot->global.hooks;
-    return x->consumer ? hooks | x->consumer->chain.hooks : hooks;
+    return hooks | x->consumer_hooks;
+}
+
+/* Each phase asks for its hooks, and among many consumers they would have to be waited for each time. */
+void exchange_set_consumer(struct exchange *x, const struct consumer *c)
+{
+    x->consumer = c;
+    x->consumer_hooks = c ? c->chain.hooks : 0;
 }
 
 /* --- birth and death --------------------------------------------------------------------------------------------- */

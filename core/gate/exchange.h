@@ -93,14 +93,15 @@ struct exchange {
     struct message *request;
     struct message
         *response; /* NULL before there is one: upstream's, a reply's, or the gateway's own */
-    const struct route *route; /* NULL: none matched (yet) */
-    struct upstream *upstream; /* the route's, or chosen by a hook; NULL when none */
-    const struct consumer *consumer;
-    struct attempt *attempt; /* the latest, or NULL */
-    void *script;            /* the script floor's own (a waiting coroutine) */
+    const struct route *route;       /* NULL: none matched (yet) */
+    struct upstream *upstream;       /* the route's, or chosen by a hook; NULL when none */
+    const struct consumer *consumer; /* set by exchange_set_consumer */
+    struct attempt *attempt;         /* the latest, or NULL */
+    void *script;                    /* the script floor's own (a waiting coroutine) */
 
     /* state */
     double handle;
+    uint32_t consumer_hooks; /* of the consumer's chain */
     enum exchange_state state;
     enum phase phase;    /* whose hooks run or wait now */
     int err;             /* why it failed, 0 while all is well (err.def) */
@@ -221,5 +222,8 @@ void exchange_retry(struct exchange *x, uint32_t delay_ms);
 
 /* Which chains run for it, in forward order, and the union of their hooks. */
 uint32_t exchange_hooks(const struct exchange *x);
+
+/* NULL: nobody any more. Of the exchange's snapshot, or as long-lived as the exchange. */
+void exchange_set_consumer(struct exchange *x, const struct consumer *c);
 
 #endif

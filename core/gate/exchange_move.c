@@ -125,7 +125,7 @@ static void move_consumer(struct exchange *x, const struct snapshot *now)
 
     if (c && !there)
         there = c->index == CONSUMER_GONE ? c : keep_consumer(x->arena, c);
-    x->consumer = there;
+    exchange_set_consumer(x, there);
 }
 
 /* What was made of the route's own texts: a template without selectors gives its text as it lies in the snapshot. */

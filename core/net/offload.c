@@ -14,7 +14,7 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define NICE 10
+#define NICE 5
 
 struct offload {
     /* owned */

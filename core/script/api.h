@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 3
+#define DML_ABI 4
 
 struct gateway;
 

@@ -76,7 +76,7 @@ static int set_consumer(struct exchange *x, struct slice name)
 
     if (name.ptr && !(c = snapshot_consumer(x->plan->snapshot, name)))
         return ERR_NOT_FOUND;
-    x->consumer = c;
+    exchange_set_consumer(x, c);
     return 0;
 }
 

@@ -141,9 +141,7 @@ int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyr
     const struct slot *slot = find(ring, hash_of(text), text);
     if (!slot->is_taken || !CHECK(slot->owner < snapshot->nconsumers))
         return 0;
-    x->consumer = snapshot->consumers[slot->owner];
-    /* Who asks for the key mostly wants the name, which lies behind it. */
-    __builtin_prefetch(x->consumer);
-    __builtin_prefetch(x->consumer + 1);
+    exchange_set_consumer(x, snapshot->consumers[slot->owner]);
+    __builtin_prefetch(x->consumer + 1); /* its name lies behind it, and is mostly wanted next */
     return 1;
 }

@@ -206,16 +206,30 @@ static bool size_fits(struct slice text, const char **why)
     return false;
 }
 
+/* From the first block on that may hold a key: `openssl ecparam -genkey` writes the curve's name in one before it. */
+static struct slice first_block(struct slice text)
+{
+    ssize_t begin = slice_find(text, SLICE("-----BEGIN "));
+
+    while (begin >= 0) {
+        text = slice_from_index(text, (size_t)begin);
+        if (!slice_starts(text, SLICE("-----BEGIN EC PARAMETERS-----")))
+            return text;
+        text = slice_from_index(text, 1);
+        begin = slice_find(text, SLICE("-----BEGIN "));
+    }
+    return SLICE_NONE;
+}
+
 struct dml_key *key_from_pem(struct slice text, const char **why)
 {
     if (!size_fits(text, why))
         return NULL;
-    ssize_t begin = slice_find(text, SLICE("-----BEGIN "));
-    if (begin < 0) {
+    text = first_block(text);
+    if (!text.ptr) {
         *why = "there is no -----BEGIN ...----- in it";
         return NULL;
     }
-    text = slice_from_index(text, (size_t)begin);
     if (slice_starts(text, SLICE("-----BEGIN CERTIFICATE-----")))
         return from_certificate(text, why);
     return decode_any("PEM", text, why);

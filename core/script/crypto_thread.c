@@ -5,6 +5,7 @@
 #include "script/crypto_thread.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -49,6 +50,13 @@ static void fetch(void)
     hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     REQUIRE(hmac != NULL && pthread_key_create(&thread_key, free_thread) == 0);
     crypto_forget_errors();
+}
+
+/* When the process exits, a thread of the pool may be at a password still: OpenSSL must not take its tables away before
+ * that has ended with the process. It can only be told so before all else. */
+__attribute__((constructor)) static void keep_openssl_to_the_end(void)
+{
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 struct crypto_thread *crypto_thread(void)

@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api*.h and core/base/err.def. Not to be edited.
 
 return {
-  abi = 3,
+  abi = 4,
   err = {
     AGAIN = -1,
     NOMEM = -2,

@@ -86,9 +86,13 @@ local OPEN = {
   "additionalProperties", "unevaluatedProperties",
 }
 
+-- What all contexts of a plugin have in common, where a field is looked for last.
+function M.context(common)
+  M.fields("context", common, CONTEXT)
+end
+
 -- What `new` gets.
-function M.arguments(plugin, config, context)
-  M.fields("context", context, CONTEXT)
+function M.config(plugin, config)
   local schema = plugin.schema
   if type(config) ~= "table" or type(schema) ~= "table" or type(schema.properties) ~= "table" then
     return

@@ -14,7 +14,7 @@ local core = require "demilune.core"
 local decode, encode = core.json_decode, core.json_encode
 
 ---@class demilune.json
----@field null userdata  What stands for `null`.
+---@field null lightuserdata JSON's null
 local M = {
   array_mt = { __name = "json.array" },
   object_mt = { __name = "json.object" },
@@ -22,33 +22,34 @@ local M = {
 
 M.null = core.json_marks(M.array_mt, M.object_mt)
 
---- Marks a table as a list, so that it is one when it is empty, too.
----@param list? table
----@return table list
+---Makes a list of a table, so that it is one even when it is empty.
+---@generic T: table
+---@param list? T
+---@return T
 function M.array(list)
   return setmetatable(list or {}, M.array_mt)
 end
 
---- Marks a table as a map, so that it is one when it has a first item, too.
----@param map? table
----@return table map
+---Makes a map of a table, so that it is one even when it has a first item.
+---@generic T: table
+---@param map? T
+---@return T
 function M.object(map)
   return setmetatable(map or {}, M.object_mt)
 end
 
---- Is it marked as a list, as every decoded one is?
+---Is it marked as a list, as every decoded one is?
 ---@param value any
 ---@return boolean
 function M.is_array(value)
   return type(value) == "table" and getmetatable(value) == M.array_mt
 end
 
---- The value in a text; nil, a word and the position. `options.depth`: how deeply it may be nested (128; at
---- most 512).
+---The value in a text.
 ---@param text string
----@param options? { depth?: integer }
+---@param options? { depth?: integer } how deeply it may be nested (128; at most 512)
 ---@return any value
----@return string? word
+---@return string? err "syntax", "encoding", "depth", "range"
 ---@return integer? position
 function M.decode(text, options)
   if type(text) ~= "string" then
@@ -57,12 +58,12 @@ function M.decode(text, options)
   return decode(text, options and options.depth)
 end
 
---- The text of a value; nil, a word and what can not be written. `options.indent`: blanks per level, for people.
+---The text of a value.
 ---@param value any
----@param options? { indent?: integer }
+---@param options? { indent?: integer } blanks per level, for people
 ---@return string? text
----@return string? word
----@return string? what
+---@return string? err "bad_argument", "encoding", "depth", "full"
+---@return string? what can't be written
 function M.encode(value, options)
   return encode(value, options and options.indent)
 end

@@ -103,9 +103,11 @@ describe("crypto: keys", function()
       ["genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384"] = "ES384",
       ["genpkey -algorithm ED25519"] = "EdDSA",
       ["ecparam -name prime256v1 -genkey -noout"] = "ES256",
+      ["ecparam -name secp521r1 -genkey"] = "ES512",
       ["genrsa -traditional 2048"] = "PS256",
     } do
-      local key = assert(crypto.key(openssl(arguments)))
+      local key, _, detail = crypto.key(openssl(arguments))
+      assert.is_table(key, detail)
       assert.is_true(key.is_private)
       local signature = key:sign(algorithm, "text")
       assert.is_true(key:verify(algorithm, "text", signature))
@@ -257,6 +259,38 @@ describe("crypto: passwords", function()
     end
     assert.is_true(refused >= 600 - 512 - 2 and refused < 100, refused)
     assert.is_true(password.verify("s3cret", hash))
+  end)
+
+  it("is given up with its request and with its gateway", function()
+    local test = require "demilune.test"
+    local store = require("demilune.store").use()
+    local folder = os.tmpname()
+    os.remove(folder)
+    require("pl.dir").makepath(folder .. "/hash")
+    finally(function() require("pl.dir").rmtree(folder) end) -- luacheck: globals finally
+    local file = assert(io.open(folder .. "/hash/init.lua", "w"))
+    file:write([[
+      local password = require("demilune.crypto").password
+      local store = require("demilune.store").use()
+      local P = { name = "hash", version = "1.0.0" }
+      P.__index = P
+      function P:access(x)
+        store:incr("begun", 1)
+        local _, err = password.verify("s3cret", "$scrypt$ln=15,r=8,p=3$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdHNhbHQ")
+        store:set(err or "done", true)
+      end
+      return P]])
+    file:close()
+    local gateway = test.gateway { plugins = { "hash" }, plugin_path = { folder } }
+    local connections = {}
+    for i = 1, 9 do -- so many that the last one waits in the queue
+      connections[i] = gateway:connect()
+      connections[i]:send "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    end
+    assert.truthy(test.eventually(function() return store:get "begun" == 9 end))
+    connections[9]:close(true)
+    assert.truthy(test.eventually(function() return store:get "cancelled" end))
+    -- The rest ends with the gateway, behind this test.
   end)
 
   it("derives keys (RFC 7914, 11 and 12)", function()
