@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The second half of api.h, under the same rules: what the library modules (demilune.crypto, .store, .limit, .time ...)
+/* A part of api.h, under the same rules: what the library modules (demilune.crypto, .store, .limit, .time ...)
  * and the faces of the shipped plugins call. Most of it knows no exchange.
  *
  * Objects that Lua makes here (a compiled template, a limiter) belong to Lua: it frees them by its collector, and

@@ -1,7 +1,7 @@
--- Made by core/script/make_cdef.lua from core/script/api*.h and core/base/err.def. Not to be edited.
+-- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 4,
+  abi = 8,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -122,6 +122,7 @@ enum dml_number {
     DML_NUMBER_VERSION,
     DML_NUMBER_STATUS,
     DML_NUMBER_ATTEMPTS,
+    DML_NUMBER_ATTEMPT,
     DML_NUMBER_BYTES,
     DML_NUMBER_BYTES_IN,
     DML_NUMBER_TRUSTED,
@@ -449,5 +450,54 @@ int dml_jwt_verify(const struct dml_keys *ks, const struct dml_policy *p, const 
                            size_t len, struct dml_jwt *out);
 int dml_jwt_sign(struct dml_key *k, int signing, const struct dml_slice *header,
                          const struct dml_slice *payload, char *out);
+struct breaker;
+struct budget;
+struct circuit;
+struct dml_retry;
+int dml_limiter_shared_key(struct gateway *g, double handle, const struct dml_limiter *l,
+                                   int policy, struct dml_slice *out);
+double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l);
+int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
+                             const struct dml_verdict *v);
+struct budget *dml_budget_new(const char *name, size_t len, double window);
+void dml_budget_free(struct budget *b);
+void dml_budget_count(struct budget *b);
+int dml_budget_take(struct budget *b, double share, double least);
+void dml_budget_counts(struct budget *b, double *asked, double *taken);
+struct dml_retry_options {
+    int32_t attempts;
+    double per_try;
+    double base, max;
+    double share, least;
+    double hedge_percentile;
+};
+struct dml_retry *dml_retry_new(const char *name, size_t len,
+                                        const struct dml_retry_options *o);
+void dml_retry_free(struct dml_retry *r);
+int dml_retry_on(struct dml_retry *r, const char *word, size_t len);
+int dml_retry_method(struct dml_retry *r, const char *name, size_t len);
+int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *r);
+double dml_retry_judge(struct gateway *g, double handle, const struct dml_retry *r);
+struct dml_breaker_options {
+    double window, min_requests;
+    double failure_ratio;
+    double slow_over, slow_ratio;
+    double open_for, open_for_max;
+    double probes;
+    double ramp;
+};
+struct breaker *dml_breaker_new(const char *name, size_t len,
+                                        const struct dml_breaker_options *o);
+void dml_breaker_free(struct breaker *b);
+double dml_breaker_enter(struct breaker *b);
+void dml_breaker_leave(struct breaker *b, double pass, int good, double seconds);
+const char *dml_breaker_state(struct breaker *b);
+enum dml_circuit_scope { DML_CIRCUIT_UPSTREAM, DML_CIRCUIT_ENDPOINT, DML_CIRCUIT_ROUTE };
+struct circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
+                                        const char *fallback, size_t len);
+void dml_circuit_free(struct circuit *c);
+int dml_circuit_on(struct circuit *c, const char *word, size_t len);
+void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len);
+double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c);
 ]],
 }

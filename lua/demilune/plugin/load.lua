@@ -123,6 +123,8 @@ local function not_installed(name)
   return ('the plugin "%s" is not installed%s'):format(name, near and (', did you mean "%s"?'):format(near) or "")
 end
 
+local fine = {} -- by name: those that were looked at, for they are loaded again at each place
+
 -- The plugin, or nil and a message.
 function M.load(name)
   local module = "demilune.plugins." .. name
@@ -133,7 +135,9 @@ function M.load(name)
   end
   local ok, plugin = pcall(require, module)
   local fault
-  if ok then
+  if ok and plugin == fine[name] then
+    return plugin
+  elseif ok then
     fault = fault_of(plugin, name)
   else
     fault = tostring(plugin):gsub("(module '[^\n]*' not found):\n.*", "%1") -- without the forty places searched
@@ -145,6 +149,7 @@ function M.load(name)
   if explain then
     explain.modules()
   end
+  fine[name] = plugin
   return plugin
 end
 
