@@ -2,6 +2,7 @@
 
 std = "luajit"
 max_line_length = 120
+max_comment_line_length = 200 -- an annotation is one line
 codes = true
 self = false            -- a hook is a method whether or not it uses self
 exclude_files = { "build", "lua/demilune/cdef.lua" }

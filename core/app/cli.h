@@ -16,6 +16,7 @@ enum { CLI_FINE = 0, CLI_FAULT = 1, CLI_USAGE = 2, CLI_SYSTEM = 3 };
 struct cli {
     char **argv;               /* as the program got it */
     const char *config;        /* -c, or NULL: the default files */
+    const char *dir;           /* --dir, or NULL */
     int workers;               /* --workers, or 0 */
     bool dev;                  /* --dev */
     VEC(const char *) headers; /* -H, each "name: value" */
@@ -33,6 +34,8 @@ int cli_match(const struct cli *cli);
 int cli_plugins(const struct cli *cli);
 int cli_schema(const struct cli *cli);
 int cli_health(const struct cli *cli);
+int cli_new(const struct cli *cli);
+int cli_bench(const struct cli *cli);
 int cli_test(const struct cli *cli);
 int cli_version(const struct cli *cli);
 

@@ -4,6 +4,7 @@
 
 #include "app/cli.h"
 #include "app/control.h"
+#include "app/library.h"
 #include "app/lifeline.h"
 #include "app/load.h"
 #include "app/note.h"
@@ -38,7 +39,6 @@ int cli_run(const struct cli *cli)
 {
     int fd = lifeline_inherited();
 
-    if (cli->dev)
-        return cli_misuse("run", "--dev is not yet supported");
+    library_explains(cli->dev);
     return fd < 0 ? supervisor_run(cli->argv) : run_gateway(cli, fd);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* demilune test: busted inside the runtime. A worker with no listeners and an empty configuration runs it in its loop, so
- * that specs may wait for whatever hooks may wait for. */
+ * that specs may wait for whatever hooks may wait for. With --watch it is but the one who starts such processes. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -26,16 +26,25 @@ static struct snapshot *empty_snapshot(struct faults *faults)
     return snapshot_load(&source, faults);
 }
 
+static bool is_watching(const struct cli *cli)
+{
+    for (size_t i = 0; i < cli->args.n; i++)
+        if (strcmp(cli->args.items[i], "--watch") == 0)
+            return true;
+    return false;
+}
+
 /* A hang that can't be stopped is left to whoever waits for the specs. */
 static int run_specs(struct worker *w, const struct cli *cli, struct watchdog *watchdog)
 {
+    const char *module = is_watching(cli) ? "demilune.test.watch" : "demilune.test.run";
     struct buf message;
     int status = CLI_FAULT;
 
     w->vm->guest_watch = watchdog_watch(watchdog, 1);
     buf_init(&message, MESSAGE_MAX);
-    if (tool_run(w->vm, w->loop, "demilune.test.run", "main", cli->args.items, cli->args.n, &status,
-                 &message) < 0)
+    if (tool_run(w->vm, w->loop, module, "main", cli->args.items, cli->args.n, &status, &message) <
+        0)
         fprintf(stderr, "demilune test: %.*s\n", SLICE_ARG(buf_slice(&message)));
     buf_deinit(&message);
     watchdog_unwatch(watchdog, w->vm->guest_watch);
@@ -44,9 +53,6 @@ static int run_specs(struct worker *w, const struct cli *cli, struct watchdog *w
 
 int cli_test(const struct cli *cli)
 {
-    for (size_t i = 0; i < cli->args.n; i++)
-        if (strcmp(cli->args.items[i], "--watch") == 0)
-            return cli_misuse("test", "--watch is not yet supported");
     signal(SIGPIPE, SIG_IGN); /* as in run */
     struct arena *a = arena_new_heap(16 * KIB);
     struct faults faults;

@@ -21,6 +21,7 @@
 #include "app/lifeline.h"
 #include "app/listening.h"
 #include "app/load.h"
+#include "app/plugin_metrics.h"
 #include "app/privileges.h"
 #include "app/process.h"
 #include "app/reload.h"
@@ -282,8 +283,10 @@ static void on_flights(struct timer *t)
 static void control_new(struct control *c, struct snapshot *snapshot, struct worker *first,
                         struct lifeline *lifeline, const struct cli *cli)
 {
-    *c =
-        (struct control){.snapshot = snapshot, .lifeline = lifeline, .nworkers = snapshot->workers};
+    *c = (struct control){.snapshot = snapshot,
+                          .lifeline = lifeline,
+                          .nworkers = snapshot->workers,
+                          .is_dev = cli->dev};
     control_limit_connections(c, snapshot->connections);
     c->workers = calloc((size_t)c->nworkers, sizeof(c->workers[0]));
     REQUIRE(c->workers != NULL);
@@ -302,6 +305,8 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct wor
     lifeline_start(lifeline, c);
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
+    c->plugin_metrics = plugin_metrics_new();
+    plugin_metrics_follow(c->plugin_metrics, snapshot);
     c->probes = probes_new(c->loop);
     probes_follow(c->probes, snapshot);
 }
@@ -332,6 +337,7 @@ static bool control_free(struct control *c)
     closer_free(c->closer);
     loop_free(c->loop);
     upstream_metrics_hide(c->snapshot);
+    plugin_metrics_free(c->plugin_metrics);
     snapshot_unref(c->snapshot);
     free(c->listening);
     stores_free_all();

@@ -15,6 +15,7 @@ struct cli;
 struct closer;
 struct lifeline;
 struct mailbox;
+struct plugin_metrics;
 struct probes;
 struct reload;
 struct snapshot;
@@ -38,6 +39,7 @@ struct control {
     struct watchdog *watchdog;
     struct closer *closer;
     struct reload *reload;
+    struct plugin_metrics *plugin_metrics;
     struct probes *probes; /* of the current snapshot's upstreams */
     struct stragglers *stragglers;
     struct timer drain_timer; /* drain.delay, then drain.timeout */
@@ -51,6 +53,7 @@ struct control {
     uint32_t asked_connections; /* limits.connections, before the system's limit */
     bool is_closed;             /* draining: the workers accept no more */
     bool is_retired;            /* another gateway has the sockets */
+    bool is_dev;                /* run --dev */
     enum control_state state;
 };
 

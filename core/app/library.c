@@ -76,6 +76,13 @@ static char *join_path(const struct snapshot *s)
     return buf_take(&out, &len);
 }
 
+static bool explains;
+
+void library_explains(bool does)
+{
+    explains = does;
+}
+
 struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number,
                       bool is_trial)
 {
@@ -96,6 +103,7 @@ struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, 
         .gateway = gateway,
         .memory_cap = snapshot ? snapshot->script_memory : 0,
         .worker = number,
+        .explains = explains,
         .is_trial = is_trial,
     };
     struct vm *vm = vm_new(&options, &error);

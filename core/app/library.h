@@ -17,4 +17,8 @@ struct vm;
 struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number,
                       bool is_trial);
 
+/* Whether the VMs that are made from now on explain misuse of the plugin interface (run --dev). While there is one
+ * thread. */
+void library_explains(bool does);
+
 #endif

@@ -145,15 +145,22 @@ int load_read(struct load *l, const char *file, int workers, struct gateway *hom
     return l->faults.nsystem == l->faults.nerrors ? CLI_SYSTEM : CLI_FAULT;
 }
 
-int load_library(struct load *l, const char *file)
+int load_bare(struct load *l)
 {
     begin(l, NULL);
     l->needs_vm = true;
+    make_host(l, NULL);
+    return l->vm ? CLI_FINE : CLI_SYSTEM;
+}
+
+int load_library(struct load *l, const char *file)
+{
     file = load_file(file);
-    if (file)
-        load(l, file, 0, false);
-    else
-        make_host(l, NULL);
+    if (!file)
+        return load_bare(l);
+    begin(l, NULL);
+    l->needs_vm = true;
+    load(l, file, 0, false);
     if (l->vm)
         return CLI_FINE;
     return l->vm_failed ? CLI_SYSTEM : load_report(&l->faults);

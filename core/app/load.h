@@ -57,6 +57,10 @@ struct vm *load_take_vm(struct load *l);
 /* Only the VM, for what is asked about plugins: the file (if there is one) may have faults as long as its plugin_path
  * can be read. */
 int load_library(struct load *l, const char *file);
+
+/* The same without any file. */
+int load_bare(struct load *l);
+
 void load_close(struct load *l);
 
 /* Prints faults (warnings too) on standard error; the exit status for them: 0 when there are but warnings. */

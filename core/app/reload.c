@@ -318,6 +318,18 @@ void reload_ask(struct reload *r, const char *cause, struct reload_ask *ask)
     go_on(r);
 }
 
+void reload_look(struct reload *r, struct reload_ask *ask)
+{
+    if (r->is_over)
+        ask->on_end(ask, NULL);
+    else if (r->building)
+        list_append(&r->asks, &ask->link);
+    else if (watch_look(r->watch))
+        reload_ask(r, "edited", ask);
+    else
+        ask->on_end(ask, NULL);
+}
+
 void reload_on_ready(struct reload *r)
 {
     const struct snapshot *s = r->control->snapshot;

@@ -56,6 +56,10 @@ void reload_free(struct reload *r);
 /* cause: for the log. ask: or NULL. */
 void reload_ask(struct reload *r, const char *cause, struct reload_ask *ask);
 
+/* Reloads if a file of the configuration has changed, and answers at the end of that, or of the one that is under way
+ * already. Else, and when the gateway leaves, it answers with NULL at once. */
+void reload_look(struct reload *r, struct reload_ask *ask);
+
 /* It has lost interest. */
 static inline void reload_unask(struct reload_ask *ask)
 {

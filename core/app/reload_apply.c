@@ -11,6 +11,7 @@
 #include "app/closer.h"
 #include "app/control.h"
 #include "app/listening.h"
+#include "app/plugin_metrics.h"
 #include "app/sockets.h"
 #include "app/stragglers.h"
 #include "app/upstream_metrics.h"
@@ -59,6 +60,7 @@ static void settle(struct control *c, struct snapshot *now)
 
     upstream_metrics_hide(before);
     upstream_metrics_show(now);
+    plugin_metrics_follow(c->plugin_metrics, now);
     log_configure(now->log_level, now->log_format);
     metric_set_max_series(now->metrics_max_series);
     watchdog_set(c->watchdog, now->script_time_budget_ms, now->script_hang_timeout_ms);

@@ -56,6 +56,14 @@ static void on_timer(struct timer *t)
     w->on_change(w->arg);
 }
 
+bool watch_look(struct watch *w)
+{
+    uint64_t now = look(w), before = w->used;
+
+    w->used = w->latest = now;
+    return now != before;
+}
+
 struct watch *watch_new(struct loop *l, void (*on_change)(void *arg), void *arg)
 {
     struct watch *w = calloc(1, sizeof(*w));

@@ -18,6 +18,9 @@ void watch_free(struct watch *w);
 /* What to look at from now on (copied). With none it goes on with what it has. */
 void watch_follow(struct watch *w, const struct conf_seen *seen, size_t n);
 
+/* Has something changed since it was looked at, or told? Each change counts once. */
+bool watch_look(struct watch *w);
+
 void watch_switch(struct watch *w, bool is_on);
 
 #endif

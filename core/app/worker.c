@@ -11,6 +11,7 @@
 
 #include "app/closer.h"
 #include "app/control.h"
+#include "app/dev.h"
 #include "app/watchdog.h"
 #include "app/worker_plan.h"
 #include "base/check.h"
@@ -148,6 +149,8 @@ struct worker *worker_new(const struct worker_setup *setup, struct faults *fault
         w->gateway.plan_end_arg = setup->closer;
     }
     gateway_init(&w->gateway, setup->snapshot);
+    if (w->control && w->control->is_dev)
+        dev_hold_requests(w);
     if (!make_plan(w, setup, faults)) {
         worker_free(w);
         return NULL;

@@ -22,6 +22,7 @@
 #include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/hedge.h"
+#include "gate/hold.h"
 #include "gate/reply.h"
 #include "gate/stats.h"
 
@@ -522,9 +523,8 @@ static const struct wire_events down_events = {
     .on_gone = down_on_gone,
 };
 
-static void accept_head(void *owner, struct wire *w, struct message *m, bool end)
+void exchange_accept(struct gateway *g, struct wire *w, struct message *m, bool end)
 {
-    struct gateway *g = owner;
     struct exchange *x = exchange_new(g, w->arena, m);
 
     if (!x) {
@@ -537,6 +537,16 @@ static void accept_head(void *owner, struct wire *w, struct message *m, bool end
     x->down = w;
     x->flows[SIDE_REQUEST].state = end ? FLOW_NONE : FLOW_HELD;
     exchange_begin(x);
+}
+
+static void accept_head(void *owner, struct wire *w, struct message *m, bool end)
+{
+    struct gateway *g = owner;
+
+    if (UNLIKELY(g->hold))
+        hold_take(g->hold, w, m, end);
+    else
+        exchange_accept(g, w, m, end);
 }
 
 static void accept_body(void *owner UNUSED, struct wire *w UNUSED,

@@ -162,6 +162,9 @@ struct exchange {
 /* The acceptor of all server wires of a gateway (inbound_set_new; owner = struct gateway). */
 extern const struct wire_events exchange_acceptor;
 
+/* The begin of an exchange: a head from a server wire, whose arena becomes the exchange's. */
+void exchange_accept(struct gateway *g, struct wire *w, struct message *m, bool end);
+
 /* One without wires, for test.exchange: request is copied. The caller ends it with exchange_drop. */
 struct exchange *exchange_new_detached(struct gateway *g, const struct message *request);
 void exchange_drop(struct exchange *x);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "gate/exchange.h"
 #include "gate/forward.h"
+#include "gate/hold.h"
 #include "gate/stats.h"
 #include "net/dns.h"
 #include "net/tls.h"
@@ -178,6 +179,7 @@ void gateway_deinit(struct gateway *g)
     struct plan *plan = g->plan;
 
     inbound_set_free(g->inbound);
+    hold_free(g->hold);
     (void)CHECK(g->table.used == 0);
     run_at_end(g);
     g->plan = NULL;

@@ -18,6 +18,7 @@
 #include "http/wire.h"
 
 struct gate_stats;
+struct hold;
 struct hook_lap;
 
 struct gateway {
@@ -33,6 +34,7 @@ struct gateway {
     struct list retired;      /* those that have exchanges still */
     struct timer mover;       /* looks at what is to leave them */
     struct list at_end;       /* struct later: see gateway_at_end */
+    struct hold *hold;        /* where requests wait first (run --dev), or NULL */
     /* borrowed */
     struct loop *loop;
     struct mailbox *mailbox;

@@ -3,7 +3,10 @@
 /* What boot.lua, plugin.lua and chain.lua need from the core besides the FFI. Nothing here waits. */
 
 #include <dirent.h>
+#include <errno.h>
 #include <lauxlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "gate/snapshot.h"
 #include "script/calls.h"
@@ -65,8 +68,8 @@ static int hook_consumer(lua_State *L)
     return 1;
 }
 
-/* subfolders(folder): their names. */
-static int hook_subfolders(lua_State *L)
+/* Pushes the names in a folder that are no hidden ones: those that may be folders, or that may be files. */
+static int push_names(lua_State *L, unsigned char kind)
 {
     DIR *dir = opendir(luaL_checkstring(L, 1));
     int n = 0;
@@ -74,7 +77,7 @@ static int hook_subfolders(lua_State *L)
     lua_newtable(L);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         if (entry->d_name[0] == '.' ||
-            (entry->d_type != DT_DIR && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN))
+            (entry->d_type != kind && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN))
             continue;
         lua_pushstring(L, entry->d_name);
         lua_rawseti(L, -2, ++n);
@@ -82,6 +85,32 @@ static int hook_subfolders(lua_State *L)
     if (dir)
         closedir(dir);
     return 1;
+}
+
+/* subfolders(folder): their names. */
+static int hook_subfolders(lua_State *L)
+{
+    return push_names(L, DT_DIR);
+}
+
+/* files(folder): their names. */
+static int hook_files(lua_State *L)
+{
+    return push_names(L, DT_REG);
+}
+
+/* make_folder(path): true; or nil and why not. */
+static int hook_make_folder(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+
+    if (mkdir(path, 0777) == 0) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, errno == EEXIST ? "it is there already" : strerror(errno));
+    return 2;
 }
 
 /* open_metatable(table): of what stands for a value from ${}: { text = "..." }. */
@@ -109,6 +138,8 @@ const struct call call_hook[] = {
     {"in_request", hook_in_request},
     {"hook_failed", hook_failed},
     {"subfolders", hook_subfolders},
+    {"files", hook_files},
+    {"make_folder", hook_make_folder},
     {"open_metatable", hook_open_metatable},
     {"consumers", hook_consumers},
     {"consumer", hook_consumer},

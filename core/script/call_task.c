@@ -104,7 +104,8 @@ static void task_ended(struct co *co, lua_State *L, enum co_end end, int nresult
     if (end == CO_RETURNED) {
         keep_results(t, L, nresults);
     } else {
-        lua_pushvalue(L, -1); /* the caller pops its own */
+        bool is_object = nresults == 2 && lua_istable(L, -2);
+        lua_pushvalue(L, is_object ? -2 : -1); /* the caller pops its own */
         keep_results(t, L, 1);
     }
     wake_waiters(t);
@@ -205,7 +206,7 @@ static int task_wait_any(lua_State *L)
     return co_wait(L, co, cancel_wait, wait, 0);
 }
 
-/* task_result(task): nil while it runs; "returned" and its results; "raised" and the message; "cancelled" when it was
+/* task_result(task): nil while it runs; "returned" and its results; "raised" and the message, or the table that was raised; "cancelled" when it was
  * cancelled from outside before its end, whatever came of it. */
 static int task_result(lua_State *L)
 {

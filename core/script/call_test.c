@@ -41,6 +41,7 @@ struct test_gateway {
     struct vm_watch *watch; /* one for all; the budget is that of the gateway begun last */
     const char *lua_dir, *plugin_dirs, *shipped_dir;
     /* state */
+    bool explains;
     struct listener_quota quota;
     uint32_t nlisteners;
     bool has_gateway, has_plan;
@@ -64,6 +65,7 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
         .gateway = &t->gateway,
         .memory_cap = partly->script_memory,
         .worker = 1,
+        .explains = t->explains,
     };
 
     t->vm = vm_new(&options, &t->vm_error);
@@ -207,8 +209,8 @@ static int push_faults(lua_State *L, const struct test_gateway *t, struct faults
     return 2;
 }
 
-/* test_gateway(text, lua_dir, plugin_dirs, shipped_dir, keep): a gateway and the addresses it listens on; nil and the
- * faults as `demilune check` prints them. keep: the stores keep what they have. */
+/* test_gateway(text, lua_dir, plugin_dirs, shipped_dir, keep, explains): a gateway and the addresses it listens on; nil
+ * and the faults as `demilune check` prints them. keep: the stores keep what they have. explains: as run --dev does. */
 static int test_gateway(lua_State *L)
 {
     struct vm *vm = vm_of(L);
@@ -224,6 +226,7 @@ static int test_gateway(lua_State *L)
     t->lua_dir = luaL_checkstring(L, 2);
     t->plugin_dirs = luaL_checkstring(L, 3);
     t->shipped_dir = luaL_checkstring(L, 4);
+    t->explains = lua_toboolean(L, 6);
     luaL_checkstack(L, 8, NULL);
     struct test_gateway **box = lua_newuserdata(L, sizeof(*box));
     *box = t;

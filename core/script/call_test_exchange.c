@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* For test.exchange: an exchange without wires in the spec's own VM. The kit says in which phase it is and calls the hook
+/* For test.exchange and demilune bench: an exchange without wires in the spec's own VM. Lua says in which phase it is and calls the hook
  * itself; here the exchange is put into the state in which that phase finds it. */
 
 #include <lauxlib.h>
@@ -286,6 +286,36 @@ static int test_exchange_answer(lua_State *L)
     return 3;
 }
 
+static void push_use(lua_State *L, const struct plugin_use *use, int n)
+{
+    lua_createtable(L, 0, 2);
+    lua_pushnumber(L, use->index);
+    lua_setfield(L, -2, "index");
+    lua_pushlstring(L, use->name.ptr, use->name.len);
+    lua_setfield(L, -2, "name");
+    lua_rawseti(L, -2, n);
+}
+
+/* test_exchange_chain(handle, phase): a list of { index, name }, the places whose hooks run in that phase, in order;
+ * those of its consumer are left out. */
+static int test_exchange_chain(lua_State *L)
+{
+    const struct exchange *x = check_exchange(L);
+    enum phase p = (enum phase)luaL_checkoption(L, 2, NULL, phases);
+    const struct chain *chain =
+        x->route && p != PHASE_REWRITE ? &x->route->chain : &x->plan->snapshot->global;
+    bool unwraps = p == PHASE_RESPONSE || p == PHASE_BODY;
+    int n = 0;
+
+    lua_newtable(L);
+    for (uint32_t i = 0; i < chain->n; i++) {
+        const struct plugin_use *use = chain->uses[unwraps ? chain->n - 1 - i : i];
+        if (use->hooks & PHASE_BIT(p))
+            push_use(L, use, ++n);
+    }
+    return 1;
+}
+
 /* test_exchange_end(handle) */
 static int test_exchange_end(lua_State *L)
 {
@@ -299,6 +329,7 @@ const struct call call_test_exchange[] = {
     {"test_exchange_response", test_exchange_response},
     {"test_exchange_phase", test_exchange_phase},
     {"test_exchange_answer", test_exchange_answer},
+    {"test_exchange_chain", test_exchange_chain},
     {"test_exchange_end", test_exchange_end},
     {NULL, NULL},
 };

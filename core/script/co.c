@@ -131,23 +131,29 @@ static const char *error_text(lua_State *L)
     return lua_tostring(L, -1);
 }
 
-/* Leaves the message on the VM's own stack: what ended it from outside, or the error that it has raised and where. */
-static void push_message(struct co *co, bool is_ended)
+/* Leaves the message on the VM's own stack: what ended it from outside, or the error that it has raised and where, above
+ * the error's own value. Returns how many these are. */
+static int push_message(struct co *co, bool is_ended)
 {
     lua_State *L = co->vm->L;
+    int top = lua_gettop(L);
     struct buf traceback;
 
     if (is_ended) {
         lua_pushlstring(L, buf_slice(&co->vm->ended_by).ptr, buf_len(&co->vm->ended_by));
-        return;
+        return 1;
     }
     lua_xmove(co->thread, L, 1);
+    lua_pushvalue(L, -1);
     lua_pushstring(L, error_text(L));
     buf_init(&traceback, TRACEBACK_MAX);
     vm_add_traceback(&traceback, co->thread);
     lua_pushlstring(L, buf_slice(&traceback).ptr, buf_len(&traceback));
     buf_deinit(&traceback);
     lua_concat(L, 2);
+    lua_replace(L, top + 2);
+    lua_settop(L, top + 2);
+    return 2;
 }
 
 /* A task that is still to begin never does. */
@@ -192,10 +198,10 @@ static void co_failed(struct co *co, enum co_end end, bool is_ended)
     struct vm *vm = co->vm;
     int top = lua_gettop(vm->L);
 
-    push_message(co, is_ended);
+    int n = push_message(co, is_ended);
     if (end == CO_STOPPED)
         end_spawned(co);
-    co->on_end(co, vm->L, end, 1);
+    co->on_end(co, vm->L, end, n);
     lua_settop(vm->L, top);
     co_drop(co);
 }

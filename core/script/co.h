@@ -31,8 +31,9 @@ struct exchange;
 
 enum co_end { CO_RETURNED, CO_RAISED, CO_STOPPED /* budget or memory */ };
 
-/* The coroutine has ended. Results (CO_RETURNED: nresults on top of `L`) or the message with traceback are on L. Called
- * from co_run, co_wake or co_cancel, outside of Lua. */
+/* The coroutine has ended. Results (CO_RETURNED: nresults on top of `L`) or the message with traceback are on L,
+ * which the value that was raised lies below when nresults is 2. Called from co_run, co_wake or co_cancel, outside of
+ * Lua. */
 typedef void (*co_end_fn)(struct co *co, lua_State *L, enum co_end end, int nresults);
 
 typedef void (*co_cancel_fn)(struct co *co, void *wait);

@@ -40,6 +40,8 @@
 #define ENDED_BY_MAX (8 * KIB) /* its message and traceback */
 #define TRACEBACK_LEVELS 20
 
+#define ENVIRONMENT_MAX (16 * KIB) /* of LUA_PATH: what is longer is left out */
+
 static _Thread_local struct vm_watch *this_watch;
 
 /* --- ending what runs ---------------------------------------------------------------------------------------------- */
@@ -322,7 +324,22 @@ static void add_tree(struct buf *path, struct buf *cpath, const char *root, cons
     REQUIRE(rc == 0);
 }
 
-/* The library of this installation first, then the LuaRocks trees in LuaRocks' own order, then Debian's. */
+/* The templates in LUA_PATH or LUA_CPATH, which is how `luarocks path` names a tree of one's own. A ";;" stands for what
+ * is searched anyway. */
+static void add_environment(struct buf *path, const char *name)
+{
+    const char *value = getenv(name);
+    struct slice rest = slice_from(value ? value : ""), one;
+    int rc = 0;
+
+    while (rest.len < ENVIRONMENT_MAX && slice_split(&rest, ';', &one))
+        if (one.len > 0)
+            rc |= buf_printf(path, ";%.*s", SLICE_ARG(one));
+    REQUIRE(rc == 0);
+}
+
+/* The library of this installation first, then the LuaRocks trees: those named by the environment, then in LuaRocks' own
+ * order, then Debian's. */
 static void set_paths(lua_State *L, const struct vm_options *o)
 {
     struct buf path, cpath;
@@ -333,6 +350,8 @@ static void set_paths(lua_State *L, const struct vm_options *o)
     int rc = buf_printf(&path, "%s/?.lua;%s/?/init.lua", o->lua_dir, o->lua_dir);
     if (o->luajit_dir)
         rc |= buf_printf(&path, ";%s/?.lua", o->luajit_dir);
+    add_environment(&path, "LUA_PATH");
+    add_environment(&cpath, "LUA_CPATH");
     if (home && home[0] == '/' && strlen(home) < 4096) {
         char tree[4200];
         snprintf(tree, sizeof(tree), "%s/.luarocks", home);
@@ -384,6 +403,8 @@ static void set_core(lua_State *L, struct vm *vm, const struct vm_options *o)
 #undef ADD_CALLS
     set_text(L, "plugin_dirs", o->plugin_dirs);
     set_text(L, "shipped_dir", o->shipped_dir);
+    lua_pushboolean(L, o->explains);
+    lua_setfield(L, -2, "explains");
     set_number(L, "gateway", (double)(uintptr_t)o->gateway);
     set_number(L, "cell", (double)(uintptr_t)&vm->cell);
     set_number(L, "worker", o->worker);

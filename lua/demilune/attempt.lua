@@ -30,6 +30,9 @@ end
 
 -- --- what it has brought -----------------------------------------------------------------------
 
+---@class attempt.response
+---@field status integer
+---@field headers headers
 local response_fields = {
   status = function(self) return (number(self, C.DML_ATTEMPT_STATUS)) end,
   headers = function(self) return (headers.new(self.h, headers.ATTEMPT_RESPONSE)) end,
@@ -49,6 +52,18 @@ local Response = ffi.metatype("struct { double h; int32_t number_; }", {
 })
 
 -- --- the attempt -------------------------------------------------------------------------------
+
+---@class attempt  One try against one endpoint.
+---@field number integer  1, 2, ...
+---@field upstream string
+---@field endpoint string?  Its address; may be set in balance hooks.
+---@field error string?  "connect", "reset", "timeout" or "protocol".
+---@field status integer?
+---@field duration number?  Seconds.
+---@field timeout number  Seconds to the response's head; may be set in balance hooks.
+---@field connect_timeout number  Seconds; may be set in balance hooks.
+---@field headers headers  Of the request, for this attempt.
+---@field response attempt.response?
 
 local getters = {
   number = function(self) return self.number_ end,

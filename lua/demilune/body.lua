@@ -17,12 +17,19 @@ local C, gateway, raise = border.C, border.gateway, border.raise
 local err = border.err
 local read, chunk = core.body_read, core.body_chunk
 
+---@class body
 local methods = {}
 
+--- All of the body as a text, waited for; nil and a word ("body_too_large", "cancelled" ...).
+---@return string? text
+---@return string? word
 function methods.read(self)
   return read(self.h, self.side)
 end
 
+--- The value in the body; nil and a word.
+---@return any value
+---@return string? word
 function methods.json(self)
   local text, word = read(self.h, self.side)
   if not text then
@@ -31,7 +38,9 @@ function methods.json(self)
   return json.decode(text)
 end
 
--- One piece; nil at the end; or nil and a word.
+--- One piece; nil at the end; or nil and a word.
+---@return string? piece
+---@return string? word
 function methods.chunk(self)
   return chunk(self.h, self.side)
 end
@@ -44,10 +53,14 @@ local function next_chunk(self)
   return piece
 end
 
+--- An iterator over the pieces, which raises when the body breaks off.
+---@return fun(): string? next
 function methods.chunks(self)
   return next_chunk, self, nil
 end
 
+--- What goes on instead. A table becomes JSON.
+---@param content string|number|table
 function methods.set(self, content)
   local is_value = type(content) == "table"
   if is_value then

@@ -29,7 +29,7 @@ local function hooks_of(loaded)
 end
 
 -- Rows of cells → lines; columns as wide as their widest cell.
-local function layout(rows)
+function M.layout(rows)
   local widths, lines = {}, {}
   for _, row in ipairs(rows) do
     for i, cell in ipairs(row) do
@@ -79,7 +79,7 @@ function M.list()
     local loaded, message = plugin.load(name)
     rows[#rows + 1] = loaded and { name, loaded.version, hooks_of(loaded), summary_of(name) } or { name, "-", message }
   end
-  return layout(rows)
+  return M.layout(rows)
 end
 
 -- --- one plugin ---------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ end
 local function table_of(title, schema)
   local rows = { { title, "TYPE", "DEFAULT", "MEANING" } }
   add_options(rows, schema, schema, "", 1)
-  return #rows > 1 and layout(rows) or nil
+  return #rows > 1 and M.layout(rows) or nil
 end
 
 local function options_of(loaded)

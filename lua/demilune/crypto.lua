@@ -17,6 +17,10 @@ local key = require "demilune.crypto.key"
 local C = border.C
 
 ---@class demilune.crypto
+---@field password demilune.crypto.password
+---@field key fun(source: string|table, options?: table): demilune.key?, string?, string?  As crypto.key.load below.
+---@field secret fun(bytes: string, options?: table): demilune.key?, string?, string?  As crypto.key.secret.
+---@field generate fun(algorithm: demilune.signing): demilune.key  As crypto.key.generate.
 local M = {
   password = require "demilune.crypto.password",
   key = key.load,
@@ -199,12 +203,14 @@ local function decode(coding, text)
   return ffi.string(out, n)
 end
 
+--- Bytes as hexadecimal digits.
 ---@param bytes string
 ---@return string hex in small letters
 function M.hex(bytes)
   return encode(C.DML_CODING_HEX, text_of(bytes, "crypto.hex"), 2 * #bytes)
 end
 
+--- The reverse; nil and a word for what is no such text.
 ---@param text string
 ---@return string? bytes
 ---@return string? err "encoding"
@@ -212,12 +218,14 @@ function M.unhex(text)
   return decode(C.DML_CODING_HEX, text_of(text, "crypto.unhex"))
 end
 
+--- Bytes in base64 (RFC 4648).
 ---@param bytes string
 ---@return string text
 function M.base64(bytes)
   return encode(C.DML_CODING_BASE64, text_of(bytes, "crypto.base64"), 4 * math.ceil(#bytes / 3))
 end
 
+--- The reverse; nil and a word for what is no such text.
 ---@param text string
 ---@return string? bytes
 ---@return string? err "encoding": also for blanks, and for what an encoder would not have written
@@ -232,6 +240,7 @@ function M.base64url(bytes)
   return encode(C.DML_CODING_BASE64_URL, text_of(bytes, "crypto.base64url"), 4 * math.ceil(#bytes / 3))
 end
 
+--- The reverse; nil and a word for what is no such text.
 ---@param text string with or without padding
 ---@return string? bytes
 ---@return string? err "encoding"

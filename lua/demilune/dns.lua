@@ -7,8 +7,13 @@
 
 local core = require "demilune.core"
 
+---@class demilune.dns
 local M = {}
 
+--- The addresses of a name, and for how long they hold; nil and a word.
+---@param name string
+---@return string[]? addresses
+---@return number|string ttl_or_word
 function M.resolve(name)
   if type(name) ~= "string" or name == "" then
     error("dns.resolve wants a name", 2)

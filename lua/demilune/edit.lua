@@ -19,10 +19,14 @@ local selector = require "demilune.selector"
 
 local C, gateway = border.C, border.gateway
 
+---@class demilune.edit
+---@field hook function  What a plugin has as its hook where each instance has a list in that place.
 local M = {}
 
 local SIDES = { request = tonumber(C.DML_REQUEST), response = tonumber(C.DML_RESPONSE) }
 
+---@class edit
+---@field apply fun(self: edit, exchange: exchange)  Makes the changes.
 local Edit = { __name = "edit" }
 Edit.__index = Edit
 
@@ -57,8 +61,13 @@ local function is_nothing(changes)
   return not changes.remove or changes.remove[1] == nil
 end
 
--- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
--- change; nil and a message when a change can't be made.
+--- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
+--- change; nil and a message when a change can't be made.
+---@param side "request"|"response"
+---@param changes { set?: table, add?: table, default?: table, remove?: string[] }
+---@param context context
+---@return edit? list
+---@return string? message
 function M.new(side, changes, context)
   if is_nothing(changes) then
     return nil
@@ -94,11 +103,14 @@ Edit.apply = apply
 -- What such a hook is where it runs in Lua after all: its first argument is the list.
 M.hook = apply
 
+--- Is it such a list?
+---@private
 function M.is_list(value)
   return getmetatable(value) == Edit
 end
 
--- For C: the address of a list, which lives as long as the object.
+--- For C: the address of a list, which lives as long as the object.
+---@private
 function Edit:address()
   return (tonumber(ffi.cast("intptr_t", self.list)))
 end

@@ -11,6 +11,7 @@
 local ffi = require "ffi"
 local attempt = require "demilune.attempt"
 local border = require "demilune.ffi"
+local core = require "demilune.core"
 local json = require "demilune.json"
 local request = require "demilune.request"
 local response = require "demilune.response"
@@ -48,11 +49,14 @@ local function context(self)
   return ctx
 end
 
+local explained = core.explains and require("demilune.explain").fields or function() end
+
 -- --- routes and consumers: one table each per VM ------------------------------------------------
 
 local routes, consumers = {}, {}
 
--- Another configuration has come into this VM.
+--- Another configuration has come into this VM.
+---@private
 function M.reset()
   routes, consumers = {}, {}
 end
@@ -71,6 +75,7 @@ local function route(self)
   local found = by_path[path]
   if not found then
     found = { name = name, path = path ~= "" and path or nil }
+    explained("exchange.route", found, { name = true, path = true })
     by_path[path] = found
   end
   return found
@@ -92,6 +97,7 @@ local function consumer(self)
   local found = consumers[name]
   if not found then
     found = { name = name, groups = groups(self.h) }
+    explained("exchange.consumer", found, { name = true, groups = true })
     consumers[name] = found
   end
   return found
@@ -129,6 +135,23 @@ local function claims(self)
   local value = text(self.h, C.DML_TEXT_CLAIMS)
   return value and json.decode(value) or nil
 end
+
+---@class exchange  One request and its answer: what every hook gets but certificate, start and stop.
+---@field request request
+---@field response response
+---@field ctx table  Of this exchange; all plugins share it.
+---@field route { name: string, path: string? }?  nil before routing, and where none fits.
+---@field consumer { name: string, groups: string[] }?  Who was recognised. Set it to a consumer or a name.
+---@field upstream string?  The name of where it goes; may be set before it goes.
+---@field attempts attempt[]  So far.
+---@field client_ip string  The client's address; through trusted proxies, the one that they tell.
+---@field client_is_trusted boolean  Is it in trusted_proxies?
+---@field id string  The id of the request; may be set.
+---@field claims table?  Verified claims about the client; may be set.
+---@field error string?  Why the gateway could not answer, as a word.
+---@field timings { start: number, total: number?, before_upstream: number?, upstream: number? }  Seconds.
+---@field bytes_sent integer  Of the response's body.
+---@field bytes_received integer  Of the request's body.
 
 local getters = {
   h = function(self) return (tonumber(ffi_cast(Address, self))) end,
@@ -246,10 +269,14 @@ local function sent(rc)
   end
 end
 
+---@class exchange
 local methods = {}
 
--- Ends the exchange with this answer; the later hooks of the phase don't run. A table as body
--- becomes JSON. A header with several values is given as a list.
+--- Ends the exchange with this answer; the later hooks of the phase don't run. A table as body
+--- becomes JSON. A header with several values is given as a list.
+---@param status integer 200 to 599
+---@param headers? table<string, string|string[]>
+---@param body? string|number|table
 function methods.reply(self, status, headers, body)
   local handle = self.h
   begin_reply(handle, status)
@@ -265,8 +292,11 @@ function methods.reply(self, status, headers, body)
   sent(C.dml_reply_send(gateway, handle, status, body, body and #body or 0))
 end
 
--- The same for a refusal: an answer as the gateway's own errors are (application/problem+json, RFC
--- 9457). detail: a sentence for the client.
+--- The same for a refusal: an answer as the gateway's own errors are (application/problem+json, RFC
+--- 9457). detail: a sentence for the client.
+---@param status integer 200 to 599
+---@param detail? string
+---@param headers? table<string, string|string[]>
 function methods.problem(self, status, detail, headers)
   begin_reply(self.h, status)
   reply_headers(self.h, headers)
@@ -294,6 +324,8 @@ ffi.metatype("struct dml_exchange", {
   end,
 })
 
+--- From the core.
+---@private
 function M.new(handle)
   return (ffi_cast(Exchange, handle))
 end

@@ -57,8 +57,13 @@ local function change(self, op, name, value)
   end
 end
 
+---@class headers  Fields by name, in any case: get, set, nil removes. Several are joined by ", " (Set-Cookie: the first).
+---@field [string] string?
 local methods = {}
 
+--- One more field of this name.
+---@param name string
+---@param value string|number
 function methods.add(self, name, value)
   if value == nil then
     raise "the value of a header is a text, not nil"
@@ -66,6 +71,9 @@ function methods.add(self, name, value)
   change(self, ADD, name, value)
 end
 
+--- The values of all fields of this name, one entry per field.
+---@param name string
+---@return string[]
 function methods.all(self, name)
   local list, index = {}, 0
   while true do

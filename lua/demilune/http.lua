@@ -41,6 +41,14 @@ local json = require "demilune.json"
 local stream = require "demilune.http.stream"
 local url = require "demilune.url"
 
+---@class demilune.http
+---@field get fun(url: string, options?: http.options): http.response?, string?  A GET; nil and a word when it fails.
+---@field head fun(url: string, options?: http.options): http.response?, string?  A HEAD.
+---@field post fun(url: string, options?: http.options): http.response?, string?  A POST.
+---@field put fun(url: string, options?: http.options): http.response?, string?  A PUT.
+---@field patch fun(url: string, options?: http.options): http.response?, string?  A PATCH.
+---@field delete fun(url: string, options?: http.options): http.response?, string?  A DELETE.
+---@field options fun(url: string, options?: http.options): http.response?, string?  An OPTIONS.
 local M = {}
 
 local TIMEOUT = 10
@@ -51,6 +59,29 @@ local OPTIONS = border.option_names(OPEN_OPTIONS .. " body redirects stream")
 OPEN_OPTIONS = border.option_names(OPEN_OPTIONS)
 
 -- response.headers: by name in any case; several fields joined by ", ". :all(name) gives a list.
+---@class http.options
+---@field method? string  Of `http.request` and `http.open`; GET.
+---@field url? string
+---@field upstream? string  An upstream of the configuration, with `path`, in place of `url`.
+---@field path? string
+---@field query? table
+---@field headers? table<string, string|string[]>
+---@field body? string|table|function  A table becomes JSON; a function gives piece by piece.
+---@field length? integer  Of a body that comes piece by piece.
+---@field timeout? number  Seconds: of the whole call, or with `stream` to the head (10).
+---@field connect_timeout? number  Seconds (1).
+---@field idle_timeout? number  Seconds between two pieces of a stream (60).
+---@field max_body? integer  Bytes (limits.buffered_body).
+---@field redirects? integer  How many are followed (0).
+---@field stream? boolean  The response comes with its head, its body piece by piece.
+---@field tls? tls.options
+---
+---@class tls.options
+---@field verify? boolean  true
+---@field ca? string  PEM; else the system's authorities.
+---@field server_name? string
+---@field cert? string  PEM
+---@field key? string  PEM
 local Headers = {}
 
 local headers_methods = {}
@@ -93,10 +124,16 @@ local function new_headers(flat)
   return setmetatable({ flat }, Headers)
 end
 
+---@class http.response
+---@field status integer
+---@field headers table  By any case of the name; `:all(name)`, `pairs`.
+---@field body string
 local Response = { __name = "http response" }
 Response.__index = Response
 
--- The body as JSON, or nil and a word.
+--- The body as a value of JSON; nil and a word when it is none.
+---@return any value
+---@return string? word
 function Response:json()
   return json.decode(self.body)
 end
@@ -240,8 +277,11 @@ local function redirected(options, response)
   return next_options
 end
 
--- options: method, url (or upstream and path), and those above. The response { status, headers, body },
--- or nil and a word ("timeout", "refused", "dns", "denied", "body_too_large", ...).
+--- A call. nil and a word when it fails: "timeout", "refused", "dns", "denied", "body_too_large", "tls",
+--- "cancelled" ...
+---@param options http.options  with `url`, or `upstream` and `path`
+---@return http.response? response
+---@return string? word
 function M.request(options)
   if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
     border.raise "http.request wants either url or upstream"
@@ -264,8 +304,11 @@ function M.request(options)
   end
 end
 
--- A call whose request is sent piece by piece while its response may be coming already: see
--- demilune.http.stream. options as above, but for body; length: of the body, when it is known.
+--- A call whose request is sent piece by piece while its response may be coming already. `options.length`:
+--- of the body, when it is known; a body among the options is refused.
+---@param options http.options
+---@return http.call? call
+---@return string? word
 function M.open(options)
   if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
     border.raise "http.open wants either url or upstream"

@@ -38,12 +38,14 @@ function M.object(map)
   return setmetatable(map or {}, M.object_mt)
 end
 
+---Is it marked as a list, as every decoded one is?
 ---@param value any
 ---@return boolean
 function M.is_array(value)
   return type(value) == "table" and getmetatable(value) == M.array_mt
 end
 
+---The value in a text.
 ---@param text string
 ---@param options? { depth?: integer } how deeply it may be nested (128; at most 512)
 ---@return any value
@@ -56,6 +58,7 @@ function M.decode(text, options)
   return decode(text, options and options.depth)
 end
 
+---The text of a value.
 ---@param value any
 ---@param options? { indent?: integer } blanks per level, for people
 ---@return string? text

@@ -16,21 +16,33 @@ local border = require "demilune.ffi"
 local C, gateway = border.C, border.gateway
 local NOT_FOUND = border.err.NOT_FOUND
 
+---@class demilune.keyring
 local M = {}
 
+---@class keyring
 local Keyring = { __name = "keyring" }
 Keyring.__index = Keyring
 
--- version: of the configuration whose consumers they are.
+--- version: of the configuration whose consumers they are.
+---@param version integer
+---@return keyring
 function M.new(version)
   local ring = ffi.gc(C.dml_keyring_new(version), C.dml_keyring_free)
   return setmetatable({ ring = ring, version = version }, Keyring)
 end
 
+--- A consumer's secret. False when it is there already.
+---@param secret string
+---@param number integer of the consumer
+---@return boolean is_new
 function Keyring:add(secret, number)
   return C.dml_keyring_add(self.ring, secret, #secret, number) == 0
 end
 
+--- True, and exchange.consumer is the owner; false for a secret that nobody has; nil when the request brings none.
+---@param source template
+---@param exchange exchange
+---@return boolean? is_known
 function Keyring:identify(source, exchange)
   local rc = C.dml_keyring_identify(gateway, exchange.h, self.ring, source.template)
   if rc >= 0 then

@@ -17,6 +17,7 @@ local selector = require "demilune.selector"
 local C, gateway = border.C, border.gateway
 local verdict = ffi.new "struct dml_verdict"
 
+---@class demilune.limit
 local M = {}
 
 local ALGORITHMS = {
@@ -28,6 +29,7 @@ local HEADERS = {
   none = 0, ietf = C.DML_LIMIT_IETF, x = C.DML_LIMIT_X, both = C.DML_LIMIT_IETF + C.DML_LIMIT_X,
 }
 
+---@class limiter
 local Limiter = { __name = "limiter" }
 Limiter.__index = Limiter
 
@@ -58,10 +60,15 @@ local function add_policy(limiter, options, name, algorithm)
   end
 end
 
--- options: limit, window (seconds), burst, algorithm, or `limits`, a list of such; by (a selector, a
--- template, or a list of them), ipv6_prefix, cost (a number or a selector), store (a name),
--- headers (none | ietf | x | both: written into the response with each decision). The counts belong
--- to context.scope, or to options.scope.
+--- options: limit, window (seconds), burst, algorithm, or `limits`, a list of such; by (a selector, a
+--- template, or a list of them), ipv6_prefix, cost (a number or a selector), store (a name),
+--- headers (none | ietf | x | both: written into the response with each decision). The counts belong
+--- to context.scope, or to options.scope.
+---@param options table
+---@param context context
+---@return limiter? limiter
+---@return string? message
+---@return string? path
 function M.new(options, context)
   local store = C.dml_store(options.store or "default", #(options.store or "default"))
   if store == nil then
@@ -86,7 +93,11 @@ function M.new(options, context)
   return setmetatable({ limiter = limiter, cost = cost }, Limiter)
 end
 
--- About a request, by its parts. The verdict, or nil and a word: the store failed.
+--- About a request, by its parts. The verdict, or nil and a word: the store failed.
+---@param exchange exchange
+---@param cost? number
+---@return verdict? verdict
+---@return string? word
 function Limiter:take(exchange, cost)
   local rc = C.dml_limiter_take(gateway, exchange.h, self.limiter, cost or self.cost, verdict)
   if rc < 0 then
@@ -95,7 +106,11 @@ function Limiter:take(exchange, cost)
   return verdict
 end
 
--- About a key. What `concurrent` lets in must be given back by leave.
+--- About a key. What `concurrent` lets in must be given back by leave.
+---@param key string
+---@param cost? number
+---@return verdict? verdict
+---@return string? word
 function Limiter:take_key(key, cost)
   local rc = C.dml_limiter_take_key(self.limiter, key, #key, cost or 1, verdict)
   if rc < 0 then
@@ -104,11 +119,16 @@ function Limiter:take_key(key, cost)
   return verdict
 end
 
+--- Gives back what `concurrent` has let in.
+---@param key string
 function Limiter:leave(key)
   C.dml_limiter_leave(self.limiter, key, #key)
 end
 
--- The texts of RateLimit (for the latest verdict) and of RateLimit-Policy.
+--- The texts of RateLimit (for the latest verdict) and of RateLimit-Policy.
+---@param of? integer
+---@return string limit
+---@return string policy
 function Limiter:describe(of)
   C.dml_limiter_describe(self.limiter, of, 0, border.out)
   local now = ffi.string(border.out.ptr, border.out.len)

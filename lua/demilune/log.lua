@@ -7,6 +7,11 @@
 
 local core = require "demilune.core"
 
+---@class demilune.log
+---@field debug fun(text: string, fields?: table)
+---@field info fun(text: string, fields?: table)
+---@field warn fun(text: string, fields?: table)
+---@field error fun(text: string, fields?: table)
 local M = {}
 
 local LEVELS = { debug = 0, info = 1, warn = 2, error = 3 }

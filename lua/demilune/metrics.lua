@@ -19,8 +19,10 @@ local C, gateway = border.C, border.gateway
 local LABELS_MAX = 8
 local KEPT_MAX = 10000 -- series that a metric finds again without asking: labels come from outside, too
 
+---@class demilune.metrics
 local M = {}
 
+---@class metric
 local Metric = { __name = "metric" }
 Metric.__index = Metric
 
@@ -47,15 +49,30 @@ local function make(kind, name, help, labels, bounds)
   }, Metric)
 end
 
+--- A number that only grows; its name ends in _total.
+---@param name string
+---@param help string
+---@param labels? string[]
+---@return metric
 function M.counter(name, help, labels)
   return make(C.DML_COUNTER, name, help, labels, {})
 end
 
+--- A number that goes up and down.
+---@param name string
+---@param help string
+---@param labels? string[]
+---@return metric
 function M.gauge(name, help, labels)
   return make(C.DML_GAUGE, name, help, labels, {})
 end
 
--- bounds: upper ends of the buckets, ascending.
+--- How many values there were up to each bound. bounds: upper ends of the buckets, ascending.
+---@param name string
+---@param help string
+---@param labels? string[]
+---@param bounds number[]
+---@return metric
 function M.histogram(name, help, labels, bounds)
   return make(C.DML_HISTOGRAM, name, help, labels, bounds or DEFAULT_BOUNDS)
 end
@@ -116,6 +133,9 @@ local function misused(metric, what)
   border.raise(("%s is a %s, which can't %s"):format(metric.name, NAMES[metric.kind], what))
 end
 
+--- Adds n to a counter or gauge.
+---@param n number
+---@param ... string  values of the labels
 function Metric:add(n, ...)
   if self.kind == C.DML_HISTOGRAM or (self.kind == C.DML_COUNTER and (n < 0 or n ~= n)) then
     misused(self, self.kind == C.DML_COUNTER and "go down" or "be added to: observe values")
@@ -123,6 +143,8 @@ function Metric:add(n, ...)
   C.dml_metric_add(gateway, series_of(self, ...), n)
 end
 
+--- Adds 1.
+---@param ... string  values of the labels
 function Metric:inc(...)
   if self.kind == C.DML_HISTOGRAM then
     misused(self, "be added to: observe values")
@@ -141,6 +163,9 @@ function Metric:set(value, ...)
   C.dml_metric_set(gateway, series_of(self, ...), value)
 end
 
+--- A value of a histogram.
+---@param value number
+---@param ... string  values of the labels
 function Metric:observe(value, ...)
   if self.kind ~= C.DML_HISTOGRAM then
     misused(self, "observe values")

@@ -10,6 +10,7 @@ local core = require "demilune.core"
 local credential = require "demilune.credential"
 local edit = require "demilune.edit"
 local exchange = require "demilune.exchange"
+local explain = core.explains and require "demilune.explain"
 local loading = require "demilune.plugin.load"
 local schema = require "demilune.schema"
 
@@ -108,6 +109,17 @@ local function consumers(kind)
   return list
 end
 
+---@class context  Of `new`, `start` and `stop`: where the plugin is enabled.
+---@field plugin string
+---@field route string?  nil when it is enabled globally, or for a consumer.
+---@field scope string  The place, as a text that survives reloads.
+---@field params string[]?  The path parameters of the route; nil where any may be meant.
+---@field version integer  Of the configuration.
+---@field worker integer  1, 2, ...
+---@field first boolean  True in exactly one worker.
+---@field consumers fun(kind: string): table[]  All credentials of a kind: { consumer, credential }.
+---@field consumer fun(name: string): table?  A consumer of the configuration.
+
 local function fallback(config)
   return { config = config }
 end
@@ -132,6 +144,9 @@ local function context_of(name, context)
     common = { __index = {
       plugin = name, worker = core.worker, first = core.worker == 1, consumers = consumers, consumer = core.consumer,
     } }
+    if explain then
+      explain.context(common.__index)
+    end
     shared[name] = common
   end
   return setmetatable(context, common)
@@ -140,6 +155,9 @@ end
 -- Makes the instance of a place; returns nil, or a list of faults as M.check. context: of the place alone.
 local function instantiate(index, plugin, config, context, continues)
   context_of(plugin.name, context)
+  if explain then
+    explain.config(plugin, config)
+  end
   local ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, config, context)
   if not ok then
     return { { message = "new failed: " .. tostring(instance) } }
@@ -195,6 +213,9 @@ function M.chain(phase, indices, is_timed)
     local use = uses[index]
     hooks[i], objects[i] = M.hook_of(use.plugin, use.instance, phase)
     continues[i] = use.continues
+    if explain then
+      hooks[i] = explain.hook(use.plugin.name, phase, hooks[i])
+    end
   end
   return chain.maker(phase, hooks, continues, is_timed)(objects, indices)
 end
@@ -211,6 +232,12 @@ function M.edits(phase, indices)
     addresses[i] = lists[i]:address()
   end
   return lists, addresses
+end
+
+-- The hook of one place, and what it is called on; nil when it has none.
+function M.hook_at(phase, index)
+  local use = uses[index]
+  return M.hook_of(use.plugin, use.instance, phase)
 end
 
 -- start or stop of one place: the hook and its arguments.

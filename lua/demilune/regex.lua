@@ -16,7 +16,9 @@ local border = require "demilune.ffi"
 local C = border.C
 local GROUPS_MAX = 32
 
+---@class demilune.regex
 local M = {}
+---@class regex
 local Regex = { __name = "regex" }
 Regex.__index = Regex
 
@@ -36,7 +38,11 @@ local function names_of(pattern, compiled)
   return names
 end
 
--- flags: "i" without regard to case, "u" the text is UTF-8. nil and a message when it is none.
+--- An expression. flags: "i" without regard to case, "u" the text is UTF-8. nil and a message when it is none.
+---@param pattern string
+---@param flags? string
+---@return regex? regex
+---@return string? message
 function M.compile(pattern, flags)
   if type(pattern) ~= "string" then
     error("regex.compile wants a text", 2)
@@ -63,7 +69,10 @@ local function run(self, text, from, n)
   return rc > 0
 end
 
--- True or false; nil, "limit" for a text on which it would search too long.
+--- Does it match? nil, "limit" for a text on which it would search too long.
+---@param text string
+---@return boolean? matches
+---@return string? word
 function Regex:test(text)
   return run(self, text, 0, 0)
 end
@@ -73,7 +82,11 @@ local function taken(text, i)
   return first >= 0 and text:sub(first + 1, spans[2 * i + 1]) or nil
 end
 
--- from: the byte to start at (1).
+--- The first match from the byte `from` on: its groups by number (0 is all of it) and name, `first` and `last`.
+---@param text string
+---@param from? integer 1
+---@return table? match
+---@return string? word
 function Regex:match(text, from)
   local found, err = run(self, text, (from or 1) - 1, math.min(self.groups + 1, GROUPS_MAX))
   if not found then
@@ -114,8 +127,9 @@ local function behind(self, text, match)
   return at
 end
 
--- The next match as an iterator gives it, and nil at the end; raises where it would search too long, since a loop
--- can't tell that from the end.
+--- An iterator over the matches. It raises where it would search too long, since a loop can't tell that from the end.
+---@param text string
+---@return fun(): table? next
 function Regex:each(text)
   local from = 1
   return function()
@@ -144,6 +158,13 @@ local function filled(with, match)
   end))
 end
 
+--- The text with each match replaced: by a text where $1 or ${name} are groups, or by what a function gives for the
+--- match; and how many these were.
+---@param text string
+---@param with string|fun(match: table): string
+---@param most? integer  Matches that are replaced.
+---@return string? text
+---@return integer|string n_or_word
 function Regex:replace(text, with, most)
   local out, from, at, n = {}, 1, 1, 0
   while at <= #text + 1 and n < (most or math.huge) do

@@ -49,6 +49,18 @@ local Params = ffi.metatype("struct { double h; }", {
 
 -- --- the request -------------------------------------------------------------------------------
 
+---@class request
+---@field method string  May be set.
+---@field scheme string
+---@field host string  May be set.
+---@field port integer?
+---@field path string  Normalised; may be set.
+---@field query string?  Without the question mark; may be set.
+---@field params table<string, string>  Path parameters by name, decoded.
+---@field version number  1.1
+---@field headers headers
+---@field body body
+
 local getters = {
   method = function(self) return (text(self.h, C.DML_TEXT_METHOD)) end,
   scheme = function(self) return (text(self.h, C.DML_TEXT_SCHEME)) end,
@@ -70,9 +82,12 @@ local settable = {
   host = { C.DML_TEXT_HOST, "a host, with a port or without" },
 }
 
+---@class request
 local methods = {}
 
--- The first value of a query parameter, decoded.
+--- The first value of a query parameter, decoded.
+---@param name string
+---@return string? value
 function methods.query_value(self, name)
   local rc = C.dml_query_value(gateway, self.h, name, #name, out)
   if rc == 0 then

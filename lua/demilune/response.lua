@@ -12,6 +12,11 @@ local C, gateway, raise = border.C, border.gateway, border.raise
 local number, err = border.number, border.err
 local RESPONSE = headers.RESPONSE
 
+---@class response
+---@field status integer?  nil before there is a response; may be set in response hooks.
+---@field headers headers  Before there is a response: laid over whatever comes.
+---@field body body
+
 local getters = {
   status = function(self) return (number(self.h, C.DML_NUMBER_STATUS)) end,
   headers = function(self) return (headers.new(self.h, RESPONSE)) end,

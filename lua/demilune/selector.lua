@@ -15,6 +15,7 @@ local border = require "demilune.ffi"
 
 local C, gateway, out = border.C, border.gateway, border.out
 
+---@class demilune.selector
 local M = {}
 
 local scope = ffi.new "struct dml_scope"
@@ -33,8 +34,9 @@ local function fill_scope(context, flags)
   return scope, names
 end
 
--- For the modules whose objects hold templates: makes the scope, calls make(scope, message) and
--- gives its result, or nil and the message when that is nil or negative.
+--- For the modules whose objects hold templates: makes the scope, calls make(scope, message) and
+--- gives its result, or nil and the message when that is nil or negative.
+---@private
 function M.with_scope(context, flags, make, ...)
   local filled, names = fill_scope(context, flags)
   local result = make(filled, message, ...)
@@ -45,10 +47,13 @@ function M.with_scope(context, flags, make, ...)
   return result
 end
 
+---@class template  A selector or a template, compiled.
 local Template = { __name = "template" }
 Template.__index = Template
 
--- A text, or nil when the request has nothing of it.
+--- A text, or nil when the request has nothing of it.
+---@param exchange exchange
+---@return string? text
 function Template:value(exchange)
   local rc = C.dml_template_eval(gateway, exchange.h, self.template, out)
   if rc < 0 then
@@ -77,22 +82,39 @@ local function flags_of(options)
   return options and options.response and C.DML_SCOPE_RESPONSE or 0
 end
 
--- options.response: it is for response and log hooks, and may mention status and so on.
--- nil and a message when the text is none.
+--- A selector. options.response: it is for response and log hooks, and may mention status and so on. nil and
+--- a message when the text is none.
+---@param text string
+---@param context context
+---@param options? { response?: boolean }
+---@return template? it
+---@return string? message
 function M.selector(text, context, options)
   return compile(text, context, C.DML_SCOPE_SELECTOR + flags_of(options))
 end
 
+--- The same for a template.
+---@param text string
+---@param context context
+---@param options? { response?: boolean }
+---@return template? it
+---@return string? message
 function M.template(text, context, options)
   return compile(text, context, flags_of(options))
 end
 
--- The one of the two that it is: what has a brace in it is a template.
+--- The one of the two that it is: what has a brace in it is a template.
+---@param text string
+---@param context context
+---@param options? { response?: boolean }
+---@return template? it
+---@return string? message
 function M.either(text, context, options)
   return M[text:find("{", 1, true) and "template" or "selector"](text, context, options)
 end
 
--- The checks of the formats of demilune.schema, for a place with these path parameters (nil: any).
+--- The checks of the formats of demilune.schema, for a place with these path parameters (nil: any).
+---@private
 function M.checks(params)
   local context = { params = params }
   local function check(flags)

@@ -30,29 +30,53 @@ local TIMEOUT, CONNECT_TIMEOUT = 60, 5
 local CHUNK, LONGEST = 65536, 1048576
 local OPTIONS = border.option_names "timeout tls"
 
+---@class demilune.socket
 local M = {}
 
 -- --- connections --------------------------------------------------------------------------------
 
+---@class socket
+---@field close fun(self: socket)
+---@field reset fun(self: socket)  Closes it so that the peer sees a reset.
 local Socket = core.net_metatable()
 Socket.__name = "socket"
 Socket.__index = Socket
 
--- What has come, up to `most` bytes; waits for the first.
+--- What has come, up to `most` bytes; waits for the first.
+---@param most? integer bytes
+---@param timeout? number seconds
+---@return string? text
+---@return string? word
 function Socket:read(most, timeout)
   return core.net_read(self, most or CHUNK, timeout or TIMEOUT)
 end
 
+--- So many bytes; nil, a word and what had come when there are fewer.
+---@param n integer bytes
+---@param timeout? number seconds
+---@return string? text
+---@return string? word
+---@return string? part
 function Socket:read_exactly(n, timeout)
   return core.net_read_exactly(self, n, timeout or TIMEOUT)
 end
 
--- All up to the text, the text included; nil, "limit" when it does not stand in the first `most` bytes.
+--- All up to the text, the text included; nil, "limit" when it does not stand in the first `most` bytes.
+---@param text string
+---@param most? integer bytes
+---@param timeout? number seconds
+---@return string? text
+---@return string? word
+---@return string? part
 function Socket:read_until(text, most, timeout)
   return core.net_read_until(self, text, most or LONGEST, timeout or TIMEOUT)
 end
 
--- Everything until the peer ends; nil, "limit" beyond `most` bytes.
+--- Everything until the peer ends; nil, "limit" beyond `most` bytes.
+---@param most? integer bytes
+---@param timeout? number seconds
+---@return string? text
+---@return string? word
 function Socket:read_all(most, timeout)
   most = most or LONGEST
   local parts, size = {}, 0
@@ -71,7 +95,11 @@ function Socket:read_all(most, timeout)
   end
 end
 
--- True once the system has all of it but some 256 KiB.
+--- True once the system has all of it but some 256 KiB.
+---@param text string
+---@param timeout? number seconds
+---@return true? ok
+---@return string? word
 function Socket:write(text, timeout)
   return core.net_write(self, text, timeout or TIMEOUT)
 end
@@ -85,16 +113,26 @@ Socket.close = core.net_close
 -- Breaks it off, so that the peer sees a reset.
 Socket.reset = core.net_reset
 
+--- The address of the other end.
+---@return string address
 function Socket:peer()
   return core.net_address(self, "peer")
 end
 
+--- The address of this end.
+---@return string address
 function Socket:address()
   return core.net_address(self, "local")
 end
 
--- From now on all that is read and written is TLS; host is the name that is verified. nil, "tls" and what OpenSSL says
--- when the peer is not believed: the socket is closed then.
+--- From now on all that is read and written is TLS; host is the name that is verified. nil, "tls" and what
+--- OpenSSL says when the peer is not believed: the socket is closed then.
+---@param host string
+---@param options? tls.options|true
+---@param timeout? number seconds
+---@return true? ok
+---@return string? word
+---@return string? why
 function Socket:start_tls(host, options, timeout)
   border.check_options("start_tls", { tls = options }, OPTIONS)
   return core.tls_start(self, host, options or true, timeout or CONNECT_TIMEOUT)
@@ -127,7 +165,13 @@ local function connect_plain(host, port, timeout)
   return task.deadline(timeout, connect_by_name, host, port, timeout)
 end
 
--- host: an address or a name, or "unix:/path" with no port. options: { timeout, tls }, or a timeout.
+--- host: an address or a name, or "unix:/path" with no port. options: { timeout, tls }, or a timeout.
+---@param host string
+---@param port? integer
+---@param options? number|{ timeout?: number, tls?: tls.options|true }
+---@return socket? socket
+---@return string? word
+---@return string? why
 function M.connect(host, port, options)
   if type(options) ~= "table" then
     options = { timeout = options }
@@ -148,17 +192,28 @@ end
 
 -- --- datagrams -----------------------------------------------------------------------------------
 
+---@class socket.udp
+---@field close fun(self: socket.udp)
 local Udp = core.udp_metatable()
 Udp.__name = "udp socket"
 Udp.__index = Udp
 
--- The next datagram; of a bound socket also who has sent it: its address and port. nil, "refused" when
--- the system has heard that nobody listens there.
+--- The next datagram; of a bound socket also who has sent it: its address and port. nil, "refused" when
+--- the system has heard that nobody listens there.
+---@param timeout? number seconds
+---@return string? text
+---@return string? host_or_word
+---@return integer? port
 function Udp:receive(timeout)
   return core.udp_receive(self, timeout or TIMEOUT)
 end
 
--- True once the system has it; of a bound socket to an address and port. nil, "limit": it is too long.
+--- True once the system has it; of a bound socket to an address and port. nil, "limit": it is too long.
+---@param text string
+---@param host? string
+---@param port? integer
+---@return true? ok
+---@return string? word
 function Udp:send(text, host, port)
   return core.udp_send(self, text, TIMEOUT, host and address_of(host, port))
 end
@@ -168,7 +223,11 @@ Udp.close = core.udp_close
 -- Its own address and port.
 Udp.address = core.udp_address
 
--- Datagrams to and from one peer, and no other. host: an address or a name.
+--- Datagrams to and from one peer, and no other. host: an address or a name.
+---@param host string
+---@param port integer
+---@return socket.udp? socket
+---@return string? word
 function M.udp(host, port)
   local u, word = core.udp_open(address_of(host, port), false)
   if u or word ~= "syntax" then
@@ -185,18 +244,27 @@ function M.udp(host, port)
   return u, not u and word or nil
 end
 
--- Datagrams at an address of our own, from anybody. Port 0: the system chooses one.
+--- Datagrams at an address of our own, from anybody. Port 0: the system chooses one.
+---@param host string
+---@param port integer
+---@return socket.udp? socket
+---@return string? word
 function M.udp_bind(host, port)
   return core.udp_open(address_of(host, port), true)
 end
 
 -- --- listening ----------------------------------------------------------------------------------
 
+---@class socket.listener
+---@field close fun(self: socket.listener)
 local Listener = core.listen_metatable()
 Listener.__name = "listener"
 Listener.__index = Listener
 
--- The next connection.
+--- The next connection.
+---@param timeout? number seconds
+---@return socket? socket
+---@return string? word
 function Listener:accept(timeout)
   return core.listen_accept(self, timeout or TIMEOUT)
 end
@@ -206,11 +274,17 @@ Listener.close = core.listen_close
 -- The text of the address, and the port.
 Listener.address = core.listen_address
 
+--- The port that it listens on.
+---@return integer port
 function Listener:port()
   return (select(2, core.listen_address(self)))
 end
 
--- Port 0: the system chooses one; see listener:port().
+--- Port 0: the system chooses one; see listener:port().
+---@param host string  or "host:port"
+---@param port? integer
+---@return socket.listener? listener
+---@return string? word
 function M.listen(host, port)
   return core.listen_open(address_of(host, port))
 end

@@ -23,14 +23,26 @@ local TRIES = 3 -- owners that one caller of once waits for
 
 core.flight_start()
 
+---@class demilune.store
 local M = {}
 
+---@class store
+---@field name string
+---
+---@class verdict  Of a limit. It is valid until the next one of this worker.
+---@field refused integer  0 or 1
+---@field limit number
+---@field remaining number
+---@field retry_after number  Seconds.
+---@field reset number  Seconds.
 local Store = { __name = "store" }
 Store.__index = Store
 
 local cache = {}
 
--- The store of this name in the configuration; "default" is always there.
+--- The store of this name in the configuration; "default" is always there.
+---@param name? string
+---@return store
 function M.use(name)
   name = name or "default"
   local found = cache[name]
@@ -71,7 +83,10 @@ local function fill(into, value)
   end
 end
 
--- The value, or nil, "not_found".
+--- The value, or nil, "not_found".
+---@param key string
+---@return string|number|boolean|nil value
+---@return string? word
 function Store:get(key)
   check_key(key)
   local rc = C.dml_store_get(self.store, key, #key, value_out)
@@ -93,14 +108,24 @@ local function put(self, key, ttl, only_new)
   return true
 end
 
--- true; nil, "full" for what is too large for this store.
+--- true; nil, "full" for what is too large for this store.
+---@param key string
+---@param value string|number|boolean
+---@param ttl? number seconds; none: as long as there is room
+---@return true? ok
+---@return string? word
 function Store:set(key, value, ttl)
   check_key(key)
   fill(value_in, value)
   return put(self, key, check_ttl(ttl), 0)
 end
 
--- Only when there is none: nil, "exists".
+--- Only when there is none: nil, "exists".
+---@param key string
+---@param value string|number|boolean
+---@param ttl? number seconds
+---@return true? ok
+---@return string? word
 function Store:add(key, value, ttl)
   check_key(key)
   fill(value_in, value)
@@ -126,7 +151,12 @@ function Store:cas(key, old, value, ttl)
   return true
 end
 
--- Adds to a number and gives the sum. One that is not there begins at 0, with this ttl.
+--- Adds to a number and gives the sum. One that is not there begins at 0, with this ttl.
+---@param key string
+---@param by? number 1
+---@param ttl? number seconds
+---@return number? sum
+---@return string? word
 function Store:incr(key, by, ttl)
   check_key(key)
   local rc = C.dml_store_incr(self.store, key, #key, by or 1, check_ttl(ttl), number_out)
@@ -136,6 +166,9 @@ function Store:incr(key, by, ttl)
   return number_out[0]
 end
 
+--- Removes it. False when it was not there.
+---@param key string
+---@return boolean was_there
 function Store:delete(key)
   check_key(key)
   local rc = C.dml_store_delete(self.store, key, #key)
@@ -145,7 +178,10 @@ function Store:delete(key)
   return true
 end
 
--- Seconds left; 0 for one without an end; nil, "not_found".
+--- Seconds left; 0 for one without an end; nil, "not_found".
+---@param key string
+---@return number? seconds
+---@return string? word
 function Store:ttl(key)
   check_key(key)
   local seconds = C.dml_store_ttl(self.store, key, #key)
@@ -172,14 +208,22 @@ local function take(self, key, algorithm, options)
   return verdict
 end
 
--- Counts once against a limit, spread evenly: options are limit, window (seconds), burst (= limit)
--- and cost (1). Gives a verdict as demilune.limit's: refused (0 or 1), limit, remaining,
--- retry_after, reset; valid until the next one of this worker. A key that counts holds no value.
+--- Counts once against a limit, spread evenly: options are limit, window (seconds), burst (= limit)
+--- and cost (1). Gives a verdict as demilune.limit's: refused (0 or 1), limit, remaining,
+--- retry_after, reset; valid until the next one of this worker. A key that counts holds no value.
+---@param key string
+---@param options { limit: number, window: number, burst?: number, cost?: number }
+---@return verdict? verdict
+---@return string? word
 function Store:gcra(key, options)
   return take(self, key, C.DML_GCRA, options)
 end
 
--- The same within a window: the one of the clock, or with options.sliding the last one up to now.
+--- The same within a window: the one of the clock, or with options.sliding the last one up to now.
+---@param key string
+---@param options { limit: number, window: number, cost?: number, sliding?: boolean }
+---@return verdict? verdict
+---@return string? word
 function Store:window(key, options)
   return take(self, key, options.sliding and C.DML_SLIDING_WINDOW or C.DML_FIXED_WINDOW, options)
 end
@@ -224,9 +268,15 @@ local function fly(self, seat, key, ttl, f)
   return made
 end
 
--- The value of a key; when it is not there, one caller over all workers runs f, keeps its result for
--- ttl seconds and hands it to the others, who wait. When f returns nil, err or raises, the next one
--- of them tries. options.lease: seconds that f may take (30).
+--- The value of a key; when it is not there, one caller over all workers runs f, keeps its result for
+--- ttl seconds and hands it to the others, who wait. When f returns nil, err or raises, the next one
+--- of them tries. options.lease: seconds that f may take (30).
+---@param key string
+---@param ttl number seconds
+---@param f fun(): any
+---@param options? { lease?: number }
+---@return any value
+---@return string? word
 function Store:once(key, ttl, f, options)
   check_key(key)
   ttl = check_ttl(ttl)

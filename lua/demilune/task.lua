@@ -19,6 +19,10 @@ local core = require "demilune.core"
 
 local spawn, wait, result, cancel = core.task_spawn, core.task_wait, core.task_result, core.task_cancel
 
+---@class demilune.task
+---@field sleep fun(seconds: number): true?, string?  Waits. nil, "cancelled" when the exchange (or task) has ended; nil, "timeout" at a deadline.
+---@field spawn fun(f: function, ...): task  Runs f(...) beside; cancelled with the exchange or task that made it.
+---@field detach fun(f: function, ...): task  Runs f(...) beside; it outlives the exchange.
 local M = {
   sleep = core.sleep,
   spawn = spawn,
@@ -42,6 +46,10 @@ local function join_one(task)
   return pass(result(task))
 end
 
+--- Waits for tasks. One task: its results; several: the first result of each. Raises what a task raised;
+--- nil, "cancelled".
+---@param ... task
+---@return any ...
 function M.join(...)
   local n = select("#", ...)
   if n == 1 then
@@ -69,6 +77,11 @@ local function cancel_all(tasks)
   end
 end
 
+--- Runs all side by side and waits for them: results and errors by key. Raises what one of them raises, and
+--- cancels the rest.
+---@param work table<any, function|task>
+---@return table results
+---@return table<any, string> errors
 function M.all(work)
   local tasks = start(work)
   local results, errors = {}, {}
@@ -90,6 +103,10 @@ function M.all(work)
   return results, errors
 end
 
+--- Runs all side by side: the first value that is not nil, and its key; the others are cancelled.
+---@param work table<any, function|task>
+---@return any value
+---@return any key  the last word when there is no value
 function M.any(work)
   local tasks = start(work)
   local keys, list = {}, {}
@@ -123,12 +140,18 @@ local function undo_deadline(before, ok, ...)
   return ...
 end
 
+--- Calls f(...), whose waits end with nil, "timeout" after so many seconds.
+---@param seconds number
+---@param f function
+---@param ... any
+---@return any ...
 function M.deadline(seconds, f, ...)
   local before = core.task_deadline(seconds)
   return undo_deadline(before, pcall(f, ...))
 end
 
--- Seconds that the running hook or task has left, or nil.
+--- Seconds that the running hook or task has left, or nil.
+---@return number? seconds
 function M.time_left()
   return core.task_deadline()
 end
@@ -146,6 +169,10 @@ local function again_and_again(seconds, f)
   end
 end
 
+--- Calls f every so many seconds, until the task is cancelled. What f raises is logged.
+---@param seconds number 0.001 or more
+---@param f function
+---@return task
 function M.every(seconds, f)
   if type(seconds) ~= "number" or seconds < 0.001 then
     error("every: seconds, 0.001 or more", 2)
@@ -153,6 +180,10 @@ function M.every(seconds, f)
   return spawn(again_and_again, seconds, f)
 end
 
+---@class task  What `spawn`, `detach` and `every` give.
+---@field join fun(self: task): any  Its results, once it has ended; raises what it raised; nil, "cancelled".
+---@field cancel fun(self: task)  Ends its present wait and all later ones.
+---@field state fun(self: task): string  "running", "returned", "raised" or "cancelled".
 local Task = core.task_metatable()
 Task.__index = {
   join = join_one,

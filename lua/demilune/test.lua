@@ -13,6 +13,7 @@
 local core = require "demilune.core"
 local client = require "demilune.test.client"
 local exchange = require "demilune.test.exchange"
+local issuer = require "demilune.test.issuer"
 local json = require "demilune.json"
 local redis = require "demilune.test.redis"
 local scope = require "demilune.test.scope"
@@ -21,6 +22,8 @@ local upstream = require "demilune.test.upstream"
 
 core.test_start()
 
+---@class demilune.test
+---@field clock { advance: fun(seconds: number) }  `clock.advance` moves all clocks of the process, and lets the timers run that are due then.
 local M = {}
 
 -- It is closed with the spec or describe that has made it (test/scope.lua).
@@ -31,6 +34,9 @@ end
 
 -- Gateways ----------------------------------------------------------------------------------
 
+---@class test.gateway  Requests are get, head, post, put, patch, delete, options (path, options) and request.
+---@field address string
+---@field addresses string[]  One for each listener.
 local Gateway = { __name = "test gateway" }
 Gateway.__index = Gateway
 
@@ -127,13 +133,16 @@ local function start(options)
     table.insert(folders, 1, folder)
   end
   return core.test_gateway(text_of(options), library_folder(), table.concat(folders, ";"), core.shipped_dir,
-    options.keep_stores)
+    options.keep_stores, options.dev)
 end
 
--- options: upstream (of test.upstream, or a URL; absent = 200 and an empty body), plugins (of the one
--- route: names, or { name, config, on_error }), global (plugins for every request), consumers, routes
--- (instead of the one), config (further keys of a configuration), text (all of it as YAML),
--- plugin_path, keep_stores. Raises when the configuration is at fault.
+--- options: upstream (of test.upstream, or a URL; absent = 200 and an empty body), plugins (of the one
+--- route: names, or { name, config, on_error }), global (plugins for every request), consumers, routes
+--- (instead of the one), config (further keys of a configuration), text (all of it as YAML), plugin_path,
+--- keep_stores, dev (true: misuse is explained as by `demilune run --dev`). Raises when the configuration is
+--- at fault.
+---@param options? table
+---@return test.gateway
 function M.gateway(options)
   local gateway, addresses = start(options or {})
   if not gateway then
@@ -142,7 +151,9 @@ function M.gateway(options)
   return remember(setmetatable({ gateway = gateway, addresses = addresses, address = addresses[1] }, Gateway))
 end
 
--- The faults of a configuration that must not start, as `demilune check` prints them; nil when it does.
+--- The faults of a configuration that must not start, as `demilune check` prints them; nil when it does.
+---@param options? table
+---@return string? faults
 function M.faults(options)
   local gateway, faults = start(options or {})
   if not gateway then
@@ -152,9 +163,13 @@ function M.faults(options)
   return nil
 end
 
--- request: { method, path, headers, body (a table becomes JSON), chunks, host, timeout }. The response is
--- { status, reason, version, headers (by lower-case name), list (in order), body, trailers }; nil, a word
--- and what there is of it when it broke off.
+--- request: { method, path, headers, body (a table becomes JSON), chunks, host, timeout }. The response is
+--- { status, reason, version, headers (by lower-case name), list (in order), body, trailers }; nil, a word
+--- and what there is of it when it broke off.
+---@param request table
+---@return table? response
+---@return string? word
+---@return table? part
 function Gateway:request(request)
   return client.request(self.address, request)
 end
@@ -169,12 +184,13 @@ for _, method in ipairs { "get", "head", "post", "put", "patch", "delete", "opti
   end
 end
 
--- A raw connection: send(text), receive(max), response(method), close(reset).
+--- A raw connection: send(text), receive(max), response(method), close(reset).
+---@return table connection
 function Gateway:connect()
   return client.connect(self.address)
 end
 
--- Cuts off what is open, runs the stop hooks, and gives everything back.
+--- Cuts off what is open, runs the stop hooks, and gives everything back.
 function Gateway:close()
   local gateway = self.gateway
   if not gateway then
@@ -195,6 +211,11 @@ end
 
 -- Upstreams, Redis, time ---------------------------------------------------------------------
 
+--- A real HTTP/1.1 server on a free loopback port: what it answers is a function of the request, options, or
+--- a list of such, one for each request. Options: handler, status, headers, body, delay, stall, reset,
+--- truncate, trickle, garbage, close (see lua/demilune/test/upstream.lua).
+---@param script? function|table
+---@return test.upstream
 function M.upstream(script)
   return remember(upstream.new(script))
 end
@@ -206,16 +227,28 @@ function M.redis(options)
   return remember(redis.new(options))
 end
 
+--- An OAuth 2.0 and OpenID issuer whose keys rotate (test/issuer.lua).
+---@param options? test.issuer.options
+---@return test.issuer
+function M.issuer(options)
+  return remember(issuer.new(options))
+end
+
 M.clock = {}
 
--- Moves all clocks of the process, and lets the timers run that are due then.
+--- Moves all clocks of the process, and lets the timers run that are due then.
+---@private
 function M.clock.advance(seconds)
   core.test_advance(seconds)
   task.sleep(0.001)
   task.sleep(0.001)
 end
 
--- Waits until f gives something true, and gives that; raises with the message after `seconds` (2).
+--- Waits until f gives something true, and gives that; raises with the message after `seconds` (2).
+---@param f fun(): any
+---@param message? string
+---@param seconds? number
+---@return any value
 function M.eventually(f, message, seconds)
   local rounds = (seconds or 2) / 0.002
   for _ = 1, rounds do
@@ -230,7 +263,11 @@ end
 
 -- One hook without sockets --------------------------------------------------------------------
 
--- See test/exchange.lua.
+--- One exchange without sockets, on which hooks are run one at a time (see lua/demilune/test/exchange.lua).
+--- Options: method, path, host, headers, body, client_ip, scheme, trusted, plugin, config, route, upstream,
+--- consumers, consumer, settings, response.
+---@param options? table
+---@return test.exchange
 function M.exchange(options)
   return remember((exchange.new(options)))
 end

@@ -10,14 +10,17 @@ local C = border.C
 local text_out = ffi.new "char[32]"
 local number_out = ffi.new "double[1]"
 
+---@class demilune.time
 local M = {}
 
--- Since 1970, UTC.
+--- Seconds since 1970, UTC.
+---@return number seconds
 function M.now()
   return C.dml_now()
 end
 
--- Since some moment; never goes back.
+--- Seconds since some moment; never goes back.
+---@return number seconds
 function M.monotonic()
   return C.dml_monotonic()
 end
@@ -29,12 +32,17 @@ local function written(n)
   return ffi.string(text_out, n)
 end
 
--- "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7)
+--- "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7)
+---@param seconds number since 1970
+---@return string
 function M.http_date(seconds)
   return written(C.dml_http_date(seconds or C.dml_now(), text_out))
 end
 
--- Seconds of any of the three forms that HTTP dates may have, or nil, "syntax".
+--- The seconds of any of the three forms that HTTP dates may have, or nil, "syntax".
+---@param text string
+---@return number? seconds
+---@return string? word
 function M.parse_http_date(text)
   local rc = C.dml_http_date_read(text, #text, number_out)
   if rc < 0 then
@@ -43,7 +51,9 @@ function M.parse_http_date(text)
   return tonumber(number_out[0])
 end
 
--- "2026-11-21T13:39:35.123Z" (RFC 3339)
+--- "2026-11-21T13:39:35.123Z" (RFC 3339)
+---@param seconds number since 1970
+---@return string
 function M.format(seconds)
   return written(C.dml_iso_date(seconds or C.dml_now(), text_out))
 end
@@ -71,7 +81,10 @@ local function zone_seconds(zone)
   return (sign == "-" and -1 or 1) * (tonumber(hours) * 3600 + tonumber(minutes) * 60)
 end
 
--- Seconds of an RFC 3339 date and time, or nil, "syntax".
+--- Seconds of an RFC 3339 date and time, or nil, "syntax".
+---@param text string
+---@return number? seconds
+---@return string? word
 function M.parse(text)
   local year, month, day, hour, minute, rest =
     text:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)[Tt ](%d%d):(%d%d):(%d%d.*)$"

@@ -14,6 +14,7 @@ local border = require "demilune.ffi"
 
 local C = border.C
 
+---@class demilune.url
 local M = {}
 
 local DEFAULT_PORTS = { http = 80, https = 443 }
@@ -33,16 +34,25 @@ local function decode(coding, text)
   return ffi.string(out, n)
 end
 
+--- Percent coding of all but unreserved characters.
+---@param text string
+---@return string
 function M.encode(text)
   return encode(C.DML_CODING_PERCENT, text)
 end
 
--- nil, "encoding" for a bad escape.
+--- The reverse; nil, "encoding" for a bad escape.
+---@param text string
+---@return string? text
+---@return string? word
 function M.decode(text)
   return decode(C.DML_CODING_PERCENT, text)
 end
 
--- An absolute http or https URL, or nil, "syntax".
+--- The parts of an absolute http or https URL, or nil, "syntax".
+---@param text string
+---@return { scheme: string, host: string, port: integer, path: string, query?: string }? parts
+---@return string? word
 function M.parse(text)
   if type(text) ~= "string" or C.dml_text_is(C.DML_TEXT_IS_URL, text, #text) ~= 1 then
     return nil, "syntax"
@@ -64,6 +74,9 @@ function M.parse(text)
   }
 end
 
+--- The text of such parts.
+---@param parts { scheme: string, host: string, port?: integer, path?: string, query?: string }
+---@return string
 function M.build(parts)
   local host = parts.host:find(":", 1, true) and "[" .. parts.host .. "]" or parts.host
   local port = parts.port and parts.port ~= DEFAULT_PORTS[parts.scheme] and ":" .. parts.port or ""
@@ -110,7 +123,9 @@ function M.resolve(base, reference)
   return base:match "^%a+://[^/?#]*" .. path .. rest
 end
 
--- Names in order, so that the same table always gives the same text.
+--- A query in form coding. Names are in order, so that the same table always gives the same text.
+---@param values table<string, any>
+---@return string
 function M.query(values)
   local names, out = {}, {}
   for name in pairs(values) do
@@ -126,7 +141,9 @@ function M.query(values)
   return table.concat(out, "&")
 end
 
--- What can't be decoded is given as it stands.
+--- The values of a query by name; several are a list. What can not be decoded is given as it stands.
+---@param text string
+---@return table<string, string|string[]>
 function M.parse_query(text)
   local values = {}
   for pair in text:gmatch "[^&]+" do

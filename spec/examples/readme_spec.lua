@@ -21,6 +21,7 @@ end
 
 local function completed(text, folder)
   text = "\n" .. text:gsub("user: demilune[^\n]*\n", ""):gsub("/var/log/demilune", folder.path)
+    :gsub("plugin_path: %[%.%]", "plugin_path: [../own-plugin]") -- of one that stands beside its plugin
     :gsub("%.%./own%-plugin", posix.readlink "/proc/self/cwd" .. "/examples/own-plugin")
   if not text:find "\nlisteners:" then
     text = text .. LISTENERS

@@ -135,13 +135,6 @@ describe("the command line", function()
         is_refused('"' .. method .. '": it is answered with 501', "match", method, "/x")
       end
     end)
-
-    it("is what does not exist yet", function()
-      is_refused("not yet supported", "new", "plugin", "x")
-      is_refused("not yet supported", "bench", "GET", "/")
-      is_refused("--dev is not yet supported", "run", "--dev")
-      is_refused("--watch is not yet supported", "test", "--watch")
-    end)
   end)
 
   describe("check", function()

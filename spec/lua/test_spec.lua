@@ -244,6 +244,18 @@ describe("test.upstream", function()
     assert.same({ nil, "protocol" }, { ask { garbage = "HELLO\r\n\r\n" } })
   end)
 
+  it("can trickle, and change from request to request", function()
+    local upstream = test.upstream { { reset = "head" }, { trickle = 0.0001, body = "slowly" }, { status = 204 } }
+    assert.is_nil((http.get(upstream.url)))
+    assert.equal("slowly", http.get(upstream.url).body)
+    assert.equal(204, http.get(upstream.url).status)
+    assert.equal(204, http.get(upstream.url).status)
+  end)
+
+  it("refuses options that are misspelt", function()
+    assert.has_error(function() test.upstream { dealy = 1 } end, 'test.upstream: there is no option "dealy"')
+  end)
+
   it("can be told otherwise, and refuses when it is closed", function()
     local upstream = test.upstream { status = 200 }
     upstream:script { status = 404 }

@@ -59,6 +59,7 @@ local function new(form, text, flags)
 end
 
 -- The number of a name.
+---@private
 function M.signing(name)
   local number = type(name) == "string" and C.dml_signing(name, #name) or -1
   if number < 0 then
@@ -142,6 +143,7 @@ local function misfit(self, algorithm)
     self.is_private and "" or ", or can't sign"))
 end
 
+--- Is this the signature of the text?
 ---@param algorithm demilune.signing
 ---@param text string
 ---@param signature string
@@ -156,6 +158,7 @@ function Key:verify(algorithm, text, signature)
   return rc == 1
 end
 
+--- Signs a text.
 ---@param algorithm demilune.signing
 ---@param text string
 ---@return string signature bytes

@@ -28,10 +28,16 @@ end
 
 -- --- responses ----------------------------------------------------------------------------------
 
+---@class http.stream  A response that comes piece by piece.
+---@field status integer
+---@field headers table  By any case of the name; `:all(name)`, `pairs`.
 local Response = { __name = "http response" }
 Response.__index = Response
 
--- One piece; nil at the end; or nil and a word.
+--- The next piece; nil at the end; nil and a word when it breaks off.
+---@param timeout? number seconds
+---@return string? piece
+---@return string? word
 function Response:chunk(timeout)
   return core.http_chunk(self.stream, timeout or self.idle_timeout)
 end
@@ -44,11 +50,16 @@ local function next_chunk(self)
   return piece
 end
 
+--- An iterator over the pieces, which raises when the body breaks off.
+---@return fun(): string? next
 function Response:chunks()
   return next_chunk, self, nil
 end
 
--- All that is left; nil, "body_too_large" when that is more than `most` bytes.
+--- All that is left; nil, "body_too_large" when that is more than `most` bytes (limits.buffered_body).
+---@param most? integer bytes
+---@return string? text
+---@return string? word
 function Response:read(most)
   local parts, size = {}, 0
   most = most or core.http_held()
@@ -67,6 +78,9 @@ function Response:read(most)
   end
 end
 
+--- All that is left as a value of JSON.
+---@return any value
+---@return string? word
 function Response:json()
   local text, word = self:read()
   if not text then
@@ -75,16 +89,21 @@ function Response:json()
   return json.decode(text)
 end
 
+--- Enough of it: what has not come is not wanted any more.
 function Response:close()
   core.http_close(self.stream)
 end
 
 -- --- calls --------------------------------------------------------------------------------------
 
+---@class http.call  What `http.open` gives. One task may send while another reads the response.
 local Call = { __name = "http call" }
 Call.__index = Call
 
--- Waits until there is room.
+--- A piece of the request; waits until there is room. nil, "closed" when the response has ended.
+---@param text string
+---@return true? ok
+---@return string? word
 function Call:send(text)
   if #text <= PIECE then
     return core.http_send(self.stream, text, self.idle_timeout)
@@ -98,11 +117,16 @@ function Call:send(text)
   return true
 end
 
+--- The request is whole.
+---@return true? ok
+---@return string? word
 function Call:finish()
   return core.http_finish(self.stream)
 end
 
--- Waits for the response's head: { status, headers }, and what M describes; nil and a word.
+--- Waits for the head of the response.
+---@return http.stream? response
+---@return string? word
 function Call:response()
   if not self.answer then
     local status, flat = core.http_head(self.stream)
@@ -117,6 +141,7 @@ function Call:response()
   return self.answer
 end
 
+--- Gives the call up.
 function Call:close()
   core.http_close(self.stream)
 end

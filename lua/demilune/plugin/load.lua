@@ -7,6 +7,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local credential = require "demilune.credential"
 local edit = require "demilune.edit"
+local explain = core.explains and require "demilune.explain"
 local strict = require "demilune.strict"
 
 local M = {}
@@ -144,6 +145,9 @@ function M.load(name)
   if fault then
     package.loaded[module] = nil -- so that its next place hears the same
     return nil, ('the plugin "%s" can\'t be used: %s'):format(name, fault)
+  end
+  if explain then
+    explain.modules()
   end
   fine[name] = plugin
   return plugin

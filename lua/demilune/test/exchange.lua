@@ -135,6 +135,10 @@ end
 
 -- --- running ------------------------------------------------------------------------------------
 
+---@class test.exchange
+---@field exchange exchange  As hooks see it.
+---@field instance table  Of the plugin.
+---@field answer table?  What a hook has replied: { status, headers, list, body }.
 local Exchange = {}
 Exchange.__index = Exchange
 
@@ -205,7 +209,14 @@ local function run_certificate(self, hook, object, hello)
   return self.certificate ~= nil or self.refused == true
 end
 
--- Runs a hook; what it raises is raised.
+--- Runs a hook; what it raises is raised. True when it replied: see `answer`. An attempt hook gives its
+--- verdict and delay, a body hook what goes on; a certificate hook
+--- leaves `certificate` and `refused`.
+---@param phase string
+---@param first? any  of an attempt hook: what came of the attempt; of a body hook: the chunk
+---@param second? boolean  of a body hook: is it the last?
+---@return any result
+---@return any more
 function Exchange:run(phase, first, second)
   local hook, object = hook_of(self, phase)
   if phase == "certificate" then
@@ -221,7 +232,8 @@ function Exchange:run(phase, first, second)
   return call(self, phase, hook, object, self.exchange)
 end
 
--- What the upstream has answered.
+--- The upstream has answered this: { status, headers, body }.
+---@param response table
 function Exchange:respond(response)
   core.test_exchange_response(self.handle, with_flat_headers(response))
 end
@@ -243,7 +255,7 @@ local function request_of(options)
   }
 end
 
--- Hooks find it gone from now on.
+--- It ends. Hooks find it gone from now on.
 function Exchange:close()
   local handle = self.handle
   if not handle then

@@ -167,6 +167,7 @@ function Redis:pause()
   core.test_process_signal(self.pid, "STOP")
 end
 
+--- It goes on after pause.
 function Redis:resume()
   core.test_process_signal(self.pid, "CONT")
 end

@@ -89,8 +89,24 @@ end
 -- busted names itself after the chunk that calls it.
 local call_runner = assert(loadstring("local run, options = ...\nrun(options)\n", "@demilune test"))
 
+-- busted's output "sound" starts a program that speaks.
+local SOUNDS = { ["-s"] = true, ["--enable-sound"] = true, ["-osound"] = true, ["--output=sound"] = true }
+
+local function wants_sound(args)
+  for i = 1, #args do
+    if SOUNDS[args[i]] or args[i] == "sound" and (args[i - 1] == "-o" or args[i - 1] == "--output") then
+      return true
+    end
+  end
+  return false
+end
+
 -- Called with busted's arguments; gives the exit status.
 function M.main(args)
+  if wants_sound(args) then
+    io.stderr:write 'demilune test: the output "sound" starts other programs, which is not available here\n'
+    return 1
+  end
   keep_modules()
   find_plugins(args)
   package.path = package.path .. ";./?.lua;./?/init.lua"

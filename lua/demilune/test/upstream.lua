@@ -8,13 +8,16 @@
 --   test.upstream{ stall = "head" | "body" }          stops before the head, or in the middle of the body
 --   test.upstream{ reset = "head" | "body" }          breaks the connection off there
 --   test.upstream{ truncate = 3 }                     sends 3 bytes of the body, then closes
+--   test.upstream{ trickle = 0.001 }                  sends a byte at a time, so many seconds apart
 --   test.upstream{ garbage = "..." }                  answers with these bytes
+--   test.upstream{ { reset = "head" }, { status = 200 } }     one after the other, by request; then the last
 --   test.upstream{ tls = true }                       speaks TLS, with a certificate of its own for loopback:
 --                                                     test.gateway{ upstream = it } verifies that; others may by
 --                                                     `ca` (PEM) or `ca_file`
 --
--- A request is { method, path, query, headers, list, body, version }. What came is in `requests`; a
--- handler that raises answers 500 with the message, so that the test shows it.
+-- A function may give such options, too, in place of a status. A request is { method, path, query, headers,
+-- list, body, version }. What came is in `requests`; a handler that raises answers 500 with the message, so
+-- that the test shows it.
 
 local core = require "demilune.core"
 local http1 = require "demilune.test.http1"
@@ -23,6 +26,11 @@ local task = require "demilune.task"
 
 local M = {}
 
+---@class test.upstream
+---@field url string
+---@field address string
+---@field requests table[]  What has come.
+---@field connections integer  How many have come.
 local Upstream = {}
 Upstream.__index = Upstream
 
@@ -70,6 +78,16 @@ local function head_text(status, headers, body, method)
   return ("HTTP/1.1 %d Test\r\n%s%s\r\n"):format(status, http1.fields_text(headers), framing)
 end
 
+local function trickle(s, text, seconds)
+  for i = 1, #text do
+    if not s:write(text:sub(i, i)) then
+      return nil
+    end
+    task.sleep(seconds)
+  end
+  return true
+end
+
 -- False: the connection is not to be used again.
 local function send_answer(s, options, request)
   if options.delay then
@@ -86,13 +104,22 @@ local function send_answer(s, options, request)
     return false
   end
   local status, headers, body = answer_of(options, request)
+  if type(status) == "table" then
+    return send_answer(s, status, request)
+  end
   local head = head_text(status, headers, body, request.method)
   if request.method == "HEAD" then
     return s:write(head)
   end
   local cut = options.truncate or (options.stall == "body" or options.reset == "body") and math.floor(#body / 2) or nil
   if not cut then
-    return s:write(head .. body) and (request.headers["connection"] or ""):lower() ~= "close"
+    local ok
+    if options.trickle then
+      ok = trickle(s, head .. body, options.trickle)
+    else
+      ok = s:write(head .. body)
+    end
+    return ok and (request.headers["connection"] or ""):lower() ~= "close"
   end
   s:write(head .. body:sub(1, cut))
   if options.stall == "body" then
@@ -102,6 +129,16 @@ local function send_answer(s, options, request)
     s:reset()
   end
   return false
+end
+
+-- What the next request gets.
+local function next_options(upstream)
+  local options = upstream.options
+  if not options[1] then
+    return options
+  end
+  upstream.turn = math.min(upstream.turn + 1, #options)
+  return options[upstream.turn]
 end
 
 local function serve(upstream, s)
@@ -117,7 +154,8 @@ local function serve(upstream, s)
       break
     end
     upstream.requests[#upstream.requests + 1] = request
-    if not send_answer(s, upstream.options, request) or upstream.options.close then
+    local options = next_options(upstream)
+    if not send_answer(s, options, request) or options.close then
       break
     end
   end
@@ -136,6 +174,29 @@ local function accept_all(upstream)
   end
 end
 
+local OPTIONS = {}
+for name in ([[
+  handler status headers body address delay stall reset truncate trickle garbage close
+  tls]]):gmatch "%S+" do
+  OPTIONS[name] = true
+end
+
+-- A script as a table of options, or a list of such; what is misspelt raises.
+local function options_of(script)
+  if type(script) == "function" then
+    return { handler = script }
+  end
+  local options = script or {}
+  for key, value in pairs(options) do
+    if type(key) == "number" then
+      options[key] = options_of(value)
+    elseif not OPTIONS[key] then
+      error(("test.upstream: there is no option %q"):format(tostring(key)), 4)
+    end
+  end
+  return options
+end
+
 -- It is its own authority.
 local function begin_tls(upstream)
   upstream.url = "https://" .. upstream.address
@@ -147,12 +208,12 @@ local function begin_tls(upstream)
 end
 
 function M.new(script)
-  local options = type(script) == "function" and { handler = script } or script or {}
+  local options = options_of(script)
   local listener = assert(socket.listen(options.address or "127.0.0.1:0"))
   local address = listener:address()
   local upstream = setmetatable({
     listener = listener, address = address, url = "http://" .. address, options = options,
-    requests = {}, connections = 0, sockets = {},
+    requests = {}, connections = 0, sockets = {}, turn = 0,
   }, Upstream)
   if options.tls then
     begin_tls(upstream)
@@ -161,17 +222,19 @@ function M.new(script)
   return upstream
 end
 
--- Another script from the next request on.
+--- Another script from the next request on.
+---@param script function|table
 function Upstream:script(script)
-  self.options = type(script) == "function" and { handler = script } or script
+  self.options, self.turn = options_of(script), 0
 end
 
--- The latest request.
+--- The latest request.
+---@return table? request
 function Upstream:last()
   return self.requests[#self.requests]
 end
 
--- No connection is taken any more, and the open ones are closed.
+--- No connection is taken any more, and the open ones are closed.
 function Upstream:close()
   self.listener:close()
   if self.ca_file then
