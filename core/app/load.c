@@ -40,8 +40,8 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
 {
     struct load *l = arg;
 
-    if (partly && !metric_is_ready()) /* plugins make metrics when they are loaded */
-        metric_init(partly->workers + 1, partly->metrics_max_series);
+    if (!metric_is_ready()) /* plugins make metrics when they are loaded */
+        metric_init(partly ? partly->workers + 1 : 2, partly ? partly->metrics_max_series : 0);
     if (!l->needs_vm && !snapshot_names_plugins(partly))
         return NULL;
     l->is_workers = l->home && (!partly->user.ptr || geteuid() != 0);
