@@ -50,7 +50,7 @@ static int read_address(const char *file, struct arena *a, struct addr *out)
         text = arena_printf(a, "127.0.0.1%.*s", (int)(text.len - 9), text.ptr + 9);
     if (addr_parse(text, out) < 0)
         return complain("admin.address is no address", NULL);
-    if (addr_port(out) == 0)
+    if (!addr_is_unix(out) && addr_port(out) == 0)
         return complain("admin.address has port 0: nobody knows which one the gateway got", NULL);
     return addr_is_wildcard(out) ? to_loopback(out) : 0;
 }

@@ -33,6 +33,8 @@ struct place {
     size_t nused;   /* the sockets that somebody accepts from; the others are surplus */
     size_t nfresh;  /* opened in this round */
     bool is_single; /* of sockets_open_one */
+    bool
+        is_other; /* it was the other kind before, or may have been: the mode of its file is to be set */
     VEC(int) fds;
 };
 
@@ -146,7 +148,8 @@ static int open_missing(struct place *p, size_t wanted)
     int fd, rc = 0;
 
     while (rc == 0 && p->fds.n < wanted) {
-        rc = listener_open(&p->bound, is_shared(p), &fd);
+        rc = p->is_single ? listener_open_private(&p->bound, &fd)
+                          : listener_open(&p->bound, is_shared(p), &fd);
         if (rc < 0)
             break;
         vec_push(&p->fds, fd);
@@ -208,9 +211,12 @@ static struct place *place_for(struct sockets *s, const struct addr *a, bool is_
         errno = EADDRINUSE;
         return NULL;
     }
-    if (!p) {
+    if (p) {
+        p->is_other = p->is_single != is_single;
+    } else {
         p = place_new(s, a, nth);
         inherit(s, p);
+        p->is_other = is_single && p->fds.n > 0;
     }
     p->is_single = is_single;
     return p;
@@ -224,6 +230,9 @@ static int open_for(struct sockets *s, const struct addr *a, int n, bool is_sing
     if (!p)
         return ERR_SYSTEM;
     int rc = place_open(s, p, n, fds);
+    if (rc == 0 && p->is_other && (rc = listener_set_private(&p->bound, is_single)) < 0)
+        for (int i = 0; i < n; i++)
+            close(fds[i]);
     if (rc == 0) {
         p->opened = s->nopened++;
         *at = p->bound;

@@ -369,6 +369,12 @@ void metric_inc(struct metric_series *s, int writer)
         add(s->cells + writer * METRIC_STRIDE, 1);
 }
 
+void metric_set(struct metric_series *s, int writer, double value)
+{
+    if (CHECK(is_writer(s, writer)) && CHECK(s->type == METRIC_GAUGE))
+        atomic_store_explicit(s->cells + writer * METRIC_STRIDE, value, memory_order_relaxed);
+}
+
 void metric_observe(struct metric_series *s, int writer, double value)
 {
     if (!CHECK(is_writer(s, writer)) || !CHECK(s->type == METRIC_HISTOGRAM && !isnan(value)))

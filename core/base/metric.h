@@ -49,8 +49,9 @@ struct metric_series *metric_series(struct metric_family *f, const struct slice 
 
 /* Add in the calling writer's own cell: plain (relaxed) adds. writer is the index given to the
  * thread; no two threads use the same one. metric_add is for counters (n >= 0) and gauges,
- * metric_observe for histograms. */
+ * metric_set for gauges (the writer's own share of them), metric_observe for histograms. */
 void metric_add(struct metric_series *s, int writer, double n);
+void metric_set(struct metric_series *s, int writer, double value);
 void metric_inc(struct metric_series *s, int writer);
 void metric_observe(struct metric_series *s, int writer, double value);
 

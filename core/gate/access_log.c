@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -91,9 +92,16 @@ struct log_file {
 
 static _Atomic(uint64_t) lost_lines;
 
+/* Opening a FIFO would wait for who reads it. Opened for both it is always there: its reader may come later, or go and
+ * come again. */
 static int open_path(const char *path)
 {
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int flags = O_APPEND | O_CLOEXEC | O_NONBLOCK, fd = -1;
+    struct stat st;
+
+    if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+        fd = open(path, O_RDWR | flags);
+    return fd < 0 ? open(path, O_WRONLY | O_CREAT | flags, 0640) : fd;
 }
 
 static struct log_file *find_file(const char *path)
@@ -363,7 +371,7 @@ static int add_part(struct buf *out, const struct log_part *p, struct exchange *
     case FIELD_QUERY: return add_text(out, p->name, x->request->query);
     case FIELD_VERSION: return add_text(out, p->name, version_text(x->request->version));
     case FIELD_TEMPLATE:
-        text = template_text(p->template, x, false);
+        text = template_text(p->template, x, TEMPLATE_TEXT);
         return add_text(out, p->name, text.len > 0 ? text : SLICE_NONE);
     }
     return 0;

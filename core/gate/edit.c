@@ -61,9 +61,20 @@ int header_name_init(struct header_name *out, struct slice text)
     return text_is_token(text) && is_settable(out->id) ? 0 : ERR_ARG;
 }
 
+int exchange_set_host(struct exchange *x, struct slice host)
+{
+    host = arena_dup(x->arena, host);
+    if (message_set_authority(x->request, host) < 0)
+        return ERR_ARG;
+    headers_set_id(&x->request->headers, HEADER_HOST, host);
+    return 0;
+}
+
 int exchange_header_put(struct exchange *x, enum side side, enum header_op op,
                         const struct header_name *name, struct slice value)
 {
+    if (side == SIDE_REQUEST && name->id == HEADER_HOST)
+        return op == HEADER_SET ? exchange_set_host(x, value) : ERR_ARG;
     if (side == SIDE_REQUEST)
         headers_edit(&x->request->headers, op, name, value);
     else if (x->head_is_down)
@@ -147,15 +158,6 @@ int exchange_set_method(struct exchange *x, struct slice method)
     if (m == METHOD_UNKNOWN || m == METHOD_CONNECT || m == METHOD_TRACE)
         return ERR_ARG;
     x->request->method = m;
-    return 0;
-}
-
-int exchange_set_host(struct exchange *x, struct slice host)
-{
-    host = arena_dup(x->arena, host);
-    if (message_set_authority(x->request, host) < 0)
-        return ERR_ARG;
-    headers_set_id(&x->request->headers, HEADER_HOST, host);
     return 0;
 }
 

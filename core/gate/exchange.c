@@ -131,7 +131,8 @@ static void exchange_log(struct exchange *x)
 {
     struct wire *down = x->down;
 
-    x->end_us = x->ran_hooks ? clock_us_now() : clock_us(); /* a hook may have held up the turn */
+    /* What did not go upstream may have come and gone in one turn, and a hook may have held one up. */
+    x->end_us = x->ran_hooks || !x->upstream_us ? clock_us_now() : clock_us();
     exchange_to(x, EXCHANGE_LOG);
     if (x->attempt)
         attempt_release(x->attempt);

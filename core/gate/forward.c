@@ -176,7 +176,7 @@ int forward_path(struct exchange *x)
     if (x->rewritten.ptr)
         return 0;
     /* What a client's query or header brings into the template may be dots. */
-    struct slice path = template_text(x->route->rewrite, x, true);
+    struct slice path = template_text(x->route->rewrite, x, TEMPLATE_PATH);
     return uri_normalise_path(path, x->arena, &x->upstream_path) < 0 ? ERR_BAD_REQUEST : 0;
 }
 
@@ -274,11 +274,16 @@ struct message *forward_request(struct exchange *x, struct attempt *a)
     }
     if (x->down)
         add_forwarded(x, &m->headers);
+    m->authority = host;
     if (a->extra) {
         HEADERS_EACH(f, a->extra)
-        headers_set(&m->headers, f->name, f->value);
+        {
+            if (f->id == HEADER_HOST)
+                m->authority = f->value;
+            else
+                headers_set(&m->headers, f->name, f->value);
+        }
     }
-    m->authority = host;
     m->path = x->rewritten.ptr ? x->rewritten : x->upstream_path;
     flow_describe_request(x, m);
     return m;

@@ -15,6 +15,7 @@
 #include "gate/stats.h"
 #include "net/dns.h"
 #include "net/tls.h"
+#include "side/redis.h"
 
 /* Blocks that an idle worker keeps for the next requests. */
 #define SPARE_BLOCKS 256
@@ -95,6 +96,14 @@ static void on_bad_proxy(void *owner, const struct addr *peer, int err, const ch
     refuse_proxy(owner, peer, err_word(err), why);
 }
 
+static bool is_denied(void *gateway, const struct addr *to)
+{
+    const struct plan *p = ((struct gateway *)gateway)->plan;
+    const struct snapshot *s = p ? p->snapshot : NULL;
+
+    return s && cidr_list_has(s->outbound_deny, s->noutbound_deny, to);
+}
+
 static struct blocks *new_blocks(size_t size)
 {
     struct blocks *b = calloc(1, sizeof(*b));
@@ -133,6 +142,11 @@ void gateway_init(struct gateway *g, struct snapshot *first)
     timer_init(&g->mover, g->loop, plans_on_timer);
     exchange_table_init(&g->table, g->loop, exchange_on_timer);
     g->dns = dns_new(g->loop, &first->dns);
+    g->redis = redis_new(&(struct redis_env){.loop = g->loop,
+                                             .dns = g->dns,
+                                             .writer = g->writer,
+                                             .is_denied = is_denied,
+                                             .denied_arg = g});
     g->stats = stats_new(g->writer);
     struct pool_env env = {.wire = &g->wire,
                            .dns = g->dns,
@@ -172,6 +186,7 @@ void gateway_deinit(struct gateway *g)
     (void)CHECK(list_is_empty(&g->retired));
     timer_deinit(&g->mover);
     pool_free(g->pool);
+    redis_free(g->redis);
     dns_free(g->dns);
     exchange_table_deinit(&g->table);
     stats_free(g->stats);

@@ -27,6 +27,7 @@ struct gateway {
     struct inbound_set *inbound;
     struct pool *pool;
     struct dns *dns;
+    struct redis *redis;
     struct gate_stats *stats; /* this worker's handles on its metric cells */
     struct plan *plan;        /* the current one */
     struct list retired;      /* those that have exchanges still */

@@ -36,7 +36,7 @@ struct opening {
     uint32_t naddrs, next;
     uint32_t turn;
     uint64_t deadline_ms;
-    int err; /* of the last address tried */
+    int err; /* of the addresses tried */
 };
 
 static void opening_free(void *ptr)
@@ -67,6 +67,21 @@ static void fail_later(struct opening *op, int err)
 {
     op->err = err;
     loop_later(op->wire->loop, &op->give_up);
+}
+
+static int weight_of(int err)
+{
+    switch (err) {
+    case 0: return 0;
+    case ERR_UNREACHABLE: return 1;
+    case ERR_TLS: return 3;
+    default: return 2;
+    }
+}
+
+int opening_worst(int before, int err)
+{
+    return weight_of(err) > weight_of(before) ? err : before;
 }
 
 static void on_connected(void *owner, struct outbound *o, int err);
@@ -101,16 +116,8 @@ static void on_connected(void *owner, struct outbound *o, int err)
         finish(op, o, 0);
         return;
     }
-    op->err = err;
+    op->err = opening_worst(op->err, err);
     connect_next(op);
-}
-
-static void set_port(struct addr *a, uint16_t port)
-{
-    if (a->sa.sa_family == AF_INET6)
-        ((struct sockaddr_in6 *)&a->storage)->sin6_port = htons(port);
-    else
-        ((struct sockaddr_in *)&a->storage)->sin_port = htons(port);
 }
 
 static void on_resolved(void *arg, int err, const struct dns_answer *answer)
@@ -126,10 +133,12 @@ static void on_resolved(void *arg, int err, const struct dns_answer *answer)
     op->naddrs = (uint32_t)MIN(answer->naddrs, (size_t)ADDRESSES_MAX);
     for (uint32_t i = 0; i < op->naddrs; i++) {
         op->addrs[i] = answer->addrs[(op->turn + i) % answer->naddrs];
-        set_port(&op->addrs[i], op->target->port);
+        addr_set_port(&op->addrs[i], op->target->port);
     }
-    op->err = ERR_DNS; /* when there is none */
-    connect_next(op);
+    if (op->naddrs > 0)
+        connect_next(op);
+    else
+        fail_later(op, ERR_DNS);
 }
 
 static void on_timeout(struct timer *t)

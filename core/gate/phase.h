@@ -102,8 +102,8 @@ struct plugin_host_ops {
     /* Does it answer CORS preflights (`answers_preflights = true`)? NULL: none does. */
     bool (*answers_preflights)(struct plugin_host *h, const struct plugin_use *plugin);
 
-    /* What to say where something stands for a plugin of this name that can't be used ("not installed ..."); absent
-     * when it can. In the arena. NULL: all can. */
+    /* What to say where credentials stand under this name and no plugin takes them ("not installed ..."); absent when one
+     * does. In the arena. NULL: all can. */
     struct slice (*missing)(struct plugin_host *h, struct slice name, struct arena *a);
 
     /* Holds all consumers' credentials of a kind, the name of a plugin that is not missing, against what that plugin says

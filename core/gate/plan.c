@@ -29,20 +29,21 @@ static bool has_endpoint(const struct upstream *u, const struct target *t)
     return false;
 }
 
+/* Of a snapshot that may end soon; what it had is held piece by piece. */
 static void note_gone(struct plan *p, const struct snapshot *before)
 {
     size_t n = 0;
 
     for (uint32_t i = 0; i < before->nupstreams; i++)
         n += before->upstreams[i]->nendpoints;
-    p->before = snapshot_ref((struct snapshot *)(uintptr_t)before);
     p->gone = arena_alloc(p->arena, n * sizeof(p->gone[0]));
     for (uint32_t i = 0; i < before->nupstreams; i++) {
         const struct upstream *old = before->upstreams[i];
         const struct upstream *now = snapshot_upstream(p->snapshot, old->name);
         for (uint32_t k = 0; k < old->nendpoints; k++)
             if (!has_endpoint(now, old->endpoints[k].target))
-                p->gone[p->ngone++] = (struct plan_gone){old->live, old->endpoints[k].target};
+                p->gone[p->ngone++] = (struct plan_gone){upstream_live_hold(old->live),
+                                                         target_hold(old->endpoints[k].target)};
     }
 }
 
@@ -71,8 +72,10 @@ void plan_free(struct plan *p)
 {
     if (p->host)
         p->host->ops->free(p->host, 0);
-    if (p->before)
-        snapshot_unref(p->before);
+    for (uint32_t i = 0; i < p->ngone; i++) {
+        upstream_live_unref(p->gone[i].live);
+        target_unref(p->gone[i].target);
+    }
     snapshot_unref(p->snapshot);
     arena_free(p->arena);
 }

@@ -26,7 +26,7 @@ struct snapshot;
 struct target;
 struct upstream_live;
 
-/* An endpoint that the snapshot before had: its idle connections are to be closed. */
+/* An endpoint that the snapshot before had: its idle connections are to be closed. References. */
 struct plan_gone {
     struct upstream_live *live;
     struct target *target;
@@ -36,7 +36,6 @@ struct plan {
     /* owned */
     struct arena *arena;
     struct snapshot *snapshot;         /* one reference */
-    struct snapshot *before;           /* one on the snapshot that `gone` is of, or NULL */
     struct phase_host *host;           /* or NULL: no hooks */
     struct balancer **balancers;       /* by upstream index */
     struct stats_memo *upstream_stats; /* the same */

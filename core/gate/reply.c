@@ -16,6 +16,7 @@
 #include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/selector.h"
+#include "http/uri.h"
 
 #define REPLY_HEADERS 8
 
@@ -61,15 +62,22 @@ void reply_send(struct exchange *x)
     exchange_answer(x);
 }
 
+static const char *bad_request_detail(struct exchange *x)
+{
+    const char *fault = uri_path_fault(x->request->path, x->arena);
+
+    return fault ? fault : "The request is malformed.";
+}
+
 /* What a client is told of each error; anything else gets its status's own words. */
-static const char *reply_detail(int err)
+static const char *reply_detail(struct exchange *x, int err)
 {
     switch (err) {
     case ERR_NO_ROUTE: return "No route matches this request.";
     case ERR_METHOD: return "The resource does not support this method.";
     case ERR_BODY_TOO_LARGE: return "The request body is larger than allowed here.";
     case ERR_REQUEST_TIMEOUT: return "The request body did not arrive in time.";
-    case ERR_BAD_REQUEST: return "The request is malformed.";
+    case ERR_BAD_REQUEST: return bad_request_detail(x);
     case ERR_TIMEOUT: return "The upstream service did not answer in time.";
     case ERR_NO_TARGET: return "No endpoint of the upstream service is usable.";
     case ERR_OVERLOAD:
@@ -110,8 +118,9 @@ struct slice reply_problem(struct exchange *x, int status, struct slice detail)
     json_key(&w, SLICE("request_id"));
     json_string_lossy(&w, exchange_id(x));
     json_object_end(&w);
-    struct slice text =
-        json_writer_end(&w) == 0 ? arena_dup(x->arena, buf_slice(&out)) : SLICE("{}");
+    struct slice text = json_writer_end(&w) == 0 && buf_add(&out, SLICE("\n")) == 0
+                            ? arena_dup(x->arena, buf_slice(&out))
+                            : SLICE("{}\n"); /* a line feed for those who read it in a terminal */
     buf_deinit(&out);
     return text;
 }
@@ -134,7 +143,7 @@ void reply_error(struct exchange *x, int err)
 {
     int status = err_status(err);
 
-    reply_new(x, status, reply_problem(x, status, slice_from(reply_detail(err))));
+    reply_new(x, status, reply_problem(x, status, slice_from(reply_detail(x, err))));
     headers_add_id(&x->response->headers, HEADER_CONTENT_TYPE, SLICE(REPLY_PROBLEM));
     if (err == ERR_METHOD)
         headers_add_id(&x->response->headers, HEADER_ALLOW, allowed_methods(x));
@@ -144,11 +153,13 @@ void reply_error(struct exchange *x, int err)
 void reply_respond(struct exchange *x)
 {
     const struct route *r = x->route;
-    struct slice body = r->respond_body ? template_text(r->respond_body, x, false) : SLICE("");
+    struct slice body =
+        r->respond_body ? template_text(r->respond_body, x, TEMPLATE_TEXT) : SLICE("");
 
     reply_new(x, r->status, body);
     for (uint32_t i = 0; i < r->nrespond_headers; i++) {
-        struct slice value = slice_trim(template_text(r->respond_headers[i].value, x, false));
+        struct slice value =
+            slice_trim(template_text(r->respond_headers[i].value, x, TEMPLATE_TEXT));
         if (value.len && text_is_field_value(value)) /* a query's %0A is none */
             headers_set(&x->response->headers, r->respond_headers[i].name, value);
     }
@@ -168,7 +179,8 @@ static struct slice https_url(struct exchange *x)
 void reply_redirect(struct exchange *x)
 {
     const struct route *r = x->route;
-    struct slice to = r->redirect_to ? template_text(r->redirect_to, x, true) : https_url(x);
+    struct slice to =
+        r->redirect_to ? template_text(r->redirect_to, x, TEMPLATE_URL) : https_url(x);
 
     reply_new(x, r->status, SLICE(""));
     headers_add_id(&x->response->headers, HEADER_LOCATION, to);

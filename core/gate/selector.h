@@ -48,7 +48,14 @@ struct slice selector_value(const struct selector *s, struct exchange *x);
  * means "nothing in it" (a header set to it is removed). */
 MUST_CHECK int template_eval(const struct template *t, struct exchange *x, struct buf *out);
 
-/* The same, into the exchange's arena. For `rewrite`: parameters are put in still encoded. */
-struct slice template_text(const struct template *t, struct exchange *x, bool encoded_params);
+/* How values stand in what a template makes. */
+enum template_form {
+    TEMPLATE_TEXT, /* as they are, parameters decoded */
+    TEMPLATE_PATH, /* of a URL: parameters and the path as they came, encoded; of others what a segment may not have is */
+    TEMPLATE_URL, /* the same up to the first ? or # of the template's own; behind it each value is encoded as one */
+};
+
+/* The same, into the exchange's arena. */
+struct slice template_text(const struct template *t, struct exchange *x, enum template_form form);
 
 #endif

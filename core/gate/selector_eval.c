@@ -175,16 +175,35 @@ static struct slice encoded_value(const struct selector *s, struct exchange *x)
     return slice_of(out, text_percent_encode(value, "!$&'()*+,;=:@", out));
 }
 
-struct slice template_text(const struct template *t, struct exchange *x, bool encoded_params)
+/* One value of a query: whoever decodes it there gets the value, and no part of it ends it. */
+static struct slice query_value(const struct selector *s, struct exchange *x)
+{
+    struct slice value = selector_value(s, x);
+
+    if (value.len == 0)
+        return value;
+    char *out = arena_alloc(x->arena, 3 * value.len);
+    return slice_of(out, text_percent_encode(value, "!$'()*,/:?@", out));
+}
+
+static bool begins_query(struct slice text)
+{
+    return slice_find_char(text, '?') >= 0 || slice_find_char(text, '#') >= 0;
+}
+
+struct slice template_text(const struct template *t, struct exchange *x, enum template_form form)
 {
     struct slice *values = arena_alloc(x->arena, t->n * sizeof(values[0]));
+    bool in_query = false;
     size_t len = 0;
 
     for (size_t i = 0; i < t->n; i++) {
         const struct template_part *part = &t->parts[i];
-        values[i] = !part->selector  ? part->text
-                    : encoded_params ? encoded_value(part->selector, x)
-                                     : selector_value(part->selector, x);
+        values[i] = !part->selector         ? part->text
+                    : form == TEMPLATE_TEXT ? selector_value(part->selector, x)
+                    : in_query              ? query_value(part->selector, x)
+                                            : encoded_value(part->selector, x);
+        in_query |= form == TEMPLATE_URL && !part->selector && begins_query(part->text);
         len += values[i].len;
     }
     char *out = arena_alloc(x->arena, len + 1), *p = out;

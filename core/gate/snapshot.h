@@ -20,6 +20,7 @@
 #include "net/addr.h"
 #include "net/dns.h"
 
+struct redis_server;
 struct tls_server;
 
 struct listener_conf {
@@ -40,6 +41,12 @@ struct certificate_conf {
 struct store_conf {
     struct slice name;
     uint64_t bytes;
+};
+
+/* A Redis server that plugins may name. */
+struct redis_conf {
+    struct slice name;
+    struct redis_server *server; /* a reference */
 };
 
 struct consumer {
@@ -87,6 +94,8 @@ struct snapshot {
     uint64_t script_memory;
     struct store_conf *stores;
     uint32_t nstores;
+    struct redis_conf *redis;
+    uint32_t nredis;
     uint64_t metrics_max_series;
     struct dns_options dns;
     struct cidr *outbound_deny;
@@ -139,6 +148,7 @@ void snapshot_unref(struct snapshot *s);
 
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name);
 struct route *snapshot_route(const struct snapshot *s, struct slice key);
+struct redis_server *snapshot_redis(const struct snapshot *s, struct slice name);
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name);
 
 #endif

@@ -54,8 +54,11 @@ void build_settings(struct build *b);
 struct tls_server *build_listener_tls(struct build *b, const struct listener_conf *l,
                                       uint32_t index);
 
-/* tls: the map, or NULL for what holds when nothing is said. A reference; NULL with a fault. */
+/* tls: the map (whose keys are those of upstream_tls), or NULL for what holds when nothing is said. A reference; NULL with
+ * a fault. */
 struct tls_client *build_upstream_tls(struct build *b, const struct conf *tls, struct slice path);
+
+void build_redis(struct build *b);
 
 void build_upstreams(struct build *b);
 

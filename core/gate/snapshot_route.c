@@ -344,11 +344,20 @@ static void read_answer_headers(struct reading *r, const struct conf *map)
     }
 }
 
+/* RFC 9110, 15.3.5, 15.3.6 and 15.4.5. */
+static bool has_no_content(int status)
+{
+    return status == 204 || status == 205 || status == 304;
+}
+
 static void read_respond(struct reading *r, const struct conf *node)
 {
     r->route->action = ROUTE_RESPOND;
     r->route->status = (int)conf_int(node, "respond", "status");
     r->route->respond_body = read_template(r, build_get(node, "body"), "respond.body");
+    if (has_no_content(r->route->status) && build_text(build_get(node, "body")).len)
+        fault_at(r->b->faults, build_get(node, "body"), HERE(r, "respond.body"),
+                 "an answer with status %d has no body", r->route->status);
     read_answer_headers(r, build_get(node, "headers"));
 }
 

@@ -69,8 +69,10 @@ static int parse_address(struct build *b, struct slice text, struct addr *out)
 
 static const char *address_fault(struct slice text, int err)
 {
+    if (addr_has_zone(text))
+        return ADDR_ZONE_FAULT;
     if (!slice_starts(text, SLICE("unix:")))
-        return "no address with a port, such as 0.0.0.0:8080 or [::]:8080";
+        return "no address with a port, such as 127.0.0.1:8080 or [::1]:8080";
     if (err == ERR_RANGE)
         return "the path of a unix socket has at most 107 bytes";
     return slice_starts(text, SLICE("unix:@"))
@@ -149,11 +151,9 @@ static void read_admin(struct build *b)
     if (!text.ptr)
         return;
     struct slice path = SLICE("admin.address");
-    if (parse_address(b, text, &s->admin_addr) < 0)
-        fault_at(b->faults, node, path,
-                 "no address with a port, such as 127.0.0.1:9901 or [::1]:9901");
-    else if (addr_is_unix(&s->admin_addr))
-        fault_at(b->faults, node, path, "an admin address that is not TCP is not yet supported");
+    int err = parse_address(b, text, &s->admin_addr);
+    if (err < 0)
+        fault_at(b->faults, node, path, "%s", address_fault(text, err));
     for (uint32_t i = 0; i < s->nlisteners; i++)
         if (do_collide(b, node, path, &s->admin_addr, &s->listeners[i].addr, s->listeners[i].text))
             break;
@@ -230,8 +230,10 @@ static void read_dns(struct build *b)
             continue;
         bool is_address = addr_parse_ip(text, 53, &addr) == 0 || addr_parse(text, &addr) == 0;
         if (!is_address || addr_is_unix(&addr))
-            fault_at(b->faults, list->items[i], PATH(b, "dns.servers[%u]", i),
-                     "no address of a name server, such as 10.0.0.2 or 10.0.0.2:53");
+            fault_at(b->faults, list->items[i], PATH(b, "dns.servers[%u]", i), "%s",
+                     addr_has_zone(text)
+                         ? ADDR_ZONE_FAULT
+                         : "no address of a name server, such as 10.0.0.2 or 10.0.0.2:53");
         else
             servers[used++] = text.ptr;
     }

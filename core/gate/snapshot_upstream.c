@@ -34,6 +34,8 @@ static const char *wrong_address(struct build *b, const struct upstream *u, stru
 
     if (slice_find(text, SLICE("://")) >= 0)
         return "an endpoint is host:port, no URL";
+    if (addr_has_zone(text))
+        return ADDR_ZONE_FAULT;
     if (uri_parse_host(text, b->a, &host, &port) < 0)
         return "no host with a port, such as 127.0.0.1:9001 or orders.internal:80";
     if (port == 0)
@@ -210,6 +212,8 @@ void build_upstreams(struct build *b)
 
 static const char *wrong_url(struct slice text, struct uri *uri)
 {
+    if (addr_has_zone(text))
+        return ADDR_ZONE_FAULT;
     if (uri_parse_url(text, uri) < 0)
         return "no URL of a host, such as http://127.0.0.1:9001";
     if (!slice_eq(uri->path, SLICE("/")) || uri->query.ptr)

@@ -344,6 +344,20 @@ int uri_normalise_path(struct slice path, struct arena *a, struct slice *out)
     return 0;
 }
 
+const char *uri_path_fault(struct slice path, struct arena *a)
+{
+    struct slice out;
+
+    for (size_t i = 0; i < path.len; i++) {
+        int byte = path.ptr[i] == '%' ? escape_at(path, i) : 1;
+        if (byte < 0)
+            return "The path has a % without two hexadecimal digits behind it.";
+        if (byte == 0)
+            return "The path has a zero byte (%00).";
+    }
+    return uri_normalise_path(path, a, &out) < 0 ? "The path climbs above its root (..)." : NULL;
+}
+
 /* --- queries ---------------------------------------------------------------------------------- */
 
 bool uri_query_next(struct slice *rest, struct slice *name, struct slice *value)

@@ -36,6 +36,9 @@ MUST_CHECK int uri_parse_host(struct slice s, struct arena *a, struct slice *hos
  * bytes). */
 MUST_CHECK int uri_normalise_path(struct slice path, struct arena *a, struct slice *out);
 
+/* Why uri_normalise_path refuses the path of a request, for its client; NULL when it does not. */
+const char *uri_path_fault(struct slice path, struct arena *a);
+
 /* Walks a query: each "name=value", still encoded. False at the end. */
 bool uri_query_next(struct slice *rest, struct slice *name, struct slice *value);
 

@@ -97,6 +97,15 @@ int addr_parse_ip(struct slice s, uint16_t port, struct addr *out)
     return ERR_SYNTAX;
 }
 
+bool addr_has_zone(struct slice s)
+{
+    ssize_t open = slice_find_char(s, '['), percent = slice_find_char(s, '%');
+    struct slice ip = slice_sub(s, (size_t)(open + 1), (size_t)MAX(percent - open - 1, 0));
+    struct addr a;
+
+    return percent > open && addr_parse_ip(ip, 0, &a) == 0 && a.sa.sa_family == AF_INET6;
+}
+
 /* "[v6]" or "[v6]:port": what is in the brackets, and what follows them. */
 static int split_brackets(struct slice s, struct slice *host, struct slice *port)
 {
@@ -217,6 +226,14 @@ uint16_t addr_port(const struct addr *a)
     if (a->sa.sa_family == AF_INET)
         return ntohs(in4(a)->sin_port);
     return a->sa.sa_family == AF_INET6 ? ntohs(in6(a)->sin6_port) : 0;
+}
+
+void addr_set_port(struct addr *a, uint16_t port)
+{
+    if (a->sa.sa_family == AF_INET6)
+        in6(a)->sin6_port = htons(port);
+    else
+        in4(a)->sin_port = htons(port);
 }
 
 bool addr_is_unix(const struct addr *a)

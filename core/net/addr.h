@@ -27,6 +27,11 @@ MUST_CHECK int addr_parse(struct slice s, struct addr *out);
 /* An IP address without port. */
 MUST_CHECK int addr_parse_ip(struct slice s, uint16_t port, struct addr *out);
 
+/* Is it an IPv6 address with a zone ("fe80::1%eth0", in brackets or not), which no function here takes? */
+bool addr_has_zone(struct slice s);
+#define ADDR_ZONE_FAULT \
+    "zones of IPv6 addresses (%eth0) are not supported: use an address that is not link-local"
+
 /* "host:port" or "[v6]:port" -> its parts; the host may be a name. *port is 0 when there is
  * none. */
 MUST_CHECK int addr_split(struct slice s, struct slice *host, uint16_t *port);
@@ -36,6 +41,7 @@ size_t addr_print(const struct addr *a, char *out, size_t size);
 size_t addr_print_ip(const struct addr *a, char *out, size_t size);
 
 uint16_t addr_port(const struct addr *a);
+void addr_set_port(struct addr *a, uint16_t port); /* an IP address's */
 bool addr_is_unix(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_eq(const struct addr *a, const struct addr *b); /* with port */

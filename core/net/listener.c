@@ -28,6 +28,7 @@
 #define FULL_PAUSE_MS 10
 #define EXHAUSTED_PAUSE_MS 100
 #define UNIX_MODE 0666 /* as a port: its folder says who may reach it */
+#define PRIVATE_MODE 0600
 
 struct listener {
     /* owned */
@@ -87,7 +88,7 @@ static bool is_orphan(const struct addr *a)
 }
 
 /* By a descriptor of the socket itself: root must not be led to another file by whoever owns the folder. */
-static int open_to_all(const struct addr *a)
+static int set_mode(const struct addr *a, mode_t mode)
 {
     int file = open(path_of(a), O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = -1;
     char name[32];
@@ -98,13 +99,23 @@ static int open_to_all(const struct addr *a)
     snprintf(name, sizeof(name), "/proc/self/fd/%d", file);
     errno = EEXIST;
     if (fstat(file, &st) == 0 && S_ISSOCK(st.st_mode))
-        rc = chmod(name, UNIX_MODE);
+        rc = (st.st_mode & 0777) == mode ? 0 : chmod(name, mode);
     close(file);
     return rc;
 }
 
-static int bind_unix(int fd, const struct addr *a)
+int listener_set_private(const struct addr *a, bool is_private)
 {
+    if (!addr_is_unix(a))
+        return 0;
+    return set_mode(a, is_private ? PRIVATE_MODE : UNIX_MODE) == 0 ? 0 : ERR_SYSTEM;
+}
+
+/* The file has the socket's own mode, less the umask, from its first moment on. */
+static int bind_unix(int fd, const struct addr *a, bool is_private)
+{
+    if (is_private && fchmod(fd, PRIVATE_MODE) != 0)
+        return -1;
     if (bind(fd, &a->sa, a->len) != 0) {
         if (errno != EADDRINUSE)
             return -1;
@@ -118,12 +129,12 @@ static int bind_unix(int fd, const struct addr *a)
         if (bind(fd, &a->sa, a->len) != 0)
             return -1;
     }
-    return open_to_all(a);
+    return set_mode(a, is_private ? PRIVATE_MODE : UNIX_MODE);
 }
 
-static int bind_to(int fd, const struct addr *a)
+static int bind_to(int fd, const struct addr *a, bool is_private)
 {
-    return addr_is_unix(a) ? bind_unix(fd, a) : bind(fd, &a->sa, a->len);
+    return addr_is_unix(a) ? bind_unix(fd, a, is_private) : bind(fd, &a->sa, a->len);
 }
 
 void listener_remove_file(const struct addr *a)
@@ -132,20 +143,31 @@ void listener_remove_file(const struct addr *a)
         unlink(path_of(a));
 }
 
-int listener_open(const struct addr *a, bool shared, int *fd)
+static int open_as(const struct addr *a, bool shared, bool is_private, int *fd)
 {
     int failure;
 
     *fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0)
         return ERR_SYSTEM;
-    if (set_options(*fd, a, shared) == 0 && bind_to(*fd, a) == 0 && listen(*fd, INT_MAX) == 0)
+    if (set_options(*fd, a, shared) == 0 && bind_to(*fd, a, is_private) == 0 &&
+        listen(*fd, INT_MAX) == 0)
         return 0;
     failure = errno;
     close(*fd);
     *fd = -1;
     errno = failure;
     return ERR_SYSTEM;
+}
+
+int listener_open(const struct addr *a, bool shared, int *fd)
+{
+    return open_as(a, shared, false, fd);
+}
+
+int listener_open_private(const struct addr *a, int *fd)
+{
+    return open_as(a, false, true, fd);
 }
 
 int listener_address(int fd, struct addr *out)

@@ -22,6 +22,13 @@ struct listener;
  * read it back with listener_address. With `shared`, further sockets may bind the same address
  * (SO_REUSEPORT). */
 MUST_CHECK int listener_open(const struct addr *a, bool shared, int *fd);
+
+/* The same, not shared; a unix socket's file has mode 0600 and is this user's alone. */
+MUST_CHECK int listener_open_private(const struct addr *a, int *fd);
+
+/* Gives the file of a unix address the one mode or the other, unless it has it. ERR_SYSTEM. */
+MUST_CHECK int listener_set_private(const struct addr *a, bool is_private);
+
 MUST_CHECK int listener_address(int fd, struct addr *out);
 
 /* Of the sockets that share the address of this one, in the order in which they were opened, only

@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 2
+#define DML_ABI 3
 
 struct gateway;
 

@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "gate/edit.h"
 #include "gate/gateway.h"
+#include "http/uri.h"
 #include "script/api_find.h"
 #include "script/scope.h"
 
@@ -46,6 +47,21 @@ void dml_edit_free(struct dml_edit *e)
     free(e);
 }
 
+static bool is_host(const struct dml_edit *e, const struct header_name *name)
+{
+    return e->side == SIDE_REQUEST && name->id == HEADER_HOST;
+}
+
+static bool is_value(struct dml_edit *e, const struct edit *edit)
+{
+    struct slice value = edit->value.constant, host;
+    uint16_t port;
+
+    if (is_host(e, &edit->name))
+        return uri_parse_host(slice_trim(value), e->arena, &host, &port) == 0;
+    return text_is_field_value(value);
+}
+
 int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value,
                  const struct dml_scope *scope, struct dml_slice *error)
 {
@@ -57,10 +73,14 @@ int dml_edit_add(struct dml_edit *e, int op, const char *name, const char *value
                                                : SLICE("not the name of a header field"));
         return ERR_ARG;
     }
+    if (is_host(e, &edit.name) && (edit.op == DML_EDIT_REMOVE || edit.op == DML_EDIT_ADD)) {
+        scope_error(error, SLICE("a request has exactly one: it can only be set"));
+        return ERR_ARG;
+    }
     if (edit.op != DML_EDIT_REMOVE &&
         !part_compile(&edit.value, slice_from(value), scope, e->arena, error))
         return ERR_SYNTAX;
-    if (edit.value.constant.ptr && !text_is_field_value(edit.value.constant)) {
+    if (edit.value.constant.ptr && !is_value(e, &edit)) {
         scope_error(error, SLICE("not a value that a header field may have"));
         return ERR_ARG;
     }
@@ -88,9 +108,10 @@ static int put_line(struct exchange *x, enum side side, enum header_op op, const
 }
 
 /* A value made of the request may hold what no header field can (a decoded parameter): then the field is removed rather
- * than the request refused. */
-static int edit_one(struct exchange *x, enum side side, const struct edit *e)
+ * than the request refused. The host stays as it was. */
+static int edit_one(struct exchange *x, const struct dml_edit *list, const struct edit *e)
 {
+    enum side side = list->side;
     enum header_op op = e->op == DML_EDIT_ADD ? HEADER_ADD : HEADER_SET;
 
     if (e->op == DML_EDIT_DEFAULT && has_field(x, side, &e->name))
@@ -103,7 +124,7 @@ static int edit_one(struct exchange *x, enum side side, const struct edit *e)
         if (LIKELY(rc != ERR_ARG))
             return rc;
     }
-    if (e->op == DML_EDIT_ADD || e->op == DML_EDIT_DEFAULT)
+    if (e->op == DML_EDIT_ADD || e->op == DML_EDIT_DEFAULT || is_host(list, &e->name))
         return 0;
     return exchange_header_named(x, side, HEADER_REMOVE, &e->name, SLICE_NONE);
 }
@@ -111,7 +132,7 @@ static int edit_one(struct exchange *x, enum side side, const struct edit *e)
 int edits_apply(struct exchange *x, const struct dml_edit *e)
 {
     for (size_t i = 0; i < e->list.n; i++) {
-        int rc = edit_one(x, e->side, &e->list.items[i]);
+        int rc = edit_one(x, e, &e->list.items[i]);
         if (rc < 0)
             return rc;
     }

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "gate/reply.h"
+#include "http/uri.h"
 #include "script/api_find.h"
 
 #define REPLY_HEADERS 8
@@ -68,6 +69,16 @@ static bool may_be_set(struct slice name, struct slice value)
            !dml_header_is_core(name.ptr, name.len);
 }
 
+/* Host is what the attempt's request is sent to: one, if any. */
+static bool may_be_host(struct arena *a, enum header_op op, struct slice value)
+{
+    struct slice host;
+    uint16_t port;
+
+    return op == HEADER_REMOVE ||
+           (op == HEADER_SET && uri_parse_host(slice_trim(value), a, &host, &port) == 0);
+}
+
 static int change_attempt(struct attempt *a, enum header_op op, struct slice name,
                           struct slice value)
 {
@@ -76,6 +87,8 @@ static int change_attempt(struct attempt *a, enum header_op op, struct slice nam
     if (!may_be_set(name, value))
         return ERR_ARG;
     struct arena *arena = a->exchange->arena;
+    if (header_id(name) == HEADER_HOST && !may_be_host(arena, op, value))
+        return ERR_ARG;
     if (!a->extra) {
         a->extra = arena_alloc(arena, sizeof(*a->extra));
         headers_init(a->extra, arena, ATTEMPT_HEADERS);

@@ -157,9 +157,11 @@ struct dml_value {
 DML_API struct store *dml_store(const char *name, size_t len);
 DML_API int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value *out);
 
-/* ttl in seconds, 0 = none. only_new: ERR_EXISTS when it is there. */
+/* ttl in seconds, 0 = none. only_new: ERR_EXISTS when it is there; cas: when it is not `old`. */
 DML_API int dml_store_set(struct store *s, const char *key, size_t len,
                           const struct dml_value *value, double ttl, int only_new);
+DML_API int dml_store_cas(struct store *s, const char *key, size_t len, const struct dml_value *old,
+                          const struct dml_value *value, double ttl);
 DML_API int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl,
                            double *out);
 DML_API int dml_store_delete(struct store *s, const char *key, size_t len);
@@ -225,6 +227,7 @@ DML_API struct metric_family *dml_metric_family(const char *name, const char *he
 DML_API struct metric_series *dml_metric_series(struct metric_family *f,
                                                 const struct dml_slice *values);
 DML_API void dml_metric_add(struct gateway *g, struct metric_series *s, double n);
+DML_API void dml_metric_set(struct gateway *g, struct metric_series *s, double value);
 DML_API void dml_metric_observe(struct gateway *g, struct metric_series *s, double value);
 
 /* --- api_log.c: access logs ----------------------------------------------------------------------------------------- */

@@ -43,6 +43,11 @@ void dml_metric_add(struct gateway *g, struct metric_series *s, double n)
     metric_add(s, g ? g->writer : 0, n);
 }
 
+void dml_metric_set(struct gateway *g, struct metric_series *s, double value)
+{
+    metric_set(s, g ? g->writer : 0, value);
+}
+
 void dml_metric_observe(struct gateway *g, struct metric_series *s, double value)
 {
     metric_observe(s, g ? g->writer : 0, value);

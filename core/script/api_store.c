@@ -101,6 +101,15 @@ int dml_store_set(struct store *s, const char *key, size_t len, const struct dml
     return store_set(s, slice_of(key, len), bytes, (uint8_t)value->tag, ttl_ms(ttl));
 }
 
+int dml_store_cas(struct store *s, const char *key, size_t len, const struct dml_value *old,
+                  const struct dml_value *value, double ttl)
+{
+    char old_flag, flag;
+
+    return store_cas(s, slice_of(key, len), bytes_of(old, &old_flag), (uint8_t)old->tag,
+                     bytes_of(value, &flag), (uint8_t)value->tag, ttl_ms(ttl));
+}
+
 int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl, double *out)
 {
     if (!isfinite(by))

@@ -72,7 +72,7 @@ struct slice part_value(const struct part *p, struct exchange *x)
 {
     struct slice text = p->constant.ptr ? p->constant
                         : p->selector   ? selector_value(p->selector, x)
-                                        : template_text(p->template, x, false);
+                                        : template_text(p->template, x, TEMPLATE_TEXT);
 
     return text.len > 0 || !p->template ? text : SLICE_NONE;
 }

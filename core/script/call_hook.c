@@ -37,16 +37,16 @@ static int hook_failed(lua_State *L)
     return 0;
 }
 
-/* consumers(kind, is_described): list of { consumer = { name, groups }, number, credential = table, place = text } */
+/* consumers(kind): list of { consumer = { name, groups }, number, credential = table, place = text } */
 static int hook_consumers(lua_State *L)
 {
     struct vm *vm = vm_of(L);
     const char *kind = luaL_checkstring(L, 1);
 
-    lua_settop(L, 2);
+    lua_settop(L, 1);
     lua_newtable(L);
     if (vm->snapshot)
-        plugin_push_credentials(L, vm->snapshot, slice_from(kind), lua_toboolean(L, 2));
+        plugin_push_credentials(L, vm->snapshot, slice_from(kind));
     return 1;
 }
 

@@ -164,12 +164,15 @@ struct stream *net_take(struct socket *s)
 {
     struct stream *stream = s->stream;
 
-    if (!stream || s->lost || s->end || s->reader.co || s->writer.co || s->listener ||
-        buf_len(&s->in) > 0 || stream_queued(stream) > 0 || strcmp(stream->ops->name, "tcp") != 0)
+    if (!stream || s->lost || s->end || s->reader.co || s->writer.co || buf_len(&s->in) > 0 ||
+        stream_queued(stream) > 0 || strcmp(stream->ops->name, "tcp") != 0)
         return NULL;
     s->stream = NULL;
     s->end = ERR_CLOSED;
     list_remove(&s->part.link);
+    if (s->listener)
+        listener_released(s->listener);
+    s->listener = NULL;
     return stream;
 }
 

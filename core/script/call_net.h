@@ -43,7 +43,8 @@ void net_give(struct socket *s, struct vm *vm, struct stream *stream, struct lis
 /* The argument, which must be one. */
 struct socket *net_check_socket(lua_State *L, int arg);
 
-/* Takes its plain stream back; NULL when it is closed, waited for, not plain, or when bytes lie in it. */
+/* Takes its plain stream back; NULL when it is closed, waited for, not plain, or when bytes lie in it. A listener hears of
+ * its end now. */
 struct stream *net_take(struct socket *s);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "gate/gateway.h"
+#include "gate/snapshot.h"
 #include "script/calls.h"
 #include "side/flight.h"
 
@@ -120,6 +121,21 @@ static int flight_sweep_call(lua_State *L UNUSED)
     return 0;
 }
 
+/* store_is_configured(name): by the configuration that this VM is made for. One that only an older one has lives no longer
+ * than that. */
+static int store_is_configured(lua_State *L)
+{
+    const struct snapshot *s = vm_of(L)->snapshot;
+    struct slice name;
+    bool is_there = !s;
+
+    name.ptr = luaL_checklstring(L, 1, &name.len);
+    for (uint32_t i = 0; s && i < s->nstores; i++)
+        is_there |= slice_eq(s->stores[i].name, name);
+    lua_pushboolean(L, is_there);
+    return 1;
+}
+
 /* flight_start(): once, when the module is loaded. */
 static int flight_start_call(lua_State *L)
 {
@@ -131,7 +147,11 @@ static int flight_start_call(lua_State *L)
 }
 
 const struct call call_store[] = {
-    {"flight_start", flight_start_call}, {"flight_join", flight_join_call},
-    {"flight_land", flight_land_call},   {"flight_drop", flight_drop_call},
-    {"flight_sweep", flight_sweep_call}, {NULL, NULL},
+    {"flight_start", flight_start_call},
+    {"flight_join", flight_join_call},
+    {"flight_land", flight_land_call},
+    {"flight_drop", flight_drop_call},
+    {"flight_sweep", flight_sweep_call},
+    {"store_is_configured", store_is_configured},
+    {NULL, NULL},
 };

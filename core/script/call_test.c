@@ -24,6 +24,8 @@
 #include "side/store.h"
 
 #define GATEWAY "demilune.test_gateway"
+#define LOAD_FACTOR 10 /* of script.time_budget, for what runs at load, as in app/build_guard */
+#define LOAD_MIN_MS UINT64_C(2000)
 #define FAULTS_MAX MIB
 #define CONNECTIONS 10000
 
@@ -65,6 +67,11 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
     };
 
     t->vm = vm_new(&options, &t->vm_error);
+    if (t->vm && t->watch) {
+        uint64_t ms = (uint64_t)partly->script_time_budget_ms * LOAD_FACTOR;
+        atomic_store(&t->watch->budget_us, MAX(ms, LOAD_MIN_MS) * 1000);
+        vm_guard(t->vm, t->watch);
+    }
     t->checker = t->vm ? plugin_host_new(t->vm, partly) : NULL;
     return t->checker;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* TLS for Lua: what a plugin wants of it, and sockets that begin it. Policies are found again by their texts, so the
+/* TLS for Lua: what a plugin wants of it, sockets that begin it, and those of specs that answer it. Policies are found again by their texts, so the
  * one that nearly all use costs nothing after the first time. */
 
 #include "script/call_tls.h"
@@ -15,6 +15,8 @@
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "net/tls_client.h"
+#include "net/tls_ctx.h"
+#include "net/tls_self.h"
 #include "script/call_net.h"
 #include "script/calls.h"
 
@@ -117,38 +119,117 @@ static void cancel_handshake(struct co *co, void *wait)
     free(s);
 }
 
+/* The socket is the first value on L. NULL: it can't begin TLS now, which NOT_NOW says. */
+static struct starting *begin(lua_State *L, struct stream **plain)
+{
+    struct co *co = co_current(L);
+    struct socket *socket = net_check_socket(L, 1);
+
+    *plain = net_take(socket);
+    if (!*plain)
+        return NULL;
+    struct starting *s = malloc(sizeof(*s));
+    REQUIRE(s != NULL);
+    *s = (struct starting){.co = co, .socket = socket};
+    lua_pushvalue(L, 1);
+    s->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return s;
+}
+
+#define NOT_NOW \
+    "TLS begins on an open socket without TLS, of which nothing is left to be read or sent"
+
 /* tls_start(socket, host, options, timeout): true; or nil, a word, and what OpenSSL says. */
 static int tls_start(lua_State *L)
 {
     struct vm *vm = net_vm(L);
-    struct co *co = co_current(L);
-    struct socket *socket = net_check_socket(L, 1);
+    struct stream *plain;
     uint64_t timeout_ms = net_timeout(L, 4);
     struct slice host;
     struct tls_wish wish;
 
     host.ptr = luaL_checklstring(L, 2, &host.len);
     tls_wish_read(L, 3, &wish);
-    struct stream *plain = net_take(socket);
-    if (!plain) {
+    struct starting *s = begin(L, &plain);
+    if (!s) {
         tls_client_unref(wish.client);
-        return luaL_error(
-            L,
-            "TLS begins on an open socket without TLS, of which nothing is left to be read or sent");
+        return luaL_error(L, NOT_NOW);
     }
-    struct starting *s = malloc(sizeof(*s));
-    REQUIRE(s != NULL);
-    *s = (struct starting){.co = co, .socket = socket};
-    lua_pushvalue(L, 1);
-    s->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     struct tls_to to = {wish.client, NULL, wish.server_name.ptr ? wish.server_name : host};
     s->shaking =
         tls_connect(vm->gateway->loop, tcp_release(plain), &to, timeout_ms, on_handshake, s);
     tls_client_unref(wish.client);
-    return co_wait(L, co, cancel_handshake, s, 0);
+    return co_wait(L, s->co, cancel_handshake, s, 0);
+}
+
+/* --- for the test kit ---------------------------------------------------------------------------------------------- */
+
+/* NULL, and a message on L: the certificate and key at these places are no good. */
+static struct tls_cert *make_cert(lua_State *L, int cert_at, int key_at)
+{
+    struct slice cert, key;
+    struct tls_cert *out;
+    struct tls_fault fault;
+
+    cert.ptr = luaL_checklstring(L, cert_at, &cert.len);
+    key.ptr = luaL_checklstring(L, key_at, &key.len);
+    if (tls_cert_make(cert, key, (int64_t)(clock_wall_ms() / 1000), &out, &fault) == 0)
+        return out;
+    lua_pushfstring(L, "the %s %s", fault.of_key ? "key" : "certificate", fault.text);
+    return NULL;
+}
+
+/* tls_fault(cert, key): what is wrong with them, or nothing. */
+static int tls_fault(lua_State *L)
+{
+    struct tls_cert *cert = make_cert(L, 1, 2);
+
+    tls_cert_unref(cert);
+    return cert ? 0 : 1;
+}
+
+/* tls_serve(socket, cert, key, timeout): the socket's client begins TLS. As tls_start. */
+static int tls_serve(lua_State *L)
+{
+    struct vm *vm = net_vm(L);
+    uint64_t timeout_ms = net_timeout(L, 4);
+    struct tls_cert *cert = make_cert(L, 2, 3);
+    struct tls_server *server;
+    struct stream *plain;
+    const char *why;
+
+    if (!cert)
+        return lua_error(L);
+    struct tls_server_spec spec = {
+        .certs = &cert, .ncerts = 1, .listener = SLICE("test"), .resumes = true};
+    int rc = tls_server_make(&spec, &server, &why);
+    REQUIRE(rc == 0);
+    tls_cert_unref(cert);
+    struct starting *s = begin(L, &plain);
+    if (s)
+        s->shaking =
+            tls_accept(vm->gateway->loop, tcp_release(plain), server, timeout_ms, on_handshake, s);
+    tls_server_unref(server);
+    return s ? co_wait(L, s->co, cancel_handshake, s, 0) : luaL_error(L, NOT_NOW);
+}
+
+/* tls_self_signed(): a certificate for loopback and its key. */
+static int tls_self_signed_pair(lua_State *L)
+{
+    char *cert, *key;
+
+    tls_self_signed(&cert, &key);
+    lua_pushstring(L, cert);
+    lua_pushstring(L, key);
+    free(cert);
+    free(key);
+    return 2;
 }
 
 const struct call call_tls[] = {
     {"tls_start", tls_start},
+    {"tls_fault", tls_fault},
+    {"tls_serve", tls_serve},
+    {"tls_self_signed", tls_self_signed_pair},
     {NULL, NULL},
 };

@@ -25,10 +25,13 @@ struct call {
     X(listen) \
     X(log) \
     X(net) \
+    X(redis) \
+    X(redis_sub) \
     X(store) \
     X(task) \
     X(test) \
     X(test_exchange) \
+    X(test_process) \
     X(time) \
     X(tls) \
     X(udp)

@@ -10,15 +10,12 @@
 #include "script/hooks_parts.h"
 
 #include <lauxlib.h>
-#include <stdlib.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
-#include "gate/snapshot.h"
 #include "script/call_handshake.h"
 #include "script/plugin.h"
 #include "script/scope.h"
@@ -101,11 +98,6 @@ static struct co *new_co(struct hooks *h, struct exchange *x, enum phase p, int 
     return co;
 }
 
-static struct hook *hook_of(const struct hooks *h, const struct chain *chain, enum phase p)
-{
-    return &h->hooks[chain->index * PHASE_COUNT + p];
-}
-
 /* Pushes the function that times a chain's hooks; made when it is first needed. False: it can't be made. */
 static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
 {
@@ -136,7 +128,7 @@ static void push_chain(struct hooks *h, struct co *co, const struct chain *chain
     if (UNLIKELY(weight) && push_timed(h, co, chain, p))
         hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
     else
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, hook_of(h, chain, p)->function);
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, hooks_at(h, chain, p)->function);
 }
 
 /* The chain's function is on the coroutine's stack. */
@@ -174,7 +166,7 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
             continue;
         if (step > 0 && is_settled(x, p))
             break;
-        const struct hook_edit *edits = hook_of(h, chain, p)->edits;
+        const struct hook_edit *edits = hooks_at(h, chain, p)->edits;
         if (edits) {
             run_edits(h, edits, x, p);
             continue;
@@ -361,12 +353,12 @@ static void host_certificate(struct phase_host *host, struct tls_handshake *shak
                              struct slice listener)
 {
     struct hooks *h = hooks_of(host);
-    int function = hook_of(h, &h->snapshot->global, PHASE_CERTIFICATE)->function;
+    int function = hooks_at(h, &h->snapshot->global, PHASE_CERTIFICATE)->function;
 
     handshake_choose(h->vm, function, shaking, hello, peer->ip, listener);
 }
 
-static const struct phase_host_ops host_ops = {
+const struct phase_host_ops hooks_ops = {
     .run = host_run,
     .certificate = host_certificate,
     .go_on = host_go_on,
@@ -374,119 +366,3 @@ static const struct phase_host_ops host_ops = {
     .forget = host_forget,
     .free = hooks_retire,
 };
-
-/* --- making -------------------------------------------------------------------------------------------------------- */
-
-/* False: it had to be stopped, and so may be others of the same plugin. */
-static bool make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
-{
-    lua_State *L = h->vm->L;
-    int top = lua_gettop(L);
-    size_t nparams;
-    const struct slice *params = plugin_params(use, &nparams);
-
-    vm_push_function(h->vm, "demilune.plugin", "make");
-    plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
-    lua_pushboolean(L, use->continues_on_error);
-    int rc = vm_call(h->vm, 6, 1);
-    if (rc < 0)
-        plugin_add_error(L, use, rc, faults);
-    else
-        plugin_add_faults(L, use, faults);
-    lua_settop(L, top);
-    return rc != ERR_BUDGET;
-}
-
-static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p,
-                      struct faults *faults)
-{
-    struct hook *hook = hook_of(h, chain, p);
-    lua_State *L = h->vm->L;
-
-    hook->edits = plugin_take_edits(h->vm, h->snapshot, chain, p);
-    if (hook->edits)
-        return true;
-    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0) {
-        fault_plain(faults, "%s", lua_tostring(L, -1));
-        lua_pop(L, 1);
-        return false;
-    }
-    hook->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return true;
-}
-
-static bool make_hooks(struct hooks *h, struct faults *faults)
-{
-    bool ok = true;
-
-    for (uint32_t i = 0; i < h->snapshot->nchains; i++) {
-        const struct chain *chain = h->snapshot->chains[i];
-        for (int p = 0; p < PHASE_START; p++) {
-            if (chain->hooks & PHASE_BIT(p))
-                ok = make_hook(h, chain, (enum phase)p, faults) && ok;
-        }
-    }
-    return ok;
-}
-
-/* A worker that swaps must not look at all places for them. */
-static void note_background(struct hooks *h)
-{
-    const struct snapshot *s = h->snapshot;
-
-    h->background = malloc((s->nuses + 1) * sizeof(h->background[0]));
-    REQUIRE(h->background != NULL);
-    for (uint32_t i = 0; i < s->nuses; i++)
-        if (s->uses[i]->hooks & (PHASE_BIT(PHASE_START) | PHASE_BIT(PHASE_STOP)))
-            h->background[h->nbackground++] = s->uses[i];
-}
-
-static int ref_of(struct vm *vm, const char *module, const char *table)
-{
-    lua_State *L = vm->L;
-
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "loaded");
-    lua_getfield(L, -1, module);
-    lua_getfield(L, -1, table);
-    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_pop(L, 3);
-    return ref;
-}
-
-struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct faults *faults,
-                             hooks_retired_fn on_retired, void *arg)
-{
-    struct hooks *h = calloc(1, sizeof(*h));
-    size_t before = faults->nerrors;
-
-    REQUIRE(h != NULL);
-    h->base.ops = &host_ops;
-    h->vm = vm;
-    h->snapshot = snapshot_ref(snapshot);
-    h->on_retired = on_retired;
-    h->arg = arg;
-    h->nhooks = (size_t)snapshot->nchains * PHASE_COUNT;
-    h->hooks = malloc((h->nhooks + 1) * sizeof(h->hooks[0]));
-    REQUIRE(h->hooks != NULL);
-    for (size_t i = 0; i < h->nhooks; i++)
-        h->hooks[i] = (struct hook){.function = LUA_NOREF};
-    lua_newtable(vm->L);
-    h->timed = luaL_ref(vm->L, LUA_REGISTRYINDEX);
-    hook_sampler_init(&h->sampler);
-    h->contexts = ref_of(vm, "demilune.exchange", "contexts");
-    h->chunks = ref_of(vm, "demilune.exchange", "chunks");
-    vm->snapshot = h->snapshot;
-    bool goes_on = true;
-    for (uint32_t i = 0; i < snapshot->nuses && goes_on; i++)
-        goes_on = make_instance(h, snapshot->uses[i], faults);
-    if (faults->nerrors > before || !make_hooks(h, faults)) {
-        vm->snapshot = NULL;
-        hooks_drop(h);
-        return NULL;
-    }
-    note_background(h);
-    vm_built(vm);
-    hooks_counted(1);
-    return &h->base;
-}

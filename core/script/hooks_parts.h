@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the files of hooks.h share: hooks.c makes and runs them, hooks_end.c ends them. */
+/* What the files of hooks.h share: hooks_make.c makes them, hooks.c runs them, hooks_end.c ends them. */
 
 #ifndef DML_SCRIPT_HOOKS_PARTS_H
 #define DML_SCRIPT_HOOKS_PARTS_H
 
+#include "gate/snapshot.h"
 #include "net/loop.h"
 #include "script/hooks.h"
 
@@ -48,6 +49,14 @@ static inline struct hooks *hooks_of(struct phase_host *host)
 {
     return container_of(host, struct hooks, base);
 }
+
+static inline struct hook *hooks_at(const struct hooks *h, const struct chain *chain, enum phase p)
+{
+    return &h->hooks[chain->index * PHASE_COUNT + p];
+}
+
+/* In hooks.c. */
+extern const struct phase_host_ops hooks_ops;
 
 /* One more, or (-1) one less than before. */
 void hooks_counted(int by);

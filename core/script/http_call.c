@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "gate/exchange.h"
 #include "gate/health.h"
+#include "gate/opening.h"
 #include "net/dns.h"
 #include "net/tls_client.h"
 
@@ -213,15 +214,17 @@ static void send_head(struct http_call *c, struct outbound *o)
     c->events->on_open(c);
 }
 
+static bool go_on(struct http_call *c, int err);
+
 static void on_connection(struct pool_claim *claim, struct outbound *o, int err)
 {
     struct http_call *c = container_of(claim, struct http_call, claim);
 
     c->is_claimed = false;
-    if (err < 0)
-        failed(c, err);
-    else
+    if (err == 0)
         send_head(c, o);
+    else if (!go_on(c, err))
+        failed(c, c->err);
 }
 
 static void connect_to(struct http_call *c)
@@ -252,24 +255,41 @@ static bool is_denied(const struct http_call *c, const struct addr *a)
     return cidr_list_has(s->outbound_deny, s->noutbound_deny, a);
 }
 
-/* The first address that may be gone to; the name may stand for others on purpose. */
-static void on_resolved(void *arg, int err, const struct dns_answer *answer)
+static void connect_next(struct http_call *c)
 {
-    struct http_call *c = arg;
     char ip[ADDR_TEXT];
-    size_t i = 0;
+    size_t len = addr_print_ip(&c->addrs[c->next++], ip, sizeof(ip));
 
-    c->query = NULL;
-    while (err == 0 && i < answer->naddrs && is_denied(c, &answer->addrs[i]))
-        i++;
-    if (err < 0 || i == answer->naddrs) {
-        failed(c, err < 0 ? err : ERR_DENIED);
-        return;
-    }
-    size_t len = addr_print_ip(&answer->addrs[i], ip, sizeof(ip));
     c->target = target_ref_tls(SLICE("http1"), slice_of(ip, len), c->port, c->tls,
                                c->server_name.ptr ? c->server_name : c->host);
     connect_to(c);
+}
+
+/* Nobody was reached: is there another address? Else call->err says why not. */
+static bool go_on(struct http_call *c, int err)
+{
+    c->err = opening_worst(c->err, err);
+    if (c->next == c->naddrs)
+        return false;
+    target_unref(c->target);
+    c->target = NULL;
+    connect_next(c);
+    return true;
+}
+
+/* To one after another of those that may be gone to; the name may stand for others on purpose. */
+static void on_resolved(void *arg, int err, const struct dns_answer *answer)
+{
+    struct http_call *c = arg;
+
+    c->query = NULL;
+    for (size_t i = 0; err == 0 && i < answer->naddrs && c->naddrs < HTTP_CALL_ADDRESSES; i++)
+        if (!is_denied(c, &answer->addrs[i]))
+            c->addrs[c->naddrs++] = answer->addrs[i];
+    if (c->naddrs > 0)
+        connect_next(c);
+    else
+        failed(c, err < 0 ? err : ERR_DENIED);
 }
 
 static void go_to_upstream(struct http_call *c)

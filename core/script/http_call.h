@@ -18,6 +18,9 @@
 #include "gate/gateway.h"
 #include "gate/upstream.h"
 #include "http/wire.h"
+#include "net/addr.h"
+
+#define HTTP_CALL_ADDRESSES 4 /* of one name that are tried */
 
 struct dns_query;
 struct http_call;
@@ -67,6 +70,9 @@ struct http_call {
     uint64_t connect_timeout_ms; /* 0: the upstream's */
     uint64_t from_us, head_us;   /* the endpoint's time begins; its response head came */
     bool is_named, is_claimed;
+    struct addr addrs[HTTP_CALL_ADDRESSES]; /* that the host stands for */
+    uint32_t naddrs, next;                  /* those not tried begin at `next` */
+    int err;                                /* of those tried */
     bool is_fresh; /* a connection of its own: none that may have been closed meanwhile */
 };
 

@@ -27,22 +27,24 @@ struct checker {
 
 /* --- configuration -> Lua ------------------------------------------------------------------------------------------ */
 
-static void push_map(lua_State *L, const struct conf *conf, bool keep_open)
+static void push_conf(lua_State *L, const struct conf *conf);
+
+static void push_map(lua_State *L, const struct conf *conf)
 {
     lua_createtable(L, 0, (int)conf->n);
     for (size_t i = 0; i < conf->n; i++) {
         lua_pushlstring(L, conf->pairs[i].key.ptr, conf->pairs[i].key.len);
-        plugin_push_conf(L, conf->pairs[i].value, keep_open);
+        push_conf(L, conf->pairs[i].value);
         lua_rawset(L, -3);
     }
     json_mark(L, false);
 }
 
-static void push_list(lua_State *L, const struct conf *conf, bool keep_open)
+static void push_list(lua_State *L, const struct conf *conf)
 {
     lua_createtable(L, (int)conf->n, 0);
     for (size_t i = 0; i < conf->n; i++) {
-        plugin_push_conf(L, conf->items[i], keep_open);
+        push_conf(L, conf->items[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
     json_mark(L, true);
@@ -57,14 +59,13 @@ static void push_open(lua_State *L, const struct conf *conf)
     lua_setmetatable(L, -2);
 }
 
-void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open)
+/* Maps and lists become tables, scalars what YAML made of them, null json.null. A value that came from ${} becomes
+ * { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the registry: its type is the schema's to decide. */
+static void push_conf(lua_State *L, const struct conf *conf)
 {
     luaL_checkstack(L, 6, "the configuration is nested too deeply");
     if (conf->is_open) {
-        if (keep_open)
-            push_open(L, conf);
-        else
-            lua_pushlstring(L, conf->text.ptr, conf->text.len);
+        push_open(L, conf);
         return;
     }
     switch (conf->type) {
@@ -73,8 +74,8 @@ void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open)
     case CONF_INT:
     case CONF_NUMBER: lua_pushnumber(L, conf->number); break;
     case CONF_STRING: lua_pushlstring(L, conf->text.ptr, conf->text.len); break;
-    case CONF_LIST: push_list(L, conf, keep_open); break;
-    case CONF_MAP: push_map(L, conf, keep_open); break;
+    case CONF_LIST: push_list(L, conf); break;
+    case CONF_MAP: push_map(L, conf); break;
     }
 }
 
@@ -99,8 +100,7 @@ void plugin_push_consumer(lua_State *L, const struct consumer *c)
     lua_setfield(L, -2, "groups");
 }
 
-void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind,
-                             bool is_described)
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind)
 {
     int n = 0;
 
@@ -116,13 +116,10 @@ void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slic
             lua_setfield(L, -2, "consumer");
             lua_pushnumber(L, i);
             lua_setfield(L, -2, "number");
-            plugin_push_conf(L, list->items[k], is_described);
+            push_conf(L, list->items[k]);
             lua_setfield(L, -2, "credential");
-            if (is_described) {
-                lua_pushfstring(L, "consumers[%d].credentials.%s[%d]", (int)c->index, kind.ptr,
-                                (int)k);
-                lua_setfield(L, -2, "place");
-            }
+            lua_pushfstring(L, "consumers[%d].credentials.%s[%d]", (int)c->index, kind.ptr, (int)k);
+            lua_setfield(L, -2, "place");
             lua_rawseti(L, -3, ++n);
         }
         lua_pop(L, 1);
@@ -362,7 +359,7 @@ void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct sl
     lua_pushnumber(L, use->index);
     push_slice(L, use->name);
     if (use->config)
-        plugin_push_conf(L, use->config, true);
+        push_conf(L, use->config);
     else
         lua_pushnil(L);
     push_params(L, use, params, nparams);

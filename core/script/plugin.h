@@ -22,21 +22,16 @@ void plugin_host_free(struct plugin_host *host);
 
 /* --- inside the script floor --------------------------------------------------------------------------------------- */
 
-/* Pushes a configuration value: maps and lists become tables, scalars what YAML made of them, null json.null. With
- * keep_open a value that came from ${} becomes { text = "..." } with the metatable that is kept under PLUGIN_OPEN in the
- * registry: its type is the schema's to decide. Where there is no schema it is a text. */
+/* Where the registry keeps the metatable of values that came from ${}. */
 #define PLUGIN_OPEN "demilune.open"
-void plugin_push_conf(lua_State *L, const struct conf *conf, bool keep_open);
 
 /* Pushes { name, groups }. */
 void plugin_push_consumer(lua_State *L, const struct consumer *c);
 
-/* Appends { consumer = { name, groups }, number, credential = table } for each credential of that kind to the table on
- * top. number: the consumer's in this snapshot.
- * is_described: a schema will look at them, so that values from ${} are kept open and each has its `place`, as
- * "consumers[0].credentials.key-auth[1]". kind is NUL-terminated. */
-void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind,
-                             bool is_described);
+/* Appends { consumer = { name, groups }, number, credential = table, place } for each credential of that kind to the table
+ * on top. number: the consumer's in this snapshot; place: as "consumers[0].credentials.key-auth[1]". kind is
+ * NUL-terminated. */
+void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
 
 /* Names that templates of a use may mention: those of the route's first path. That the others have them too was checked
  * when the snapshot was built. */

@@ -23,6 +23,7 @@ struct store {
     struct shard shards[SHARDS];
     struct slice name;
     atomic_size_t budget;
+    int named; /* by so many configurations; under all_lock */
 };
 
 /* A key on its way to its entry. */
@@ -111,8 +112,8 @@ int store_add(struct store *s, struct slice key, struct slice value, uint8_t tag
     return leave(at, find(at) ? ERR_EXISTS : put(at, NULL, value, tag, ttl_ms));
 }
 
-int store_cas(struct store *s, struct slice key, struct slice old, struct slice value, uint8_t tag,
-              uint64_t ttl_ms)
+int store_cas(struct store *s, struct slice key, struct slice old, uint8_t old_tag,
+              struct slice value, uint8_t tag, uint64_t ttl_ms)
 {
     if (!is_key(key))
         return ERR_ARG;
@@ -121,7 +122,7 @@ int store_cas(struct store *s, struct slice key, struct slice old, struct slice 
 
     if (!e)
         return leave(at, ERR_NOT_FOUND);
-    if (!slice_eq(entry_value(e), old))
+    if (e->tag != old_tag || !slice_eq(entry_value(e), old))
         return leave(at, ERR_EXISTS);
     return leave(at, put(at, e, value, tag, ttl_ms));
 }
@@ -306,12 +307,27 @@ struct store *stores_make(struct slice name, size_t bytes)
     return s;
 }
 
-struct store *stores_at(size_t i)
+void stores_name(struct slice name, size_t bytes)
 {
     pthread_mutex_lock(&all_lock);
-    struct store *s = i < all.n ? all.items[i] : NULL;
+    struct store *s = find_named(name);
+    if (!s) {
+        s = store_new(name, bytes);
+        vec_push(&all, s);
+    } else if (s->named == 0) {
+        store_resize(s, bytes);
+    }
+    s->named++;
     pthread_mutex_unlock(&all_lock);
-    return s;
+}
+
+void stores_unname(struct slice name)
+{
+    pthread_mutex_lock(&all_lock);
+    struct store *s = find_named(name);
+    if (s && --s->named == 0)
+        store_resize(s, 0);
+    pthread_mutex_unlock(&all_lock);
 }
 
 void stores_free_all(void)

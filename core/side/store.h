@@ -24,10 +24,16 @@ void store_free(struct store *s);
 struct slice store_name(const struct store *s);
 void store_resize(struct store *s, size_t bytes); /* reload; evicts when smaller */
 
-/* The process's stores, by name; they live until the process ends. NULL when there is none. */
+/* The process's stores, by name, which live until the process ends: whoever has found one may keep it. What is in one goes
+ * when nobody names it any more. stores_find: NULL when there is none. */
 struct store *stores_find(struct slice name);
 struct store *stores_make(struct slice name, size_t bytes); /* finds and resizes, or makes */
 void stores_free_all(void);
+
+/* A configuration names it: it is made, or filled anew where none did. One that has a name already keeps its size. */
+void stores_name(struct slice name, size_t bytes);
+/* That configuration is gone: with the last one all entries and their memory are. */
+void stores_unname(struct slice name);
 
 /* Appends the value to out. ERR_NOT_FOUND; ERR_FULL when out's cap is too small. */
 MUST_CHECK int store_get(struct store *s, struct slice key, struct buf *out, uint8_t *tag);
@@ -41,9 +47,9 @@ MUST_CHECK int store_set(struct store *s, struct slice key, struct slice value, 
 MUST_CHECK int store_add(struct store *s, struct slice key, struct slice value, uint8_t tag,
                          uint64_t ttl_ms);
 
-/* Only when the present value equals `old`: ERR_EXISTS otherwise, ERR_NOT_FOUND. */
-MUST_CHECK int store_cas(struct store *s, struct slice key, struct slice old, struct slice value,
-                         uint8_t tag, uint64_t ttl_ms);
+/* Only when the present value and its tag equal the old ones: ERR_EXISTS otherwise, ERR_NOT_FOUND. */
+MUST_CHECK int store_cas(struct store *s, struct slice key, struct slice old, uint8_t old_tag,
+                         struct slice value, uint8_t tag, uint64_t ttl_ms);
 
 /* Adds to a number (a double under STORE_TAG_NUMBER); made with `init` and ttl_ms when absent,
  * in the same step: a counter never lives without its TTL. ERR_ARG when the value is no number. */
@@ -69,8 +75,5 @@ struct store_stats {
     uint64_t entries, bytes, budget, hits, misses, evictions, expired;
 };
 void store_stats(struct store *s, struct store_stats *out);
-
-/* The process's stores one after another (metrics, admin): NULL at the end. */
-struct store *stores_at(size_t i);
 
 #endif

@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, api_lib.h and core/base/err.def. Not to be edited.
 
 return {
-  abi = 2,
+  abi = 3,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -279,6 +279,8 @@ struct store *dml_store(const char *name, size_t len);
 int dml_store_get(struct store *s, const char *key, size_t len, struct dml_value *out);
 int dml_store_set(struct store *s, const char *key, size_t len,
                           const struct dml_value *value, double ttl, int only_new);
+int dml_store_cas(struct store *s, const char *key, size_t len, const struct dml_value *old,
+                          const struct dml_value *value, double ttl);
 int dml_store_incr(struct store *s, const char *key, size_t len, double by, double ttl,
                            double *out);
 int dml_store_delete(struct store *s, const char *key, size_t len);
@@ -322,6 +324,7 @@ struct metric_family *dml_metric_family(const char *name, const char *help, int 
 struct metric_series *dml_metric_series(struct metric_family *f,
                                                 const struct dml_slice *values);
 void dml_metric_add(struct gateway *g, struct metric_series *s, double n);
+void dml_metric_set(struct gateway *g, struct metric_series *s, double value);
 void dml_metric_observe(struct gateway *g, struct metric_series *s, double value);
 struct access_log *dml_access_log_new(const char *path, struct dml_slice *error);
 int dml_access_log_probe(const char *path, struct dml_slice *error);

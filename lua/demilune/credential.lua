@@ -8,8 +8,8 @@
 --   }
 --
 -- They are checked once for the whole configuration, wherever the plugin is enabled, and what a
--- plugin gets of them (context.consumers) is checked, converted and has its defaults filled in. A
--- plugin that describes none gets them as they are written.
+-- plugin gets of them (context.consumers) is checked, converted and has its defaults filled in. For a
+-- plugin that describes none there can be none.
 
 local core = require "demilune.core"
 local schema = require "demilune.schema"
@@ -64,11 +64,11 @@ end
 -- a list of faults { place, text = path in it, message }.
 function M.read(kind, description)
   if not description then
-    return core.consumers(kind, false), {}
+    return {}, {}
   end
   local check, unique = check_of(description), description.unique or ""
   local list, faults, seen = {}, {}, {}
-  for _, item in ipairs(core.consumers(kind, true)) do
+  for _, item in ipairs(core.consumers(kind)) do
     local credential, found = check:check(item.credential)
     local name = credential and credential[unique]
     if not credential then

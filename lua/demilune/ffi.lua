@@ -118,9 +118,35 @@ local function suggest(name, ...)
   return near and (', did you mean "%s"?'):format(near) or ""
 end
 
+-- Options as a set of names.
+function M.option_names(text)
+  local names = {}
+  for name in text:gmatch "%S+" do
+    names[name] = true
+  end
+  return names
+end
+
+local TLS_OPTIONS = M.option_names "verify ca server_name cert key"
+
 -- Raises for a field that `object` does not have. The tables have the fields as keys.
 function M.no_field(object, name, ...)
   raise(('%s has no field "%s"%s'):format(object, tostring(name), suggest(name, ...)))
+end
+
+-- Raises for an option that does not exist, in `options` or in its table `tls`. known: the names of those that do.
+function M.check_options(what, options, known)
+  for name in pairs(options) do
+    if not known[name] then
+      raise(('%s has no option "%s"%s'):format(what, tostring(name), suggest(name, known)))
+    end
+  end
+  local tls = options.tls
+  if tls ~= nil and type(tls) ~= "boolean" and type(tls) ~= "table" then
+    raise(("%s: tls is true, or a table of options, not a %s"):format(what, type(tls)))
+  elseif type(tls) == "table" then
+    M.check_options(what .. "'s tls", tls, TLS_OPTIONS)
+  end
 end
 
 -- Raises for a field that can't be set.

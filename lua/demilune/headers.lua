@@ -33,6 +33,8 @@ local function refuse(rc, name, value)
     raise(('too late to set the header "%s": the head has been sent'):format(name))
   elseif C.dml_header_is_core(name, #name) == 1 then
     raise(('the header "%s" is the gateway\'s own: it follows from the message'):format(name))
+  elseif lower(name) == "host" then
+    raise "a request has exactly one Host: it can be set, to a host with a port or without"
   elseif not value or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" then
     raise(("not a header name: %q"):format(name))
   end

@@ -6,11 +6,11 @@
 --   local response, err = http.request{ method = "POST", upstream = "orders", path = "/x", body = { a = 1 } }
 --   if response then response.status, response.headers["content-type"], response.body end
 --
--- options: headers (a map; a value may be a list), query (a table), body (a table becomes JSON), timeout
--- (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is nil,
--- "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of that
--- upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and never
--- gone to where outbound.deny forbids it: nil, "denied".
+-- options (any other raises): headers (a map; a value may be a list), query (a table), body (a table becomes
+-- JSON), timeout (of the whole call, 10 seconds), connect_timeout (1), max_body (limits.buffered_body; more is
+-- nil, "body_too_large"), redirects (how many are followed; 0). With `upstream` the call goes to an endpoint of
+-- that upstream of the configuration, by its balancing, limits and health. A URL's host is resolved first and
+-- never gone to where outbound.deny forbids it: nil, "denied".
 --
 -- The certificate of an https URL is verified with the system's authorities, and its name: nil, "tls". options.tls
 -- changes that: { verify = false, ca = PEM, server_name = "x", cert = PEM, key = PEM }, the last two for a client
@@ -35,6 +35,7 @@
 --
 -- Several calls side by side: task.all { function() return http.get(a) end, function() return http.get(b) end }
 
+local border = require "demilune.ffi"
 local core = require "demilune.core"
 local json = require "demilune.json"
 local stream = require "demilune.http.stream"
@@ -43,6 +44,11 @@ local url = require "demilune.url"
 local M = {}
 
 local TIMEOUT = 10
+
+local OPEN_OPTIONS = [[
+  method url upstream path query headers timeout connect_timeout idle_timeout max_body length tls]]
+local OPTIONS = border.option_names(OPEN_OPTIONS .. " body redirects stream")
+OPEN_OPTIONS = border.option_names(OPEN_OPTIONS)
 
 -- response.headers: by name in any case; several fields joined by ", ". :all(name) gives a list.
 local Headers = {}
@@ -205,21 +211,6 @@ end
 
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
--- A Location's reference -> a URL (RFC 3986, 5.3, without dot segments).
-local function resolve(base, location)
-  if location:find "^%a[%w+.-]*://" then
-    return location
-  end
-  local parts = assert(url.parse(base))
-  local root = url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = "" }
-  if location:find "^//" then
-    return parts.scheme .. ":" .. location
-  elseif location:find "^/" then
-    return root .. location
-  end
-  return root .. parts.path:gsub("[^/]*$", "") .. location
-end
-
 -- RFC 9110, 15.4: after 303 (and 301, 302 to a POST) the next request is a GET. Credentials stay with their host.
 local function redirected(options, response)
   local location = response.headers["location"]
@@ -232,7 +223,7 @@ local function redirected(options, response)
   for key, value in pairs(options) do
     next_options[key] = value
   end
-  next_options.url, next_options.query = resolve(options.url, location), nil
+  next_options.url, next_options.query = url.resolve(options.url, location), nil
   if is_get_now then
     next_options.method, next_options.body = "GET", nil
   end
@@ -253,8 +244,9 @@ end
 -- or nil and a word ("timeout", "refused", "dns", "denied", "body_too_large", ...).
 function M.request(options)
   if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
-    error("http.request wants either url or upstream", 2)
+    border.raise "http.request wants either url or upstream"
   end
+  border.check_options("http.request", options, OPTIONS)
   local left = options.redirects or 0
   while true do
     local response, err = once(options)
@@ -276,8 +268,9 @@ end
 -- demilune.http.stream. options as above, but for body; length: of the body, when it is known.
 function M.open(options)
   if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
-    error("http.open wants either url or upstream", 2)
+    border.raise "http.open wants either url or upstream"
   end
+  border.check_options("http.open", options, OPEN_OPTIONS)
   local call, err = call_of(options)
   if not call then
     return nil, err

@@ -6,6 +6,8 @@
 --   ... served:add(1, "gold")                       -- or served:inc("gold")
 --   local took = metrics.histogram("shop_seconds", "How long it took.", {}, { 0.1, 1, 10 })
 --   ... took:observe(seconds)
+--   local size = metrics.gauge("shop_size", "How large it is.")
+--   ... size:set(17)                                -- or size:add(-1)
 --
 -- Adding costs a lookup of the label values and a plain addition. The number of series is
 -- capped by metrics.max_series; beyond it values are counted under the label "other".
@@ -15,6 +17,7 @@ local border = require "demilune.ffi"
 
 local C, gateway = border.C, border.gateway
 local LABELS_MAX = 8
+local KEPT_MAX = 10000 -- series that a metric finds again without asking: labels come from outside, too
 
 local M = {}
 
@@ -39,7 +42,9 @@ local function make(kind, name, help, labels, bounds)
   if family == nil then
     error(('"%s" is no name of a metric, or is taken by one with other labels'):format(name), 3)
   end
-  return setmetatable({ family = family, labels = #labels, name = name, series = {} }, Metric)
+  return setmetatable({
+    family = family, kind = kind, labels = #labels, name = name, series = {}, kept = 0,
+  }, Metric)
 end
 
 function M.counter(name, help, labels)
@@ -59,10 +64,22 @@ local function new_series(metric, ...)
   local values = ffi.new("struct dml_slice[8]")
   local kept = {}
   for i = 1, metric.labels do
-    kept[i] = tostring((select(i, ...)))
+    local value = select(i, ...)
+    if value == nil then
+      border.raise(("%s has %d labels, and this is the value of %d"):format(metric.name, metric.labels, i - 1))
+    end
+    kept[i] = tostring(value)
     values[i - 1].ptr, values[i - 1].len = kept[i], #kept[i]
   end
   return C.dml_metric_series(metric.family, values), kept
+end
+
+-- Begins anew with what is found again when there are many.
+local function make_room(metric)
+  if metric.kept >= KEPT_MAX then
+    metric.series, metric.kept = {}, 0
+  end
+  metric.kept = metric.kept + 1
 end
 
 -- The series of some label values. Found again by a tree of tables, one level per label.
@@ -88,19 +105,46 @@ local function series_of(metric, ...)
   if not series then
     series = new_series(metric, ...)
     at[last] = series
+    make_room(metric)
   end
   return series
 end
 
+local NAMES = { [C.DML_COUNTER] = "counter", [C.DML_GAUGE] = "gauge", [C.DML_HISTOGRAM] = "histogram" }
+
+local function misused(metric, what)
+  border.raise(("%s is a %s, which can't %s"):format(metric.name, NAMES[metric.kind], what))
+end
+
 function Metric:add(n, ...)
+  if self.kind == C.DML_HISTOGRAM or (self.kind == C.DML_COUNTER and (n < 0 or n ~= n)) then
+    misused(self, self.kind == C.DML_COUNTER and "go down" or "be added to: observe values")
+  end
   C.dml_metric_add(gateway, series_of(self, ...), n)
 end
 
 function Metric:inc(...)
+  if self.kind == C.DML_HISTOGRAM then
+    misused(self, "be added to: observe values")
+  end
   C.dml_metric_add(gateway, series_of(self, ...), 1)
 end
 
+--- Sets a gauge. Each worker has a share of its own, and the sum of them is shown: what is the same for all is set
+--- where `context.first` is true.
+---@param value number
+---@param ... string  values of the labels
+function Metric:set(value, ...)
+  if self.kind ~= C.DML_GAUGE then
+    misused(self, "be set")
+  end
+  C.dml_metric_set(gateway, series_of(self, ...), value)
+end
+
 function Metric:observe(value, ...)
+  if self.kind ~= C.DML_HISTOGRAM then
+    misused(self, "observe values")
+  end
   C.dml_metric_observe(gateway, series_of(self, ...), value)
 end
 

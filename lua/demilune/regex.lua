@@ -5,8 +5,10 @@
 --
 --   re:test(text)          true or false
 --   re:match(text, from)   nil, or { [0] = all, [1] = ..., name = ..., first = 3, last = 9 }
+--   re:find(text, from)    nil, or where the match begins and ends
 --   re:each(text)          iterator over the matches
 --   re:replace(text, with) with: a text where $1 or ${name} are groups, or a function of the match
+--   re:split(text)         { ... }, the texts between the matches
 
 local ffi = require "ffi"
 local border = require "demilune.ffi"
@@ -48,6 +50,7 @@ function M.compile(pattern, flags)
   end
   compiled = ffi.gc(compiled, C.dml_regex_free)
   return setmetatable({
+    is_utf = flags:find("u", 1, true) ~= nil,
     re = compiled, pattern = pattern, groups = C.dml_regex_groups(compiled), names = names_of(pattern, compiled),
   }, Regex)
 end
@@ -86,18 +89,48 @@ function Regex:match(text, from)
   return result
 end
 
+--- Where the first match from the byte `from` on begins and ends; without looking at its groups.
+---@param text string
+---@param from? integer 1
+---@return integer? first
+---@return integer|string? last_or_word  One before first where the match is empty.
+function Regex:find(text, from)
+  local found, err = run(self, text, (from or 1) - 1, 1)
+  if not found then
+    return nil, err
+  end
+  return spans[0] + 1, spans[1]
+end
+
+-- Where the search goes on behind a match; an empty one moves on by a character.
+local function behind(self, text, match)
+  local at = match.last + 1
+  if match.last < match.first then
+    repeat
+      at = at + 1
+      local byte = text:byte(at)
+    until not (self.is_utf and byte and byte >= 0x80 and byte < 0xc0)
+  end
+  return at
+end
+
+-- The next match as an iterator gives it, and nil at the end; raises where it would search too long, since a loop
+-- can't tell that from the end.
 function Regex:each(text)
   local from = 1
   return function()
     if from > #text + 1 then
       return nil
     end
-    local match = self:match(text, from)
+    local match, err = self:match(text, from)
     if not match then
       from = #text + 2
+      if err then
+        error(("regex %s: %s"):format(self.pattern, err), 2)
+      end
       return nil
     end
-    from = match.last >= match.first and match.last + 1 or match.first + 1 -- an empty match moves on
+    from = behind(self, text, match)
     return match
   end
 end
@@ -111,15 +144,45 @@ local function filled(with, match)
   end))
 end
 
-function Regex:replace(text, with)
-  local out, from = {}, 1
-  for match in self:each(text) do
+function Regex:replace(text, with, most)
+  local out, from, at, n = {}, 1, 1, 0
+  while at <= #text + 1 and n < (most or math.huge) do
+    local match, err = self:match(text, at)
+    if err then
+      return nil, err
+    elseif not match then
+      break
+    end
     out[#out + 1] = text:sub(from, match.first - 1)
     out[#out + 1] = type(with) == "function" and (with(match) or match[0]) or filled(with, match)
-    from = math.max(from, match.last + 1)
+    from, at, n = math.max(from, match.last + 1), behind(self, text, match), n + 1
   end
   out[#out + 1] = text:sub(from)
-  return table.concat(out)
+  return table.concat(out), n
+end
+
+--- The texts between the matches, which are not empty.
+---@param text string
+---@param most? integer  Parts; the last one is what is left.
+---@return string[]? parts
+---@return string? word
+function Regex:split(text, most)
+  local out, from, at = {}, 1, 1
+  while at <= #text + 1 and #out + 1 < (most or math.huge) do
+    local first, last = self:find(text, at)
+    if not first and last then
+      return nil, last
+    elseif not first then
+      break
+    end
+    if last >= first then
+      out[#out + 1] = text:sub(from, first - 1)
+      from = last + 1
+    end
+    at = behind(self, text, { first = first, last = last })
+  end
+  out[#out + 1] = text:sub(from)
+  return out
 end
 
 return M

@@ -21,12 +21,14 @@
 -- Every wait has a deadline, the last argument, in seconds: 60 unless given, 5 for connecting.
 -- A socket that is forgotten is closed in the end; closing it is better.
 
+local border = require "demilune.ffi"
 local core = require "demilune.core"
 local dns = require "demilune.dns"
 local task = require "demilune.task"
 
 local TIMEOUT, CONNECT_TIMEOUT = 60, 5
 local CHUNK, LONGEST = 65536, 1048576
+local OPTIONS = border.option_names "timeout tls"
 
 local M = {}
 
@@ -94,6 +96,7 @@ end
 -- From now on all that is read and written is TLS; host is the name that is verified. nil, "tls" and what OpenSSL says
 -- when the peer is not believed: the socket is closed then.
 function Socket:start_tls(host, options, timeout)
+  border.check_options("start_tls", { tls = options }, OPTIONS)
   return core.tls_start(self, host, options or true, timeout or CONNECT_TIMEOUT)
 end
 
@@ -129,6 +132,7 @@ function M.connect(host, port, options)
   if type(options) ~= "table" then
     options = { timeout = options }
   end
+  border.check_options("socket.connect", options, OPTIONS)
   local timeout = options.timeout or CONNECT_TIMEOUT
   local s, word = connect_plain(host, port, timeout)
   if not s or not options.tls then

@@ -17,6 +17,7 @@ local core = require "demilune.core"
 local C = border.C
 local number_out = ffi.new "double[1]"
 local value_in, value_out = ffi.new "struct dml_value", ffi.new "struct dml_value"
+local old_in = ffi.new "struct dml_value"
 
 local TRIES = 3 -- owners that one caller of once waits for
 
@@ -34,7 +35,7 @@ function M.use(name)
   name = name or "default"
   local found = cache[name]
   if not found then
-    local store = C.dml_store(name, #name)
+    local store = core.store_is_configured(name) and C.dml_store(name, #name) or nil
     if store == nil then
       error(('the configuration has no store "%s"'):format(tostring(name)), 2)
     end
@@ -57,14 +58,14 @@ local function check_ttl(ttl)
   return ttl or 0
 end
 
-local function fill(value)
+local function fill(into, value)
   local kind = type(value)
   if kind == "string" then
-    value_in.tag, value_in.text.ptr, value_in.text.len = C.DML_TAG_STRING, value, #value
+    into.tag, into.text.ptr, into.text.len = C.DML_TAG_STRING, value, #value
   elseif kind == "number" then
-    value_in.tag, value_in.number = C.DML_TAG_NUMBER, value
+    into.tag, into.number = C.DML_TAG_NUMBER, value
   elseif kind == "boolean" then
-    value_in.tag, value_in.number = C.DML_TAG_BOOLEAN, value and 1 or 0
+    into.tag, into.number = C.DML_TAG_BOOLEAN, value and 1 or 0
   else
     error("a store holds texts, numbers and booleans, not a " .. kind, 3)
   end
@@ -95,15 +96,34 @@ end
 -- true; nil, "full" for what is too large for this store.
 function Store:set(key, value, ttl)
   check_key(key)
-  fill(value)
+  fill(value_in, value)
   return put(self, key, check_ttl(ttl), 0)
 end
 
 -- Only when there is none: nil, "exists".
 function Store:add(key, value, ttl)
   check_key(key)
-  fill(value)
+  fill(value_in, value)
   return put(self, key, check_ttl(ttl), 1)
+end
+
+--- Only when what stands there is `old`: nil, "exists" when it is something else, nil, "not_found". With it a value is
+--- changed by what it was: read it, make another one, and begin anew where somebody else was faster.
+---@param key string
+---@param old string|number|boolean
+---@param value string|number|boolean
+---@param ttl? number  Seconds; absent: without an end.
+---@return true? ok
+---@return string? word
+function Store:cas(key, old, value, ttl)
+  check_key(key)
+  fill(old_in, old)
+  fill(value_in, value)
+  local rc = C.dml_store_cas(self.store, key, #key, old_in, value_in, check_ttl(ttl))
+  if rc < 0 then
+    return border.failed(rc)
+  end
+  return true
 end
 
 -- Adds to a number and gives the sum. One that is not there begins at 0, with this ttl.

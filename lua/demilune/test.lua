@@ -14,6 +14,7 @@ local core = require "demilune.core"
 local client = require "demilune.test.client"
 local exchange = require "demilune.test.exchange"
 local json = require "demilune.json"
+local redis = require "demilune.test.redis"
 local scope = require "demilune.test.scope"
 local task = require "demilune.task"
 local upstream = require "demilune.test.upstream"
@@ -42,8 +43,22 @@ local function list(value)
   return value and json.array(value) or nil
 end
 
+-- What a route says of test.gateway's upstream: a URL, or the name of one whose certificate is verified.
 local function url_of(value)
-  return type(value) == "table" and value.url or value
+  return type(value) == "table" and (value.ca_file and "test" or value.url) or value
+end
+
+local function upstreams_of(options, config)
+  local asked = options.upstream
+  if type(asked) ~= "table" or not asked.ca_file then
+    return config.upstreams
+  end
+  local named = json.array { unpack(config.upstreams or {}) }
+  named[#named + 1] = {
+    name = "test", endpoints = json.array { { address = asked.address } }, tls = { ca = asked.ca_file },
+    connect_timeout = "10s", -- a handshake on a busy machine
+  }
+  return named
 end
 
 -- The plugins' maps may be empty; a map that JSON would take for a list is one all the same.
@@ -76,6 +91,7 @@ local function config_of(options)
   end
   config.listeners = config.listeners or json.array { { address = "127.0.0.1:0" } }
   config.plugins = config.plugins or uses(options.global)
+  config.upstreams = upstreams_of(options, config)
   config.consumers = config.consumers or list(options.consumers)
   config.routes = config.routes or list(options.routes) or json.array { default_route(options) }
   return config
@@ -177,10 +193,17 @@ function Gateway:close()
   core.test_free(gateway)
 end
 
--- Upstreams, time ---------------------------------------------------------------------------
+-- Upstreams, Redis, time ---------------------------------------------------------------------
 
 function M.upstream(script)
   return remember(upstream.new(script))
+end
+
+--- A real redis-server (test/redis.lua).
+---@param options? test.redis.options
+---@return test.redis
+function M.redis(options)
+  return remember(redis.new(options))
 end
 
 M.clock = {}

@@ -4,6 +4,7 @@
 --
 --   url.parse "https://example.com:8443/a?b=1"  { scheme, host, port, path, query }
 --   url.build{ scheme, host, port, path, query }
+--   url.resolve("https://a.example/b/c", "../d") "https://a.example/d"
 --   url.encode(text), url.decode(text)          percent coding
 --   url.query{ a = 1, b = { 2, 3 } }            "a=1&b=2&b=3", form coding
 --   url.parse_query "a=1&b=2&b=3"               { a = "1", b = { "2", "3" } }
@@ -67,6 +68,46 @@ function M.build(parts)
   local host = parts.host:find(":", 1, true) and "[" .. parts.host .. "]" or parts.host
   local port = parts.port and parts.port ~= DEFAULT_PORTS[parts.scheme] and ":" .. parts.port or ""
   return ("%s://%s%s%s%s"):format(parts.scheme, host, port, parts.path or "/", parts.query and "?" .. parts.query or "")
+end
+
+local function without_dots(path)
+  local out, last = {}, nil
+  for segment in path:gmatch "/([^/]*)" do
+    if segment == ".." then
+      out[#out] = nil
+    elseif segment ~= "." then
+      out[#out + 1] = segment
+    end
+    last = segment
+  end
+  if last == "." or last == ".." then
+    out[#out + 1] = ""
+  end
+  return "/" .. table.concat(out, "/")
+end
+
+--- What a reference means that stands in the document of a URL (RFC 3986, 5.2). An absolute one is given as it is.
+---@param base string  An absolute http or https URL.
+---@param reference string
+---@return string? url
+---@return string? word  "syntax": base is none.
+function M.resolve(base, reference)
+  local parts, word = M.parse(base)
+  if not parts then
+    return nil, word
+  elseif reference:find "^%a[%w+.-]*:" then
+    return reference
+  elseif reference:find "^//" then
+    return parts.scheme .. ":" .. reference
+  end
+  local path, rest = reference:match "^([^?#]*)(.*)$"
+  if path == "" then
+    path = parts.path
+    rest = rest:find "^?" and rest or (parts.query and "?" .. parts.query or "") .. rest
+  else
+    path = without_dots(path:find "^/" and path or parts.path:match "^.*/" .. path)
+  end
+  return base:match "^%a+://[^/?#]*" .. path .. rest
 end
 
 -- Names in order, so that the same table always gives the same text.

@@ -46,6 +46,21 @@ describe("headers", function()
     assert.equal("2", response.headers["x-two"])
   end)
 
+  it("sets the host of a request, which is one", function()
+    local g = gateway { request = { set = { Host = "{query:to}", ["X-Host"] = "{host}" } } }
+    g:get "/?to=new.example:81"
+    assert.equal("new.example:81", upstream:last().headers.host)
+    assert.equal("new.example", upstream:last().headers["x-host"])
+    g:get("/?to=a/b", { host = "own.example" }) -- no host: it stays as it was
+    assert.equal("own.example", upstream:last().headers.host)
+    for _, changes in ipairs { { remove = { "host" } }, { add = { Host = "x" } } } do
+      local faults = test.faults { plugins = { { name = "headers", config = { request = changes } } } }
+      assert.matches("a request has exactly one: it can only be set", faults, 1, true)
+    end
+    local faults = test.faults { plugins = { { name = "headers", config = { request = { set = { host = "a b" } } } } } }
+    assert.matches("not a value that a header field may have", faults, 1, true)
+  end)
+
   it("removes what a template leaves empty, so that the client's own never stands in for it", function()
     gateway { request = { set = { ["X-Tenant"] = "{header:x-other}" } } }
       :get("/", { headers = { ["X-Tenant"] = "forged" } })

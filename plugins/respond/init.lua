@@ -9,7 +9,12 @@ local Respond = { name = "respond", version = "1.0.0" }
 Respond.__index = Respond
 Respond.schema = require "demilune.plugins.respond.schema"
 
+local HAS_NO_BODY = { [204] = true, [205] = true, [304] = true } -- RFC 9110, 15.3.5, 15.3.6 and 15.4.5
+
 function Respond.new(config, context)
+  if HAS_NO_BODY[config.status] and config.body ~= "" then
+    return nil, ("an answer with status %d has no body"):format(config.status), "body"
+  end
   local self = { status = config.status, headers = {} }
   local err
   self.body, err = selector.template(config.body, context)

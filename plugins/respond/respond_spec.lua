@@ -38,5 +38,7 @@ describe("respond", function()
   it("finds faults in its templates", function()
     assert.truthy(test.faults { plugins = { { name = "respond", config = { body = "{nothing}" } } } }:find "nothing")
     assert.truthy(test.faults { plugins = { { name = "respond", config = { status = 101 } } } }:find "at least 200")
+    local no_content = test.faults { plugins = { { name = "respond", config = { status = 204, body = "{path}" } } } }
+    assert.truthy(no_content:find("config.body: an answer with status 204 has no body", 1, true))
   end)
 end)

@@ -1,12 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- The peers and what is asked of them. A peer is a folder of peers/:
---
---   check     prints the version and exits 0, or prints why it can't be here and exits 1
---   start     writes its configuration into BENCH_DIR and becomes the gateway (exec), in the
---             foreground, on 127.0.0.1:BENCH_PORT, before 127.0.0.1:BENCH_ORIGIN_PORT
---   features  one word per line: policy, routes, workers, forwards (sets X-Forwarded-For), and
---             floor (joins every row, whatever is needed, and is asked for nothing but the body)
+-- The peers and what is asked of them. A peer is a folder of peers/ with a list of what it can do
+-- and some programs; README.md says which, and what they are told.
 
 local process = require "process"
 
@@ -17,6 +12,7 @@ local WORK = os.getenv("BENCH_WORK")
 
 M.ORIGIN_PORT = 9000
 M.KEY = "key-%06d-6f2b1c9d8e7a4f30"
+M.CERTIFICATE, M.CERTIFICATE_KEY = WORK .. "/certificate.pem", WORK .. "/certificate.key"
 
 local next_port = 9100
 
@@ -35,9 +31,8 @@ function M.find(name)
   if not features then
     return nil, "no such folder in spec/bench/peers"
   end
-  local text = process.output(process.quote(folder .. "/check") .. " 2>&1; echo $?")
-  local said, status = text:match("^(.-)%s*(%d+)%s*$")
-  if status ~= "0" then
+  local said, status = process.run(process.quote(folder .. "/check"))
+  if status ~= 0 then
     return nil, said
   end
   local peer = { name = name, version = said, features = {}, folder = folder }
@@ -47,7 +42,7 @@ function M.find(name)
   return peer
 end
 
--- All peers: ours, the floor, then the others by name, backwards so that nginx comes first.
+-- All peers: ours, the floor, then the others by name, backwards so that nginx comes before HAProxy.
 function M.names()
   local names = { "demilune", "relay" }
   for name in process.output("ls -r " .. process.quote(HERE .. "/peers")):gmatch("%S+") do
@@ -58,19 +53,49 @@ function M.names()
   return names
 end
 
+-- True, or false and the feature that is missing.
 function M.can(peer, row)
+  if peer.features.floor then
+    return row.floor or false, "floor"
+  end
   for _, need in ipairs(row.needs or {}) do
-    if not (peer.features[need] or peer.features.floor) then
+    if not peer.features[need] then
       return false, need
     end
   end
   return true
 end
 
--- Starts a peer for a row; `wrap` is a command to put before the gateway.
+local function environment_of(gateway, wrap)
+  local environment = {
+    BENCH_PORT = gateway.port, BENCH_ORIGIN_PORT = M.ORIGIN_PORT, BENCH_DIR = gateway.dir,
+    BENCH_WORKERS = 1, BENCH_WRAP = wrap or "",
+    BENCH_CERTIFICATE = M.CERTIFICATE, BENCH_CERTIFICATE_KEY = M.CERTIFICATE_KEY,
+  }
+  for name, value in pairs(gateway.row.gateway or {}) do
+    environment["BENCH_" .. name:upper()] = value
+  end
+  return environment
+end
+
+local function run_program(gateway, name)
+  local said, status = process.run(process.quote(gateway.peer.folder .. "/" .. name), gateway.environment)
+  if status ~= 0 then
+    error(("%s: %s: %s"):format(gateway.peer.name, name, said))
+  end
+end
+
+local function configure(gateway)
+  if process.read(gateway.peer.folder .. "/configure") then
+    run_program(gateway, "configure")
+  end
+end
+
+-- Starts a peer for a row; `wrap` is a command to put before the gateway, or what makes one of it.
 function M.start(peer, row, wrap)
   next_port = next_port + 1
   local gateway = { peer = peer, row = row, port = next_port }
+  gateway.scheme = (row.gateway or {}).tls and "https" or "http"
   gateway.dir = ("%s/%s.%d"):format(WORK, peer.name, next_port)
   os.execute("mkdir " .. process.quote(gateway.dir))
   gateway.log = gateway.dir .. "/log"
@@ -78,15 +103,23 @@ function M.start(peer, row, wrap)
   local wants = row.gateway or {}
   write_lines(gateway.dir .. "/keys", wants.keys or 0, M.KEY)
   write_lines(gateway.dir .. "/routes", wants.routes or 0, "/s%d/items/")
-  local environment = {
-    BENCH_PORT = gateway.port, BENCH_ORIGIN_PORT = M.ORIGIN_PORT, BENCH_DIR = gateway.dir,
-    BENCH_WORKERS = 1, BENCH_WRAP = wrap or "",
-  }
-  for name, value in pairs(wants) do
-    environment["BENCH_" .. name:upper()] = value
-  end
-  gateway.pid = process.start(peer.folder .. "/start", {}, environment, gateway.log)
+  gateway.environment = environment_of(gateway, type(wrap) == "function" and wrap(gateway) or wrap)
+  configure(gateway)
+  gateway.pid = process.start(peer.folder .. "/start", {}, gateway.environment, gateway.log)
+  gateway.environment.BENCH_PID = gateway.pid
   return gateway
+end
+
+-- Writes the configuration anew with one route more, which the gateway does not know before reload.
+function M.add_route(gateway, prefix)
+  local file = assert(io.open(gateway.dir .. "/routes", "a"))
+  file:write(prefix, "\n")
+  file:close()
+  configure(gateway)
+end
+
+function M.reload(gateway)
+  run_program(gateway, "reload")
 end
 
 function M.stop(gateway, patience)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What origin.c and relay.c share: sockets on 127.0.0.1. Each of the two is one
- * program of one file, so these are static; a failure ends the program. */
+/* What the programs of the benchmark share: sockets on 127.0.0.1. Each is one program
+ * of one file, so these are static; a failure ends the program. */
 
 #pragma once
 
@@ -21,19 +21,19 @@ static _Noreturn void fail(const char *what)
     exit(1);
 }
 
-static struct sockaddr_in loopback(const char *port)
+static inline struct sockaddr_in loopback(const char *port)
 {
     return (struct sockaddr_in){.sin_family = AF_INET,
                                 .sin_port = htons((unsigned short)atoi(port)),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-static void no_delay(int fd)
+static inline void no_delay(int fd)
 {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
 
-static int listen_on(const char *port)
+static inline int listen_on(const char *port)
 {
     struct sockaddr_in addr = loopback(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -46,7 +46,7 @@ static int listen_on(const char *port)
     return fd;
 }
 
-static void epoll_set(int ep, int op, int fd, unsigned events, void *owner)
+static inline void epoll_set(int ep, int op, int fd, unsigned events, void *owner)
 {
     struct epoll_event ev = {.events = events, .data.ptr = owner};
 

@@ -30,9 +30,9 @@ end
 function done(summary, latency)
   local errors = summary.errors
   local file = assert(io.open(os.getenv("BENCH_RESULT"), "w"))
-  file:write(("return { requests = %d, seconds = %f, p50 = %f, p99 = %f, errors = %d, cpu = %f }\n"):format(
+  file:write(("return { requests = %d, seconds = %f, p50 = %f, p99 = %f, max = %f, errors = %d, cpu = %f }\n"):format(
     summary.requests, summary.duration / 1e6,
-    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3,
     errors.connect + errors.read + errors.write + errors.status + errors.timeout,
     os.clock()))
   file:close()

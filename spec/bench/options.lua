@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- The command line. As a program it checks its arguments and prints what the shell script that
--- starts everything must know, the CPU and the binary; nothing when it was --help.
+-- starts everything must know: the CPU, the peers (or "all") and the binary; nothing when it was --help.
 
 local HELP = [[
 usage: spec/bench/run [OPTIONS]
@@ -11,7 +11,7 @@ CPU time per request of Demilune and its peers at the same work.
   --rows A,B         rows to measure (default: all); see rows.lua
   --peers A,B        peers to measure (default: all folders of peers/)
   --rounds N         rounds (default 5)
-  --seconds S        seconds of load for each peer in a round (default 3)
+  --seconds S        seconds of load for each peer in a round (default 2)
   --cpu N            the CPU that everything runs on (default 0)
   --demilune PATH    the binary (default build/release/demilune)
   --json             the result as JSON on stdout instead of the table
@@ -52,7 +52,7 @@ local TAKES = {
 
 -- Returns the options, or nil and what is wrong.
 function M.parse(args)
-  local options = { rounds = 5, seconds = 3, cpu = 0, requests = 2000 }
+  local options = { rounds = 5, seconds = 2, cpu = 0, requests = 2000 }
   local i = 1
   while i <= #args do
     local name, value = args[i]:match("^%-%-([%a]+)=?(.*)$")
@@ -84,7 +84,8 @@ if arg and arg[0]:find("options%.lua$") then
   if options.help then
     io.stderr:write(HELP)
   else
-    print(options.cpu, options.demilune or "")
+    local peers = options.peers or options.callgrind and { "demilune" } or { "all" }
+    print(options.cpu, table.concat(peers, ","), options.demilune or "")
   end
 end
 

@@ -39,17 +39,29 @@ local function read(path)
 end
 M.read = read
 
--- Starts a program in the background, its output in the file `log`; returns its process id.
-function M.start(path, arguments, environment, log)
-  local words = { "exec env" }
+local function words_of(path, arguments, environment)
+  local words = { "env" }
   for name, value in pairs(environment or {}) do
     words[#words + 1] = name .. "=" .. M.quote(value)
   end
-  words[#words + 1] = M.quote(path)
-  for _, argument in ipairs(arguments) do
+  words[#words + 1] = path
+  for _, argument in ipairs(arguments or {}) do
     words[#words + 1] = M.quote(argument)
   end
-  local command = ("(%s) >%s 2>&1 </dev/null & echo $!"):format(table.concat(words, " "), M.quote(log))
+  return table.concat(words, " ")
+end
+
+-- Runs a command to its end: all that it says without the blanks at the end, and its exit status.
+function M.run(command, environment)
+  local text = M.output(words_of(command, nil, environment) .. " 2>&1 </dev/null; echo $?")
+  local said, status = text:match("^(.-)%s*(%d+)%s*$")
+  return said, tonumber(status)
+end
+
+-- Starts a program in the background, its output in the file `log`; returns its process id.
+function M.start(path, arguments, environment, log)
+  local command = ("(exec %s) >%s 2>&1 </dev/null & echo $!"):format(
+    words_of(M.quote(path), arguments, environment), M.quote(log))
   return assert(tonumber(M.output(command)))
 end
 
@@ -92,6 +104,7 @@ local function tree(root)
   end
   return members
 end
+M.tree = tree
 
 -- CPU time of the tree so far: seconds, and user and system seconds by ticks.
 function M.cpu(root)
@@ -110,6 +123,24 @@ function M.cpu(root)
     end
   end
   return { run = run, user = user, system = system }
+end
+
+-- Memory of the tree in MiB: what is its own, and its share of what it shares (PSS); and how many
+-- processes it has.
+function M.memory(root)
+  local kib, processes = 0, 0
+  for _, pid in ipairs(tree(root)) do
+    local rollup = read("/proc/" .. pid .. "/smaps_rollup")
+    kib = kib + tonumber(rollup and rollup:match("\nPss:%s+(%d+)") or 0)
+    processes = processes + 1
+  end
+  return { mib = kib / 1024, processes = processes }
+end
+
+-- How many connections a port has accepted that are still open on both sides.
+function M.connections(port)
+  local _, count = read("/proc/net/tcp"):gsub(("\n *%%d+: %%x+:%04X %%x+:%%x+ 01 "):format(port), "")
+  return count
 end
 
 -- Asks a process to end, and after `patience` seconds makes it.

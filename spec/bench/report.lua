@@ -1,28 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- The result of a run as text with a Markdown table, or as JSON, with what it takes to compare
--- it with another day's: machine, versions, length, and who was left out and why.
+-- The result of a run as Markdown or as JSON, with what it takes to compare it with another
+-- day's: machine, versions, length, and who was left out and why.
 
+local columns = require "columns"
 local json = require "json"
-local process = require "process"
 
 local M = {}
-
-local function machine()
-  local function first(command)
-    return (process.output(command .. " 2>/dev/null"):gsub("%s+$", ""))
-  end
-  return {
-    date = first("date -u +%F"),
-    cpu = first("sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1") .. ", " .. first("nproc --all") .. " cores",
-    system = first(". /etc/os-release; echo $PRETTY_NAME") .. ", kernel " .. first("uname -r"),
-    wrk = first("wrk -v | head -n 1 | cut -d' ' -f2"),
-  }
-end
-
-local function number(value, format)
-  return value and format:format(value) or ""
-end
 
 -- Peers that others are compared with: all but ours, the floor first.
 local function compared(peers)
@@ -37,106 +21,167 @@ local function compared(peers)
   return names
 end
 
-local function table_lines(results, names)
-  local head = { "row", "peer", "us/request", "min-max", "user", "requests/s", "p50 ms", "p99 ms", "opened", "reused" }
-  for _, name in ipairs(names) do
-    head[#head + 1] = "/ " .. name
-  end
-  head[#head + 1] = "/ own base"
-  local lines = { head }
-  for _, result in ipairs(results) do
-    for _, one in ipairs(result.peers) do
-      local line = {
-        result.name, one.peer, number(one.cpu_us, "%.2f"),
-        ("%.2f-%.2f"):format(one.cpu_us_min, one.cpu_us_max), ("%.0f %%"):format(one.user_share * 100),
-        number(one.requests_per_s, "%.0f"), number(one.p50_ms, "%.2f"), number(one.p99_ms, "%.2f"),
-        number(one.opened, "%d"), ("%.3f %%"):format(one.reuse * 100),
-      }
-      for _, name in ipairs(names) do
-        line[#line + 1] = number(one.to and one.to[name], "%.2f")
-      end
-      line[#line + 1] = number(one.to_own_base, "%.2f")
-      lines[#lines + 1] = line
-    end
-  end
-  return lines
+local function ratio(value)
+  return value and ("%.2f"):format(value.median) or ""
 end
 
-local function draw(lines)
-  local widths, out = {}, {}
-  for _, line in ipairs(lines) do
-    for i, cell in ipairs(line) do
-      widths[i] = math.max(widths[i] or 0, #cell)
+local function belongs(kind_table, result, one)
+  if not kind_table.kinds[result.kind] then
+    return false
+  end
+  for _, name in ipairs(kind_table.only_with or {}) do
+    if one.figures[name] then
+      return true
     end
   end
-  for n, line in ipairs(lines) do
-    local cells, rule = {}, {}
-    for i, cell in ipairs(line) do
-      local pad = (" "):rep(widths[i] - #cell)
-      cells[i] = i > 2 and pad .. cell or cell .. pad
-      rule[i] = i > 2 and ("-"):rep(widths[i] - 1) .. ":" or ("-"):rep(widths[i])
+  return not kind_table.only_with
+end
+
+local function head_of(kind_table, names)
+  local head = { "row", "peer" }
+  for _, column in ipairs(kind_table.columns) do
+    head[#head + 1] = column[1]
+  end
+  for _, name in ipairs(kind_table.has_ratios and names or {}) do
+    head[#head + 1] = "/ " .. name
+  end
+  head[#head + 1] = kind_table.has_ratios and "/ own base" or nil
+  return head
+end
+
+local function line_of(kind_table, names, result, one)
+  local line = { result.name, one.peer }
+  for _, column in ipairs(kind_table.columns) do
+    line[#line + 1] = column[2](one)
+  end
+  for _, name in ipairs(kind_table.has_ratios and names or {}) do
+    line[#line + 1] = ratio(one.to and one.to[name])
+  end
+  line[#line + 1] = kind_table.has_ratios and ratio(one.to_base) or nil
+  return line
+end
+
+local function add_tables(out, results, names)
+  for _, kind_table in ipairs(columns.tables) do
+    local lines = { head_of(kind_table, names) }
+    for _, result in ipairs(results) do
+      for _, one in ipairs(result.peers) do
+        if belongs(kind_table, result, one) then
+          lines[#lines + 1] = line_of(kind_table, names, result, one)
+        end
+      end
     end
-    out[#out + 1] = "| " .. table.concat(cells, " | ") .. " |"
-    if n == 1 then
-      out[#out + 1] = "| " .. table.concat(rule, " | ") .. " |"
+    if #lines > 1 then
+      out[#out + 1] = columns.draw(lines, 2)
+      out[#out + 1] = ""
     end
   end
-  return table.concat(out, "\n")
+end
+
+local function met(goal)
+  if goal.met == nil then
+    return goal.why
+  end
+  return goal.met and "yes" or "**no**"
+end
+
+local function add_goals(out, results)
+  local lines = { { "row", "at most", "measured", "min - max", "met" } }
+  for _, result in ipairs(results) do
+    for _, goal in ipairs(result.goals) do
+      local value = goal.value
+      lines[#lines + 1] = {
+        result.name, goal.wanted, value and ("%.2f"):format(value.median) or "",
+        value and ("%.2f - %.2f"):format(value.min, value.max) or "", met(goal),
+      }
+    end
+  end
+  if #lines > 1 then
+    out[#out + 1] = columns.draw(lines, 2)
+    out[#out + 1] = ""
+  end
 end
 
 -- How much of the CPU the run had, of rows and peers the least median: the rest went to others,
--- who also emptied the caches.
-local function calm(results)
-  local least = 1
+-- who also emptied the caches. Nil where no row can tell.
+local function share(results)
+  local least
   for _, result in ipairs(results) do
     for _, one in ipairs(result.peers) do
-      least = math.min(least, one.ours)
+      local ours = one.figures.ours
+      least = ours and math.min(least or 1, ours.median) or least
     end
   end
-  return ("the run had %.0f %% of its CPU%s"):format(least * 100,
+  return least
+end
+
+local function add_share(out, results)
+  local least = share(results)
+  out[#out + 1] = least and ("the run had %.0f %% of its CPU%s"):format(least * 100,
     least < 0.95 and ": DISTURBED, take the figures again on a calm machine" or "")
 end
 
-local function as_text(results, peers, absent, options, where)
-  local out = {
-    ("%s; %s; %s; load %s before"):format(where.date, where.cpu, where.system, where.load),
-    ("%d rounds of %d s, medians; wrk %s"):format(options.rounds, options.seconds, where.wrk),
-  }
-  for _, peer in ipairs(peers) do
+local function add_where(out, run)
+  local where = run.machine
+  out[#out + 1] = ("%s; %s; %s; load %s before"):format(where.date, where.cpu, where.system, where.load)
+  out[#out + 1] = ("%d rounds of %d s, medians; wrk %s"):format(run.options.rounds, run.options.seconds, where.wrk)
+  for _, peer in ipairs(run.peers) do
     out[#out + 1] = ("%s: %s"):format(peer.name, peer.version)
   end
-  for _, peer in ipairs(absent) do
+  for _, peer in ipairs(run.absent) do
     out[#out + 1] = ("%s: left out: %s"):format(peer.name, peer.why)
   end
-  out[#out + 1] = calm(results)
-  out[#out + 1] = ""
-  out[#out + 1] = draw(table_lines(results, compared(peers)))
-  for _, result in ipairs(results) do
-    for _, fault in ipairs(result.faults) do
-      out[#out + 1] = ("%s: %s"):format(result.name, fault)
-    end
-    for _, one in ipairs(result.left_out) do
-      out[#out + 1] = ("%s: %s left out%s: %s"):format(result.name, one.peer,
-        one.row ~= result.name and " as in " .. one.row or "", one.why)
-    end
-  end
-  return table.concat(out, "\n") .. "\n"
 end
 
--- Everything, as text or JSON. `load` is the machine's load as the run found it.
+-- A peer without a feature misses a row: said once for all its rows. What failed is said each time.
+local function add_left_out(out, results)
+  local seen = {}
+  for _, result in ipairs(results) do
+    for _, fault in ipairs(result.faults) do
+      out[#out + 1] = ("- %s: %s"):format(result.name, fault)
+    end
+    for _, one in ipairs(result.left_out) do
+      local key = one.peer .. one.why
+      local text = seen[key]
+      if text then
+        text.rows[#text.rows + 1] = result.name
+      else
+        seen[key] = { rows = { result.name }, peer = one.peer, why = one.why }
+        seen[#seen + 1] = seen[key]
+      end
+    end
+  end
+  for _, text in ipairs(seen) do
+    out[#out + 1] = ("- %s: %s left out: %s"):format(table.concat(text.rows, ", "), text.peer, text.why)
+  end
+end
+
+local function as_text(results, run)
+  local where, out = {}, {}
+  add_where(where, run)
+  add_share(where, results)
+  for _, line in ipairs(where) do
+    out[#out + 1] = "    " .. line
+  end
+  out[#out + 1] = ""
+  add_goals(out, results)
+  add_tables(out, results, compared(run.peers))
+  add_left_out(out, results)
+  return (table.concat(out, "\n"):gsub("\n+$", "")) .. "\n"
+end
+
+-- Everything, as text or JSON. `run` is { machine, peers, absent, options }.
 function M.all(results, run)
-  local where = machine()
-  where.load = run.load
   if not run.options.json then
-    return as_text(results, run.peers, run.absent, run.options, where)
+    return as_text(results, run)
   end
   local versions = {}
   for _, peer in ipairs(run.peers) do
     versions[peer.name] = peer.version
   end
   return json.encode {
-    machine = where, versions = versions, absent = run.absent, rows = results,
-    rounds = run.options.rounds, seconds = run.options.seconds,
+    machine = run.machine, versions = versions, absent = run.absent, rows = results,
+    rounds = run.options.rounds, seconds = run.options.seconds, share_of_cpu = share(results),
   }
 end
 

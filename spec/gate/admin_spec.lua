@@ -4,11 +4,15 @@
 
 package.path = "./?.lua;" .. package.path
 
+local ffi = require "ffi"
 local client = require "spec.support.client"
 local json = require "cjson"
+local lfs = require "lfs"
 local origin = require "spec.support.origin"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
+
+ffi.cdef "int chmod(const char *, unsigned);"
 
 local CONFIG = [[
 upstreams:
@@ -46,6 +50,62 @@ describe("the admin endpoint", function()
 
   after_each(function()
     gateway:stop()
+  end)
+
+  describe("on a unix socket", function()
+    local folder, path
+
+    before_each(function()
+      folder = server.folder()
+      path = folder.path .. "/admin.sock"
+    end)
+
+    after_each(function()
+      os.remove(path)
+      folder:remove()
+    end)
+
+    local function start(listener)
+      local config = ('admin: { address: "unix:%s" }\n'):format(path)
+      gateway = server.start(config .. ("listeners: [{ address: %q }]\n"):format(listener or "127.0.0.1:0"),
+        { bare = true, folder = folder })
+    end
+
+    local function mode()
+      return lfs.attributes(path, "permissions")
+    end
+
+    it("shows all without a token, to its owner alone", function()
+      start()
+      assert.equal("rw-------", mode())
+      assert.equal(200, client.get("unix:" .. path, "/config").status)
+      assert.equal(200, client.request("unix:" .. path, "POST", "/reload").status)
+      assert.equal(403, client.get("unix:" .. path, "/config", { headers = { Host = "evil.example" } }).status)
+      assert.equal(0, server.run({ "health" }, { folder = folder }).status)
+    end)
+
+    it("leaves a mode that somebody has set", function()
+      start()
+      local chmod = ffi.C.chmod(path, 432) -- 0660
+      assert.equal(0, chmod)
+      assert.equal(200, client.request("unix:" .. path, "POST", "/reload").status)
+      assert.equal("rw-rw----", mode())
+    end)
+
+    it("takes its file along when a reload moves it", function()
+      start()
+      local config = 'listeners: [{ address: "unix:%s" }]\nadmin: { address: "unix:%s" }\n'
+      local other = folder.path .. "/other.sock"
+      gateway:configure(config:format(path, other))
+      gateway:signal "HUP"
+      wait("the reload", function() return mode() == "rw-rw-rw-" end)
+      assert.equal("rw-------", lfs.attributes(other, "permissions"))
+      gateway:configure(config:format(other, path))
+      gateway:signal "HUP"
+      wait("the other reload", function() return mode() == "rw-------" end)
+      wait("the other file", function() return lfs.attributes(other, "permissions") == "rw-rw-rw-" end)
+      wait("the answer", function() return client.get("unix:" .. path, "/config").status == 200 end)
+    end)
   end)
 
   describe("without a token on loopback", function()

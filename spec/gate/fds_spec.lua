@@ -97,6 +97,33 @@ routes:
     wait("the descriptors to be given back", function() return open_files() < LIMIT / 2 end)
   end)
 
+  it("a reload that can't open its files changes nothing, and can be asked for again", function()
+    start()
+    local c = connect():send(HELLO)
+    assert.equal("hello", c:response().body)
+    local operator = client.connect(gateway.admin_port)
+    operator:send(client.bytes("GET", "/health/ready"))
+    assert.equal(200, operator:response().status)
+    local admin = {}
+    wait("all descriptors to be used", function()
+      admin[#admin + 1] = client.connect(gateway.admin_port)
+      return open_files() == LIMIT
+    end)
+    operator:send(client.bytes("POST", "/reload"))
+    local answer = operator:response()
+    assert.equal(422, answer.status)
+    assert.matches("Too many open files", answer.body, 1, true)
+    assert.equal("hello", c:send(HELLO):response().body)
+    for _, one in ipairs(admin) do
+      one:close()
+    end
+    wait("the descriptors to be given back", function() return open_files() < LIMIT - 20 end)
+    operator:send(client.bytes("POST", "/reload"))
+    assert.equal(200, operator:response().status)
+    operator:close()
+    assert.equal("hello", c:send(HELLO):response().body)
+  end)
+
   it("an upstream that can't be connected to for want of them is not to blame", function()
     start()
     local c = connect():send(HELLO)

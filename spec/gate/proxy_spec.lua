@@ -117,6 +117,16 @@ describe("a proxied request", function()
     end)
   end)
 
+  it("is cut off when the client closes its sending side, too", function()
+    start()
+    c:send(client.bytes("GET", "/"))
+    u = upstream:accept()
+    u:request_head()
+    c:shutdown()
+    assert.is_true(u:is_ended())
+    assert.is_true(c:is_ended())
+  end)
+
   describe("comes back", function()
     before_each(function() start() end)
 

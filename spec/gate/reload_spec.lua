@@ -455,6 +455,38 @@ routes:
     end)
   end)
 
+  it("takes away a store that it does not name, once the requests before it have ended", function()
+    folder:write("plugins/counter/init.lua", [[
+local store = require "demilune.store"
+local M = { name = "counter", version = "1.0.0" }
+M.__index = M
+function M.new() return setmetatable({ store = store.use "extra" }, M) end
+function M:access(exchange)
+  exchange:reply(200, {}, tostring(self.store:incr("n", 1)))
+end
+return M
+]])
+    local counted = "plugin_path: [plugins]\n"
+      .. "routes: [{ name: all, respond: { body: plain }, plugins: [{ name: counter }] }]\n"
+    local extra = "stores: [{ name: extra, size: 1MiB }]\n"
+    start(extra .. counted)
+    assert.equal("1", get("/").body)
+    reloaded(extra .. counted)
+    assert.equal("2", get("/").body)
+    local status, answer = reload(counted)
+    assert.equal(422, status)
+    assert.matches("the configuration has no store", json.encode(answer), 1, true)
+    assert.equal("3", get("/").body)
+    reloaded(route "plain")
+    wait("the end of the old plugins", function() return metric "demilune_lua_states" == 0 end)
+    wait("the end of the old configuration", function()
+      reloaded(extra .. counted)
+      local n = get("/").body
+      reloaded(route "plain")
+      return n == "1"
+    end)
+  end)
+
   describe("lets listeners", function()
     local function on(...)
       local list = {}

@@ -456,8 +456,10 @@ routes: [{ name: url, upstream: "https://127.0.0.1:%d" }]
       local findings = 0
       for id, severity in folder:read("report.json"):gmatch '"id"%s*:%s*"([^"]*)".-"severity"%s*:%s*"([^"]*)"' do
         findings = findings + 1
-        -- The certificate is the test's own.
-        assert.is_true(severity == "OK" or severity == "INFO" or id:find "cert" ~= nil, id .. " " .. severity)
+        -- The certificate is the test's own. And testssl.sh can't always tell whether sessions resume: its client
+        -- hangs up at the end of its input, which may come before the ticket of TLS 1.3 does.
+        local is_known = id:find "cert" ~= nil or id == "sessionresumption_ticket" and severity == "WARN"
+        assert.is_true(severity == "OK" or severity == "INFO" or is_known, id .. " " .. severity)
       end
       assert.is_true(findings > 50)
     end)

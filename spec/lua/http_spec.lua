@@ -85,6 +85,90 @@ describe("http", function()
     assert.truthy(err == "closed" or err == "reset" or err == "protocol")
   end)
 
+  it("raises for an option that does not exist", function()
+    local function refused(message, call, ...)
+      local ok, err = pcall(call, ...)
+      assert.is_false(ok)
+      assert.matches("^spec/lua/http_spec.lua:%d+: ", err)
+      assert.matches(message, err, 1, true)
+    end
+    refused('http.request has no option "timout", did you mean "timeout"?', function()
+      http.get(echo.url, { timout = 1 })
+    end)
+    refused('http.request has no option "follow"', function() http.request { url = echo.url, follow = true } end)
+    refused('http.open has no option "body"', function() http.open { url = echo.url, body = "b" } end)
+    refused('http.request\'s tls has no option "verfy", did you mean "verify"?', function()
+      http.get("https://127.0.0.1:1/", { tls = { verfy = false } })
+    end)
+    refused('socket.connect has no option "tsl", did you mean "tls"?', function()
+      require("demilune.socket").connect("127.0.0.1", 1, { tsl = true })
+    end)
+  end)
+
+  describe("where a name has several addresses", function()
+    local listener = require("demilune.socket").listen
+    local port, plain -- of 127.0.0.1, where somebody does not speak TLS; nobody is at [::1]
+
+    before_each(function()
+      plain = assert(listener "127.0.0.1:0")
+      port = plain:port()
+      task.spawn(function()
+        for _ = 1, 5 do
+          local s = plain:accept(60)
+          if not s then
+            return
+          end
+          s:read()
+          s:write "HTTP/1.1 400 Bad Request\r\n\r\n"
+          s:close()
+        end
+      end)
+    end)
+
+    after_each(function()
+      plain:close()
+    end)
+
+    it("goes to the next one when nobody is at the first", function()
+      local six = assert(listener "[::1]:0")
+      local server = task.spawn(function()
+        local s = assert(six:accept(5))
+        s:read_until "\r\n\r\n"
+        s:write "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv6"
+        s:close()
+      end)
+      assert.equal("v6", assert(http.get(("http://localhost:%d/"):format(six:port()))).body)
+      server:join()
+      six:close()
+    end)
+
+    it("says what was wrong with the one that answered", function()
+      assert.same({ nil, "tls" }, { http.get(("https://localhost:%d/"):format(port), { connect_timeout = 10 }) })
+    end)
+
+    it("says the same of upstreams, whichever comes first", function()
+      local log = os.tmpname()
+      local gateway = test.gateway {
+        config = { upstreams = { {
+          name = "up", endpoints = { { address = "localhost:" .. port } }, connect_timeout = "20s",
+          tls = { verify = false },
+          health = { passive = { max_ejected = "0%" } },
+        } } },
+        upstream = "up",
+        plugins = { { name = "access-log", config = { to = log, fields = { error = "{error}" } } } },
+      }
+      for _ = 1, 4 do
+        assert.equal(502, gateway:get("/").status)
+      end
+      local lines = test.eventually(function()
+        local text = io.open(log):read "*a"
+        return select(2, text:gsub("\n", "")) == 4 and text
+      end)
+      os.remove(log)
+      assert.equal(('{"error":"tls"}\n'):rep(4), lines)
+    end)
+  end)
+
   it("never goes where outbound.deny forbids it", function()
     assert.same({ nil, "denied" }, { http.get("http://169.254.169.254/latest", { timeout = 0.5 }) })
     assert.same({ nil, "denied" }, { http.get("http://[fe80::1]/", { timeout = 0.5 }) })

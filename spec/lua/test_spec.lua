@@ -75,6 +75,13 @@ describe("test.gateway", function()
     assert.equal(500, gateway:get("/").status)
   end)
 
+  unless_tsan("stops a plugin that does not end while it is made", function()
+    local folder = folder_of { makes = "function P:access() end function P.new() while true do end end" }
+    local faults = test.faults { plugins = { "makes" }, plugin_path = { folder } }
+    assert.matches('the plugin "makes" was stopped: ', faults, 1, true)
+    assert.equal(200, test.gateway():get("/").status)
+  end)
+
   it("starts and stops plugins", function()
     local folder = folder_of {
       counts = [[
@@ -162,6 +169,33 @@ describe("what a spec has started", function()
 
   it("but what setup has made stays until the describe's end", function()
     assert.equal(200, shared:get("/").status)
+  end)
+end)
+
+describe("a test.upstream with TLS", function()
+  local upstream
+
+  before_each(function()
+    upstream = test.upstream { tls = true, handler = function(request) return 200, {}, request.path end }
+  end)
+
+  it("is verified by a test.gateway", function()
+    local gateway = test.gateway { upstream = upstream }
+    assert.equal("/a", gateway:get("/a").body)
+    assert.equal("/b", gateway:get("/b").body)
+    assert.equal(1, upstream.connections)
+  end)
+
+  it("is verified by who has its certificate, and by nobody else", function()
+    local options = { connect_timeout = 10 }
+    assert.same({ nil, "tls" }, { http.get(upstream.url, options) })
+    options.tls = { ca = upstream.ca }
+    assert.equal("/c", assert(http.get(upstream.url .. "/c", options)).body)
+  end)
+
+  it("fails as it is told to, too", function()
+    upstream:script { reset = "head" }
+    assert.equal(502, test.gateway({ upstream = upstream }):get("/").status)
   end)
 end)
 
@@ -325,6 +359,30 @@ describe("test.exchange", function()
     assert.equal("as it is", x:run("body", "as it is"))
     assert.equal("", x:run("body", "drop"))
     assert.equal("end.", x:run("body", "end", true))
+  end)
+
+  it("drives certificate hooks", function()
+    local cert, key = require("demilune.core").tls_self_signed()
+    local Chooser = { name = "chooser", version = "1.0.0" }
+    Chooser.__index = Chooser
+    function Chooser.new() return setmetatable({}, Chooser) end
+    function Chooser:certificate(handshake) -- luacheck: ignore 212
+      if handshake.server_name == "a.example" then
+        assert(handshake:use(cert, key))
+      elseif handshake.server_name == "b.example" then
+        self.why = select(2, handshake:use(cert, "no key"))
+      elseif not handshake.server_name and handshake.alpn[1] == "h2" then
+        handshake:refuse()
+      end
+    end
+    local x = test.exchange { plugin = Chooser }
+    assert.is_true(x:run("certificate", { server_name = "a.example" }))
+    assert.equal(cert, x.certificate.cert)
+    assert.is_false(x:run("certificate", { server_name = "b.example" }))
+    assert.matches("the key", x.instance.why, 1, true)
+    assert.is_nil(x.certificate)
+    assert.is_true(x:run("certificate", { alpn = { "h2" } }))
+    assert.is_true(x.refused)
   end)
 
   it("drives balance and attempt hooks", function()

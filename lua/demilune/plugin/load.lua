@@ -14,12 +14,66 @@ local M = {}
 -- In the order of enum phase.
 M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response", "body", "log", "start", "stop" }
 
+-- The fields of the contract, and what each is. A plugin may have others, but none that looks like one of these.
+local FIELDS = {
+  name = "string", version = "string", new = "function", schema = "table", after = "table", guards = "boolean",
+  answers_preflights = "boolean", credential = "table",
+}
+for _, hook in ipairs(M.HOOKS) do
+  FIELDS[hook] = "function"
+end
+
+-- What other gateways call hooks.
+local FOREIGN = { header_filter = "response", body_filter = "body", init_worker = "start" }
+
 local MAY_BE_EDITS = { rewrite = true, access = true, response = true }
+
+local function letters(text)
+  local list = { text:lower():byte(1, -1) }
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
+-- Which field of the contract was probably meant, or nil: of the same type, as a plugin may have functions
+-- and constants of its own. Short names are near to many words, so those must have the very same letters.
+local function meant_by(key, value)
+  local alike = {}
+  for field, kind in pairs(FIELDS) do
+    if kind == type(value) then
+      if letters(field) == letters(key) then
+        return field
+      end
+      alike[field] = true
+    end
+  end
+  return FOREIGN[key] or (type(value) ~= "function" or #key > 4) and border.nearest(key, alike) or nil
+end
+
+-- The first field that looks misspelt, in a message; nil when none does.
+local function fault_of_names(plugin)
+  local names = {}
+  for key in pairs(plugin) do
+    if type(key) == "string" and not FIELDS[key] and key:sub(1, 1) ~= "_" then
+      names[#names + 1] = key
+    end
+  end
+  table.sort(names)
+  for _, key in ipairs(names) do
+    local near = meant_by(key, plugin[key])
+    if near then
+      return ('it has an unknown field "%s", did you mean "%s"?'):format(key, near)
+    end
+  end
+end
 
 -- What is wrong with the table that a plugin returned, or nil.
 local function fault_of(plugin, name)
   if type(plugin) ~= "table" then
     return "the module returns no table"
+  end
+  local misspelt = fault_of_names(plugin)
+  if misspelt then
+    return misspelt
   elseif plugin.name ~= name then
     return ('its name is "%s", its folder\'s is "%s"'):format(tostring(plugin.name), name)
   elseif type(plugin.version) ~= "string" then
@@ -90,9 +144,13 @@ function M.load(name)
   return plugin
 end
 
--- Why no plugin of this name can be used, or nil.
+-- Why no credential can stand under this name, or nil.
 function M.missing(name)
-  return (select(2, M.load(name)))
+  local plugin, message = M.load(name)
+  if plugin and not plugin.credential then
+    return ('the plugin "%s" has no credentials'):format(name)
+  end
+  return message
 end
 
 return M

@@ -17,6 +17,8 @@
 --   x:run "response"
 --   x:run("body", "chunk", true)           -- what goes on
 --   x:run("attempt", { status = 503 })     -- or { error = "timeout" }: the hook's verdict and delay
+--   x:run("certificate", { server_name = "a.example", alpn = {} })   -- true when it chose: x.certificate (.cert,
+--                                          -- .key) or x.refused
 --   x.exchange                             -- as hooks see it
 --   x.instance                             -- of the plugin
 --
@@ -179,9 +181,36 @@ local function run_body(self, hook, chunk, last)
   return result == nil and chunk or result
 end
 
+-- A handshake that nobody has begun: what the hook says of it is kept.
+local function run_certificate(self, hook, object, hello)
+  hello = hello or {}
+  local handshake = {
+    server_name = hello.server_name, client_ip = hello.client_ip or "192.0.2.1",
+    listener = hello.listener or "127.0.0.1:8443", alpn = hello.alpn or {},
+  }
+  self.certificate, self.refused = nil, nil
+  function handshake.use(_, cert, key)
+    local fault = core.tls_fault(cert, key)
+    if fault then
+      return nil, fault
+    end
+    self.certificate = { cert = cert, key = key }
+    return true
+  end
+  function handshake.refuse()
+    self.refused = true
+    return true
+  end
+  hook(object, handshake)
+  return self.certificate ~= nil or self.refused == true
+end
+
 -- Runs a hook; what it raises is raised.
 function Exchange:run(phase, first, second)
   local hook, object = hook_of(self, phase)
+  if phase == "certificate" then
+    return run_certificate(self, hook, object, first)
+  end
   local outcome = phase == "attempt" and type(first) == "table" and with_flat_headers(first) or nil
   core.test_exchange_phase(self.handle, phase, outcome)
   if phase == "body" then

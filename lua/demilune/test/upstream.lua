@@ -9,10 +9,14 @@
 --   test.upstream{ reset = "head" | "body" }          breaks the connection off there
 --   test.upstream{ truncate = 3 }                     sends 3 bytes of the body, then closes
 --   test.upstream{ garbage = "..." }                  answers with these bytes
+--   test.upstream{ tls = true }                       speaks TLS, with a certificate of its own for loopback:
+--                                                     test.gateway{ upstream = it } verifies that; others may by
+--                                                     `ca` (PEM) or `ca_file`
 --
 -- A request is { method, path, query, headers, list, body, version }. What came is in `requests`; a
 -- handler that raises answers 500 with the message, so that the test shows it.
 
+local core = require "demilune.core"
 local http1 = require "demilune.test.http1"
 local socket = require "demilune.socket"
 local task = require "demilune.task"
@@ -23,6 +27,7 @@ local Upstream = {}
 Upstream.__index = Upstream
 
 local STALLED = 600 -- longer than any test
+local HANDSHAKE = 10
 
 local function read_request(reader)
   local line, err = reader:line()
@@ -102,6 +107,10 @@ end
 local function serve(upstream, s)
   local reader = http1.reader(s, STALLED)
   upstream.sockets[s] = true
+  if upstream.ca and not core.tls_serve(s, upstream.ca, upstream.key, HANDSHAKE) then
+    upstream.sockets[s] = nil
+    return
+  end
   while true do
     local request = read_request(reader)
     if not request then
@@ -127,6 +136,16 @@ local function accept_all(upstream)
   end
 end
 
+-- It is its own authority.
+local function begin_tls(upstream)
+  upstream.url = "https://" .. upstream.address
+  upstream.ca, upstream.key = core.tls_self_signed()
+  upstream.ca_file = os.tmpname()
+  local file = assert(io.open(upstream.ca_file, "w"))
+  file:write(upstream.ca)
+  file:close()
+end
+
 function M.new(script)
   local options = type(script) == "function" and { handler = script } or script or {}
   local listener = assert(socket.listen(options.address or "127.0.0.1:0"))
@@ -135,6 +154,9 @@ function M.new(script)
     listener = listener, address = address, url = "http://" .. address, options = options,
     requests = {}, connections = 0, sockets = {},
   }, Upstream)
+  if options.tls then
+    begin_tls(upstream)
+  end
   task.detach(accept_all, upstream)
   return upstream
 end
@@ -152,6 +174,9 @@ end
 -- No connection is taken any more, and the open ones are closed.
 function Upstream:close()
   self.listener:close()
+  if self.ca_file then
+    os.remove(self.ca_file)
+  end
   for s in pairs(self.sockets) do
     s:reset()
   end

@@ -75,6 +75,8 @@ static void what_writers_add_is_summed(void **state)
     metric_add(s, 1, -2);
     assert_true(metric_value(s) == 3);
     expect_line("open 3", false);
+    metric_set(s, 1, 7);
+    assert_true(metric_value(s) == 12);
 }
 
 static void families_and_series_are_found_again(void **state)

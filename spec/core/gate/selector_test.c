@@ -279,15 +279,28 @@ static void test_templates(void **state UNUSED)
         ERR_FULL);
     buf_deinit(&out);
 
-    expect_slice(template_text(compile(&w, "/v1/{id}/{param:item}"), &w.x, false), "/v1/7/8/i");
-    expect_slice(template_text(compile(&w, "/v1/{id}"), &w.x, true), "/v1/7%2F8");
-    expect_slice(template_text(compile(&w, ""), &w.x, true), "");
+    expect_slice(template_text(compile(&w, "/v1/{id}/{param:item}"), &w.x, TEMPLATE_TEXT),
+                 "/v1/7/8/i");
+    expect_slice(template_text(compile(&w, "/v1/{id}"), &w.x, TEMPLATE_PATH), "/v1/7%2F8");
+    expect_slice(template_text(compile(&w, ""), &w.x, TEMPLATE_PATH), "");
     /* in a path nothing but the path brings slashes along */
-    expect_slice(template_text(compile(&w, "{path}/{query:b c}/{header:x-user}"), &w.x, true),
-                 "/a%20b/d&e%20f/jane");
+    expect_slice(
+        template_text(compile(&w, "{path}/{query:b c}/{header:x-user}"), &w.x, TEMPLATE_PATH),
+        "/a%20b/d&e%20f/jane");
+    /* behind the ? of a URL each value is one, whatever it is made of */
+    expect_slice(
+        template_text(compile(&w, "/{id}{path}?n={id}&p={path}&q={query:b c}#{param:item}"), &w.x,
+                      TEMPLATE_URL),
+        "/7%2F8/a%20b?n=7/8&p=/a%2520b&q=d%26e%20f#i");
+    expect_slice(template_text(compile(&w, "/?a={header:x-user}"), &w.x, TEMPLATE_PATH),
+                 "/?a=jane");
+    headers_set(&w.request.headers, SLICE("X-User"), SLICE("a&b=c+d;e\r\nf%#"));
+    expect_slice(template_text(compile(&w, "/?a={header:x-user}"), &w.x, TEMPLATE_URL),
+                 "/?a=a%26b%3Dc%2Bd%3Be%0D%0Af%25%23");
     headers_set(&w.request.headers, SLICE("X-User"), SLICE("../a?b"));
-    expect_slice(template_text(compile(&w, "/{header:x-user}"), &w.x, true), "/..%2Fa%3Fb");
-    expect_slice(template_text(compile(&w, "{header:x-user}"), &w.x, false), "../a?b");
+    expect_slice(template_text(compile(&w, "/{header:x-user}"), &w.x, TEMPLATE_PATH),
+                 "/..%2Fa%3Fb");
+    expect_slice(template_text(compile(&w, "{header:x-user}"), &w.x, TEMPLATE_TEXT), "../a?b");
     arena_free(w.arena);
 }
 

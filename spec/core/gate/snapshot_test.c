@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "gate/selector.h"
+#include "side/redis_server.h"
 #include "support/config.h"
 #include "support/expect.h"
 #include "support/fake_plugins.h"
@@ -83,7 +84,6 @@ static void test_the_whole_example_names_what_is_not_there_yet(void **state UNUS
         "listeners[1].tls.certificates[0].key: can't read",
         "listeners[1].tls.client_ca: can't read",
         "listeners[1].http2: true is not yet",
-        "redis: not yet",
         "kafka: not yet",
         "spill: not yet",
         "upstreams[0].tls.ca: can't read",
@@ -128,7 +128,7 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     cut(text, "user:", NULL);
     cut(text, "    tls:\n", "session_resumption");
     cut(text, "http2: true", NULL);
-    cut(text, "redis:", "spill:");
+    cut(text, "kafka:", "spill:");
     cut(text, "    tls: { verify", NULL);
     struct snapshot *s =
         load_from(&l, &(struct snapshot_source){.text = slice_from(text), .name = "t"});
@@ -137,6 +137,7 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     assert_int_equal(addr_port(&s->listeners[1].addr), 8443);
     expect_slice(s->admin_address, "127.0.0.1:9901");
     expect_slice(s->admin_token, "hidden");
+    expect_slice(snapshot_redis(s, SLICE("main"))->password, "hidden");
     assert_int_equal(s->nupstreams, 1);
     assert_int_equal(s->upstreams[0]->nendpoints, 2);
     assert_int_equal(s->upstreams[0]->max_connections, 1024);
@@ -493,7 +494,8 @@ static void test_faults_of_settings(void **state UNUSED)
 {
     static const struct row rows[] = {
         {"admin: {address: here}", "t:2:18: admin.address: no address with a port"},
-        {"admin: {address: \"unix:/x\"}", "not TCP is not yet supported"},
+        {"admin: {address: \"unix:x\"}", "a unix socket needs an absolute path"},
+        {"admin: {address: \"[fe80::1%eth0]:1\"}", "admin.address: zones of IPv6 addresses"},
         {"admin: {address: \"127.0.0.1:1\", token: \"\"}", "admin.token: an empty token"},
         {"admin: {address: \"127.0.0.1:1\", token: \"${NOT_SET_HERE:-}\"}",
          "admin.token: an empty token"},
@@ -502,6 +504,13 @@ static void test_faults_of_settings(void **state UNUSED)
         {"dns: {servers: [ns1]}", "dns.servers[0]: no address of a name server"},
         {"dns: {servers: [\"unix:/x\"]}", "dns.servers[0]: no address of a name server"},
         {"dns: {min_ttl: 5s, max_ttl: 1s}", "dns.min_ttl: is longer than max_ttl"},
+        {"redis: [{name: a, url: http://h}]", "t:2:24: redis[0].url: no URL of a Redis server"},
+        {"redis: [{name: a, url: redis://h/x}]", "redis[0].url: a database is a number"},
+        {"redis: [{name: a, url: redis://h, tls: {verify: false}}]",
+         "redis[0].tls: is used with a URL that begins with rediss:// only"},
+        {"redis: [{name: a, url: rediss://h, tls: {ca: /nowhere}}]", "redis[0].tls.ca: can't read"},
+        {"redis: [{name: a, url: redis://h}, {name: a, url: redis://i}]",
+         "redis[1].name: the name \"a\" is taken already"},
         {"trusted_proxies: [10.0.0.0/33]", "trusted_proxies[0]: no address or network"},
         {"outbound: {deny: [x]}", "outbound.deny[0]: no address or network"},
         {"stores: [{name: a, size: 1MiB}, {name: a, size: 1MiB}]",
@@ -512,6 +521,11 @@ static void test_faults_of_settings(void **state UNUSED)
         {"listeners: [{address: \":8080\"}]", "listeners[0].address: no address with a port"},
         {"listeners: [{address: \"example.com:80\"}]", "no address with a port"},
         {"listeners: [{address: \"::1:8080\"}]", "no address with a port"},
+        {"listeners: [{address: \"[fe80::1%eth0]:80\"}]",
+         "zones of IPv6 addresses (%eth0) are not"},
+        {"dns: {servers: [\"fe80::1%2\"]}", "dns.servers[0]: zones of IPv6 addresses"},
+        {"routes: [{name: a, upstream: \"http://[fe80::1%25eth0]:80\"}]",
+         "routes[0].upstream: zones of IPv6 addresses"},
         {"listeners: [{address: \"unix:run/x\"}]", "a unix socket needs an absolute path"},
         {"listeners: [{address: \"unix:@x\"}]", "abstract sockets have no permissions"},
         {"listeners: [{address: \"unix:/" LONG_NAME "\"}]", "has at most 107 bytes"},
@@ -590,6 +604,7 @@ static void test_faults_of_upstreams(void **state UNUSED)
 {
     static const struct row rows[] = {
         {ENDPOINTS(""), "upstreams[0].endpoints: an upstream needs an endpoint"},
+        {ENDPOINTS("{address: \"[fe80::1%eth0]:80\"}"), "address: zones of IPv6 addresses"},
         {ENDPOINTS("{address: host}"), "upstreams[0].endpoints[0].address: the port is missing"},
         {ENDPOINTS("{address: \"http://h:1\"}"), "an endpoint is host:port, no URL"},
         {ENDPOINTS("{address: \"a b:1\"}"), "no host with a port"},
@@ -676,6 +691,9 @@ static const struct row route_faults[] = {
     {ROUTE("upstream: up, paths: [/a/*], strip_prefix: /a, rewrite: /b"), "beside `rewrite`"},
     {ROUTE("respond: {body: \"{\\\"a\\\": 1}\"}"), "write {{ for a brace"},
     {ROUTE("respond: {body: \"{status}\"}"), "is known only when there is a response"},
+    {ROUTE("respond: {status: 204, body: x}"),
+     "respond.body: an answer with status 204 has no body"},
+    {ROUTE("respond: {status: 304, body: \"{path}\"}"), "an answer with status 304 has no body"},
     {ROUTE("respond: {headers: {content-length: \"5\"}}"), "sets this header by itself"},
     {ROUTE("respond: {headers: {a: \"b\\nc\"}}"), "respond.headers.a: no value of a header"},
     {ROUTE("redirect: {to: x, status: 304}"), "must be 301, 302, 303, 307 or 308"},
@@ -786,6 +804,5 @@ int main(void)
         cmocka_unit_test(test_faults_of_all_stages_at_once),
         cmocka_unit_test(test_a_snapshot_lives_as_long_as_it_is_counted),
     };
-
     return cmocka_run_group_tests(tests, setup, NULL);
 }

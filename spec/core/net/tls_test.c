@@ -311,6 +311,23 @@ static void test_a_session_resumes_where_it_was_made(void **state UNUSED)
     tls_server_unref(never);
 }
 
+static void test_a_session_lives_through_new_ticket_keys(void **state UNUSED)
+{
+    const int64_t hour_ms = 3600 * 1000;
+
+    meet(server);
+    SSL_SESSION *session = session_of_peer();
+    clock_advance_ms(hour_ms + 1000); /* another key is made, the old one still counts */
+    assert_true(resumes(server, session));
+    SSL_SESSION *renewed = session_of_peer();
+    clock_advance_ms(2 * hour_ms);
+    assert_false(resumes(server, session));
+    assert_true(resumes(server, renewed));
+    clock_advance_ms(-3 * hour_ms - 1000);
+    SSL_SESSION_free(session);
+    SSL_SESSION_free(renewed);
+}
+
 static void test_a_session_is_no_way_around_a_required_certificate(void **state UNUSED)
 {
     const struct test_cert *certs[] = {&ec};
@@ -699,6 +716,7 @@ int main(void)
         T(test_the_name_chooses_the_certificate),
         T(test_alpn),
         T(test_a_session_resumes_where_it_was_made),
+        T(test_a_session_lives_through_new_ticket_keys),
         T(test_a_session_is_no_way_around_a_required_certificate),
         T(test_client_certificates),
         T(test_small_reads_get_it_all),

@@ -387,6 +387,7 @@ static void attempts_are_chosen_seen_and_tried_again(void **state)
         "P.schema = { type = 'object', properties = { me = { type = 'string' } } }\n"
         "function P.new(config) return setmetatable({ me = config.me }, P) end\n"
         "function P:balance(x, a) a.headers['x-try'] = a.number a.timeout = 2.5\n"
+        "  a.headers.host = 'target.example:' .. a.number\n"
         "  a.endpoint = a.number == 1 and '127.0.0.1:1' or self.me end\n"
         "function P:attempt(x, a) x.ctx.seen = (x.ctx.seen or '') .. table.concat({ a.number, a.upstream, tostring(a.error),\n"
         "  tostring(a.status), a.timeout, a.response and a.response.headers['content-length'] or '-' }, ' ') .. '; '\n"
@@ -396,7 +397,7 @@ static void attempts_are_chosen_seen_and_tried_again(void **state)
     start(
         LISTENERS
         "upstreams: [{ name: me, endpoints: [{ address: \"127.0.0.1:1\" }, { address: \"127.0.0.1:PORT\" }] }]\n"
-        "routes: [{ name: target, paths: [/x], headers: { x-try: \"2\" }, respond: { body: got } },\n"
+        "routes: [{ name: target, hosts: [target.example], paths: [/x], headers: { x-try: \"2\" }, respond: { body: got } },\n"
         "{ name: proxy, paths: [/x], upstream: me, plugins: [{ name: again, config: { me: \"127.0.0.1:PORT\" } }] }]\n");
     const char *answer = lua_gate_ask(&l, "/x");
     assert_has(answer, "HTTP/1.1 200 ");

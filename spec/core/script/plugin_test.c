@@ -114,13 +114,23 @@ static void what_is_no_plugin(void **state)
          "its credential has no schema"},
         {"return { name = 'p16', version = '1', access = function() end, credential = { schema = { typ = 'object' } } }",
          "its credential: schema: the keyword \"typ\" is not supported"},
-        {"require 'demilune.redis' return {}",
-         "p17/init.lua:1: module \"demilune.redis\" is not yet supported"},
+        {"require 'demilune.kafka' return {}",
+         "p17/init.lua:1: module \"demilune.kafka\" is not yet supported"},
         {"require 'nobodys' return {}", "p18/init.lua:1: module 'nobodys' not found\n"},
         {"return { name = 'p19', version = '1', log = require('demilune.edit').hook }",
          "its hook \"log\" can't be a list of edits"},
         {"return { name = 'p20', version = '1', access = require('demilune.edit').hook }",
          "new has put no list of edits in the place of access"},
+        {"return { name = 'p21', version = '1', access = function() end, gards = true }",
+         "it has an unknown field \"gards\", did you mean \"guards\"?"},
+        {"return { name = 'p22', version = '1', access = function() end, afer = { 'x' } }",
+         "it has an unknown field \"afer\", did you mean \"after\"?"},
+        {"return { name = 'p23', version = '1', acess = function() end }",
+         "it has an unknown field \"acess\", did you mean \"access\"?"},
+        {"return { name = 'p24', version = '1', access = function() end, lgo = function() end }",
+         "it has an unknown field \"lgo\", did you mean \"log\"?"},
+        {"return { name = 'p25', version = '1', access = function() end, body_filter = function() end }",
+         "it has an unknown field \"body_filter\", did you mean \"body\"?"},
     };
     char yaml[4096] = "plugins: [";
 
@@ -275,6 +285,27 @@ static void a_fault_of_a_credential_points_at_it(void **state)
         "test.yaml:11:11: consumers[1].credentials.p[1].siz: unknown key, did you mean \"size\"?");
 }
 
+static void a_plugin_without_credentials_is_given_none(void **state)
+{
+    (void)state;
+    lua_gate_plugin(&l, "p", ACCESS);
+    assert_false(lua_gate_start(&l, "consumers: [{ name: a, credentials: { p: [{ id: b }] } }]\n"));
+    assert_has(lua_gate_faults(&l),
+               "test.yaml:2:39: consumers[0].credentials.p: the plugin \"p\" has no credentials");
+}
+
+static void a_plugin_may_have_fields_of_its_own(void **state)
+{
+    (void)state;
+    lua_gate_plugin(
+        &l, "p",
+        "P.names, P.attempts, P.limits = {}, 3, {}\nfunction P:now() end function P:step() end\n"
+        "function P:describe() return 'mine' end\n"
+        "function P:access(x) x:reply(200, {}, self:describe()) end");
+    start("routes: [{ name: a, paths: [/a], respond: { body: x }, plugins: [{ name: p }] }]\n");
+    assert_has(lua_gate_ask(&l, "/a"), "\r\n\r\nmine");
+}
+
 static void third_party_modules_may_have_globals(void **state)
 {
     (void)state;
@@ -303,6 +334,8 @@ int main(void)
         TEST(consumers_and_their_credentials_are_given),
         TEST(described_credentials_come_checked_and_converted),
         TEST(a_fault_of_a_credential_points_at_it),
+        TEST(a_plugin_without_credentials_is_given_none),
+        TEST(a_plugin_may_have_fields_of_its_own),
         TEST(third_party_modules_may_have_globals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,10 +104,11 @@ static void add_only_when_absent(void **state)
 static void cas_only_when_unchanged(void **state)
 {
     (void)state;
-    assert_int_equal(store_cas(store, KEY, SLICE("a"), SLICE("b"), 0, 0), ERR_NOT_FOUND);
+    assert_int_equal(store_cas(store, KEY, SLICE("a"), 0, SLICE("b"), 0, 0), ERR_NOT_FOUND);
     set(KEY, "a");
-    assert_int_equal(store_cas(store, KEY, SLICE("x"), SLICE("b"), 0, 0), ERR_EXISTS);
-    assert_int_equal(store_cas(store, KEY, SLICE("a"), SLICE("b"), 0, 0), 0);
+    assert_int_equal(store_cas(store, KEY, SLICE("x"), 7, SLICE("b"), 0, 0), ERR_EXISTS);
+    assert_int_equal(store_cas(store, KEY, SLICE("a"), 1, SLICE("b"), 0, 0), ERR_EXISTS);
+    assert_int_equal(store_cas(store, KEY, SLICE("a"), 7, SLICE("b"), 0, 0), 0);
     expect_slice(text_of(KEY), "b");
 }
 
@@ -281,12 +282,36 @@ static void stores_are_found_by_name(void **state)
     struct store_stats stats;
     store_stats(a, &stats);
     assert_int_equal(stats.budget, 2 * MIB);
-    assert_ptr_equal(stores_at(0), a);
-    assert_ptr_equal(stores_at(1), b);
-    assert_null(stores_at(2));
     expect_slice(store_name(b), "b");
     stores_free_all();
     assert_null(stores_find(SLICE("a")));
+}
+
+/* Two configurations name it, one after the other goes. */
+static void what_nobody_names_is_emptied(void **state UNUSED)
+{
+    struct slice name = SLICE("passing");
+    struct store_stats stats;
+
+    stores_name(name, 1 * MIB);
+    stores_name(name, 2 * MIB);
+    struct store *s = stores_find(name);
+    assert_int_equal(store_set(s, SLICE("k"), SLICE("v"), 0, 0), 0);
+    stores_unname(name);
+    store_stats(s, &stats);
+    assert_int_equal(stats.entries, 1);
+    assert_int_equal(stats.budget, 1 * MIB); /* until it is resized by who uses it */
+    stores_unname(name);
+    store_stats(s, &stats);
+    assert_int_equal(stats.entries, 0);
+    assert_true(stats.bytes < 4 * KIB);
+    assert_int_equal(store_set(s, SLICE("k"), SLICE("v"), 0, 0),
+                     ERR_FULL); /* who kept it does no harm */
+    stores_name(name, 2 * MIB);
+    assert_ptr_equal(stores_find(name), s);
+    assert_int_equal(store_set(s, SLICE("k"), SLICE("v"), 0, 0), 0);
+    stores_unname(name);
+    stores_free_all();
 }
 
 enum { THREADS = 8, ROUNDS = 20000 };
@@ -350,6 +375,7 @@ int main(void)
         T(hits_and_misses_are_counted),
         T(a_record_is_updated_in_place),
         T(stores_are_found_by_name),
+        T(what_nobody_names_is_emptied),
         T(operations_are_atomic_over_threads),
     };
     return cmocka_run_group_tests_name("side/store", tests, NULL, NULL);
