@@ -69,9 +69,9 @@ static const struct page {
     {"/reload", PAGE_POST, ADMIN_REST, admin_page_reload},
     {"/upstreams/*/endpoints/*/drain", PAGE_POST, ADMIN_REST, admin_page_drain},
     {"/upstreams/*/endpoints/*/enable", PAGE_POST, ADMIN_REST, admin_page_enable},
-    {"/breakers/*/open", PAGE_POST, ADMIN_REST, NULL},
-    {"/breakers/*/close", PAGE_POST, ADMIN_REST, NULL},
-    {"/breakers/*/auto", PAGE_POST, ADMIN_REST, NULL},
+    {"/breakers/*/open", PAGE_POST, ADMIN_REST, admin_page_breaker_open},
+    {"/breakers/*/close", PAGE_POST, ADMIN_REST, admin_page_breaker_close},
+    {"/breakers/*/auto", PAGE_POST, ADMIN_REST, admin_page_breaker_auto},
     {"/cache/purge", PAGE_POST, ADMIN_REST, NULL},
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The admin endpoint: HTTP on the control thread's loop, by the core's own server wires. admin.c is the listener and says
- * who may ask for what; the pages are in admin_pages.c, admin_upstreams.c and metrics_page.c. */
+ * who may ask for what; the pages are in admin_pages.c, admin_upstreams.c, admin_breakers.c and metrics_page.c. */
 
 #ifndef DML_APP_ADMIN_H
 #define DML_APP_ADMIN_H
@@ -60,9 +60,18 @@ MUST_CHECK int admin_page_routes(struct admin_answer *answer);
 MUST_CHECK int admin_page_upstreams(struct admin_answer *answer);
 MUST_CHECK int admin_page_drain(struct admin_answer *answer);
 MUST_CHECK int admin_page_enable(struct admin_answer *answer);
+MUST_CHECK int admin_page_breaker_open(struct admin_answer *answer);
+MUST_CHECK int admin_page_breaker_close(struct admin_answer *answer);
+MUST_CHECK int admin_page_breaker_auto(struct admin_answer *answer);
 MUST_CHECK int admin_page_plugins(struct admin_answer *answer);
 MUST_CHECK int admin_page_reload(struct admin_answer *answer);
 MUST_CHECK int metrics_page(struct admin_answer *answer);
+
+/* The n-th segment of the path, decoded; absent when it can't be. */
+struct slice admin_segment(const struct admin_answer *answer, int n);
+
+/* For /upstreams: the list of circuit breakers. */
+void admin_put_breakers(struct json_writer *w);
 
 /* For /config: why the last reload failed. */
 void admin_put_last_reload(struct json_writer *w, const struct control *c);

@@ -6,7 +6,9 @@
  *     usable      may get requests (when none is, all that are not drained do)
  *     share       of its weight, less than 1 in slow start
  *     ejected_for seconds that are left
- *     probe       with active checks: what the last one said */
+ *     probe       with active checks: what the last one said
+ *
+ * The circuit breakers stand behind them (admin_breakers.c). */
 
 #include "app/admin.h"
 #include "app/admin_json.h"
@@ -96,14 +98,14 @@ int admin_page_upstreams(struct admin_answer *answer)
     for (uint32_t i = 0; i < s->nupstreams; i++)
         put_upstream(&w, s->upstreams[i]);
     json_array_end(&w);
+    admin_put_breakers(&w);
     json_object_end(&w);
     return json_writer_end(&w);
 }
 
 /* --- POST /upstreams/NAME/endpoints/ADDRESS/{drain,enable} ----------------------------------------------------------- */
 
-/* The n-th segment of the path, decoded; absent when it can't be. */
-static struct slice segment(const struct admin_answer *answer, int n)
+struct slice admin_segment(const struct admin_answer *answer, int n)
 {
     struct slice path = answer->request->path, one = SLICE_NONE;
 
@@ -125,8 +127,9 @@ static const struct endpoint *endpoint_find(const struct upstream *u, struct sli
 
 static int set_drained(struct admin_answer *answer, bool drained)
 {
-    const struct upstream *u = snapshot_upstream(answer->control->snapshot, segment(answer, 2));
-    const struct endpoint *e = u ? endpoint_find(u, segment(answer, 4)) : NULL;
+    const struct upstream *u =
+        snapshot_upstream(answer->control->snapshot, admin_segment(answer, 2));
+    const struct endpoint *e = u ? endpoint_find(u, admin_segment(answer, 4)) : NULL;
     struct json_writer w;
 
     if (!e) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The check is the one of the start, in a VM of its own; then the same is made for each worker as it makes at its start. */
+/* As at the start: the check, whose VM is worker 1's, then the others' VMs. */
 
 #include "app/builder.h"
 
@@ -20,16 +20,17 @@
 
 static bool make_part(struct building *b, int n, struct vm_watch *guard)
 {
+    if (atomic_load(&b->is_given_up))
+        return false;
     struct worker_plan_source source = {
         .gateway = &b->workers[n]->gateway,
         .snapshot = b->load.snapshot,
         .before = b->before,
         .closer = b->closer,
+        .vm = n == 0 ? load_take_vm(&b->load) : NULL,
         .guard = guard,
     };
-
-    return !atomic_load(&b->is_given_up) &&
-           worker_plan_make(&b->parts[n], &source, &b->load.faults);
+    return worker_plan_make(&b->parts[n], &source, &b->load.faults);
 }
 
 static void make_parts(struct building *b)
@@ -54,7 +55,7 @@ static void *build(void *arg)
     struct building *b = arg;
 
     step_back();
-    b->status = load_read(&b->load, b->file, b->asked_workers);
+    b->status = load_read(&b->load, b->file, b->asked_workers, &b->workers[0]->gateway);
     if (b->status == CLI_FINE)
         make_parts(b);
     b->mail.fn = b->on_end;

@@ -253,7 +253,7 @@ int cli_match(const struct cli *cli)
     int status = read_question(&question, cli, a);
 
     if (status == 0) {
-        status = load_open(&load, cli->config, 0);
+        status = load_open(&load, cli->config, 0, NULL);
         if (status == CLI_FINE)
             status = answer(load.snapshot, &question, a);
         load_close(&load);

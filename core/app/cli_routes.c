@@ -49,7 +49,7 @@ static void print_routes(const struct snapshot *s)
 int cli_routes(const struct cli *cli)
 {
     struct load load;
-    int status = load_open(&load, cli->config, 0);
+    int status = load_open(&load, cli->config, 0, NULL);
 
     if (status == CLI_FINE)
         print_routes(load.snapshot);

@@ -8,6 +8,7 @@
 #include "app/load.h"
 #include "app/note.h"
 #include "app/supervisor.h"
+#include "app/worker.h"
 
 static int run_gateway(const struct cli *cli, int fd)
 {
@@ -18,11 +19,17 @@ static int run_gateway(const struct cli *cli, int fd)
         return CLI_SYSTEM;
     const struct note_welcome *past = lifeline_welcome(lifeline);
     bool is_first = past->restarts == 0 && past->handovers == 0;
-    int status = (is_first ? load_open : load_again)(&load, cli->config, cli->workers);
+    struct worker *first = worker_room();
+    int status =
+        (is_first ? load_open : load_again)(&load, cli->config, cli->workers, &first->gateway);
     struct snapshot *snapshot = status == CLI_FINE ? snapshot_ref(load.snapshot) : NULL;
+    if (snapshot)
+        first->vm = load_take_vm(&load);
     load_close(&load);
     if (snapshot)
-        status = control_run(snapshot, lifeline, cli);
+        status = control_run(snapshot, first, lifeline, cli);
+    else
+        worker_free(first);
     lifeline_close(lifeline);
     return status;
 }

@@ -207,8 +207,6 @@ static bool make_workers(struct control *c, struct listening *l, struct faults *
     bool is_made = true;
 
     build_guard_start(&guard, c->snapshot);
-    c->workers = calloc((size_t)c->nworkers, sizeof(c->workers[0]));
-    REQUIRE(c->workers != NULL);
     for (int n = 0; n < c->nworkers && is_made; n++) {
         struct worker_setup setup = {
             .control = c,
@@ -216,6 +214,7 @@ static bool make_workers(struct control *c, struct listening *l, struct faults *
             .guard = guard.watch,
             .snapshot = c->snapshot,
             .closer = c->closer,
+            .room = c->workers[n],
             .fds = listening_fds(l, n),
             .quota = &c->quota,
             .number = n + 1,
@@ -280,12 +279,15 @@ static void on_flights(struct timer *t)
     timer_set(t, FLIGHTS_MS);
 }
 
-static void control_new(struct control *c, struct snapshot *snapshot, struct lifeline *lifeline,
-                        const struct cli *cli)
+static void control_new(struct control *c, struct snapshot *snapshot, struct worker *first,
+                        struct lifeline *lifeline, const struct cli *cli)
 {
     *c =
         (struct control){.snapshot = snapshot, .lifeline = lifeline, .nworkers = snapshot->workers};
     control_limit_connections(c, snapshot->connections);
+    c->workers = calloc((size_t)c->nworkers, sizeof(c->workers[0]));
+    REQUIRE(c->workers != NULL);
+    c->workers[0] = first;
     c->loop = loop_new();
     c->mailbox = mailbox_new(c->loop, c);
     timer_init(&c->drain_timer, c->loop, on_drain_timer);
@@ -312,7 +314,7 @@ static bool control_free(struct control *c)
     if (!reload_stop(c->reload))
         return false;
     stragglers_free(c->stragglers);
-    for (int n = 0; c->workers && n < c->nworkers; n++)
+    for (int n = 0; n < c->nworkers; n++)
         if (c->workers[n])
             worker_free(c->workers[n]);
     free(c->workers);
@@ -337,7 +339,8 @@ static bool control_free(struct control *c)
     return true;
 }
 
-int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const struct cli *cli)
+int control_run(struct snapshot *snapshot, struct worker *first, struct lifeline *lifeline,
+                const struct cli *cli)
 {
     struct arena *arena = arena_new_heap(16 * KIB);
     struct faults faults;
@@ -346,9 +349,8 @@ int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const stru
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more is a full disk */
     log_configure(snapshot->log_level, snapshot->log_format);
-    metric_init(snapshot->workers + 1, snapshot->metrics_max_series);
     faults_init(&faults, arena);
-    control_new(&c, snapshot, lifeline, cli);
+    control_new(&c, snapshot, first, lifeline, cli);
     int status = control_start(&c, &faults);
     if (status == CLI_FINE) {
         loop_run(c.loop);

@@ -54,9 +54,11 @@ struct control {
     enum control_state state;
 };
 
-/* Runs the gateway of this snapshot (taken over) until it is told to stop. cli: what it came from, for reloads. Returns the
- * exit status of the program. All faults have been printed or logged. */
-int control_run(struct snapshot *snapshot, struct lifeline *lifeline, const struct cli *cli);
+/* Runs the gateway of this snapshot until it is told to stop. first: the room of worker 1 (worker_room); both are taken
+ * over. cli: what it came from, for reloads. Returns the exit status of the program. All faults have been printed or
+ * logged. */
+int control_run(struct snapshot *snapshot, struct worker *first, struct lifeline *lifeline,
+                const struct cli *cli);
 
 struct mailbox *control_mailbox(struct control *c);
 

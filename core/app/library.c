@@ -76,7 +76,8 @@ static char *join_path(const struct snapshot *s)
     return buf_take(&out, &len);
 }
 
-struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number)
+struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number,
+                      bool is_trial)
 {
     struct places places;
     char *error = NULL;
@@ -95,6 +96,7 @@ struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, 
         .gateway = gateway,
         .memory_cap = snapshot ? snapshot->script_memory : 0,
         .worker = number,
+        .is_trial = is_trial,
     };
     struct vm *vm = vm_new(&options, &error);
     if (!vm)

@@ -12,8 +12,9 @@ struct gateway;
 struct snapshot;
 struct vm;
 
-/* snapshot: for plugin_path and script.memory; NULL = none of both. number: of the worker, 0 for tools. NULL: the
+/* snapshot: for plugin_path and script.memory; NULL = none of both. number, is_trial: as in vm_options. NULL: the
  * library is missing or broken, which has been logged. */
-struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number);
+struct vm *library_vm(const struct snapshot *snapshot, struct gateway *gateway, int number,
+                      bool is_trial);
 
 #endif

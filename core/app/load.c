@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Plugins are loaded for the check in a VM of its own, which ends with it: the workers have theirs. */
+/* Plugins are checked in a VM, each place with an instance. It can be that of the first worker, so that nothing is made
+ * twice; the other workers' VMs make instances of what it has found out (plugin_use.converted). */
 
 #include "app/load.h"
 
@@ -10,6 +11,7 @@
 
 #include "app/cli.h"
 #include "app/library.h"
+#include "base/metric.h"
 #include "script/plugin.h"
 #include "script/vm.h"
 
@@ -38,7 +40,12 @@ static struct plugin_host *make_host(void *arg, const struct snapshot *partly)
 {
     struct load *l = arg;
 
-    l->vm = library_vm(partly, &l->gateway, 0);
+    if (partly && !metric_is_ready()) /* plugins make metrics when they are loaded */
+        metric_init(partly->workers + 1, partly->metrics_max_series);
+    if (!l->needs_vm && !snapshot_names_plugins(partly))
+        return NULL;
+    l->is_workers = l->home && (!partly->user.ptr || geteuid() != 0);
+    l->vm = library_vm(partly, l->is_workers ? l->home : &l->nowhere, 1, !l->is_workers);
     l->vm_failed = l->vm == NULL;
     if (!l->vm)
         return NULL;
@@ -61,9 +68,9 @@ int load_report(const struct faults *faults)
     return faults->nsystem == faults->nerrors ? CLI_SYSTEM : CLI_FAULT;
 }
 
-static void begin(struct load *l)
+static void begin(struct load *l, struct gateway *home)
 {
-    *l = (struct load){.arena = arena_new_heap(16 * KIB)};
+    *l = (struct load){.arena = arena_new_heap(16 * KIB), .home = home};
     faults_init(&l->faults, l->arena);
 }
 
@@ -75,9 +82,10 @@ static void load(struct load *l, const char *file, int workers, bool goes_on)
     l->snapshot = snapshot_load(&source, &l->faults);
 }
 
-static int load_aloud(struct load *l, const char *file, int workers, bool goes_on)
+static int load_aloud(struct load *l, const char *file, int workers, struct gateway *home,
+                      bool goes_on)
 {
-    begin(l);
+    begin(l, home);
     file = load_file(file);
     if (!file)
         return load_no_file();
@@ -88,14 +96,14 @@ static int load_aloud(struct load *l, const char *file, int workers, bool goes_o
     return status == CLI_FINE && !l->snapshot ? CLI_FAULT : status;
 }
 
-int load_open(struct load *l, const char *file, int workers)
+int load_open(struct load *l, const char *file, int workers, struct gateway *home)
 {
-    return load_aloud(l, file, workers, false);
+    return load_aloud(l, file, workers, home, false);
 }
 
-int load_again(struct load *l, const char *file, int workers)
+int load_again(struct load *l, const char *file, int workers, struct gateway *home)
 {
-    return load_aloud(l, file, workers, true);
+    return load_aloud(l, file, workers, home, true);
 }
 
 static void close_vm(struct load *l)
@@ -111,11 +119,24 @@ static void close_vm(struct load *l)
     l->vm = NULL;
 }
 
-int load_read(struct load *l, const char *file, int workers)
+struct vm *load_take_vm(struct load *l)
 {
-    begin(l);
-    load(l, file, workers, false);
+    struct vm *vm = l->is_workers ? l->vm : NULL;
+
+    if (vm) {
+        vm_guard(vm, NULL);
+        l->vm = NULL;
+    }
     close_vm(l);
+    return vm;
+}
+
+int load_read(struct load *l, const char *file, int workers, struct gateway *home)
+{
+    begin(l, home);
+    load(l, file, workers, false);
+    if (!l->snapshot)
+        close_vm(l);
     if (l->vm_failed)
         fault_system(&l->faults, NULL, SLICE_NONE,
                      "the Lua library can't be loaded (the log says why)");
@@ -126,7 +147,8 @@ int load_read(struct load *l, const char *file, int workers)
 
 int load_library(struct load *l, const char *file)
 {
-    begin(l);
+    begin(l, NULL);
+    l->needs_vm = true;
     file = load_file(file);
     if (file)
         load(l, file, 0, false);

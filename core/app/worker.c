@@ -92,13 +92,15 @@ static bool make_plan(struct worker *w, const struct worker_setup *setup, struct
         .gateway = &w->gateway,
         .snapshot = setup->snapshot,
         .closer = setup->closer,
+        .vm = w->vm,
         .guard = setup->guard,
         .needs_vm = setup->needs_vm,
     };
 
-    if (!worker_plan_make(&p, &source, faults))
-        return false;
+    bool is_made = worker_plan_make(&p, &source, faults);
     w->vm = p.vm;
+    if (!is_made)
+        return false;
     gateway_use(&w->gateway, p.plan);
     return true;
 }
@@ -117,11 +119,18 @@ static void start_listeners(struct worker *w, const struct worker_setup *setup)
     }
 }
 
-struct worker *worker_new(const struct worker_setup *setup, struct faults *faults)
+struct worker *worker_room(void)
 {
     struct worker *w = calloc(1, sizeof(*w));
 
     REQUIRE(w != NULL);
+    return w;
+}
+
+struct worker *worker_new(const struct worker_setup *setup, struct faults *faults)
+{
+    struct worker *w = setup->room ? setup->room : worker_room();
+
     w->control = setup->control;
     w->watchdog = setup->watchdog;
     w->quota = setup->quota;
@@ -452,8 +461,19 @@ void worker_stop(struct worker *w)
     order(w, ORDER_STOP);
 }
 
+static void free_room(struct worker *w)
+{
+    if (w->vm)
+        vm_free(w->vm);
+    free(w);
+}
+
 void worker_free(struct worker *w)
 {
+    if (!w->loop) {
+        free_room(w);
+        return;
+    }
     if (w->is_started)
         pthread_join(w->thread, NULL);
     for (uint32_t i = 0; i < w->nlisteners; i++)

@@ -59,6 +59,7 @@ struct worker {
 };
 
 struct worker_setup {
+    struct worker *room;       /* taken over; NULL: it makes its own */
     struct control *control;   /* NULL: it will not be started */
     struct closer *closer;     /* frees its plans and VMs; NULL: itself */
     struct watchdog *watchdog; /* or NULL */
@@ -70,8 +71,12 @@ struct worker_setup {
     bool needs_vm; /* even without plugins */
 };
 
+/* Where a worker is to be. Its gateway's address is known already, so that a VM can be made for it and put into it before
+ * the configuration is known. worker_free takes it, too. */
+struct worker *worker_room(void);
+
 /* NULL when its VM or a plugin's instance can't be made: a fault for what the configuration causes, else it is logged.
- * The descriptors are then the caller's. */
+ * The descriptors are then the caller's, the room has gone. */
 struct worker *worker_new(const struct worker_setup *setup, struct faults *faults);
 
 /* Starts the thread; control_on_worker_ready follows by mail. */

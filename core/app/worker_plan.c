@@ -33,9 +33,11 @@ bool worker_plan_make(struct worker_plan *p, const struct worker_plan_source *so
     struct snapshot *s = source->snapshot;
     struct phase_host *host = NULL;
 
-    *p = (struct worker_plan){0};
-    if (s->nuses || source->needs_vm) {
-        p->vm = library_vm(s, source->gateway, source->gateway->writer);
+    *p = (struct worker_plan){.vm = source->vm};
+    if (!s->nuses && !source->needs_vm)
+        drop_vm(p);
+    else if (!p->vm) {
+        p->vm = library_vm(s, source->gateway, source->gateway->writer, false);
         if (!p->vm) {
             fault_system(faults, NULL, SLICE_NONE,
                          "a worker's Lua can't be started (the log says why)");

@@ -25,8 +25,9 @@ struct worker_plan_source {
     struct snapshot *snapshot;
     const struct snapshot *before; /* the one that it follows, or NULL */
     struct closer *closer;         /* where the host ends; NULL: at once where it retires */
-    struct vm_watch *guard;        /* what stops plugins that run away meanwhile, or NULL */
-    bool needs_vm;                 /* even without plugins */
+    struct vm *vm;          /* in which the snapshot was checked, taken over; NULL: one is made */
+    struct vm_watch *guard; /* what stops plugins that run away meanwhile, or NULL */
+    bool needs_vm;          /* even without plugins */
 };
 
 /* False: a fault, and nothing is there. Any thread. */

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/blocks.h"
 #include "base/check.h"
@@ -19,10 +20,13 @@
 #define MIN_BLOCK 1024
 #define MAX_BLOCK (64 * KIB)
 #define MAX_ALLOC (SIZE_MAX / 4)
+#define LARGE_FROM MIB        /* a large arena that has so much takes its blocks from the system */
+#define LARGE_BLOCK (2 * MIB) /* a page, where the system has large ones */
 
 /* Heap memory of this arena, behind the first block. */
 struct heap_block {
     struct heap_block *next;
+    size_t mapped; /* bytes from the system; 0: from malloc */
     char bytes[];
 };
 
@@ -49,6 +53,7 @@ struct arena {
     char *next, *end; /* free part of the current block */
     size_t block_size;
     size_t size;
+    bool is_large;
 };
 
 static size_t round_up(size_t size)
@@ -86,6 +91,24 @@ struct arena *arena_new_heap(size_t first_size)
     return start(block, size, NULL);
 }
 
+struct arena *arena_new_large(void)
+{
+    struct arena *a = arena_new_heap(MAX_BLOCK);
+
+#if !DML_SANITIZER /* they look for leaks in malloc's memory alone */
+    a->is_large = true;
+#endif
+    return a;
+}
+
+static void free_heap_block(struct heap_block *block)
+{
+    if (block->mapped)
+        munmap(block, block->mapped);
+    else
+        free(block);
+}
+
 static void free_adopted(struct arena *a)
 {
     for (struct adopted *it = a->adopted; it; it = it->next) {
@@ -108,7 +131,7 @@ void arena_free(struct arena *a)
     while (a->heap_blocks) {
         struct heap_block *block = a->heap_blocks;
         a->heap_blocks = block->next;
-        free(block);
+        free_heap_block(block);
     }
     if (a->pool)
         blocks_give(a->pool, a);
@@ -121,22 +144,51 @@ static char *new_heap_block(struct arena *a, size_t bytes)
     struct heap_block *block = malloc(sizeof(*block) + bytes);
 
     REQUIRE(block != NULL);
+    block->mapped = 0;
     block->next = a->heap_blocks;
     a->heap_blocks = block;
     a->size += sizeof(*block) + bytes;
     return block->bytes;
 }
 
+/* NULL: the system has none. */
+static char *new_large_block(struct arena *a)
+{
+    struct heap_block *block =
+        mmap(NULL, LARGE_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (block == MAP_FAILED)
+        return NULL;
+    (void)!madvise(block, LARGE_BLOCK, MADV_HUGEPAGE);
+    block->mapped = LARGE_BLOCK;
+    block->next = a->heap_blocks;
+    a->heap_blocks = block;
+    a->size += LARGE_BLOCK;
+    return block->bytes;
+}
+
+static char *new_block(struct arena *a, size_t *size)
+{
+    char *bytes = a->is_large && a->size >= LARGE_FROM ? new_large_block(a) : NULL;
+
+    *size = LARGE_BLOCK - sizeof(struct heap_block);
+    if (bytes)
+        return bytes;
+    a->block_size = MIN(a->block_size * 2, MAX(MAX_BLOCK, a->block_size));
+    *size = a->block_size;
+    return new_heap_block(a, *size);
+}
+
 /* The current block has no room for `size` (rounded) bytes. */
 static void *alloc_from_heap(struct arena *a, size_t size)
 {
+    size_t room;
+
     if (size > a->block_size / 4)
         return new_heap_block(a, size);
-
-    a->block_size = MIN(a->block_size * 2, MAX(MAX_BLOCK, a->block_size));
-    char *bytes = new_heap_block(a, a->block_size);
+    char *bytes = new_block(a, &room);
     a->next = bytes + size;
-    a->end = bytes + a->block_size / ALIGN * ALIGN;
+    a->end = bytes + room / ALIGN * ALIGN;
     poison(a->next, (size_t)(a->end - a->next));
     return bytes;
 }

@@ -20,8 +20,12 @@ typedef void (*arena_cleanup_fn)(void *arg);
 /* First block from `pool` (exchanges), later ones from the heap. Given back by arena_free. */
 struct arena *arena_new(struct blocks *pool);
 
-/* All blocks from the heap, the first of `first_size` bytes (snapshots, tools). */
+/* All blocks from the heap, the first of `first_size` bytes (settings, tools). */
 struct arena *arena_new_heap(size_t first_size);
+
+/* The same for what may grow to many megabytes and is freed by another thread (snapshots): beyond the first, memory comes
+ * from the system in large pages and goes back to it, and malloc has no part in either. */
+struct arena *arena_new_large(void);
 
 /* Runs the cleanups, the latest first, then frees everything. */
 void arena_free(struct arena *a);

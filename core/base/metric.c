@@ -42,6 +42,11 @@ void metric_init(int nwriters, size_t max_series)
     metric_gauge_fn(f, NULL, read_refused, NULL);
 }
 
+bool metric_is_ready(void)
+{
+    return reg->nwriters > 0;
+}
+
 void metric_set_max_series(size_t max_series)
 {
     atomic_store_explicit(&series_limit, max_series, memory_order_relaxed);

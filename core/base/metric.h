@@ -30,6 +30,7 @@ enum { METRIC_MAX_LABELS = 8, METRIC_MAX_BOUNDS = 24, METRIC_MAX_VALUE = 256 };
 
 /* Before threads start, once. nwriters: workers + 1 (index 0 is the control thread). */
 void metric_init(int nwriters, size_t max_series);
+bool metric_is_ready(void);                    /* it was called */
 void metric_set_max_series(size_t max_series); /* any thread; series that exist stay */
 void metric_deinit(void);
 

@@ -36,6 +36,7 @@ enum field_kind {
     FIELD_BYTES_SENT,
     FIELD_BYTES_RECEIVED,
     FIELD_ATTEMPTS,
+    FIELD_TRIES,
     FIELD_ERROR,
     FIELD_QUERY,
     FIELD_VERSION,
@@ -51,6 +52,7 @@ static const struct {
     {"{bytes_sent}", FIELD_BYTES_SENT},
     {"{bytes_received}", FIELD_BYTES_RECEIVED},
     {"{attempts}", FIELD_ATTEMPTS},
+    {"{tries}", FIELD_TRIES},
     {"{error}", FIELD_ERROR},
     {"{query}", FIELD_QUERY},
     {"{version}", FIELD_VERSION},
@@ -340,6 +342,24 @@ static int add_text(struct buf *out, struct slice name, struct slice text)
     return rc < 0 ? rc : json_quote(out, text);
 }
 
+/* Each attempt's endpoint and what it came to, in order; absent where one was enough. */
+static struct slice tries_text(struct exchange *x)
+{
+    struct slice text = SLICE_NONE;
+
+    if (x->attempts < 2)
+        return text;
+    for (const struct attempt *a = x->attempt; a; a = a->previous) {
+        struct slice address = a->endpoint ? a->endpoint->address : SLICE("-");
+        struct slice word = slice_from(attempt_error_word(a));
+        if (!word.ptr && a->response)
+            word = arena_printf(x->arena, "%d", a->response->status);
+        text = arena_printf(x->arena, "%.*s %.*s%s%.*s", SLICE_ARG(address), SLICE_ARG(word),
+                            text.len ? ", " : "", SLICE_ARG(text));
+    }
+    return text;
+}
+
 /* Seconds with six places. */
 static int add_duration(struct buf *out, struct slice name, const struct exchange *x)
 {
@@ -366,6 +386,7 @@ static int add_part(struct buf *out, const struct log_part *p, struct exchange *
     case FIELD_BYTES_SENT: return add_number(out, p->name, x->bytes_down);
     case FIELD_BYTES_RECEIVED: return add_number(out, p->name, x->flows[SIDE_REQUEST].bytes);
     case FIELD_ATTEMPTS: return add_number(out, p->name, (uint64_t)x->attempts);
+    case FIELD_TRIES: return add_text(out, p->name, tries_text(x));
     case FIELD_ERROR:
         return add_text(out, p->name, x->err ? slice_from(err_word(x->err)) : SLICE_NONE);
     case FIELD_QUERY: return add_text(out, p->name, x->request->query);

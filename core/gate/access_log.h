@@ -41,7 +41,7 @@ uint64_t access_logs_lost(void);
 void access_log_close(struct access_log *l);
 
 /* The next field of each line: a template, or one of the words that only a log knows: {time} {bytes_sent}
- * {bytes_received} {attempts} {error} {query} {version}. {status}, {duration} and the counts become numbers; what is
+ * {bytes_received} {attempts} {tries} {error} {query} {version}. {status}, {duration} and the counts become numbers; what is
  * absent is left out. ERR_LIMIT; ERR_SYNTAX with *error. */
 MUST_CHECK int access_log_field(struct access_log *l, struct slice name, struct slice value,
                                 const struct selector_scope *scope, struct slice *error);

@@ -17,6 +17,7 @@
 #include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/health.h"
+#include "gate/hedge.h"
 #include "gate/selector.h"
 #include "gate/stats.h"
 
@@ -48,6 +49,13 @@ const char *attempt_error_word(const struct attempt *a)
 
 /* --- begin ------------------------------------------------------------------------------------------------------- */
 
+static void attempt_address(struct attempt *a, struct upstream *u)
+{
+    a->upstream = u;
+    a->connect_timeout_ms = u->connect_timeout_ms;
+    a->timeout_ms = u->timeout_ms;
+}
+
 static struct attempt *attempt_new(struct exchange *x)
 {
     struct attempt *a = arena_zero(x->arena, sizeof(*a));
@@ -55,9 +63,7 @@ static struct attempt *attempt_new(struct exchange *x)
     a->exchange = x;
     a->previous = x->attempt;
     a->number = ++x->attempts;
-    a->upstream = x->upstream;
-    a->connect_timeout_ms = x->upstream->connect_timeout_ms;
-    a->timeout_ms = x->upstream->timeout_ms;
+    attempt_address(a, x->upstream);
     a->start_us = clock_us();
     x->attempt = a;
     if (!x->upstream_us)
@@ -72,13 +78,15 @@ static uint64_t attempt_hash(struct exchange *x)
     return on ? hash_stable(selector_value(on, x), 0) : 0;
 }
 
-static int attempt_pick(struct attempt *a)
+int attempt_pick_but(struct attempt *a, const struct endpoint *const *but, size_t n)
 {
     struct exchange *x = a->exchange;
-    const struct endpoint *tried[ATTEMPTS_MAX];
+    const struct endpoint *tried[2 * ATTEMPTS_MAX];
     size_t ntried = 0;
 
-    for (struct attempt *p = a->previous; p && ntried < ATTEMPTS_MAX; p = p->previous) {
+    for (; ntried < MIN(n, ATTEMPTS_MAX); ntried++)
+        tried[ntried] = but[ntried];
+    for (struct attempt *p = a->previous; p && ntried < COUNT_OF(tried); p = p->previous) {
         if (p->endpoint && p->upstream == a->upstream)
             tried[ntried++] = p->endpoint;
     }
@@ -97,7 +105,7 @@ void attempt_start(struct exchange *x)
     if (x->state != EXCHANGE_UPSTREAM)
         exchange_to(x, EXCHANGE_UPSTREAM);
     struct attempt *a = attempt_new(x);
-    int err = attempt_pick(a);
+    int err = attempt_pick_but(a, NULL, 0);
     if (err < 0) {
         attempt_failed(a, err);
         return;
@@ -105,8 +113,29 @@ void attempt_start(struct exchange *x)
     exchange_step(x, PHASE_BALANCE);
 }
 
+int attempt_turn_to(struct attempt *a, struct upstream *u)
+{
+    struct attempt before = *a;
+
+    attempt_address(a, u);
+    int err = attempt_pick_but(a, NULL, 0);
+    if (err < 0)
+        *a = before;
+    else
+        a->exchange->upstream = u;
+    return err;
+}
+
 void attempt_picked(struct attempt *a)
 {
+    struct exchange *x = a->exchange;
+
+    if (UNLIKELY(x->rival &&
+                 x->rival->is_ready)) { /* while its hooks waited the other one has got there */
+        attempt_abort(a, ERR_CANCELLED);
+        hedge_leave_to_rival(x);
+        return;
+    }
     a->is_active = true;
     endpoint_enter(a->endpoint->live);
     attempt_connect(a);
@@ -118,6 +147,40 @@ static void attempt_leave(struct attempt *a)
     if (a->is_active)
         endpoint_leave(a->endpoint->live);
     a->is_active = false;
+}
+
+void attempt_watch(struct attempt *a, struct attempt_watch *w)
+{
+    w->next = a->watches;
+    a->watches = w;
+}
+
+static void attempt_tell(struct attempt *a, bool is_judged)
+{
+    struct attempt_watch *w = a->watches;
+
+    a->watches = NULL;
+    while (w) {
+        struct attempt_watch *next = w->next;
+        w->on_end(w, a, is_judged);
+        w = next;
+    }
+}
+
+uint64_t attempt_us(const struct attempt *a)
+{
+    return (a->head_us ? a->head_us : clock_us()) - a->start_us;
+}
+
+/* What is left of the time for all of it, at most `ms` (0 = no end). */
+static uint32_t attempt_time(const struct attempt *a, uint32_t ms)
+{
+    uint64_t gone = (clock_us() - a->start_us) / 1000;
+
+    if (LIKELY(!a->try_ms))
+        return ms;
+    uint32_t left = gone < a->try_ms ? a->try_ms - (uint32_t)gone : 1;
+    return ms ? MIN(ms, left) : left;
 }
 
 /* Tells what came of it; the time in the queue for a connection is none of the endpoint's. */
@@ -141,10 +204,23 @@ static void attempt_on_interim(struct attempt *a, struct message *m)
     (void)!wire_head(x->down, m, false);
 }
 
+/* Its head or failure is known. */
+static void attempt_verdict(struct attempt *a)
+{
+    attempt_to(a, ATTEMPT_VERDICT);
+    attempt_tell(a, true);
+    if (hedge_takes_turn(a))
+        exchange_step(a->exchange, PHASE_ATTEMPT);
+}
+
+void attempt_ready(struct attempt *a)
+{
+    exchange_step(a->exchange, PHASE_ATTEMPT);
+}
+
 static void up_on_head(void *owner, struct wire *w UNUSED, struct message *m, bool end)
 {
     struct attempt *a = owner;
-    struct exchange *x = a->exchange;
 
     if (m->status < 200 && m->status != 101) {
         attempt_on_interim(a, m);
@@ -153,8 +229,7 @@ static void up_on_head(void *owner, struct wire *w UNUSED, struct message *m, bo
     a->response = m;
     a->ends_on_head = end;
     a->head_us = clock_us();
-    attempt_to(a, ATTEMPT_VERDICT);
-    exchange_step(x, PHASE_ATTEMPT);
+    attempt_verdict(a);
 }
 
 static void up_on_body(void *owner, struct wire *w, const struct slice *pieces, int n, bool end)
@@ -207,6 +282,11 @@ static void up_on_gone(void *owner, struct wire *w UNUSED, int err)
         attempt_connect(a);
         return;
     }
+    if (a->is_ready) { /* nobody has heard of its head yet */
+        a->err = a->err ? a->err : ERR_RESET;
+        attempt_drop_wire(a);
+        return;
+    }
     if (a->state == ATTEMPT_RELAY || a->state == ATTEMPT_VERDICT) {
         attempt_drop_wire(a);
         if (a->state == ATTEMPT_RELAY)
@@ -233,7 +313,7 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     a->connected_us = clock_us();
     attempt_to(a, ATTEMPT_SEND);
     a->wire = outbound_open(o, x->arena, &up_events, a);
-    a->wire->head_ms = a->timeout_ms;
+    a->wire->head_ms = attempt_time(a, a->timeout_ms);
     a->wire->idle_ms = a->upstream->idle_timeout_ms;
     struct message *m = forward_request(x, a);
     /* A broken connection is told by on_gone, as any later break; a head that can't be written, here only. */
@@ -243,8 +323,9 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     }
     a->head_sent = true;
     attempt_to(a, ATTEMPT_WAIT);
+    hedge_arm(a);
     if (!end)
-        exchange_send_request_body(x);
+        exchange_send_request_body(x, a);
 }
 
 static void attempt_on_connection(struct pool_claim *c, struct outbound *o, int err)
@@ -267,7 +348,7 @@ static void attempt_connect(struct attempt *a)
     a->connected_us = 0;
     a->claim.upstream = a->upstream;
     a->claim.target = a->endpoint->target;
-    a->claim.connect_timeout_ms = a->connect_timeout_ms;
+    a->claim.connect_timeout_ms = attempt_time(a, a->connect_timeout_ms);
     a->claim.wants_fresh = a->is_fresh;
     a->claim.on_done = attempt_on_connection;
     int rc = pool_take(x->gateway->pool, &a->claim, &o);
@@ -283,15 +364,12 @@ static void attempt_connect(struct attempt *a)
 
 static void attempt_failed(struct attempt *a, int err)
 {
-    struct exchange *x = a->exchange;
-
     a->err = err;
     attempt_drop_wire(a);
     attempt_leave(a);
     if (a->endpoint && health_is_fault(err))
         attempt_report(a, OUTCOME_ERROR);
-    attempt_to(a, ATTEMPT_VERDICT);
-    exchange_step(x, PHASE_ATTEMPT);
+    attempt_verdict(a);
 }
 
 static enum attempt_outcome outcome_of(int status)
@@ -299,12 +377,21 @@ static enum attempt_outcome outcome_of(int status)
     return status == 502 || status == 503 || status == 504 ? OUTCOME_ERROR : OUTCOME_OK;
 }
 
+/* Nothing of its response is wanted. */
+static void attempt_drop(struct attempt *a)
+{
+    if (a->ends_on_head)
+        attempt_release(a); /* its connection is as good as before */
+    else
+        attempt_abort(a, ERR_CANCELLED);
+}
+
 static void attempt_retry(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     uint32_t delay = a->retry_delay_ms;
 
-    attempt_abort(a, ERR_CANCELLED);
+    attempt_drop(a);
     if (delay == 0) {
         attempt_start(x);
         return;
@@ -337,6 +424,13 @@ void attempt_judged(struct attempt *a)
     struct exchange *x = a->exchange;
 
     stats_attempt(a);
+    if (UNLIKELY(x->rival) && (a->retry || a->err)) {
+        if (!a->err)
+            attempt_report(a, outcome_of(a->response->status));
+        attempt_drop(a);
+        hedge_leave_to_rival(x);
+        return;
+    }
     if (a->retry && x->attempts < ATTEMPTS_MAX && flow_can_replay(x)) {
         if (!a->err)
             attempt_report(a, outcome_of(a->response->status));
@@ -348,6 +442,10 @@ void attempt_judged(struct attempt *a)
         return;
     }
     attempt_report(a, outcome_of(a->response->status));
+    if (UNLIKELY(x->rival)) {
+        attempt_abort(x->rival, ERR_CANCELLED);
+        x->rival = NULL;
+    }
     attempt_to(a, ATTEMPT_RELAY);
     exchange_respond(x, a->response, a->ends_on_head);
 }
@@ -359,6 +457,7 @@ static void attempt_given_up(struct attempt *a, int why)
 {
     a->err = why == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_CANCELLED;
     stats_attempt(a);
+    attempt_tell(a, a->err == ERR_TIMEOUT);
     if (health_is_fault(a->err))
         attempt_report(a, OUTCOME_ERROR);
 }
@@ -367,8 +466,13 @@ void attempt_abort(struct attempt *a, int why)
 {
     struct wire *w = a->wire;
 
-    if (a->state == ATTEMPT_WAIT)
+    if (a->state == ATTEMPT_WAIT) {
         attempt_given_up(a, why);
+    } else if (a->state == ATTEMPT_CONNECT && why == ERR_TIMEOUT) {
+        a->err = why;
+        attempt_tell(a, true);
+    }
+    attempt_tell(a, false);
     if (a->claimed) {
         a->claimed = false;
         pool_cancel(&a->claim);
@@ -381,8 +485,18 @@ void attempt_abort(struct attempt *a, int why)
         wire_abort(w, why);
 }
 
+void attempts_abort(struct exchange *x, int why)
+{
+    if (UNLIKELY(x->rival))
+        attempt_abort(x->rival, why);
+    if (x->attempt)
+        attempt_abort(x->attempt, why);
+    x->rival = NULL;
+}
+
 void attempt_release(struct attempt *a)
 {
+    attempt_tell(a, false);
     if (a->claimed) {
         a->claimed = false;
         pool_cancel(&a->claim);

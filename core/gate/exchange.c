@@ -20,6 +20,7 @@
 #include "gate/flow.h"
 #include "gate/forward.h"
 #include "gate/gateway.h"
+#include "gate/hedge.h"
 #include "gate/reply.h"
 #include "gate/stats.h"
 
@@ -134,6 +135,8 @@ static void exchange_log(struct exchange *x)
     /* What did not go upstream may have come and gone in one turn, and a hook may have held one up. */
     x->end_us = x->ran_hooks || !x->upstream_us ? clock_us_now() : clock_us();
     exchange_to(x, EXCHANGE_LOG);
+    if (UNLIKELY(x->rival))
+        attempts_abort(x, ERR_CANCELLED);
     if (x->attempt)
         attempt_release(x->attempt);
     x->down = NULL;
@@ -212,7 +215,13 @@ static void exchange_after(struct exchange *x, enum phase p)
         return;
     }
     if (x->reply_fresh && p != PHASE_RESPONSE && p != PHASE_BODY) {
-        reply_send(x);
+        if (p == PHASE_BALANCE && x->rival) { /* a hedge is refused: the other one goes on */
+            reply_take_back(x);
+            attempt_abort(x->attempt, ERR_CANCELLED);
+            hedge_leave_to_rival(x);
+        } else {
+            reply_send(x);
+        }
         return;
     }
     switch (p) {
@@ -397,8 +406,7 @@ void exchange_fail(struct exchange *x, int err)
         x->err = err;
     if (err == ERR_CLIENT_GONE)
         x->client_is_gone = true;
-    if (x->attempt)
-        attempt_abort(x->attempt, err);
+    attempts_abort(x, err);
     x->flows[SIDE_RESPONSE].state = FLOW_CUT;
     if (x->head_is_held || (x->head_is_down && x->down && x->down->head_held))
         flow_take_head_back(x);
@@ -445,6 +453,8 @@ void exchange_on_timer(struct timer *t)
         flow_on_timer(x);
         return;
     }
+    if (hedge_on_timer(x))
+        return;
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF && !attempt_backoff_over(x->attempt))
         return;
     if (x->attempt && x->attempt->state == ATTEMPT_BACKOFF)

@@ -96,8 +96,9 @@ struct exchange {
     const struct route *route;       /* NULL: none matched (yet) */
     struct upstream *upstream;       /* the route's, or chosen by a hook; NULL when none */
     const struct consumer *consumer; /* set by exchange_set_consumer */
-    struct attempt *attempt;         /* the latest, or NULL */
-    void *script;                    /* the script floor's own (a waiting coroutine) */
+    struct attempt *attempt; /* the one that hooks are about; the latest but for hedges; or NULL */
+    struct attempt *rival;   /* another one that is under way beside it (hedge.h), or NULL */
+    void *script;            /* the script floor's own (a waiting coroutine) */
 
     /* state */
     double handle;
@@ -142,7 +143,8 @@ struct exchange {
     bool chunk_replaced;    /* chunk_out stands for it */
     struct slice chunk_out; /* lives in the script floor until the next run */
 
-    int attempts; /* begun so far */
+    int attempts;         /* begun so far */
+    uint64_t hedge_at_us; /* when another attempt may begin beside the one that waits; 0 = never */
 
     uint64_t start_us; /* head read */
     uint64_t start_wall_ms;

@@ -26,8 +26,8 @@ void exchange_on_response_body(struct exchange *x, const struct slice *pieces, i
 void exchange_on_upstream_room(struct exchange *x);
 void exchange_on_upstream_gone(struct exchange *x, int err);
 
-/* The attempt has its connection and sent the head: let the request body flow to it. */
-void exchange_send_request_body(struct exchange *x);
+/* It has its connection and has sent the head: let the request body flow to it. */
+void exchange_send_request_body(struct exchange *x, struct attempt *a);
 
 /* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
 bool exchange_run_phase(struct exchange *x, enum phase p);

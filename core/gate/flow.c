@@ -94,6 +94,13 @@ bool flow_can_replay(const struct exchange *x)
            (f->state == FLOW_RELAY && f->keeps);
 }
 
+bool flow_is_complete(const struct exchange *x)
+{
+    const struct flow *f = &x->flows[SIDE_REQUEST];
+
+    return f->state == FLOW_NONE || f->is_whole || f->is_replaced;
+}
+
 bool flow_is_empty(const struct exchange *x)
 {
     const struct flow *f = &x->flows[SIDE_REQUEST];
@@ -195,10 +202,10 @@ void flow_on_request_body(void *owner, struct wire *w, const struct slice *piece
     }
 }
 
-void exchange_send_request_body(struct exchange *x)
+void exchange_send_request_body(struct exchange *x, struct attempt *a)
 {
     struct flow *f = &x->flows[SIDE_REQUEST];
-    struct wire *up = x->attempt->wire;
+    struct wire *up = a->wire;
     struct slice held = buf_slice(&f->held);
 
     if (f->is_replaced || f->is_whole) {

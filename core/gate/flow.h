@@ -33,6 +33,9 @@ void flow_on_client_room(void *owner, struct wire *w);
 /* Could the request be sent again? Its body is absent, untouched, or held whole so far. */
 bool flow_can_replay(const struct exchange *x);
 
+/* Could it be sent once more at this moment, from its beginning to its end? */
+bool flow_is_complete(const struct exchange *x);
+
 /* Does the request go on without content, whatever it came with? */
 bool flow_is_empty(const struct exchange *x);
 

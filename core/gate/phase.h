@@ -85,12 +85,10 @@ struct plugin_host {
 struct arena;
 
 struct plugin_host_ops {
-    /* Loads the plugin `use->name`, checks use->config against its schema and compiles its templates; sets use->hooks.
-     * scope_params: struct slice[nparams], the parameters that all paths of the route have; it lives for this call
-     * (NULL, 0 for global and consumer ones; never NULL for a route). Faults are added; returns false when there were
-     * any. */
-    bool (*check)(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
-                  size_t nparams, struct faults *faults);
+    /* Loads the plugin `use->name`, checks use->config against its schema and compiles its templates, which may name
+     * the parameters of use->route (any where that is NULL); sets use->hooks and use->converted. Of the route what
+     * stands in front of its chain is there. Faults are added; returns false when there were any. */
+    bool (*check)(struct plugin_host *h, struct plugin_use *use, struct faults *faults);
 
     /* Is `plugin` told to stand after `other`? (plugin's `after` list) */
     bool (*stands_after)(struct plugin_host *h, const struct plugin_use *plugin,

@@ -57,9 +57,15 @@ int exchange_reply(struct exchange *x, int status, const struct headers *headers
 void reply_send(struct exchange *x)
 {
     x->reply_fresh = false;
-    if (x->attempt)
-        attempt_abort(x->attempt, ERR_CANCELLED);
+    attempts_abort(x, ERR_CANCELLED);
     exchange_answer(x);
+}
+
+void reply_take_back(struct exchange *x)
+{
+    x->reply_fresh = false;
+    x->replied = false;
+    x->response = NULL;
 }
 
 static const char *bad_request_detail(struct exchange *x)

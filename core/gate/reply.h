@@ -10,6 +10,9 @@
 /* A hook has called exchange_reply: that answer goes the way of all responses. May end x, as all of these. */
 void reply_send(struct exchange *x);
 
+/* It is not sent: the exchange goes on as if no hook had answered. */
+void reply_take_back(struct exchange *x);
+
 /* RFC 9457. The text says what the client may know: no address, no stack. */
 void reply_error(struct exchange *x, int err);
 

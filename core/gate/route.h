@@ -20,6 +20,7 @@ struct upstream;
 struct plugin_use {
     struct slice name;
     const struct conf *config; /* checked, or NULL */
+    struct slice converted;    /* the same in the plugin host's words: what instances are made of */
     const struct conf *place;  /* the list item, for messages */
     struct slice path;         /* "routes[2].plugins[0]" */
     const struct route *route; /* that it belongs to, or NULL */
@@ -69,6 +70,8 @@ struct route {
     uint32_t nhosts;
     struct route_path *paths; /* none = any path */
     uint32_t npaths;
+    struct slice *params; /* names of the path parameters that all paths have */
+    uint32_t nparams;
     uint64_t methods; /* bit per enum method; 0 = any; GET includes HEAD already */
     struct route_header *headers;
     uint32_t nheaders;

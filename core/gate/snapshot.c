@@ -209,13 +209,29 @@ static struct conf *load_conf(const struct snapshot_source *source, struct arena
                            source->dir ? source->dir : ".", a, faults);
 }
 
+bool snapshot_names_plugins(const struct snapshot *s)
+{
+    static const char *const lists[] = {"routes", "consumers"};
+
+    if (build_count(build_get(s->conf, "plugins")) > 0)
+        return true;
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        const struct conf *list = build_get(s->conf, lists[i]);
+        for (uint32_t k = 0; k < build_count(list); k++)
+            if (build_get(list->items[k], "plugins") || build_get(list->items[k], "credentials"))
+                return true;
+    }
+    return false;
+}
+
 struct snapshot *snapshot_load(const struct snapshot_source *source, struct faults *faults)
 {
     static atomic_ullong versions;
-    struct arena *a = arena_new_heap(64 * KIB);
+    struct arena *a = arena_new_large();
     struct snapshot *s = arena_zero(a, sizeof(*s));
 
     s->arena = a;
+    s->version = atomic_fetch_add(&versions, 1) + 1;
     atomic_init(&s->refs, 1);
     map_init(&s->upstreams_by_name);
     map_init(&s->routes_by_key);
@@ -224,13 +240,14 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
     if (s->conf)
         build(s, source, faults);
     if (faults->nerrors) {
+        unsigned long long mine = s->version;
+        atomic_compare_exchange_strong(&versions, &mine, mine - 1); /* nobody has seen it */
         release(s);
         arena_on_free(faults->arena, free_arena, a);
         return NULL;
     }
     keep_seen(s, faults);
     s->id = id_of(s->conf, a);
-    s->version = atomic_fetch_add(&versions, 1) + 1;
     return s;
 }
 

@@ -143,6 +143,9 @@ struct snapshot_source {
  * references on targets and upstream_lives. */
 struct snapshot *snapshot_load(const struct snapshot_source *source, struct faults *faults);
 
+/* Does its text name any plugin, be it for its credentials? Also of one that is being built. */
+bool snapshot_names_plugins(const struct snapshot *s);
+
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 

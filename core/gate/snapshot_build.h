@@ -70,9 +70,7 @@ void build_consumers(struct build *b);
 /* Global plugins; then routes' and consumers' may follow. */
 void build_global_chain(struct build *b);
 
-/* params: of the route, never NULL. */
-void build_route_chain(struct build *b, struct route *route, const struct slice *params,
-                       size_t nparams);
+void build_route_chain(struct build *b, struct route *route);
 void build_consumer_chains(struct build *b);
 void build_plugins_end(struct build *b);
 

@@ -9,11 +9,17 @@
 #include "gate/hook_time.h"
 #include "gate/snapshot_build.h"
 
+/* What was asked about a plugin. */
+struct plugin_kind {
+    const struct plugin_use *use; /* one of it */
+    bool guards, answers_preflights;
+};
+
 /* Which plugins are used, and which of them stand after which. */
 struct plugin_order {
-    VEC(const struct plugin_use *) kinds; /* one use of each */
-    uint8_t *after;                       /* [i * cap + j]: i stands after j */
-    bool *in_routes;                      /* used globally or by a route */
+    VEC(struct plugin_kind) kinds;
+    uint8_t *after;  /* [i * cap + j]: i stands after j */
+    bool *in_routes; /* used globally or by a route */
     size_t cap;
     VEC(uint32_t) kind_of; /* by the use's index */
 };
@@ -38,24 +44,42 @@ static void grow_order(struct plugin_order *o)
     o->cap = cap;
 }
 
-static void add_kind(struct build *b, const struct plugin_use *use)
+static void ask_kind(struct build *b, const struct plugin_use *use)
 {
     struct plugin_order *o = b->order;
     const struct plugin_host_ops *ops = b->host->ops;
-    uint32_t kind = 0;
+    uint32_t kind = (uint32_t)o->kinds.n;
+    struct plugin_kind fresh = {
+        .use = use,
+        .guards = ops->guards(b->host, use),
+        .answers_preflights = ops->answers_preflights && ops->answers_preflights(b->host, use),
+    };
 
-    while (kind < o->kinds.n && !slice_eq(o->kinds.items[kind]->name, use->name))
-        kind++;
-    vec_push(&o->kind_of, kind);
-    if (kind < o->kinds.n)
-        return;
     if (kind == o->cap)
         grow_order(o);
-    vec_push(&o->kinds, use);
+    vec_push(&o->kinds, fresh);
     for (uint32_t i = 0; i < kind; i++) {
-        o->after[kind * o->cap + i] = ops->stands_after(b->host, use, o->kinds.items[i]);
-        o->after[i * o->cap + kind] = ops->stands_after(b->host, o->kinds.items[i], use);
+        const struct plugin_use *other = o->kinds.items[i].use;
+        o->after[kind * o->cap + i] = ops->stands_after(b->host, use, other);
+        o->after[i * o->cap + kind] = ops->stands_after(b->host, other, use);
     }
+}
+
+static void add_kind(struct build *b, const struct plugin_use *use)
+{
+    struct plugin_order *o = b->order;
+    uint32_t kind = 0;
+
+    while (kind < o->kinds.n && !slice_eq(o->kinds.items[kind].use->name, use->name))
+        kind++;
+    vec_push(&o->kind_of, kind);
+    if (kind == o->kinds.n)
+        ask_kind(b, use);
+}
+
+static const struct plugin_kind *kind_of(const struct build *b, const struct plugin_use *use)
+{
+    return &b->order->kinds.items[b->order->kind_of.items[use->index]];
 }
 
 static bool is_after(const struct plugin_order *o, const struct plugin_use *x,
@@ -90,7 +114,7 @@ static void check_preflights(struct build *b, const struct chain *c, uint32_t fr
 {
     for (uint32_t j = MAX(from, 1u); j < c->n; j++) {
         for (uint32_t i = 0; c->uses[j]->answers_preflights && i < j; i++) {
-            if (!b->host->ops->guards(b->host, c->uses[i]))
+            if (!kind_of(b, c->uses[i])->guards)
                 continue;
             warn_at(
                 b->faults, c->uses[j]->place, c->uses[j]->path,
@@ -110,7 +134,7 @@ static void check_after_routes(struct build *b, const struct plugin_use *use)
 
     for (uint32_t i = 0; i < o->kinds.n; i++)
         if (i != kind && o->in_routes[i] && o->after[i * o->cap + kind])
-            fault_of_order(b, use, o->kinds.items[i]->name);
+            fault_of_order(b, use, o->kinds.items[i].use->name);
 }
 
 /* --- one use ---------------------------------------------------------------------------------- */
@@ -119,7 +143,7 @@ static void check_guard(struct build *b, const struct plugin_use *use)
 {
     const struct conf *node = build_get(use->place, "on_error");
 
-    if (use->continues_on_error && b->host->ops->guards(b->host, use))
+    if (use->continues_on_error && kind_of(b, use)->guards)
         fault_at(b->faults, node,
                  arena_printf(b->faults->arena, "%.*s.on_error", SLICE_ARG(use->path)),
                  "\"%.*s\" decides who may pass: when it fails, nobody may", SLICE_ARG(use->name));
@@ -137,9 +161,9 @@ static void check_hooks(struct build *b, const struct plugin_use *use)
                 SLICE_ARG(use->name));
 }
 
-/* NULL, with a fault, when it can't be used. params NULL: global or a consumer's. */
+/* NULL, with a fault, when it can't be used. route NULL: global or a consumer's. */
 static struct plugin_use *new_use(struct build *b, const struct conf *item, struct slice path,
-                                  struct slice scope, const struct slice *params, size_t nparams)
+                                  struct slice scope, const struct route *route)
 {
     struct slice name = build_text(build_get(item, "name"));
     struct plugin_use *use = arena_zero(b->a, sizeof(*use));
@@ -152,6 +176,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
         .place = item,
         .path = arena_dup(b->a, path),
         .scope = scope,
+        .route = route,
         .index = (uint32_t)b->uses.n,
         .continues_on_error = slice_eq(build_text(build_get(item, "on_error")), SLICE("continue")),
     };
@@ -160,13 +185,12 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
                  "no plugin \"%.*s\" is installed", SLICE_ARG(name));
         return NULL;
     }
-    if (!b->host->ops->check(b->host, use, params, nparams, b->faults))
+    if (!b->host->ops->check(b->host, use, b->faults))
         return NULL;
-    use->answers_preflights =
-        b->host->ops->answers_preflights && b->host->ops->answers_preflights(b->host, use);
     use->times = arena_zero(b->a, hook_times_count(use->hooks) * sizeof(use->times[0]));
     vec_push(&b->uses, use);
     add_kind(b, use);
+    use->answers_preflights = kind_of(b, use)->answers_preflights;
     check_guard(b, use);
     return use;
 }
@@ -182,7 +206,7 @@ static void add_chain(struct build *b, struct chain *c)
 /* Behind `before`, which may be NULL, those of the list; path is that of the list. */
 static void read_chain(struct build *b, struct chain *c, const struct chain *before,
                        const struct conf *list, struct slice path, struct slice scope,
-                       const struct slice *params, size_t nparams)
+                       const struct route *route)
 {
     uint32_t n = build_count(list), nbefore = before ? before->n : 0;
 
@@ -194,7 +218,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
         c->uses[i] = before->uses[i];
     for (uint32_t i = 0; i < n; i++) {
         struct slice here = PATH(b, "%.*s[%u]", SLICE_ARG(path), i);
-        struct plugin_use *use = new_use(b, list->items[i], here, scope, params, nparams);
+        struct plugin_use *use = new_use(b, list->items[i], here, scope, route);
         if (!use)
             continue;
         c->uses[c->n++] = use;
@@ -217,14 +241,12 @@ void build_global_chain(struct build *b)
 
     b->order = calloc(1, sizeof(*b->order));
     REQUIRE(b->order != NULL);
-    read_chain(b, c, NULL, build_get(b->root, "plugins"), SLICE("plugins"), SLICE("global"), NULL,
-               0);
+    read_chain(b, c, NULL, build_get(b->root, "plugins"), SLICE("plugins"), SLICE("global"), NULL);
     mark_in_routes(b, c);
     add_chain(b, c);
 }
 
-void build_route_chain(struct build *b, struct route *route, const struct slice *params,
-                       size_t nparams)
+void build_route_chain(struct build *b, struct route *route)
 {
     const struct conf *list = build_get(route->place, "plugins");
     const struct chain *global = &b->s->global;
@@ -234,12 +256,9 @@ void build_route_chain(struct build *b, struct route *route, const struct slice 
     if (build_count(list) == 0)
         return;
     struct slice scope = arena_printf(b->a, "route:%.*s", SLICE_ARG(route->name));
-    read_chain(b, c, global, list, PATH(b, "routes[%u].plugins", route->index), scope, params,
-               nparams);
-    for (uint32_t i = global->n; i < c->n; i++) {
-        c->uses[i]->route = route;
+    read_chain(b, c, global, list, PATH(b, "routes[%u].plugins", route->index), scope, route);
+    for (uint32_t i = global->n; i < c->n; i++)
         check_hooks(b, c->uses[i]);
-    }
     mark_in_routes(b, c);
     add_chain(b, c);
 }
@@ -253,7 +272,7 @@ static void read_consumer_chain(struct build *b, struct consumer *consumer, stru
     if (build_count(list) == 0)
         return;
     struct slice scope = arena_printf(b->a, "consumer:%.*s", SLICE_ARG(consumer->name));
-    read_chain(b, c, NULL, list, PATH(b, "consumers[%u].plugins", consumer->index), scope, NULL, 0);
+    read_chain(b, c, NULL, list, PATH(b, "consumers[%u].plugins", consumer->index), scope, NULL);
     for (uint32_t i = 0; i < c->n; i++) {
         check_hooks(b, c->uses[i]);
         check_after_routes(b, c->uses[i]);

@@ -13,9 +13,7 @@ struct reading {
     struct build *b;
     struct route *route;
     const struct conf *place;
-    struct slice params[ROUTE_PARAMS_MAX]; /* those that all its paths have */
-    size_t nparams;
-    struct slice *partial; /* those that only some have */
+    struct slice *partial; /* path parameters that only some of its paths have */
     size_t npartial;
 };
 
@@ -124,11 +122,13 @@ static bool all_have_param(const struct route *route, struct slice name)
 /* Which of its paths a request takes is not known when a template is compiled. */
 static void sort_params(struct reading *r)
 {
-    const struct route *route = r->route;
+    struct route *route = r->route;
     size_t n = 0;
 
     for (uint32_t i = 0; i < route->npaths; i++)
         n += route->paths[i].nparams;
+    route->params =
+        n ? arena_alloc(r->b->a, route->paths[0].nparams * sizeof(r->partial[0])) : NULL;
     r->partial = n ? arena_alloc(r->b->a, n * sizeof(r->partial[0])) : NULL;
     for (uint32_t i = 0; i < route->npaths; i++) {
         for (uint32_t j = 0; j < route->paths[i].nparams; j++) {
@@ -136,7 +136,7 @@ static void sort_params(struct reading *r)
             if (!all_have_param(route, name))
                 r->partial[r->npartial++] = name;
             else if (i == 0)
-                r->params[r->nparams++] = name;
+                route->params[route->nparams++] = name;
         }
     }
 }
@@ -228,8 +228,10 @@ static void read_headers(struct reading *r)
 static const struct template *read_template(struct reading *r, const struct conf *node,
                                             const char *key)
 {
-    struct selector_scope scope = {
-        .params = r->params, .nparams = r->nparams, .partial = r->partial, .npartial = r->npartial};
+    struct selector_scope scope = {.params = r->route->params,
+                                   .nparams = r->route->nparams,
+                                   .partial = r->partial,
+                                   .npartial = r->npartial};
     struct slice text = build_text(node), error;
 
     if (!text.ptr)
@@ -461,7 +463,7 @@ static struct route *read_route(struct build *b, const struct conf *item, uint32
     read_headers(&r);
     read_action(&r);
     read_limits(&r);
-    build_route_chain(b, route, r.params, r.nparams);
+    build_route_chain(b, route);
     route->key = key_of(b, route);
     return route;
 }

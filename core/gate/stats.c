@@ -27,6 +27,7 @@ enum stats_kind {
     STAT_DURATION,
     STAT_ATTEMPTS,
     STAT_UPSTREAM,
+    STAT_RETRIES,
     STAT_BAD_HEADS,
     STAT_TLS_FAILURES,
     STAT_BAD_PROXY,
@@ -59,6 +60,12 @@ static const struct {
                        METRIC_HISTOGRAM,
                        {"upstream"},
                        1},
+    [STAT_RETRIES] =
+        {"demilune_retries_total",
+         "Failed attempts that retry was asked about, by what it said: retried, or why not.",
+         METRIC_COUNTER,
+         {"upstream", "verdict"},
+         2},
     [STAT_BAD_HEADS] = {"demilune_bad_heads_total",
                         "Request heads that were refused, by reason.",
                         METRIC_COUNTER,
@@ -190,6 +197,14 @@ void stats_attempt(const struct attempt *a)
           attempt_error_word(a));
     if (!a->err)
         observe(s, memo, STAT_UPSTREAM, u->name, a->head_us - a->start_us);
+}
+
+void stats_retry(const struct attempt *a, enum retry_verdict v)
+{
+    struct gateway *g = a->exchange->gateway;
+
+    metric_inc(series_of(g->stats, STAT_RETRIES, a->upstream->name, (int)v, retry_word(v)),
+               g->writer);
 }
 
 void stats_bad_head(struct gateway *g, int err)

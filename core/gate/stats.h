@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "base/slice.h"
+#include "gate/retry.h"
 
 struct attempt;
 struct exchange;
@@ -26,9 +27,14 @@ struct stats_memo {
 struct gate_stats *stats_new(int writer);
 void stats_free(struct gate_stats *s);
 
-/* At the end of an exchange, of an attempt; a head that was refused before there was one. */
+/* At the end of an exchange, of an attempt. */
 void stats_exchange(const struct exchange *x);
 void stats_attempt(const struct attempt *a);
+
+/* What retry has made of a failed one. */
+void stats_retry(const struct attempt *a, enum retry_verdict v);
+
+/* A head that was refused before there was an exchange. */
 void stats_bad_head(struct gateway *g, int err);
 
 /* At the end of a TLS handshake. */

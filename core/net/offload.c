@@ -8,9 +8,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
+
+#define NICE 5
 
 struct offload {
     /* owned */
@@ -38,9 +42,35 @@ static struct offload_job *take(struct offload *o)
         if (!o->first)
             o->last = &o->first;
         o->queued--;
+        job->state = OFFLOAD_RUNS;
     }
     pthread_mutex_unlock(&o->lock);
     return job;
+}
+
+/* Sent under the lock: who has left it may free the mailbox, so either it knows of this mail, or there
+ * is none. */
+static void send_home(struct offload *o, struct offload_job *job)
+{
+    pthread_mutex_lock(&o->lock);
+    bool was_left = job->was_left;
+    if (!was_left) {
+        job->state = OFFLOAD_SENT;
+        mailbox_send(job->mailbox, &job->home);
+    }
+    pthread_mutex_unlock(&o->lock);
+    if (was_left)
+        job->drop(job);
+}
+
+static void on_home(struct mail *m, void *reader)
+{
+    struct offload_job *job = container_of(m, struct offload_job, home);
+
+    if (job->was_left)
+        job->drop(job);
+    else
+        job->done(job, reader);
 }
 
 static void *run(void *arg)
@@ -49,9 +79,10 @@ static void *run(void *arg)
     struct offload_job *job;
 
     pthread_setname_np(pthread_self(), "dml-offload");
+    (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     while ((job = take(o))) {
         job->work(job);
-        mailbox_send(job->mailbox, &job->home);
+        send_home(o, job);
     }
     return NULL;
 }
@@ -99,6 +130,10 @@ int offload_submit(struct offload *o, struct offload_job *job)
     pthread_mutex_lock(&o->lock);
     full = o->queued >= o->max_queued;
     if (!full) {
+        job->home.fn = on_home;
+        job->pool = o;
+        job->state = OFFLOAD_QUEUED;
+        job->was_left = false;
         job->next = NULL;
         *o->last = job;
         o->last = &job->next;
@@ -107,4 +142,31 @@ int offload_submit(struct offload *o, struct offload_job *job)
     }
     pthread_mutex_unlock(&o->lock);
     return full ? ERR_FULL : 0;
+}
+
+/* Takes a job out of the queue. */
+static void withdraw(struct offload *o, struct offload_job *job)
+{
+    struct offload_job **at = &o->first;
+
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
+    if (o->last == &job->next)
+        o->last = at;
+    o->queued--;
+}
+
+void offload_leave(struct offload_job *job)
+{
+    struct offload *o = job->pool;
+
+    pthread_mutex_lock(&o->lock);
+    job->was_left = true;
+    bool is_queued = job->state == OFFLOAD_QUEUED;
+    if (is_queued)
+        withdraw(o, job);
+    pthread_mutex_unlock(&o->lock);
+    if (is_queued)
+        job->drop(job);
 }

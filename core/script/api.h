@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 3
+#define DML_ABI 8
 
 struct gateway;
 
@@ -81,6 +81,7 @@ enum dml_number {
     DML_NUMBER_VERSION, /* 10, 11, 20 */
     DML_NUMBER_STATUS,  /* of the response */
     DML_NUMBER_ATTEMPTS,
+    DML_NUMBER_ATTEMPT,  /* the one that hooks are about */
     DML_NUMBER_BYTES,    /* body bytes sent to the client */
     DML_NUMBER_BYTES_IN, /* body bytes of the request */
     DML_NUMBER_TRUSTED,  /* the peer is in trusted_proxies: 1 or 0 */

@@ -1,97 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Digests and MACs over OpenSSL. The algorithms are fetched once in the process, the contexts once in a thread: fetching
- * costs more than hashing a short text. */
+/* Digests, MACs and what is made of them. */
 
-#include <openssl/core_names.h>
+#include "script/api_crypto.h"
+
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <pthread.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "base/check.h"
 #include "base/err.h"
 #include "base/rand.h"
-#include "script/api_lib.h"
+#include "script/crypto_password.h"
+#include "script/crypto_thread.h"
 
-static const char *const names[] = {
-    [DML_MD5] = "MD5",       [DML_SHA1] = "SHA1",     [DML_SHA256] = "SHA256",
-    [DML_SHA384] = "SHA384", [DML_SHA512] = "SHA512",
-};
-
-static EVP_MD *digests[COUNT_OF(names)];
-static EVP_MAC *hmac;
-static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-static pthread_key_t contexts_key;
-
-struct contexts {
-    EVP_MD_CTX *digest;
-    EVP_MAC_CTX *mac;
-};
-
-static void free_contexts(void *ptr)
-{
-    struct contexts *c = ptr;
-
-    EVP_MD_CTX_free(c->digest);
-    EVP_MAC_CTX_free(c->mac);
-    free(c);
-}
-
-static void fetch(void)
-{
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        digests[i] = EVP_MD_fetch(NULL, names[i], NULL); /* MD5 may be missing: a FIPS system */
-    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    REQUIRE(hmac != NULL && pthread_key_create(&contexts_key, free_contexts) == 0);
-}
-
-static struct contexts *contexts_of_thread(void)
-{
-    pthread_once(&fetched, fetch);
-    struct contexts *c = pthread_getspecific(contexts_key);
-    if (LIKELY(c != NULL))
-        return c;
-    c = malloc(sizeof(*c));
-    REQUIRE(c != NULL);
-    c->digest = EVP_MD_CTX_new();
-    c->mac = EVP_MAC_CTX_new(hmac);
-    REQUIRE(c->digest && c->mac && pthread_setspecific(contexts_key, c) == 0);
-    return c;
-}
+enum { DIGEST_MAX = 64 };
 
 int dml_digest(int digest, const char *ptr, size_t len, char *out)
 {
-    struct contexts *c = contexts_of_thread();
+    EVP_MD_CTX *ctx = crypto_thread()->digest;
+    const EVP_MD *md = crypto_digest(digest);
     unsigned int n = 0;
 
-    if (digest < 0 || (size_t)digest >= COUNT_OF(names) || !digests[digest])
+    if (!md)
         return ERR_NOT_IMPLEMENTED;
-    if (EVP_DigestInit_ex2(c->digest, digests[digest], NULL) != 1 ||
-        EVP_DigestUpdate(c->digest, ptr, len) != 1 ||
-        EVP_DigestFinal_ex(c->digest, (unsigned char *)out, &n) != 1)
+    if (EVP_DigestInit_ex2(ctx, md, NULL) != 1 || EVP_DigestUpdate(ctx, ptr, len) != 1 ||
+        EVP_DigestFinal_ex(ctx, (unsigned char *)out, &n) != 1) {
+        crypto_forget_errors();
         return ERR_SYSTEM;
+    }
+    return (int)n;
+}
+
+/* The MAC of several texts, one behind the other. */
+static int mac_of(int digest, const struct dml_slice *key, const struct dml_slice *texts,
+                  int ntexts, unsigned char *out)
+{
+    struct crypto_thread *t = crypto_thread();
+    size_t n = 0;
+
+    if (!crypto_digest(digest))
+        return ERR_NOT_IMPLEMENTED;
+    if (!t->mac[digest])
+        t->mac[digest] = crypto_new_hmac(digest);
+    EVP_MAC_CTX *mac = t->mac[digest];
+    /* A key pointer of NULL would mean "the same key as before". */
+    const unsigned char *k =
+        key->len > 0 ? (const unsigned char *)key->ptr : (const unsigned char *)"";
+    bool fine = mac && EVP_MAC_init(mac, k, (size_t)key->len, NULL) == 1;
+    for (int i = 0; fine && i < ntexts; i++)
+        fine = EVP_MAC_update(mac, (const unsigned char *)texts[i].ptr, (size_t)texts[i].len) == 1;
+    if (!fine || EVP_MAC_final(mac, out, &n, DIGEST_MAX) != 1) {
+        crypto_forget_errors();
+        return ERR_SYSTEM;
+    }
     return (int)n;
 }
 
 int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len, char *out)
 {
-    struct contexts *c = contexts_of_thread();
-    size_t n = 0;
+    struct dml_slice k = {key, (int32_t)keylen}, text = {ptr, (int32_t)len};
 
-    if (digest < 0 || (size_t)digest >= COUNT_OF(names) || !digests[digest])
+    if (keylen > INT32_MAX || len > INT32_MAX)
+        return ERR_LIMIT;
+    return mac_of(digest, &k, &text, 1, (unsigned char *)out);
+}
+
+/* RFC 5869: extract, then one MAC after another, each over the one before. */
+int dml_hkdf(int digest, const struct dml_hkdf *in, char *out, size_t len)
+{
+    unsigned char first[DIGEST_MAX], block[DIGEST_MAX], number = 0;
+    static const char zeros[DIGEST_MAX];
+
+    if (!crypto_digest(digest))
         return ERR_NOT_IMPLEMENTED;
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)names[digest], 0),
-        OSSL_PARAM_construct_end(),
-    };
-    /* A key pointer of NULL would mean "the same key as before". */
-    const unsigned char *k = keylen > 0 ? (const unsigned char *)key : (const unsigned char *)"";
-    if (EVP_MAC_init(c->mac, k, keylen, params) != 1 ||
-        EVP_MAC_update(c->mac, (const unsigned char *)ptr, len) != 1 ||
-        EVP_MAC_final(c->mac, (unsigned char *)out, &n, 64) != 1)
-        return ERR_SYSTEM;
-    return (int)n;
+    int size = EVP_MD_get_size(crypto_digest(digest));
+    if (len > 255 * (size_t)size || in->secret_len > INT32_MAX || in->info_len > INT32_MAX)
+        return ERR_LIMIT;
+    bool has_salt = in->salt_len > 0;
+    int rc = dml_hmac(digest, has_salt ? in->salt : zeros, has_salt ? in->salt_len : (size_t)size,
+                      in->secret, in->secret_len, (char *)first);
+    struct dml_slice key = {(char *)first, size};
+    for (size_t done = 0; rc >= 0 && done < len; done += (size_t)size) {
+        number++;
+        const struct dml_slice texts[] = {
+            {(char *)block, done > 0 ? size : 0},
+            {in->info, (int32_t)in->info_len},
+            {(char *)&number, 1},
+        };
+        rc = mac_of(digest, &key, texts, COUNT_OF(texts), block);
+        memcpy(out + done, block, MIN((size_t)size, len - done));
+    }
+    OPENSSL_cleanse(first, sizeof(first));
+    OPENSSL_cleanse(block, sizeof(block));
+    return MIN(rc, 0);
 }
 
 void dml_random(char *out, size_t len)
@@ -102,4 +102,9 @@ void dml_random(char *out, size_t len)
 int dml_equal(const char *a, size_t alen, const char *b, size_t blen)
 {
     return alen == blen && CRYPTO_memcmp(a, b, alen) == 0;
+}
+
+int dml_password_form(const char *hash, size_t len)
+{
+    return password_form(slice_of(hash, len));
 }

@@ -156,6 +156,7 @@ double dml_exchange_number(struct gateway *g, double handle, int which)
     case DML_NUMBER_ATTEMPTS: return x->attempts;
     case DML_NUMBER_BYTES: return (double)x->bytes_down;
     case DML_NUMBER_BYTES_IN: return (double)x->flows[SIDE_REQUEST].bytes;
+    case DML_NUMBER_ATTEMPT: return x->attempt ? x->attempt->number : 0;
     case DML_NUMBER_TRUSTED: return x->client_is_trusted;
     }
     return ERR_ARG;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The second half of api.h, under the same rules: what the library modules (demilune.crypto, .store, .limit, .time ...)
+/* A part of api.h, under the same rules: what the library modules (demilune.crypto, .store, .limit, .time ...)
  * and the faces of the shipped plugins call. Most of it knows no exchange.
  *
  * Objects that Lua makes here (a compiled template, a limiter) belong to Lua: it frees them by its collector, and
@@ -63,19 +63,6 @@ DML_API int dml_http_date_read(const char *ptr, size_t len, double *out);
 
 /* Version 4 or 7; out has 36 bytes. */
 DML_API void dml_uuid(int version, char *out);
-
-/* --- api_crypto.c -------------------------------------------------------------------------------------------------- */
-
-enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
-
-/* out has 64 bytes; the length of the digest. */
-DML_API int dml_digest(int digest, const char *ptr, size_t len, char *out);
-DML_API int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
-                     char *out);
-DML_API void dml_random(char *out, size_t len);
-
-/* In a time that does not tell where they differ. 1 or 0. */
-DML_API int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
 
 /* --- api_regex.c --------------------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,8 @@
  *
  * A key in the store is "limit/", eight bytes that stand for the place's scope, what it is counted by and the rule, then
  * the values; a long value stands there as its beginning and a keyed hash. So keys stay short: they are hashed and
- * compared for every request. */
+ * compared for every request. A key for other processes has the same parts in print where that is no loss, and hashes
+ * that do not depend on this process. */
 
 #include <math.h>
 #include <netinet/in.h>
@@ -21,6 +22,7 @@
 #include "gate/gateway.h"
 #include "net/addr.h"
 #include "script/api_find.h"
+#include "script/api_traffic.h"
 #include "script/scope.h"
 #include "side/window.h"
 
@@ -76,12 +78,25 @@ struct dml_limiter *dml_limiter_new(struct store *s, const char *scope, size_t l
     return l;
 }
 
+/* How many policies before this one have its algorithm and window. */
+static uint64_t like_before(const struct dml_limiter *l, int policy)
+{
+    const struct policy *p = &l->policies[policy];
+    uint64_t n = 0;
+
+    for (int i = 0; i < policy; i++)
+        n += l->policies[i].window_us == p->window_us &&
+             l->policies[i].options.algorithm == p->options.algorithm;
+    return n;
+}
+
 /* A changed limit goes on with the old counts; another algorithm or window begins anew. */
 static void make_heads(struct dml_limiter *l)
 {
     for (int i = 0; i < l->npolicies; i++) {
         struct policy *p = &l->policies[i];
-        uint64_t id = hash_stable(l->scope, p->window_us * 4 + (uint64_t)p->options.algorithm);
+        uint64_t kind = p->window_us * 4 + (uint64_t)p->options.algorithm;
+        uint64_t id = hash_stable(l->scope, kind | like_before(l, i) << 62);
         memcpy(p->head, "limit/", 6);
         memcpy(p->head + 6, &id, sizeof(id));
     }
@@ -176,6 +191,7 @@ int dml_limiter_cost(struct dml_limiter *l, const char *ptr, size_t len,
 struct key {
     char text[KEY_MAX];
     size_t len;
+    bool is_shared; /* other processes make the same one */
 };
 
 static void key_add(struct key *k, struct slice s)
@@ -195,8 +211,9 @@ static void key_add_value(struct key *k, char kind, struct slice value)
 
     key_add(k, slice_of(note, sizeof(note)));
     if (is_long) {
-        uint64_t hash = hash_keyed(value);
-        key_add(k, slice_of((const char *)&hash, sizeof(hash)));
+        uint64_t hash[2] = {k->is_shared ? hash_stable(value, 1) : hash_keyed(value),
+                            k->is_shared ? hash_stable(value, 2) : 0};
+        key_add(k, slice_of((const char *)hash, sizeof(hash[0]) * (k->is_shared ? 2 : 1)));
         value = slice_sub(value, 0, VALUE_MAX / 2);
     }
     key_add(k, value);
@@ -223,11 +240,10 @@ static void key_begin(struct key *k)
     k->len = sizeof(((struct policy *)NULL)->head);
 }
 
-static void key_of_exchange(struct key *k, const struct dml_limiter *l, struct exchange *x)
+static void key_add_values(struct key *k, const struct dml_limiter *l, struct exchange *x)
 {
     char network[16 + 1];
 
-    key_begin(k);
     for (int i = 0; i < l->nparts; i++) {
         struct slice value = l->is_address[i] ? SLICE_NONE : part_value(&l->parts[i], x);
         bool is_address = value.len == 0; /* what is empty counts by the address */
@@ -235,6 +251,13 @@ static void key_of_exchange(struct key *k, const struct dml_limiter *l, struct e
             value = network_of(x->client_ip, l->ipv6_prefix, network);
         key_add_value(k, is_address ? '@' : '=', value);
     }
+}
+
+static void key_of_exchange(struct key *k, const struct dml_limiter *l, struct exchange *x)
+{
+    k->is_shared = false;
+    key_begin(k);
+    key_add_values(k, l, x);
 }
 
 static struct slice key_for(struct key *k, const struct policy *p)
@@ -441,7 +464,7 @@ int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter 
 int dml_limiter_take_key(const struct dml_limiter *l, const char *text, size_t len, double cost,
                          struct dml_verdict *out)
 {
-    struct key key;
+    struct key key = {.is_shared = false};
 
     key_begin(&key);
     key_add_value(&key, '=', slice_of(text, len));
@@ -464,12 +487,51 @@ int dml_store_take(struct store *s, const char *key, size_t len, const struct dm
 
 int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)
 {
-    struct key key;
+    struct key key = {.is_shared = false};
 
     key_begin(&key);
     key_add_value(&key, '=', slice_of(text, len));
     leave_first(l, &key, l->npolicies);
     return 0;
+}
+
+/* In braces stands what all policies of a request have in common: what a cluster chooses a node by. */
+int dml_limiter_shared_key(struct gateway *g, double handle, const struct dml_limiter *l,
+                           int policy, struct dml_slice *out)
+{
+    static _Thread_local struct key key;
+    struct exchange *x = api_find(g, handle);
+    char id[2 * sizeof(uint64_t)];
+
+    if (!x)
+        return ERR_GONE;
+    if (policy < 0 || policy >= l->npolicies)
+        return ERR_ARG;
+    key.len = 0;
+    key.is_shared = true;
+    key_add(&key, SLICE("demilune:limit:{"));
+    key_add_values(&key, l, x);
+    key_add(&key, SLICE("}:"));
+    text_hex(l->policies[policy].head + 6, sizeof(uint64_t), id);
+    key_add(&key, slice_of(id, sizeof(id)));
+    return api_give(out, slice_of(key.text, key.len));
+}
+
+double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l)
+{
+    struct exchange *x = api_find(g, handle);
+
+    return x ? (double)cost_of(l, x) : ERR_GONE;
+}
+
+int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
+                     const struct dml_verdict *v)
+{
+    struct exchange *x = api_find(g, handle);
+
+    if (!x)
+        return ERR_GONE;
+    return v->policy < 0 || v->policy >= l->npolicies ? ERR_ARG : tell(l, x, v);
 }
 
 int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,

@@ -93,6 +93,17 @@ static int hook_open_metatable(lua_State *L)
     return 0;
 }
 
+/* upstream(name): does the configuration have it? */
+static int hook_upstream(lua_State *L)
+{
+    const struct vm *vm = vm_of(L);
+    struct slice name;
+
+    name.ptr = luaL_checklstring(L, 1, &name.len);
+    lua_pushboolean(L, vm->snapshot && snapshot_upstream(vm->snapshot, name));
+    return 1;
+}
+
 const struct call call_hook[] = {
     {"wait_mark", hook_wait_mark},
     {"in_request", hook_in_request},
@@ -101,5 +112,6 @@ const struct call call_hook[] = {
     {"open_metatable", hook_open_metatable},
     {"consumers", hook_consumers},
     {"consumer", hook_consumer},
+    {"upstream", hook_upstream},
     {NULL, NULL},
 };

@@ -16,6 +16,7 @@ struct call {
 
 #define CALL_FILES(X) \
     X(body) \
+    X(crypto) \
     X(dns) \
     X(handshake) \
     X(hook) \

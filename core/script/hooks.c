@@ -121,14 +121,15 @@ static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain
 }
 
 /* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
-static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p)
+static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p,
+                       int function)
 {
     uint32_t weight = hook_sampler_due(&h->sampler);
 
     if (UNLIKELY(weight) && push_timed(h, co, chain, p))
         hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
     else
-        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, hooks_at(h, chain, p)->function);
+        lua_rawgeti(co->thread, LUA_REGISTRYINDEX, function);
 }
 
 /* The chain's function is on the coroutine's stack. */
@@ -158,6 +159,18 @@ static void run_edits(struct hooks *h, const struct hook_edit *edit, struct exch
     }
 }
 
+/* There was no memory for the function of a chain: as if its first hook had failed, and those behind it, too. */
+static enum phase_result fail_chain(struct hooks *h, struct exchange *x, int step)
+{
+    struct script *s = script_of(x);
+
+    hooks_report_use(h->vm, -1, slice_from(lua_tostring(h->vm->L, -1)));
+    lua_pop(h->vm->L, 1);
+    s->step = step;
+    s->use = -1;
+    return PHASE_FAILED;
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -166,13 +179,15 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
             continue;
         if (step > 0 && is_settled(x, p))
             break;
-        const struct hook_edit *edits = hooks_at(h, chain, p)->edits;
-        if (edits) {
-            run_edits(h, edits, x, p);
+        const struct hook *hook = hooks_find(h, chain, p);
+        if (UNLIKELY(!hook))
+            return fail_chain(h, x, step);
+        if (hook->edits) {
+            run_edits(h, hook->edits, x, p);
             continue;
         }
         struct co *co = new_co(h, x, p, step);
-        push_chain(h, co, chain, p);
+        push_chain(h, co, chain, p, hook->function);
         enum phase_result result = run_chain(h, x, co);
         if (result != PHASE_DONE)
             return result;

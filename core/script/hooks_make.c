@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Makes of a snapshot's chains what runs: an instance for each place where a plugin is enabled, and for each chain and
- * phase one Lua function, or a list of edits. On the thread that builds; nothing of it is needed afterwards. */
+/* Makes of a snapshot's chains what runs: an instance for each place where a plugin is enabled, where the check has not
+ * made them in this VM already; and for a chain and a phase one Lua function, or a list of edits. The latter is done for
+ * the global chain on the thread that builds, for a route's when the first request needs it: of many routes most see none
+ * before the next reload. */
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -11,54 +13,48 @@
 #include "script/hooks_parts.h"
 #include "script/plugin.h"
 
-/* False: it had to be stopped, and so may be others of the same plugin. */
-static bool make_instance(struct hooks *h, const struct plugin_use *use, struct faults *faults)
+static void make_instances(struct hooks *h, struct faults *faults)
 {
-    lua_State *L = h->vm->L;
-    int top = lua_gettop(L);
-    size_t nparams;
-    const struct slice *params = plugin_params(use, &nparams);
+    const struct snapshot *s = h->snapshot;
+    bool goes_on = true;
 
-    vm_push_function(h->vm, "demilune.plugin", "make");
-    plugin_push_use(L, use, params, nparams, (double)h->snapshot->version);
-    lua_pushboolean(L, use->continues_on_error);
-    int rc = vm_call(h->vm, 6, 1);
-    if (rc < 0)
-        plugin_add_error(L, use, rc, faults);
-    else
-        plugin_add_faults(L, use, faults);
-    lua_settop(L, top);
-    return rc != ERR_BUDGET;
+    h->vm->snapshot = s;
+    for (uint32_t i = 0; i < s->nuses && goes_on; i++)
+        goes_on = plugin_make_again(h->vm, s, s->uses[i], faults);
 }
 
-static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p,
-                      struct faults *faults)
+static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p, struct hook *hook)
 {
-    struct hook *hook = hooks_at(h, chain, p);
-    lua_State *L = h->vm->L;
-
     hook->edits = plugin_take_edits(h->vm, h->snapshot, chain, p);
     if (hook->edits)
         return true;
-    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0) {
-        fault_plain(faults, "%s", lua_tostring(L, -1));
-        lua_pop(L, 1);
+    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0)
         return false;
-    }
-    hook->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    hook->function = luaL_ref(h->vm->L, LUA_REGISTRYINDEX);
     return true;
 }
 
-static bool make_hooks(struct hooks *h, struct faults *faults)
+const struct hook *hooks_find(struct hooks *h, const struct chain *chain, enum phase p)
 {
+    struct hook *hook = hooks_at(h, chain, p);
+
+    if (LIKELY(hook->edits || hook->function != LUA_NOREF) || make_hook(h, chain, p, hook))
+        return hook;
+    return NULL;
+}
+
+/* Of requests that have no route, and of handshakes. */
+static bool make_global(struct hooks *h, struct faults *faults)
+{
+    const struct chain *chain = &h->snapshot->global;
     bool ok = true;
 
-    for (uint32_t i = 0; i < h->snapshot->nchains; i++) {
-        const struct chain *chain = h->snapshot->chains[i];
-        for (int p = 0; p < PHASE_START; p++) {
-            if (chain->hooks & PHASE_BIT(p))
-                ok = make_hook(h, chain, (enum phase)p, faults) && ok;
-        }
+    for (int p = 0; p < PHASE_START; p++) {
+        if (!(chain->hooks & PHASE_BIT(p)) || hooks_find(h, chain, (enum phase)p))
+            continue;
+        fault_plain(faults, "%s", lua_tostring(h->vm->L, -1));
+        lua_pop(h->vm->L, 1);
+        ok = false;
     }
     return ok;
 }
@@ -110,11 +106,9 @@ struct phase_host *hooks_new(struct vm *vm, struct snapshot *snapshot, struct fa
     hook_sampler_init(&h->sampler);
     h->contexts = ref_of(vm, "demilune.exchange", "contexts");
     h->chunks = ref_of(vm, "demilune.exchange", "chunks");
-    vm->snapshot = h->snapshot;
-    bool goes_on = true;
-    for (uint32_t i = 0; i < snapshot->nuses && goes_on; i++)
-        goes_on = make_instance(h, snapshot->uses[i], faults);
-    if (faults->nerrors > before || !make_hooks(h, faults)) {
+    if (vm->snapshot != snapshot) /* it is not the one in which it was checked */
+        make_instances(h, faults);
+    if (faults->nerrors > before || !make_global(h, faults)) {
         vm->snapshot = NULL;
         hooks_drop(h);
         return NULL;

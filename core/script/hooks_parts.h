@@ -19,8 +19,8 @@ struct hook_edit {
 
 /* What a chain does in a phase. */
 struct hook {
-    int function;            /* registry ref of what Lua runs; LUA_NOREF: nothing */
-    struct hook_edit *edits; /* instead: all that it does; or NULL */
+    int function;            /* registry ref of what Lua runs; LUA_NOREF: it is not made yet, or */
+    struct hook_edit *edits; /* all that it does; or NULL */
 };
 
 struct hooks {
@@ -54,6 +54,10 @@ static inline struct hook *hooks_at(const struct hooks *h, const struct chain *c
 {
     return &h->hooks[chain->index * PHASE_COUNT + p];
 }
+
+/* What the chain does in p, which it has hooks of; made when it is first asked for. NULL with a message on the VM's stack: it
+ * can't be made. */
+const struct hook *hooks_find(struct hooks *h, const struct chain *chain, enum phase p);
 
 /* In hooks.c. */
 extern const struct phase_host_ops hooks_ops;

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- Turns core/script/api.h, api_lib.h and core/base/err.def into lua/demilune/cdef.lua:
+-- Turns core/script/api.h and its parts (PARTS), and core/base/err.def into lua/demilune/cdef.lua:
 --
 --   luajit core/script/make_cdef.lua            writes it
 --   luajit core/script/make_cdef.lua --print    prints it (spec/lint/cdef.lua compares)
@@ -29,11 +29,16 @@ local function errors(text)
   return rows
 end
 
+local PARTS = { "api_lib.h", "api_crypto.h", "api_traffic.h" }
+
 local function generate()
   local api = read "core/script/api.h"
-  local all = { declarations(api), declarations(read "core/script/api_lib.h") }
+  local all = { declarations(api) }
+  for i, part in ipairs(PARTS) do
+    all[i + 1] = declarations(read("core/script/" .. part))
+  end
   local out = {
-    "-- Made by core/script/make_cdef.lua from core/script/api.h, api_lib.h and core/base/err.def. Not to be edited.",
+    "-- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.",
     "",
     "return {",
     "  abi = " .. assert(api:match "#define DML_ABI (%d+)") .. ",",

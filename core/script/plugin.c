@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/map.h"
 #include "base/vec.h"
 #include "gate/conf.h"
 #include "gate/snapshot.h"
@@ -20,6 +21,7 @@ struct checker {
     struct plugin_host base;
     /* owned */
     VEC(const struct plugin_use *) stopped; /* where a plugin ran away */
+    struct map converted;                   /* texts of configs, in the snapshot */
     /* borrowed */
     struct vm *vm;
     const struct snapshot *snapshot;
@@ -290,7 +292,7 @@ static bool next_fault(lua_State *L, int *i)
     return false;
 }
 
-void plugin_add_error(lua_State *L, const struct plugin_use *use, int err, struct faults *faults)
+static void add_error(lua_State *L, const struct plugin_use *use, int err, struct faults *faults)
 {
     struct slice message = slice_from(lua_tostring(L, -1)), first = SLICE_NONE;
 
@@ -304,7 +306,7 @@ void plugin_add_error(lua_State *L, const struct plugin_use *use, int err, struc
     }
 }
 
-void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults)
+static void add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults)
 {
     for (int i = 0; lua_istable(L, -1) && next_fault(L, &i); lua_pop(L, 1))
         add_fault_of_use(L, use, faults);
@@ -312,74 +314,67 @@ void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults
 
 /* --- checking ------------------------------------------------------------------------------------------------------ */
 
-static bool is_of_route(const struct plugin_use *use)
+/* What `new` is told of the place, in so far as it differs from place to place. Where there are no params templates may name
+ * any. */
+static void push_context(lua_State *L, const struct plugin_use *use, uint64_t version)
 {
-    return slice_starts(use->scope, SLICE("route:"));
-}
+    const struct route *route = use->route;
 
-/* Which path parameters templates may name: nil, any, for what belongs to no route. */
-static void push_params(lua_State *L, const struct plugin_use *use, const struct slice *params,
-                        size_t nparams)
-{
-    if (!is_of_route(use)) {
-        lua_pushnil(L);
-        return;
-    }
-    lua_createtable(L, (int)nparams, 0);
-    for (size_t i = 0; i < nparams; i++) {
-        push_slice(L, params[i]);
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-}
-
-static void push_place(lua_State *L, const struct plugin_use *use, double version)
-{
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     push_slice(L, use->scope);
     lua_setfield(L, -2, "scope");
-    if (is_of_route(use)) {
-        push_slice(L, slice_from_index(use->scope, 6));
-        lua_setfield(L, -2, "route");
-    }
-    lua_pushnumber(L, version);
+    lua_pushnumber(L, (double)version);
     lua_setfield(L, -2, "version");
+    if (!route)
+        return;
+    push_slice(L, route->name);
+    lua_setfield(L, -2, "route");
+    lua_createtable(L, (int)route->nparams, 0);
+    for (uint32_t i = 0; i < route->nparams; i++) {
+        push_slice(L, route->params[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "params");
 }
 
-const struct slice *plugin_params(const struct plugin_use *use, size_t *n)
-{
-    const struct route_path *path = use->route && use->route->npaths ? use->route->paths : NULL;
+#define USE_ARGUMENTS 5
 
-    *n = path ? path->nparams : 0;
-    return *n ? path->params : NULL;
-}
-
-void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
-                     size_t nparams, double version)
+/* Calls check or make_again of plugin.lua. In the latter's case the config has been converted. */
+static int call_of_use(struct vm *vm, const char *function, const struct plugin_use *use,
+                       uint64_t version, int nresults)
 {
+    lua_State *L = vm->L;
+
+    vm_push_function(vm, "demilune.plugin", function);
     lua_pushnumber(L, use->index);
     push_slice(L, use->name);
-    if (use->config)
+    if (use->converted.ptr)
+        push_slice(L, use->converted);
+    else if (use->config)
         push_conf(L, use->config);
     else
         lua_pushnil(L);
-    push_params(L, use, params, nparams);
-    push_place(L, use, version);
+    push_context(L, use, version);
+    lua_pushboolean(L, use->continues_on_error);
+    return vm_call(vm, USE_ARGUMENTS, nresults);
+}
+
+bool plugin_make_again(struct vm *vm, const struct snapshot *s, const struct plugin_use *use,
+                       struct faults *faults)
+{
+    int top = lua_gettop(vm->L), rc = call_of_use(vm, "make_again", use, s->version, 1);
+
+    if (rc < 0)
+        add_error(vm->L, use, rc, faults);
+    else
+        add_faults(vm->L, use, faults);
+    lua_settop(vm->L, top);
+    return rc != ERR_BUDGET;
 }
 
 static struct vm *vm_of_host(struct plugin_host *h)
 {
     return container_of(h, struct checker, base)->vm;
-}
-
-/* Plugins may ask for consumers while they are checked. */
-static int call_check(struct plugin_host *h, int nargs, int nresults)
-{
-    struct checker *c = container_of(h, struct checker, base);
-
-    c->vm->snapshot = c->snapshot;
-    int rc = vm_call(c->vm, nargs, nresults);
-    c->vm->snapshot = NULL;
-    return rc;
 }
 
 /* It costs seconds to stop one: what is stopped at one place is not tried at others. */
@@ -397,22 +392,37 @@ static bool was_stopped(struct checker *c, const struct plugin_use *use, struct 
     return false;
 }
 
-/* The numbers of the hooks that the list on top has. */
-static uint32_t read_hooks(lua_State *L)
+/* Of equal configs there is one copy. */
+static struct slice keep_converted(struct checker *c, struct slice text)
 {
-    uint32_t hooks = 0;
-    int n = (int)lua_objlen(L, -1);
+    const char *known = map_find(&c->converted, text);
 
-    for (int i = 1; i <= n; i++) {
-        lua_rawgeti(L, -1, i);
-        hooks |= PHASE_BIT(lua_tointeger(L, -1));
-        lua_pop(L, 1);
-    }
-    return hooks;
+    if (known)
+        return slice_of(known, text.len);
+    text = arena_dup(c->snapshot->arena, text);
+    map_set(&c->converted, text, (void *)(uintptr_t)text.ptr);
+    return text;
 }
 
-static bool host_check(struct plugin_host *h, struct plugin_use *use, const void *scope_params,
-                       size_t nparams, struct faults *faults)
+/* On top: bits of the hooks or nil, faults, paths of secrets, and the converted config. */
+static void take_checked(struct checker *c, struct plugin_use *use, struct faults *faults)
+{
+    lua_State *L = c->vm->L;
+    struct slice text;
+
+    text.ptr = lua_tolstring(L, -1, &text.len);
+    if (text.ptr)
+        use->converted = keep_converted(c, text);
+    lua_pop(L, 1);
+    mark_secrets(L, use);
+    lua_pop(L, 1);
+    if (text.ptr)
+        use->hooks = (uint32_t)lua_tointeger(L, -2);
+    else
+        add_faults(L, use, faults);
+}
+
+static bool host_check(struct plugin_host *h, struct plugin_use *use, struct faults *faults)
 {
     struct checker *c = container_of(h, struct checker, base);
     lua_State *L = c->vm->L;
@@ -421,21 +431,13 @@ static bool host_check(struct plugin_host *h, struct plugin_use *use, const void
 
     if (was_stopped(c, use, faults))
         return false;
-    vm_push_function(c->vm, "demilune.plugin", "check");
-    plugin_push_use(L, use, scope_params, nparams, 0);
-    int rc = call_check(h, 5, 3);
-    if (rc < 0) {
-        plugin_add_error(L, use, rc, faults);
-        if (rc == ERR_BUDGET)
-            vec_push(&c->stopped, use);
-    } else {
-        mark_secrets(L, use);
-        lua_pop(L, 1);
-        if (lua_istable(L, top + 1))
-            use->hooks = (lua_settop(L, top + 1), read_hooks(L));
-        else
-            plugin_add_faults(L, use, faults);
-    }
+    int rc = call_of_use(c->vm, "check", use, c->snapshot->version, 4);
+    if (rc == 0)
+        take_checked(c, use, faults);
+    else
+        add_error(L, use, rc, faults);
+    if (rc == ERR_BUDGET)
+        vec_push(&c->stopped, use);
     lua_settop(L, top);
     return faults->nerrors == before;
 }
@@ -492,7 +494,7 @@ static void host_credentials(struct plugin_host *h, struct slice kind, struct fa
 
     vm_push_function(vm, "demilune.plugin", "check_credentials");
     push_slice(L, kind);
-    if (call_check(h, 1, 1) < 0)
+    if (vm_call(vm, 1, 1) < 0)
         fault_plain(faults, "the credentials of %.*s can't be checked: %s", SLICE_ARG(kind),
                     lua_tostring(L, -1));
     for (int i = 0; lua_istable(L, -1) && next_fault(L, &i); lua_pop(L, 1))
@@ -532,6 +534,8 @@ struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly
     c->base.ops = &checker_ops;
     c->vm = vm;
     c->snapshot = partly;
+    map_init(&c->converted);
+    vm->snapshot = partly; /* plugins may ask for consumers */
     return &c->base;
 }
 
@@ -540,5 +544,6 @@ void plugin_host_free(struct plugin_host *host)
     struct checker *c = container_of(host, struct checker, base);
 
     vec_free(&c->stopped);
+    map_deinit(&c->converted);
     free(c);
 }

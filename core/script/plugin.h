@@ -14,9 +14,10 @@ struct conf;
 struct consumer;
 struct snapshot;
 
-/* What a snapshot is checked with (snapshot_source.plugin_host). Borrows the VM, which it loads the plugins into. An
- * instance is made of each place too, so that what a plugin's `new` refuses is a fault. partly: the snapshot that is
- * being built, whose consumers are known already; or NULL. */
+/* What a snapshot is checked with (snapshot_source.plugin_host). Borrows the VM, which it loads the plugins into and in
+ * which it makes the instance of each place, so that what a plugin's `new` refuses is a fault: hooks_new finds them there
+ * when it is given that VM. partly: the snapshot that is being built, whose settings and consumers are known already; or
+ * NULL, when nothing is to be checked. */
 struct plugin_host *plugin_host_new(struct vm *vm, const struct snapshot *partly);
 void plugin_host_free(struct plugin_host *host);
 
@@ -33,14 +34,10 @@ void plugin_push_consumer(lua_State *L, const struct consumer *c);
  * NUL-terminated. */
 void plugin_push_credentials(lua_State *L, const struct snapshot *s, struct slice kind);
 
-/* Names that templates of a use may mention: those of the route's first path. That the others have them too was checked
- * when the snapshot was built. */
-const struct slice *plugin_params(const struct plugin_use *use, size_t *n);
-
-/* Pushes the five arguments of plugin.lua's make and check: index, name, config, params, place. params: the path
- * parameters of its route. */
-void plugin_push_use(lua_State *L, const struct plugin_use *use, const struct slice *params,
-                     size_t nparams, double version);
+/* Makes the instance of a place that another VM has made already (use->converted). Faults are added. False: it had to be
+ * stopped, and so may be others of the same plugin. */
+bool plugin_make_again(struct vm *vm, const struct snapshot *s, const struct plugin_use *use,
+                       struct faults *faults);
 
 /* Pushes the function of a chain's hooks of p, or of those behind the place `behind` (-1: all), which plugin.lua makes.
  * 1; 0 when there are none and nothing is pushed; -1 with a message in its place. is_timed: it calls dml_hook_ran. */
@@ -51,11 +48,5 @@ int plugin_push_chain(struct vm *vm, const struct chain *chain, enum phase p, in
  * VM. Else NULL. */
 struct hook_edit *plugin_take_edits(struct vm *vm, const struct snapshot *s,
                                     const struct chain *chain, enum phase p);
-
-/* Adds what a call of make or check came to that failed with err: the message is on top of L. */
-void plugin_add_error(lua_State *L, const struct plugin_use *use, int err, struct faults *faults);
-
-/* Adds the faults of the list on top of L: { text = "a.b[1]", message = "..." }. */
-void plugin_add_faults(lua_State *L, const struct plugin_use *use, struct faults *faults);
 
 #endif

@@ -135,7 +135,8 @@ static void *piece(struct vm *vm UNUSED, void *ptr, size_t osize UNUSED, size_t 
 #else
 
 /* LuaJIT's own allocator: no lock is taken, none that a thread with less right to the CPU could hold, and when the VM
- * ends the memory goes back as a whole. It comes with a state, which is used for nothing else. */
+ * ends the memory goes back as a whole, so that pieces need not be given back one by one (large ones stand by themselves
+ * and must be). It comes with a state, which is used for nothing else. */
 static void open_memory(struct vm *vm)
 {
     vm->memory_of = luaL_newstate();
@@ -150,6 +151,8 @@ static void close_memory(struct vm *vm)
 
 static void *piece(struct vm *vm, void *ptr, size_t osize, size_t nsize)
 {
+    if (nsize == 0 && vm->is_closing && osize < SMALL_ALLOC)
+        return NULL;
     return vm->alloc(vm->alloc_arg, ptr, osize, nsize);
 }
 
@@ -384,6 +387,8 @@ static void set_core(lua_State *L, struct vm *vm, const struct vm_options *o)
     set_number(L, "gateway", (double)(uintptr_t)o->gateway);
     set_number(L, "cell", (double)(uintptr_t)&vm->cell);
     set_number(L, "worker", o->worker);
+    lua_pushboolean(L, o->is_trial);
+    lua_setfield(L, -2, "is_trial");
     set_number(L, "seed", (double)(rand_u64() >> 12));
     lua_setfield(L, -2, "demilune.core");
     lua_pop(L, 2);
@@ -505,6 +510,7 @@ void vm_free(struct vm *vm)
 {
     if (vm->gateway)
         vm_leave_this_thread(vm);
+    vm->is_closing = true;
     lua_close(vm->L);
     close_memory(vm);
     buf_deinit(&vm->ended_by);

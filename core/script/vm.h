@@ -69,7 +69,7 @@ struct vm {
     struct co *current;           /* running now */
     lua_Alloc alloc;              /* with alloc_arg: memory_of's */
     void *alloc_arg;
-    const struct snapshot *snapshot; /* whose plugins live here (hooks.c), or NULL */
+    const struct snapshot *snapshot; /* whose plugins live here (plugin.c, hooks.c), or NULL */
     /* state */
     struct dml_cell cell;      /* shared with Lua: which plugin's hook runs */
     size_t memory, memory_cap; /* bytes of the allocator; cap 0 = none. Kept only while Lua runs */
@@ -83,6 +83,7 @@ struct vm {
     bool was_stopped; /* the code of the last entry was */
     bool hit_cap;
     bool is_building;
+    bool is_closing;
     bool is_exempt; /* C makes something of its own while Lua runs: the cap waits */
 };
 
@@ -96,6 +97,8 @@ struct vm_options {
         gateway; /* of the worker it is for. Only its address is used before vm_use_on_this_thread */
     size_t memory_cap;
     int worker;
+    bool
+        is_trial; /* no request will be served: plugins are asked for what they would do, and do nothing */
 };
 
 /* Loads the library (but no plugin). NULL and a message (malloc'ed) on failure. */

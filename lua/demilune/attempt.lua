@@ -119,9 +119,9 @@ M.new = ffi.metatype("struct { double h; int32_t number_; }", {
   end,
 })
 
--- The latest of an exchange.
+-- The one that balance and attempt hooks are about: the latest, unless two are under way.
 function M.latest(handle)
-  return M.new(handle, border.number(handle, C.DML_NUMBER_ATTEMPTS) or 0)
+  return M.new(handle, border.number(handle, C.DML_NUMBER_ATTEMPT) or 0)
 end
 
 return M

@@ -1,7 +1,7 @@
--- Made by core/script/make_cdef.lua from core/script/api.h, api_lib.h and core/base/err.def. Not to be edited.
+-- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 3,
+  abi = 8,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -122,6 +122,7 @@ enum dml_number {
     DML_NUMBER_VERSION,
     DML_NUMBER_STATUS,
     DML_NUMBER_ATTEMPTS,
+    DML_NUMBER_ATTEMPT,
     DML_NUMBER_BYTES,
     DML_NUMBER_BYTES_IN,
     DML_NUMBER_TRUSTED,
@@ -228,12 +229,6 @@ int dml_http_date(double when, char *out);
 int dml_iso_date(double when, char *out);
 int dml_http_date_read(const char *ptr, size_t len, double *out);
 void dml_uuid(int version, char *out);
-enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
-int dml_digest(int digest, const char *ptr, size_t len, char *out);
-int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
-                     char *out);
-void dml_random(char *out, size_t len);
-int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
 enum dml_regex_flag { DML_REGEX_CASELESS = 1, DML_REGEX_UTF = 2 };
 struct dml_regex *dml_regex_new(const char *ptr, size_t len, int flags, char *message,
                                         size_t size, int *offset);
@@ -333,5 +328,176 @@ int dml_access_log_field(struct access_log *l, const char *name, const char *val
                                  const struct dml_scope *scope, struct dml_slice *error);
 int dml_access_log_when(struct access_log *l, int from, int to);
 int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
+struct dml_key;
+struct dml_keys;
+struct dml_policy;
+enum dml_digest { DML_MD5, DML_SHA1, DML_SHA256, DML_SHA384, DML_SHA512 };
+int dml_digest(int digest, const char *ptr, size_t len, char *out);
+int dml_hmac(int digest, const char *key, size_t keylen, const char *ptr, size_t len,
+                     char *out);
+void dml_random(char *out, size_t len);
+int dml_equal(const char *a, size_t alen, const char *b, size_t blen);
+struct dml_hkdf {
+    const char *secret, *salt, *info;
+    size_t secret_len, salt_len, info_len;
+};
+int dml_hkdf(int digest, const struct dml_hkdf *in, char *out, size_t len);
+int dml_password_form(const char *hash, size_t len);
+enum dml_aead { DML_AES_128_GCM, DML_AES_256_GCM, DML_CHACHA20_POLY1305 };
+enum { DML_AEAD_NONCE = 12, DML_AEAD_TAG = 16 };
+struct dml_aead_input {
+    const char *key, *nonce, *text, *aad;
+    size_t key_len, nonce_len, text_len, aad_len;
+};
+int dml_aead_key(int aead);
+int dml_aead_seal(int aead, const struct dml_aead_input *in, char *out);
+int dml_aead_open(int aead, const struct dml_aead_input *in, char *out);
+enum dml_signing {
+    DML_HS256,
+    DML_HS384,
+    DML_HS512,
+    DML_RS256,
+    DML_RS384,
+    DML_RS512,
+    DML_PS256,
+    DML_PS384,
+    DML_PS512,
+    DML_ES256,
+    DML_ES384,
+    DML_ES512,
+    DML_EDDSA,
+    DML_ED25519,
+    DML_SIGNINGS,
+};
+int dml_signing(const char *name, size_t len);
+const char *dml_signing_name(int signing);
+enum dml_key_kind { DML_KEY_SECRET, DML_KEY_RSA, DML_KEY_EC, DML_KEY_ED25519 };
+enum dml_key_flag {
+    DML_KEY_SHORT = 1,
+};
+enum dml_key_form { DML_KEY_PEM, DML_KEY_DER, DML_KEY_JWK, DML_KEY_BYTES };
+struct dml_key *dml_key_new(int form, const char *ptr, size_t len, int flags,
+                                    const char **why);
+struct dml_key *dml_key_make(int signing);
+void dml_key_free(struct dml_key *k);
+struct dml_key_facts {
+    int32_t kind, bits, is_private;
+};
+void dml_key_facts(const struct dml_key *k, struct dml_key_facts *out);
+int dml_key_part(const struct dml_key *k, char part, char *out);
+int dml_key_fits(const struct dml_key *k, int signing);
+int dml_key_verify(struct dml_key *k, int signing, const struct dml_slice *text,
+                           const struct dml_slice *signature);
+int dml_key_sign(struct dml_key *k, int signing, const struct dml_slice *text, char *out);
+struct dml_keys *dml_keys_new(void);
+void dml_keys_free(struct dml_keys *ks);
+int dml_keys_add(struct dml_keys *ks, struct dml_key *k, const char *kid, size_t kidlen,
+                         int signing);
+int dml_keys_add_jwks(struct dml_keys *ks, const char *ptr, size_t len, const char **why);
+int dml_keys_count(const struct dml_keys *ks);
+int dml_keys_kid(const struct dml_keys *ks, int index, struct dml_slice *out);
+enum dml_policy_number {
+    DML_POLICY_SIGNING,
+    DML_POLICY_SKEW,
+    DML_POLICY_MAX_AGE,
+    DML_POLICY_MAX_SIZE,
+    DML_POLICY_ANY_AUD,
+    DML_POLICY_RAW,
+};
+enum dml_policy_text {
+    DML_POLICY_ISSUER,
+    DML_POLICY_AUDIENCE,
+    DML_POLICY_TYPE,
+    DML_POLICY_REQUIRED,
+    DML_POLICY_CRITICAL,
+};
+struct dml_policy *dml_policy_new(void);
+void dml_policy_free(struct dml_policy *p);
+int dml_policy_number(struct dml_policy *p, int which, double n);
+int dml_policy_text(struct dml_policy *p, int which, const char *ptr, size_t len);
+enum dml_jwt_fault {
+    DML_JWT_FINE,
+    DML_JWT_MALFORMED,
+    DML_JWT_TOO_LARGE,
+    DML_JWT_ALGORITHM,
+    DML_JWT_CRITICAL,
+    DML_JWT_TYPE,
+    DML_JWT_UNKNOWN_KEY,
+    DML_JWT_SIGNATURE,
+    DML_JWT_MISSING_CLAIM,
+    DML_JWT_BAD_CLAIM,
+    DML_JWT_EXPIRED,
+    DML_JWT_NOT_YET_VALID,
+    DML_JWT_TOO_OLD,
+    DML_JWT_ISSUER,
+    DML_JWT_AUDIENCE,
+    DML_JWT_FAULTS,
+};
+enum { DML_JWT_SIZE_MAX = 65536 };
+struct dml_jwt {
+    char *
+        room;
+    struct dml_slice header, payload, signature;
+    struct dml_slice kid;
+    const char *detail;
+    struct dml_slice claim;
+    double expires;
+    int32_t signing, key;
+};
+const char *dml_jwt_word(int fault);
+int dml_jwt_decode(const char *ptr, size_t len, struct dml_jwt *out);
+int dml_jwt_verify(const struct dml_keys *ks, const struct dml_policy *p, const char *ptr,
+                           size_t len, struct dml_jwt *out);
+int dml_jwt_sign(struct dml_key *k, int signing, const struct dml_slice *header,
+                         const struct dml_slice *payload, char *out);
+struct breaker;
+struct budget;
+struct circuit;
+struct dml_retry;
+int dml_limiter_shared_key(struct gateway *g, double handle, const struct dml_limiter *l,
+                                   int policy, struct dml_slice *out);
+double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l);
+int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
+                             const struct dml_verdict *v);
+struct budget *dml_budget_new(const char *name, size_t len, double window);
+void dml_budget_free(struct budget *b);
+void dml_budget_count(struct budget *b);
+int dml_budget_take(struct budget *b, double share, double least);
+void dml_budget_counts(struct budget *b, double *asked, double *taken);
+struct dml_retry_options {
+    int32_t attempts;
+    double per_try;
+    double base, max;
+    double share, least;
+    double hedge_percentile;
+};
+struct dml_retry *dml_retry_new(const char *name, size_t len,
+                                        const struct dml_retry_options *o);
+void dml_retry_free(struct dml_retry *r);
+int dml_retry_on(struct dml_retry *r, const char *word, size_t len);
+int dml_retry_method(struct dml_retry *r, const char *name, size_t len);
+int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *r);
+double dml_retry_judge(struct gateway *g, double handle, const struct dml_retry *r);
+struct dml_breaker_options {
+    double window, min_requests;
+    double failure_ratio;
+    double slow_over, slow_ratio;
+    double open_for, open_for_max;
+    double probes;
+    double ramp;
+};
+struct breaker *dml_breaker_new(const char *name, size_t len,
+                                        const struct dml_breaker_options *o);
+void dml_breaker_free(struct breaker *b);
+double dml_breaker_enter(struct breaker *b);
+void dml_breaker_leave(struct breaker *b, double pass, int good, double seconds);
+const char *dml_breaker_state(struct breaker *b);
+enum dml_circuit_scope { DML_CIRCUIT_UPSTREAM, DML_CIRCUIT_ENDPOINT, DML_CIRCUIT_ROUTE };
+struct circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
+                                        const char *fallback, size_t len);
+void dml_circuit_free(struct circuit *c);
+int dml_circuit_on(struct circuit *c, const char *word, size_t len);
+void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len);
+double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c);
 ]],
 }

@@ -39,33 +39,45 @@ local function add(filled, message, list, op, name, value)
   return C.dml_edit_add(list, op, name, value, filled, message)
 end
 
+-- nil, or what is wrong with the field.
+local function put(list, op, name, value, context, flags)
+  local rc, err = selector.with_scope(context, flags, add, list, op, name, tostring(value))
+  return not rc and ('the field "%s": %s'):format(name, err) or nil
+end
+
+local VALUED = { "set", "add", "default" }
+local OPS = { set = C.DML_EDIT_SET, add = C.DML_EDIT_ADD, default = C.DML_EDIT_DEFAULT }
+
+local function is_nothing(changes)
+  for _, kind in ipairs(VALUED) do
+    if changes[kind] and next(changes[kind]) ~= nil then
+      return false
+    end
+  end
+  return not changes.remove or changes.remove[1] == nil
+end
+
 -- changes: { set, add, default: name -> template, remove: list of names }. nil when there is nothing to
 -- change; nil and a message when a change can't be made.
 function M.new(side, changes, context)
+  if is_nothing(changes) then
+    return nil
+  end
   local list = ffi.gc(C.dml_edit_new(SIDES[side]), C.dml_edit_free)
   local flags = side == "response" and C.DML_SCOPE_RESPONSE or 0
-  local n = 0
-  local function put(op, name, value)
-    n = n + 1
-    local rc, err = selector.with_scope(context, flags, add, list, op, name, tostring(value))
-    return not rc and ('the field "%s": %s'):format(name, err) or nil
-  end
   for _, name in ipairs(changes.remove or {}) do
-    local err = put(C.DML_EDIT_REMOVE, name, "")
+    local err = put(list, C.DML_EDIT_REMOVE, name, "", context, flags)
     if err then
       return nil, err
     end
   end
-  for _, kind in ipairs { "set", "add", "default" } do
+  for _, kind in ipairs(VALUED) do
     for _, name in ipairs(sorted(changes[kind])) do
-      local err = put(C["DML_EDIT_" .. kind:upper()], name, changes[kind][name])
+      local err = put(list, OPS[kind], name, changes[kind][name], context, flags)
       if err then
         return nil, err
       end
     end
-  end
-  if n == 0 then
-    return nil
   end
   return setmetatable({ list = list }, Edit)
 end

@@ -5,7 +5,7 @@
 
 local names = {}
 for name in ([[
-  cache crypto dns http json jwt kafka limit log metrics redis regex schema selector socket store
+  breaker budget cache crypto dns http json jwt kafka limit log metrics redis regex retry schema selector socket store
   task test time trace url uuid]]):gmatch "%S+" do
   names[name] = true
 end

@@ -13,6 +13,8 @@ local core = require "demilune.core"
 
 local decode, encode = core.json_decode, core.json_encode
 
+---@class demilune.json
+---@field null lightuserdata JSON's null
 local M = {
   array_mt = { __name = "json.array" },
   object_mt = { __name = "json.object" },
@@ -20,19 +22,33 @@ local M = {
 
 M.null = core.json_marks(M.array_mt, M.object_mt)
 
+---Makes a list of a table, so that it is one even when it is empty.
+---@generic T: table
+---@param list? T
+---@return T
 function M.array(list)
   return setmetatable(list or {}, M.array_mt)
 end
 
+---Makes a map of a table, so that it is one even when it has a first item.
+---@generic T: table
+---@param map? T
+---@return T
 function M.object(map)
   return setmetatable(map or {}, M.object_mt)
 end
 
+---@param value any
+---@return boolean
 function M.is_array(value)
   return type(value) == "table" and getmetatable(value) == M.array_mt
 end
 
--- options.depth: how deeply it may be nested (128; at most 512).
+---@param text string
+---@param options? { depth?: integer } how deeply it may be nested (128; at most 512)
+---@return any value
+---@return string? err "syntax", "encoding", "depth", "range"
+---@return integer? position
 function M.decode(text, options)
   if type(text) ~= "string" then
     error("json.decode wants a text, not a " .. type(text), 2)
@@ -40,7 +56,11 @@ function M.decode(text, options)
   return decode(text, options and options.depth)
 end
 
--- options.indent: blanks per level, for people.
+---@param value any
+---@param options? { indent?: integer } blanks per level, for people
+---@return string? text
+---@return string? err "bad_argument", "encoding", "depth", "full"
+---@return string? what can't be written
 function M.encode(value, options)
   return encode(value, options and options.indent)
 end

@@ -5,13 +5,13 @@
 -- loading them is demilune.plugin.load's, what C calls for a chain demilune.chain's.
 
 local chain = require "demilune.chain"
+local configs = require "demilune.plugin.config"
 local core = require "demilune.core"
 local credential = require "demilune.credential"
 local edit = require "demilune.edit"
 local exchange = require "demilune.exchange"
 local loading = require "demilune.plugin.load"
 local schema = require "demilune.schema"
-local selector = require "demilune.selector"
 
 local M = {}
 
@@ -21,21 +21,10 @@ M.HOOKS, M.installed, M.load, M.missing = loading.HOOKS, loading.installed, load
 
 -- --- checking -----------------------------------------------------------------------------------
 
-local NO_CONFIG = { type = "object", properties = {} }
-local compiled = {} -- by plugin
+local NONE = {}
 
-local uses = {}        -- by index in the snapshot: { plugin, instance, context, continues }
+local uses = {}        -- by index in the snapshot: { plugin, instance, continues, context of start and stop }
 local credentials = {} -- by kind
-
--- The config as the plugin gets it, or nil and a list of faults { text = path, message }.
-local function convert(plugin, config, params)
-  local check = compiled[plugin]
-  if not check then
-    check = schema.compile(plugin.schema or NO_CONFIG)
-    compiled[plugin] = check
-  end
-  return check:check(config == nil and {} or config, { formats = selector.checks(params) })
-end
 
 -- A hook and what it is called on: the instance, or the list of edits that it has in the hook's place.
 -- nil where there is none: an instance whose config leaves nothing to do has false there.
@@ -47,30 +36,32 @@ function M.hook_of(plugin, instance, phase)
   return hook, hook == edit.hook and instance[phase] or instance
 end
 
--- The numbers of the hooks that a use has.
+-- The hooks that a use has: a bit for each, in the order of M.HOOKS.
 local function hooks_of(use)
-  local list = {}
+  local bits = 0
   for i, phase in ipairs(M.HOOKS) do
     if M.hook_of(use.plugin, use.instance, phase) then
-      list[#list + 1] = i - 1
+      bits = bits + 2 ^ (i - 1)
     end
   end
-  return list
+  return bits
 end
 
--- Called by plugin.c for each place where a plugin is enabled: the numbers of its hooks, or nil and
--- a list of faults, each with a path within the config (none: the place itself). The third result is
--- a list of paths: what must never be shown.
-function M.check(index, name, config, params, place)
-  local faults, secrets = M.make(index, name, config, params, place)
-  local paths = {}
-  for i, path in ipairs(secrets or {}) do
+-- Called by plugin.c for each place where a plugin is enabled, in the first VM: makes its instance, and
+-- returns its hooks' bits, or nil and a list of faults, each with a path within the config (none: the place
+-- itself). The third result is a list of paths, or nil: what must never be shown. The fourth is the config
+-- for M.make_again.
+function M.check(index, name, config, context, continues)
+  local faults, secrets, text = M.make(index, name, config, context, continues)
+  local paths
+  for i, path in ipairs(secrets or NONE) do
+    paths = paths or {}
     paths[i] = schema.path_text(path)
   end
   if faults then
     return nil, faults, paths
   end
-  return hooks_of(uses[index]), nil, paths
+  return hooks_of(uses[index]), nil, paths, text
 end
 
 -- What is wrong with the credentials of a kind, the name of a plugin that can be used: as
@@ -133,46 +124,65 @@ local function fault_of_instance(plugin, instance)
   end
 end
 
--- Makes the instance of a place; returns nil, or a list of faults as M.check. params: names of the
--- route's path parameters, nil where any may be meant; `place` has route, scope and version.
-function M.make(index, name, config, params, place, continues)
-  local plugin, message = M.load(name)
-  if not plugin then
-    return { { message = message, of_name = true } }
+local shared = {} -- what the contexts of a plugin have in common, by its name
+
+local function context_of(name, context)
+  local common = shared[name]
+  if not common then
+    common = { __index = {
+      plugin = name, worker = core.worker, first = core.worker == 1, consumers = consumers, consumer = core.consumer,
+    } }
+    shared[name] = common
   end
-  local ok, value, faults, secrets = pcall(convert, plugin, config, params)
+  return setmetatable(context, common)
+end
+
+-- Makes the instance of a place; returns nil, or a list of faults as M.check. context: of the place alone.
+local function instantiate(index, plugin, config, context, continues)
+  context_of(plugin.name, context)
+  local ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, config, context)
   if not ok then
-    return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(value)), of_name = true } }
-  elseif value == nil then
-    return faults, secrets
-  end
-  local context = {
-    plugin = name,
-    route = place.route,
-    scope = place.scope,
-    params = params,
-    version = place.version,
-    worker = core.worker,
-    first = core.worker == 1,
-    consumers = consumers,
-    consumer = core.consumer,
-  }
-  local instance, path
-  ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, value, context)
-  if not ok then
-    return { { message = "new failed: " .. tostring(instance) } }, secrets
+    return { { message = "new failed: " .. tostring(instance) } }
   elseif instance == nil and type(message) == "string" then -- new found the config at fault
-    return { { message = message, text = path } }, secrets
+    return { { message = message, text = path } }
   end
   if not plugin.new then
     setmetatable(instance, { __index = plugin })
   end
   local fault = fault_of_instance(plugin, instance)
   if fault then
-    return { { message = fault } }, secrets
+    return { { message = fault } }
   end
-  uses[index] = { plugin = plugin, instance = instance, context = context, continues = continues }
-  return nil, secrets
+  local works_alone = plugin.start or plugin.stop
+  uses[index] = {
+    plugin = plugin, instance = instance, continues = continues, context = works_alone and context or nil,
+  }
+end
+
+-- Of a config as it is written: nil or the faults, the paths of secrets, and the config for M.make_again.
+-- context: route, scope, version, and params, the names of the route's path parameters (nil where any may
+-- be meant).
+function M.make(index, name, config, context, continues)
+  local plugin, message = M.load(name)
+  if not plugin then
+    return { { message = message, of_name = true } }
+  end
+  local ok, text, secrets, faults = pcall(configs.write, plugin, config, context.params)
+  if not ok then
+    return { { message = ('the plugin "%s" can\'t be used: %s'):format(name, tostring(text)), of_name = true } }
+  elseif text == nil then
+    return faults, secrets
+  end
+  return instantiate(index, plugin, configs.read(text), context, continues), secrets, text
+end
+
+-- The same where another VM has done so already: of its config.
+function M.make_again(index, name, text, context, continues)
+  local plugin, message = M.load(name)
+  if not plugin then
+    return { { message = message, of_name = true } }
+  end
+  return instantiate(index, plugin, configs.read(text), context, continues)
 end
 
 -- --- chains -------------------------------------------------------------------------------------

@@ -13,13 +13,24 @@
 
 local json_type = require "demilune.schema.value"
 local keywords = require "demilune.schema.keywords"
+local shape = require "demilune.schema.shape"
 
+---@class demilune.schema
 local M = {}
 
 M.open = json_type.open
 
+---@class demilune.schema.compiled
+---@field source table
 local Schema = { __name = "schema" }
 Schema.__index = Schema
+
+---@class demilune.schema.fault
+---@field text string where in the value: limits[2].window
+---@field path (string|integer)[] the same as keys, lists counted from 1
+---@field expected string
+---@field got string what came; of what is writeOnly only its kind
+---@field message string all of it in a line
 
 -- Pointers ("#", "#/$defs/name") -----------------------------------------------------
 
@@ -59,6 +70,32 @@ local function closes_itself(compiler, source, is_part)
   return source.additionalProperties == nil and source.unevaluatedProperties == nil
 end
 
+local function check_keywords(source, where)
+  for key, value in pairs(source) do
+    if not keywords.is_known(key) then
+      local near = json_type.nearest(key, keywords.names)
+      refuse(where, 'the keyword "%s" is not supported%s', tostring(key),
+        near and (', did you mean "%s"?'):format(near) or "")
+    end
+    local wanted = shape.fault(key, value)
+    if wanted then
+      refuse(where .. "/" .. key, "wants %s, not %s", wanted, json_type.describe(value))
+    end
+  end
+end
+
+-- What no keyword would look at: definitions that nobody refers to, a branch without its condition.
+local function compile_unused(compiler, source, where)
+  for name, part in pairs(source["$defs"] or {}) do
+    compiler:part(part, ("%s/$defs/%s"):format(where, name))
+  end
+  for _, name in ipairs { "then", "else" } do
+    if source[name] ~= nil and source["if"] == nil then
+      compiler:part(source[name], where .. "/" .. name)
+    end
+  end
+end
+
 -- Makes the node of a schema, or finds it: a schema that refers to itself is one node.
 function Compiler:node(source, where, is_part)
   if source == true or source == false then
@@ -72,13 +109,7 @@ function Compiler:node(source, where, is_part)
   end
   local node = { checks = {}, write_only = source.writeOnly == true, default = source.default }
   known[source] = node
-  for key in pairs(source) do
-    if not keywords.is_known(key) then
-      local near = json_type.nearest(key, keywords.names)
-      refuse(where, 'the keyword "%s" is not supported%s', tostring(key),
-        near and (', did you mean "%s"?'):format(near) or "")
-    end
-  end
+  check_keywords(source, where)
   -- In a fixed order: what is unevaluated is known only when all others have run.
   for _, name in ipairs(keywords.names) do
     local make = keywords.make[name]
@@ -86,6 +117,7 @@ function Compiler:node(source, where, is_part)
       node.checks[#node.checks + 1] = make(self, node, source[name], source, where .. "/" .. name)
     end
   end
+  compile_unused(self, source, where)
   if closes_itself(self, source, is_part) then
     node.checks[#node.checks + 1] = keywords.closed(where == "")
   end
@@ -112,7 +144,11 @@ Compiler.refuse = function(_, where, ...)
   refuse(where, ...)
 end
 
--- options.open: the plain standard. Raises when the schema can't be used.
+---Compiles a schema. Raises when it can't be used: a keyword, type or format that is not supported is never
+---passed over. `open` is the plain standard: unknown keys pass, nothing is converted, formats say nothing.
+---@param source table|boolean
+---@param options? { open?: boolean }
+---@return demilune.schema.compiled
 function M.compile(source, options)
   options = options or {}
   local compiler = setmetatable({
@@ -207,7 +243,9 @@ function Check:take(faults)
   end
 end
 
--- Text of a path: limits[2].window, with indices from 0 as in all messages.
+---Text of a path: limits[2].window, with indices from 0 as in all messages.
+---@param path (string|integer)[]
+---@return string
 function M.path_text(path)
   local out = ""
   for _, key in ipairs(path) do
@@ -220,9 +258,13 @@ function M.path_text(path)
   return out
 end
 
--- Gives the completed copy, or nil and the faults. options.formats: functions that check texts
--- of a format (text -> true, or nil and what was expected), for those that need to know the place.
--- The third result: paths of the values that must never be shown.
+---Gives the completed copy, or nil and the faults. formats: functions that check texts of a format (text ->
+---true, or nil and what was expected), for those that need to know the place.
+---@param value any
+---@param options? { formats?: table<string, fun(text: string): boolean?, string?> }
+---@return any completed
+---@return demilune.schema.fault[]? faults
+---@return (string|integer)[][] secrets paths of the values that must never be shown
 function Schema:check(value, options)
   options = options or {}
   local check = setmetatable({

@@ -13,7 +13,8 @@ local DEFAULT = {
   { "host", "{host}" }, { "path", "{path}" }, { "query", "{query}" }, { "version", "{version}" },
   { "status", "{status}" }, { "duration", "{duration}" }, { "bytes_received", "{bytes_received}" },
   { "bytes_sent", "{bytes_sent}" }, { "route", "{route}" }, { "consumer", "{consumer}" },
-  { "upstream", "{upstream}" }, { "attempts", "{attempts}" }, { "error", "{error}" },
+  { "upstream", "{upstream}" }, { "attempts", "{attempts}" }, { "tries", "{tries}" },
+  { "error", "{error}" },
   { "user_agent", "{header:user-agent}" }, { "referer", "{header:referer}" },
 }
 

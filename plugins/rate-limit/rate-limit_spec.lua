@@ -121,6 +121,11 @@ describe("rate-limit", function()
     assert.equal(429, g:get("/").status)
   end)
 
+  it("counts limits over the same time apart", function()
+    local g = gateway { limits = { { limit = 4, window = "1h" }, { limit = 3, window = "1h" } } }
+    assert.same({ 200, 200, 200, 429 }, statuses(g, 4))
+  end)
+
   it("limits what is under way at the same time, and frees the place at the end", function()
     local slow = test.upstream { delay = 0.1, body = "ok" }
     local g = test.gateway { upstream = slow, plugins = { { name = "rate-limit",
@@ -159,7 +164,9 @@ describe("rate-limit", function()
     local function faults(config)
       return test.faults { plugins = { { name = "rate-limit", config = config } } }
     end
-    assert.truthy(faults({ limit = 1, window = "1m", store = "redis" }):find("not yet supported", 1, true))
+    assert.truthy(faults({ limit = 1, window = "1m", store = "redis" }):find('"redis" is missing', 1, true))
+    assert.truthy(faults({ limit = 1, window = "1m", store = "redis", redis = "nobody" }):find("nobody", 1, true))
+    assert.truthy(faults({ limit = 1, window = "1m", redis = "main" }):find("is for store: redis", 1, true))
     assert.truthy(faults({ limit = 1 }):find('"window" is missing', 1, true))
     assert.truthy(faults({ limit = 0, window = "1m" }):find("at least 1", 1, true))
     assert.truthy(faults({ limit = 1, window = 60 }):find("a duration such as", 1, true))

@@ -54,11 +54,12 @@ return {
     },
     store = {
       enum = { "memory", "redis" }, default = "memory",
-      description = "Where the counts are: memory of the process, exact over all workers. redis is not yet supported.",
+      description = "Where the counts are: memory of the process, exact over all workers, or Redis, over all gateways.",
     },
-    redis = { type = "string", description = "The name of a redis. Not yet supported." },
+    redis = { type = "string", description = "The name of a server in `redis`; needed with store: redis." },
     store_timeout = {
-      type = "string", format = "duration", description = "What asking redis may take. Not yet supported.",
+      type = "string", format = "duration",
+      description = "What asking Redis may take; 100ms unless given.",
     },
     on_store_failure = {
       enum = { "allow", "deny", "local" }, default = "allow",

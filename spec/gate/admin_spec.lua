@@ -32,7 +32,7 @@ routes:
 
 -- And what each answers to who may ask for it here.
 local CHANGES = {
-  ["/reload"] = 200, ["/breakers/up/open"] = 501, ["/breakers/up/close"] = 501, ["/breakers/up/auto"] = 501,
+  ["/reload"] = 200, ["/breakers/none/open"] = 404, ["/breakers/none/close"] = 404, ["/breakers/none/auto"] = 404,
   ["/cache/purge"] = 501, ["/upstreams/up/endpoints/127.0.0.1:1/drain"] = 404,
   ["/upstreams/none/endpoints/127.0.0.1:1/enable"] = 404,
 }

@@ -190,7 +190,7 @@ describe("an answer", function()
       local response = get { ["x-bodies"] = "1", ["x-inner-body"] = act, ["x-mine-body"] = act }
       is_500(response)
       assert.equal(ALL, response.headers["x-marks"])
-      assert.matches("}<last><outer><global>$", response.body)
+      assert.matches("}\n<last><outer><global>$", response.body)
     end)
   end
 

@@ -127,6 +127,11 @@ routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: 
     folder:remove()
   end)
 
+  local HANDSHAKE = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    .. "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+  local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    .. "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
   describe("that is asked for", function()
     it("by SIGHUP is used for the next requests of open connections", function()
       start(route "one")
@@ -274,6 +279,41 @@ routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: 
       assert.is_true(log:find("stop one", 1, true) < log:find("start two", 1, true))
     end)
 
+    it("one instance per place and worker, with a config of its own, and metrics from the first moment", function()
+      folder:write("plugins/once/init.lua", [[
+local metrics = require "demilune.metrics"
+local made = metrics.counter("made_total", "Instances.", { "place", "worker" })
+local M = { name = "once", version = "1.0.0", schema = { type = "object", properties = { words = { type = "array",
+  items = { type = "string" } } } } }
+M.__index = M
+function M.new(config, context)
+  made:inc(context.scope, context.worker)
+  table.insert(config.words, context.route)
+  return setmetatable(config, M)
+end
+function M:access(exchange) exchange:reply(200, nil, table.concat(self.words, " ")) end
+return M
+]])
+      local config = "plugin_path: [plugins]\nroutes:\n"
+      for _, name in ipairs { "one", "two" } do
+        local use = "{ name: once, config: { words: [a] } }"
+        config = config .. ("  - { name: %s, paths: [/%s], respond: {}, plugins: [%s] }\n"):format(name, name, use)
+      end
+      start(config, { workers = 2 })
+      local function check(n)
+        assert.equal("a one", get("/one").body)
+        assert.equal("a two", get("/two").body)
+        for _, place in ipairs { "one", "two" } do
+          for worker = 1, 2 do
+            assert.equal(n, metric(('made_total{place="route:%s",worker="%d"}'):format(place, worker)))
+          end
+        end
+      end
+      check(1)
+      reloaded()
+      check(2)
+    end)
+
     it("their old code for requests that are under way", function()
       start(words("one", "pause: 0.5"))
       local c = client.connect(gateway.port):send(client.bytes("GET", "/own"))
@@ -361,11 +401,6 @@ routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: 
   end)
 
   describe("leaves as they are", function()
-    local HANDSHAKE = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-      .. "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-      .. "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-
     local function chat(name)
       return words(name, nil, ('routes: [{ name: chat-%s, paths: [/chat], upstream: up }]\n'):format(name))
         :gsub("\nroutes: %[{ name: one[^\n]*", "", 1)
@@ -670,7 +705,18 @@ routes: [{ name: all, respond: { body: "hello" } }]
         list[i + 1] = ('  - { name: r%d, paths: ["/r%d/{id}"], respond: { body: own }, plugins: [%s, %s] }')
           :format(i, i, headers, "{ name: rate-limit, config: { limit: 100000000, window: 1m } }")
       end
+      list[#list + 1] = ('  - { name: chat, paths: [/chat], upstream: "http://127.0.0.1:%d" }'):format(upstream.port)
       return table.concat(list, "\n") .. "\nplugins: [{ name: request-id }]\n"
+    end
+
+    -- The two ends of a WebSocket.
+    local function open_chat()
+      local c = client.connect(gateway.port):send(HANDSHAKE)
+      local u = upstream:accept()
+      u:request()
+      u:send(SWITCH)
+      assert.equal(101, c:response().status)
+      return c, u
     end
 
     -- Sends requests until `is_over(n)`; returns how many, how many failed, and the longest wait in milliseconds.
@@ -715,6 +761,7 @@ routes: [{ name: all, respond: { body: "hello" } }]
         local pid = tonumber(gateway:event("ready"):match '"pid":(%d+)')
         local before = process.rss(pid)
         local _, calm_failed, calm = load(function(k) return k >= requests / 4 end)
+        local chat, other = open_chat()
         local admin = client.connect(gateway.admin_port)
         local done, asked = 0, 0
         local total, failed, worst = load(function(k)
@@ -730,6 +777,13 @@ routes: [{ name: all, respond: { body: "hello" } }]
           return k >= requests and done == reloads
         end)
         admin:close()
+        for _, word in ipairs { "still", "here" } do
+          chat:send(word)
+          assert.equal(word, other:read(#word))
+          chat, other = other, chat
+        end
+        chat:close()
+        other:close()
         assert.equal(0, calm_failed)
         assert.equal(0, failed)
         wait("the end of the old plugins", function()

@@ -83,7 +83,7 @@ describe("the traces of", function()
       assert.equal(200, gateway:get("/", { headers = headers }).status)
     end
     local found = {}
-    for _, phase in ipairs { "access", "response", "log" } do
+    for _, phase in ipairs { "access", "balance", "attempt", "response", "log" } do
       found[phase] = store.use():get("trace (" .. phase .. " hooks)")
     end
     return found
@@ -111,6 +111,11 @@ describe("the traces of", function()
       { name = "cors", config = { origins = { "https://a.example" } } },
       { name = "headers", config = { response = { set = { ["x-a"] = "1" } } } },
     }, { Origin = "https://a.example" }))
+  end)
+
+  it("circuit-breaker and retry", function()
+    assert.same({ balance = "return", attempt = "return" }, traces_of { "circuit-breaker",
+      { name = "retry", config = { per_try_timeout = "5s" } } })
   end)
 
   it("a longer hook", function()

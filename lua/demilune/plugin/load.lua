@@ -122,6 +122,8 @@ local function not_installed(name)
   return ('the plugin "%s" is not installed%s'):format(name, near and (', did you mean "%s"?'):format(near) or "")
 end
 
+local fine = {} -- by name: those that were looked at, for they are loaded again at each place
+
 -- The plugin, or nil and a message.
 function M.load(name)
   local module = "demilune.plugins." .. name
@@ -132,7 +134,9 @@ function M.load(name)
   end
   local ok, plugin = pcall(require, module)
   local fault
-  if ok then
+  if ok and plugin == fine[name] then
+    return plugin
+  elseif ok then
     fault = fault_of(plugin, name)
   else
     fault = tostring(plugin):gsub("(module '[^\n]*' not found):\n.*", "%1") -- without the forty places searched
@@ -141,6 +145,7 @@ function M.load(name)
     package.loaded[module] = nil -- so that its next place hears the same
     return nil, ('the plugin "%s" can\'t be used: %s'):format(name, fault)
   end
+  fine[name] = plugin
   return plugin
 end
 

@@ -95,6 +95,19 @@ local function without_nothing(value, nodes)
   return copy or value
 end
 
+-- The default of a property, checked and converted: the same at each check with the same formats.
+local function filled_in(run, name, node)
+  if node.filled_for ~= run.formats then
+    local secrets = #run.secrets
+    local valid, out = run:place(node, name, value_of.deep_copy(node.default))
+    if not valid or #run.secrets > secrets then
+      return valid, out
+    end
+    node.filled_for, node.filled = run.formats, out
+  end
+  return true, value_of.deep_copy(node.filled)
+end
+
 function make.properties(compiler, parent, given, _, where)
   local nodes, names = {}, value_of.sorted_keys(given)
   for name, source in pairs(given) do
@@ -111,11 +124,14 @@ function make.properties(compiler, parent, given, _, where)
     frames.note_names(frame, names)
     for _, name in ipairs(names) do
       local item, node = frame.value[name], nodes[name]
-      if item == nil and node.default ~= nil and not compiler.is_open then
-        item = value_of.deep_copy(node.default)
-      end
-      if item ~= nil then
-        local valid, out = run:place(node, name, item)
+      local fills_in = item == nil and node.default ~= nil and not compiler.is_open
+      if item ~= nil or fills_in then
+        local valid, out
+        if fills_in then
+          valid, out = filled_in(run, name, node)
+        else
+          valid, out = run:place(node, name, item)
+        end
         frame.out[name] = out
         fits = fits and valid
       end

@@ -84,13 +84,58 @@ local function is_date(text)
   return month >= 1 and month <= 12 and day >= 1 and day <= days[month]
 end
 
+-- A leap second is the last of a day in UTC.
+local function is_leap(hour, minute, sign, zone_hour, zone_minute)
+  local shift = (sign == "-" and 1 or -1) * (zone_hour * 60 + zone_minute)
+  return (hour * 60 + minute + shift) % 1440 == 23 * 60 + 59
+end
+
 local function is_time(text)
-  local hour, minute, second, zone = text:match "(%d%d):(%d%d):(%d%d)%.?%d*(.*)$"
-  if not hour or tonumber(hour) > 23 or tonumber(minute) > 59 or tonumber(second) > 60 then
+  local hour, minute, second, zone = text:match "^(%d%d):(%d%d):(%d%d)(.*)$"
+  hour, minute, second = tonumber(hour), tonumber(minute), tonumber(second)
+  zone = zone and zone:gsub("^%.%d+", "")
+  if not hour or hour > 23 or minute > 59 or second > 60 then
     return false
   end
-  local zone_hour, zone_minute = zone:match "^[-+](%d%d):(%d%d)$"
-  return zone:upper() == "Z" or (zone_hour ~= nil and tonumber(zone_hour) < 24 and tonumber(zone_minute) < 60)
+  local sign, zone_hour, zone_minute = "+", 0, 0
+  if zone ~= "Z" and zone ~= "z" then
+    sign, zone_hour, zone_minute = zone:match "^([-+])(%d%d):(%d%d)$"
+    zone_hour, zone_minute = tonumber(zone_hour), tonumber(zone_minute)
+  end
+  return zone_hour ~= nil and zone_hour < 24 and zone_minute < 60
+    and (second < 60 or is_leap(hour, minute, sign, zone_hour, zone_minute))
+end
+
+-- RFC 5321, 4.1.2: words with dots between, or a quoted text; a host, or an address in brackets.
+local function is_mailbox(text)
+  local name, domain = text:match '^("[^"\\%c]*")@([^@]+)$'
+  if not name then
+    name, domain = text:match "^([^@%s]+)@([^@]+)$"
+    if not name or name:find "^%." or name:find "%.$" or name:find("..", 1, true) or name:find '[%c"(),:;<>%[%]\\]' then
+      return false
+    end
+  end
+  local v6, v4 = domain:match "^%[IPv6:(.*)%]$", domain:match "^%[(.*)%]$"
+  if v6 or v4 then
+    return C.dml_text_is(v6 and C.DML_TEXT_IS_IPV6 or C.DML_TEXT_IS_IPV4, v6 or v4, #(v6 or v4)) == 1
+  end
+  return C.dml_text_is(C.DML_TEXT_IS_HOST, domain, #domain) == 1
+end
+
+local uri -- RFC 3986 as a regular expression, made when it is first wanted
+
+local function is_uri(text)
+  if not uri then
+    local char = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+    local name = "(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+    local path = ("(?:/%s*)*"):gsub("%%s", function() return char end)
+    uri = assert(require("demilune.regex").compile("^[A-Za-z][A-Za-z0-9+.-]*:(?://(?:(?:" .. name .. "|:)*@)?(?:\\[(?:"
+      .. "[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\\.[A-Za-z0-9._~!$&'()*+,;=:-]+)\\]|" .. name .. "*)(?::[0-9]*)?" .. path
+      .. "|/?(?:" .. char .. "+" .. path .. ")?)(?:\\?(?:" .. char .. "|[/?])*)?(?:#(?:" .. char .. "|[/?])*)?$"))
+  end
+  -- Whose scheme is HTTP's has to be one that can be asked.
+  local is_http = text:lower():find "^https?:" and not text:find "^%a+://[^/?#]*@"
+  return uri:test(text) == true and (not is_http or C.dml_text_is(C.DML_TEXT_IS_URL, text, #text) == 1)
 end
 
 local function is_regex(text)
@@ -110,7 +155,7 @@ local function of_place(name, words)
 end
 
 local FORMATS = {
-  uri = by_core(C.DML_TEXT_IS_URL, "a URL such as https://example.com/path"),
+  uri = { words = "a URI such as https://example.com/path", fits = is_uri },
   cidr = by_core(C.DML_TEXT_IS_CIDR, "an address or a network such as 10.0.0.0/8"),
   ip = by_core(C.DML_TEXT_IS_IP, "an IP address"),
   ipv4 = by_core(C.DML_TEXT_IS_IPV4, "an IPv4 address"),
@@ -121,9 +166,9 @@ local FORMATS = {
     "the name of a header field that is not the gateway's own (as Content-Length is)"),
   regex = { words = "a regular expression (PCRE2)", fits = is_regex },
   uuid = by_pattern("^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$", "a UUID"),
-  email = by_pattern("^[^%s@]+@[^%s@]+$", "an e-mail address"),
+  email = { words = "an e-mail address", fits = is_mailbox },
   date = by_pattern("^%d%d%d%d%-%d%d%-%d%d$", "a date such as 2026-11-21", is_date),
-  time = by_pattern("^%d%d:%d%d:%d%d%.?%d*[^%d]", "a time such as 13:39:35Z", is_time),
+  time = { words = "a time such as 13:39:35Z", fits = is_time },
   ["date-time"] = by_pattern("^%d%d%d%d%-%d%d%-%d%d[Tt ]%d%d:%d%d:%d%d", "a date and time such as 2026-11-21T13:39:35Z",
     function(text) return is_date(text) and is_time(text:sub(12)) end),
   selector = of_place("selector", "a selector such as client_ip or header:x-tenant"),

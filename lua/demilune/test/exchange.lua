@@ -95,7 +95,7 @@ local function make(options)
     name = name.name
   end
   local place = { scope = "route:test", route = "test", version = 1 }
-  local faults = plugin.make(INDEX, name, options.config, nil, place, false)
+  local faults = plugin.make(INDEX, name, options.config, place, false)
   if faults then
     error(("test.exchange: %s: %s"):format(name, describe(faults)), 0)
   end

@@ -40,17 +40,15 @@ static inline const struct fake_plugin *fake_plugin_find(struct plugin_host *h, 
 }
 
 static inline bool fake_plugin_check(struct plugin_host *h, struct plugin_use *use,
-                                     const void *scope_params, size_t nparams,
                                      struct faults *faults)
 {
     struct fake_plugins *f = container_of(h, struct fake_plugins, base);
     const struct fake_plugin *plugin = fake_plugin_find(h, use->name);
 
-    f->in_route = scope_params != NULL;
-    f->nparams = nparams;
-    if (nparams)
-        snprintf(f->param, sizeof(f->param), "%.*s",
-                 SLICE_ARG(*(const struct slice *)scope_params));
+    f->in_route = use->route != NULL;
+    f->nparams = use->route ? use->route->nparams : 0;
+    if (f->nparams)
+        snprintf(f->param, sizeof(f->param), "%.*s", SLICE_ARG(use->route->params[0]));
     if (!plugin || conf_get(use->config, SLICE("bad"))) {
         fault_at(faults, use->place, use->path, plugin ? "wrong config" : "not installed");
         return false;

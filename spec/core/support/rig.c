@@ -52,8 +52,7 @@ static void nothing(struct phase_host *h UNUSED, uint64_t by_ms UNUSED)
 static const struct phase_host_ops host_ops = {
     .run = run, .go_on = go_on, .cancel = cancel, .forget = forget, .free = nothing};
 
-static bool check(struct plugin_host *h, struct plugin_use *use, const void *params UNUSED,
-                  size_t nparams UNUSED, struct faults *faults UNUSED)
+static bool check(struct plugin_host *h, struct plugin_use *use, struct faults *faults UNUSED)
 {
     use->hooks = container_of(h, struct rig, plugins)->mask;
     return true;

@@ -1,0 +1,62 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Does not ask what does not work. The state machine is the core's (side/breaker), shared by all
+-- workers; an attempt passes it in one call, and it sees by itself what comes of that.
+
+local breaker = require "demilune.breaker"
+local core = require "demilune.core"
+
+local CircuitBreaker = { name = "circuit-breaker", version = "1.0.0" }
+CircuitBreaker.__index = CircuitBreaker
+CircuitBreaker.schema = require "demilune.plugins.circuit-breaker.schema"
+
+-- What is wrong with a fallback, and where; or nil.
+local function fault_of(fallback)
+  if fallback == "stale" then
+    return "not yet supported: there is no response cache", "fallback"
+  elseif not fallback or not fallback.upstream then
+    return nil
+  elseif fallback.headers or fallback.body then
+    return "an answer or an upstream, not both", "fallback"
+  elseif not core.upstream(fallback.upstream) then
+    return ('the configuration has no upstream "%s"'):format(fallback.upstream), "fallback.upstream"
+  end
+end
+
+function CircuitBreaker.new(config)
+  local message, path = fault_of(config.fallback)
+  if message then
+    return nil, message, path
+  end
+  local circuit
+  circuit, message, path = breaker.circuit(config, config.fallback and config.fallback.upstream)
+  if not circuit then
+    return nil, message, path
+  end
+  return setmetatable({ circuit = circuit, answer = config.fallback }, CircuitBreaker)
+end
+
+function CircuitBreaker:start(context)
+  self.circuit:hold(context)
+end
+
+local function refuse(self, exchange, wait)
+  local answer = self.answer
+  local headers = wait > 0 and { ["retry-after"] = math.ceil(wait) } or {}
+  if not answer or answer.upstream then
+    return exchange:problem(503, "The service is not available just now.", headers)
+  end
+  for name, value in pairs(answer.headers or {}) do
+    headers[name:lower()] = value
+  end
+  exchange:reply(answer.status, headers, answer.body)
+end
+
+function CircuitBreaker:balance(exchange)
+  local wait = self.circuit:enter(exchange)
+  if wait then
+    refuse(self, exchange, wait)
+  end
+end
+
+return CircuitBreaker
