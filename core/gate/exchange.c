@@ -110,7 +110,7 @@ struct exchange *exchange_new(struct gateway *g, struct arena *arena, struct mes
     return x;
 }
 
-static void exchange_free(struct exchange *x)
+void exchange_free(struct exchange *x)
 {
     struct arena *arena = x->arena;
     struct gateway *g = x->gateway;
@@ -273,7 +273,7 @@ static bool is_misdirected(const struct exchange *x)
            !slice_eq(peer->server_name, x->request->host);
 }
 
-static int exchange_read_head(struct exchange *x)
+int exchange_read_head(struct exchange *x)
 {
     struct message *m = x->request;
     int err = forward_client(x);
@@ -569,38 +569,3 @@ const struct wire_events exchange_acceptor = {
     .on_room = accept_room,
     .on_gone = accept_gone,
 };
-
-/* --- without wires ----------------------------------------------------------------------------------------------- */
-
-struct exchange *exchange_new_detached(struct gateway *g, const struct message *request)
-{
-    struct arena *arena = arena_new(g->wire.arena_blocks);
-    struct message *m = arena_alloc(arena, sizeof(*m));
-
-    *m = *request;
-    headers_init(&m->headers, arena, 16);
-    HEADERS_EACH(f, &request->headers)
-    headers_add(&m->headers, arena_dup(arena, f->name), arena_dup(arena, f->value));
-    m->path = arena_dup(arena, request->path);
-    m->authority = arena_dup(arena, request->authority);
-    if (m->authority.len)
-        (void)!message_set_authority(m, m->authority);
-    if (request->query.ptr)
-        m->query = arena_dup(arena, request->query);
-    struct exchange *x = exchange_new(g, arena, m);
-    REQUIRE(x != NULL);
-    (void)exchange_read_head(x);
-    router_match(x->plan->snapshot->router, m->host, x->path, m, &x->match);
-    x->route = x->match.route;
-    if (x->route)
-        x->upstream = x->route->upstream;
-    return x;
-}
-
-void exchange_drop(struct exchange *x)
-{
-    if (x->cache)
-        cache_end(x);
-    x->state = EXCHANGE_DONE;
-    exchange_free(x);
-}

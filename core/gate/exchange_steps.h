@@ -34,6 +34,12 @@ void exchange_send_request_body(struct exchange *x, struct attempt *a);
 /* One for a request in its own arena, on the current plan; NULL: too many. The request belongs to nobody's wire yet. */
 struct exchange *exchange_new(struct gateway *g, struct arena *arena, struct message *request);
 
+/* Reads what the head says of the client and the path; 0 or why it is refused. */
+MUST_CHECK int exchange_read_head(struct exchange *x);
+
+/* The end of its memory: it is in no state any more. */
+void exchange_free(struct exchange *x);
+
 /* A request of the gateway's own: x's as it would go upstream now, for what its cache has to know anew. It has `cache_use`
  * set up by the caller before exchange_fetch begins it; it ends by itself. NULL: not now. */
 struct exchange *exchange_clone(struct exchange *x);
