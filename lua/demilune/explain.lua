@@ -77,7 +77,7 @@ end
 
 local CONTEXT = {
   plugin = true, route = true, scope = true, params = true, version = true, worker = true, first = true,
-  consumers = true, consumer = true,
+  consumers = true, consumer = true, has_group = true,
 }
 
 -- Keywords by which a config may have more keys than its properties.
