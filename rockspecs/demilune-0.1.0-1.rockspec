@@ -47,6 +47,7 @@ build = {
     ["demilune.limit.shared"] = "lua/demilune/limit/shared.lua",
     ["demilune.log"] = "lua/demilune/log.lua",
     ["demilune.metrics"] = "lua/demilune/metrics.lua",
+    ["demilune.networks"] = "lua/demilune/networks.lua",
     ["demilune.new"] = "lua/demilune/new.lua",
     ["demilune.new.template"] = "lua/demilune/new/template.lua",
     ["demilune.plugin"] = "lua/demilune/plugin.lua",
