@@ -39,6 +39,7 @@ build = {
     ["demilune.headers"] = "lua/demilune/headers.lua",
     ["demilune.http"] = "lua/demilune/http.lua",
     ["demilune.http.stream"] = "lua/demilune/http/stream.lua",
+    ["demilune.identity"] = "lua/demilune/identity.lua",
     ["demilune"] = "lua/demilune/init.lua",
     ["demilune.json"] = "lua/demilune/json.lua",
     ["demilune.jwt"] = "lua/demilune/jwt.lua",
