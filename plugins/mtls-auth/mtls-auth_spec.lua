@@ -15,7 +15,10 @@ listeners:
     tls: { certificates: [{ cert: a.pem, key: a.key }], client_ca: ca.pem, client_auth: optional }
   - address: 127.0.0.1:0
 routes:
-  - { name: known, paths: [/known], plugins: [{ name: mtls-auth }], respond: { body: "{consumer} {header:x-consumer}" } }
+  - name: known
+    paths: [/known]
+    plugins: [{ name: mtls-auth }]
+    respond: { body: "{consumer} {header:x-consumer}" }
   - name: anyone
     paths: [/anyone]
     plugins: [{ name: mtls-auth, config: { anonymous: guest, consumer_header: X-Who } }]
