@@ -93,9 +93,8 @@ local function run_phase(samples, keeps, phase, x, handle)
   return false
 end
 
--- What answered, and in which phase; nil when it was the upstream.
-local function run(samples, keeps, request)
-  local handle = core.test_exchange(request)
+-- Runs all phases: what answered, and in which phase (nil when it was the upstream), and the status.
+local function run_phases(samples, keeps, handle)
   local x = exchange.new(handle)
   local name, where
   for _, phase in ipairs(PHASES) do
@@ -110,10 +109,18 @@ local function run(samples, keeps, request)
       end
     end
   end
-  local status = x.response.status
+  return name, where, x.response.status
+end
+
+local function run(samples, keeps, request)
+  local handle = core.test_exchange(request)
+  local ok, name, where, status = pcall(run_phases, samples, keeps, handle)
   core.test_exchange_end(handle)
   local slot = handle % SLOTS + 1
   exchange.contexts[slot], exchange.chunks[slot] = nil, nil
+  if not ok then
+    error(name, 0)
+  end
   return name, where, status
 end
 
