@@ -356,7 +356,7 @@ static void on_not_modified(struct cache_use *u, const struct message *response)
     if (is_kept && r)
         (void)!response_store_put(u->conf->store, r, u->note);
     cache_land(u, is_kept ? LAND_LOOK : LAND_GO);
-    cache_answer(u, r ? r : stored_ref(u->stale), SLICE("hit; fwd=stale; fwd-status=304"));
+    cache_answer(u, r ? r : stored_ref(u->stale), SLICE("fwd=stale; fwd-status=304"));
 }
 
 /* The one who fetched it may have had it all along. */
