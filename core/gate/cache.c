@@ -422,6 +422,16 @@ bool cache_on_failure(struct exchange *x, int err)
            err != ERR_STOPPING && stands_in(u);
 }
 
+bool cache_has_readers(struct exchange *x)
+{
+    struct cache_use *u = x->cache;
+
+    if (!u || !u->filling || !u->filling->body)
+        return false;
+    response_store_remove(u->conf->store, u->filling); /* there will be no more of them */
+    return stored_is_shared(u->filling);
+}
+
 void cache_end(struct exchange *x)
 {
     cache_break_fill(x->cache);
