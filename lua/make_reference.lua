@@ -44,6 +44,8 @@ M.PUBLIC = {
   { title = "demilune.selector", file = "selector", name = "selector" },
   { title = "demilune.edit", file = "edit", name = "edit" },
   { title = "demilune.keyring", file = "keyring", name = "keyring" },
+  { title = "demilune.identity", file = "identity", name = "identity" },
+  { title = "demilune.networks", file = "networks", name = "networks" },
   { title = "demilune.test", file = "test", name = "test" },
   { title = "demilune.test, upstreams", file = "test/upstream" },
   { title = "demilune.test, hooks without sockets", file = "test/exchange" },
