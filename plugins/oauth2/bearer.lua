@@ -142,8 +142,9 @@ local function by_remote(issuer, token)
     return nil, "unavailable"
   end
   local claims, facts = issuer.verifier:verify(token, set)
-  if not claims and facts == "unknown_key" and remote:newer() then
-    return issuer.verifier:verify(token, remote.set)
+  local newer = not claims and facts == "unknown_key" and remote:newer(set)
+  if newer then
+    return issuer.verifier:verify(token, newer)
   end
   return claims, facts
 end

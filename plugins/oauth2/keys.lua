@@ -104,12 +104,12 @@ function M.remote(name, jwks_uri)
   return remote
 end
 
--- Takes over what is in the store. Is it another set?
+-- Takes over what is in the store.
 function Remote:look()
   self.looked = time.monotonic()
   local text = stores.use():get(self.key)
   if type(text) ~= "string" or text == self.text then
-    return false
+    return
   end
   local at, body = text:match "^(%S+)\n(.*)$"
   local set = body ~= self.body and jwt.keys(body) or nil
@@ -117,7 +117,6 @@ function Remote:look()
   if set then
     self.body, self.set = body, set
   end
-  return set ~= nil
 end
 
 local function fetch(self)
@@ -166,13 +165,14 @@ function Remote:keys()
   return self.set
 end
 
--- Is there a newer set than the one at hand? Then that is at hand now.
-function Remote:newer()
-  if self:look() then
-    return true
+-- A newer set than this one, or nil.
+function Remote:newer(set)
+  self:look()
+  if self.set == set then
+    self:ask()
+    self:look()
   end
-  self:ask()
-  return self:look()
+  return self.set ~= set and self.set or nil
 end
 
 -- For one worker: has the set at hand before it is needed, and renews it.

@@ -315,7 +315,8 @@ describe("oauth2", function()
     fault({ issuer = "id", audience = "x" }, "issuer: no URL")
     fault({ issuer = { { issuer = "https://a.example", audience = "x" }, { issuer = "https://b.example" } } },
       "issuer[1].audience: missing")
-    fault({ issuer = "https://a.example", audience = "x", keys = { { file = "/nowhere/key" } } }, "keys[0]: /nowhere/key")
+    fault({ issuer = "https://a.example", audience = "x", keys = { { file = "/nowhere/key" } } },
+      "keys[0]: /nowhere/key")
     fault({ issuer = "https://a.example", audience = "x", algorithms = { "none" } }, "algorithms[0]")
     fault({ issuer = "https://a.example", audience = "x", login = {} }, "not yet supported")
     fault({ issuer = "https://a.example", audience = "x", upstream_token = {} }, "not yet supported")
