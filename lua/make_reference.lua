@@ -177,7 +177,8 @@ end
 local function prose(lines)
   local out, is_code = {}, false
   for i, line in ipairs(lines) do
-    local indented = line:find "^  " ~= nil or (is_code and line == "" and (lines[i + 1] or ""):find "^  ")
+    local goes_on = is_code and line == "" and (lines[i + 1] or ""):find "^  " ~= nil
+    local indented = goes_on or line:find "^  " ~= nil
     if indented ~= is_code then
       out[#out + 1] = indented and "```lua" or "```"
       is_code = indented

@@ -84,23 +84,12 @@ static struct slice unknown_param(struct slice name, const struct selector_scope
                         near ? "\"?" : "");
 }
 
-/* What a selector waits for that nothing fills yet: it is refused, for it would be empty silently. NULL: none. */
-static const char *later(enum selector_kind kind)
-{
-    switch (kind) {
-    case SELECTOR_CLAIM: return "a plugin that verifies tokens (oauth2)";
-    default: return NULL;
-    }
-}
-
 /* Absent: all is well. */
 static struct slice wrong_name(enum selector_kind kind, struct slice name,
                                const struct selector_scope *scope, struct arena *a)
 {
     const char *word = words[kind].text;
 
-    if (later(kind) && !scope->with_later)
-        return arena_printf(a, "\"%s\" is not yet supported: it takes %s", word, later(kind));
     if (words[kind].is_late && !scope->in_response)
         return arena_printf(a, "\"%s\" is known only when there is a response", word);
     if (!words[kind].takes_name)

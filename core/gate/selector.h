@@ -25,7 +25,6 @@ struct selector_scope {
     size_t npartial;
     bool any_param;   /* global and consumer plugins: {param:ANY} is allowed, {id} is not */
     bool in_response; /* response and log hooks: status, upstream, response:NAME, duration */
-    bool with_later;  /* also selectors that nothing fills yet: specs of what they will find */
 };
 
 /* NULL and a message in *error (in the arena): unknown selector with "did you mean", a missing

@@ -17,7 +17,7 @@ static const struct selector_scope route_scope = {
     .params = params, .nparams = 2, .partial = partial, .npartial = 2};
 static const struct selector_scope global_scope = {.any_param = true};
 static const struct selector_scope log_scope = {
-    .params = params, .nparams = 2, .in_response = true, .with_later = true};
+    .params = params, .nparams = 2, .in_response = true};
 
 /* --- compiling -------------------------------------------------------------------------------- */
 
@@ -40,11 +40,10 @@ static void test_selectors_compile(void **state UNUSED)
         {"header:X-User", NULL, &route_scope},
         {"query:a b", NULL, &route_scope},
         {"cookie:sid", NULL, &route_scope},
-        {"claim:realm.roles", NULL, &log_scope},
-        {"claim:https://example.com/tenant", NULL, &log_scope},
+        {"claim:realm.roles", NULL, &route_scope},
+        {"claim:https://example.com/tenant", NULL, &global_scope},
+        {"claim:", "\"claim\" wants a name behind it: claim:NAME", &route_scope},
         {"tls:subject", NULL, &log_scope},
-        {"claim:sub", "\"claim\" is not yet supported: it takes a plugin that verifies",
-         &route_scope},
         {"tls:subject", NULL, &global_scope},
         {"param:id", NULL, &route_scope},
         {"param:anything", NULL, &global_scope},

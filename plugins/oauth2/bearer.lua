@@ -1,0 +1,167 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Access tokens that are JWTs. With several issuers a token's iss chooses among them; one that is none of them is refused
+-- and nothing is asked about it.
+
+local crypto = require "demilune.crypto"
+local json = require "demilune.json"
+local jwt = require "demilune.jwt"
+local keys = require "demilune.plugins.oauth2.keys"
+
+local Bearer = {}
+Bearer.__index = Bearer
+
+local ASYMMETRIC = {
+  "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+}
+local TYPES = { ["jwt"] = true, ["at+jwt"] = true } -- tokens of other types are not for access
+
+-- --- made at load --------------------------------------------------------------------------------
+
+local function algorithms_of(config)
+  if config.algorithms then
+    return config.algorithms
+  end
+  local list, known = {}, {}
+  for _, name in ipairs(ASYMMETRIC) do
+    list[#list + 1], known[name] = name, true
+  end
+  for _, item in ipairs(config.keys or {}) do
+    if item.algorithm and not known[item.algorithm] then
+      list[#list + 1], known[item.algorithm] = item.algorithm, true
+    end
+  end
+  return list
+end
+
+-- Of an issuer's part of the config. nil, message and path when it is at fault.
+local function new_issuer(config, common)
+  local path = config.path
+  if not config.audience then
+    return nil, "missing: tokens for others would be good here", path .. "audience"
+  elseif config.keys and config.jwks_uri then
+    return nil, "either keys or jwks_uri", path .. "jwks_uri"
+  end
+  local self = { name = config.issuer }
+  if config.keys then
+    local message, i
+    self.sets, message, i = keys.from_files(config.keys)
+    if not self.sets then
+      return nil, message, ("%skeys[%d]"):format(path, i - 1)
+    end
+  elseif not config.jwks_uri and not config.issuer:find "^https?://" then
+    return nil, "no URL, so that its keys can't be discovered: give keys or jwks_uri", path .. "issuer"
+  else
+    self.remote = keys.remote(config.issuer, config.jwks_uri)
+  end
+  self.verifier = jwt.verifier {
+    algorithms = algorithms_of(config), issuer = config.issuer, audience = config.audience, skew = common.clock_skew,
+    type = common.rfc9068 and "at+jwt" or nil,
+    required = common.rfc9068 and { "iss", "exp", "aud", "sub", "client_id", "iat", "jti" } or { "iss", "exp", "aud" },
+  }
+  return self
+end
+
+-- The issuers of a config; what one does not say of itself it has of the whole.
+local function list_of(config)
+  local single = type(config.issuer) == "string"
+  local out = {}
+  for i, item in ipairs(single and { { issuer = config.issuer } } or config.issuer) do
+    local source = (item.keys or item.jwks_uri) and item or config
+    out[i] = {
+      issuer = item.issuer, path = single and "" or ("issuer[%d]."):format(i - 1), keys = source.keys,
+      jwks_uri = source.jwks_uri, audience = item.audience or config.audience,
+      algorithms = item.algorithms or config.algorithms,
+    }
+  end
+  return out
+end
+
+-- nil, message and path when the config is at fault.
+function Bearer.new(config)
+  local self = setmetatable({ issuers = {}, skew = config.clock_skew, rfc9068 = config.rfc9068 }, Bearer)
+  local list = list_of(config)
+  for _, item in ipairs(list) do
+    if self.issuers[item.issuer] then
+      return nil, "named twice", item.path .. "issuer"
+    end
+    local made, message, path = new_issuer(item, config)
+    if not made then
+      return nil, message, path
+    end
+    self.issuers[item.issuer] = made
+    self.only = #list == 1 and made
+  end
+  return self
+end
+
+-- In one worker: keys are there before they are needed.
+function Bearer:watch()
+  for _, issuer in pairs(self.issuers) do
+    if issuer.remote then
+      issuer.remote:watch()
+    end
+  end
+end
+
+-- --- requests ------------------------------------------------------------------------------------
+
+local function issuer_of(self, token)
+  if self.only then
+    return self.only
+  end
+  local parts, word = jwt.decode(token)
+  if not parts then
+    return nil, word
+  end
+  local name = parts.claims and parts.claims.iss
+  return self.issuers[name or false], "issuer"
+end
+
+local function type_fits(token)
+  local header = json.decode(crypto.unbase64url(token:match "^[^.]*") or "", { depth = 32 })
+  local kind = type(header) == "table" and header.typ or "JWT"
+  return type(kind) == "string" and TYPES[kind:lower():gsub("^application/", "")] == true
+end
+
+local function by_files(issuer, token)
+  local claims, facts
+  for _, set in ipairs(issuer.sets) do
+    claims, facts = issuer.verifier:verify(token, set)
+    if claims or facts ~= "unknown_key" and facts ~= "signature" then
+      break
+    end
+  end
+  return claims, facts
+end
+
+local function by_remote(issuer, token)
+  local remote = issuer.remote
+  local set = remote:keys()
+  if not set then
+    return nil, "unavailable"
+  end
+  local claims, facts = issuer.verifier:verify(token, set)
+  local newer = not claims and facts == "unknown_key" and remote:newer(set)
+  if newer then
+    return issuer.verifier:verify(token, newer)
+  end
+  return claims, facts
+end
+
+-- Its claims and until when it is good; nil and a word: demilune.jwt's, or "unavailable" when there are no keys.
+function Bearer:verify(token)
+  local issuer, word = issuer_of(self, token)
+  if not issuer then
+    return nil, word
+  end
+  local claims, facts = (issuer.remote and by_remote or by_files)(issuer, token)
+  if not claims then
+    return nil, facts
+  elseif not self.rfc9068 and not type_fits(token) then
+    return nil, "type"
+  end
+  return claims, facts.expires + self.skew
+end
+
+return Bearer
