@@ -7,6 +7,7 @@ local core = require "demilune.core"
 local edit = require "demilune.edit"
 local http = require "demilune.http"
 local log = require "demilune.log"
+local url = require "demilune.url"
 
 local ForwardAuth = { name = "forward-auth", version = "1.0.0", guards = true }
 ForwardAuth.__index = ForwardAuth
@@ -26,16 +27,6 @@ function ForwardAuth.new(config, context)
   return setmetatable({ config = config, removal = removal, consumer = context.consumer }, ForwardAuth)
 end
 
-local PORTS = { http = 80, https = 443 }
-
-local function authority(request)
-  local port = request.port
-  if not port or port == PORTS[request.scheme] then
-    return request.host
-  end
-  return request.host .. ":" .. port
-end
-
 -- What the service is told.
 local function question_of(self, exchange)
   local config, request = self.config, exchange.request
@@ -43,7 +34,7 @@ local function question_of(self, exchange)
   local headers = {
     ["x-forwarded-method"] = request.method,
     ["x-forwarded-proto"] = request.scheme,
-    ["x-forwarded-host"] = authority(request),
+    ["x-forwarded-host"] = url.authority(request.scheme, request.host, request.port),
     ["x-forwarded-uri"] = query and request.path .. "?" .. query or request.path,
     ["x-forwarded-for"] = exchange.client_ip,
   }
