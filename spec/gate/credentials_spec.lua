@@ -84,8 +84,14 @@ describe("consumers' secrets", function()
   end)
 
   it("are in no fault, and what refuses a reload says so without them", function()
-    local more = "\n  - { name: bolt, credentials: { key-auth: [{ key: $key }], hmac-auth: [{ id: a, secret: $hmac }],\n"
-      .. "      basic-auth: [{ username: bob, password_hash: $password }] } }\n"
+    local more = [[
+
+  - name: bolt
+    credentials:
+      key-auth: [{ key: $key }]
+      hmac-auth: [{ id: a, secret: $hmac }]
+      basic-auth: [{ username: bob, password_hash: $password }]
+]]
     gateway:configure(config((more:gsub("%$(%l+)", SECRETS))))
     local refused = client.request(gateway.admin_port, "POST", "/reload")
     assert.is_true(refused.status >= 400)
