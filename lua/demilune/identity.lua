@@ -37,6 +37,22 @@ M.options = {
 local Identity = { __name = "identity" }
 Identity.__index = Identity
 
+--- A function of a list of credentials (context.consumers) and a configuration's version, which gives what make(list,
+--- version) has given: that runs once for all places where the plugin is enabled.
+---@param make fun(list: table[], version: integer): any
+---@return fun(list: table[], version: integer): any
+function M.shared(make)
+  local made = setmetatable({}, { __mode = "k" })
+  return function(list, version)
+    local entry = made[list]
+    if not entry or entry.version ~= version then -- what was made by a check is of no version yet
+      entry = { version = version, value = make(list, version) }
+      made[list] = entry
+    end
+    return entry.value
+  end
+end
+
 --- credentials: the names of the headers that hide_credentials removes. nil, a message and a path in the
 --- configuration when the config is at fault.
 ---@param config table

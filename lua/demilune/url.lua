@@ -74,13 +74,24 @@ function M.parse(text)
   }
 end
 
+--- Host and port as a URL has them: the port only where it is not the scheme's own.
+---@param scheme string
+---@param host string  An IPv6 address with or without brackets.
+---@param port? integer
+---@return string
+function M.authority(scheme, host, port)
+  if host:find(":", 1, true) and host:sub(1, 1) ~= "[" then
+    host = "[" .. host .. "]"
+  end
+  return port and port ~= DEFAULT_PORTS[scheme] and host .. ":" .. port or host
+end
+
 --- The text of such parts.
 ---@param parts { scheme: string, host: string, port?: integer, path?: string, query?: string }
 ---@return string
 function M.build(parts)
-  local host = parts.host:find(":", 1, true) and "[" .. parts.host .. "]" or parts.host
-  local port = parts.port and parts.port ~= DEFAULT_PORTS[parts.scheme] and ":" .. parts.port or ""
-  return ("%s://%s%s%s%s"):format(parts.scheme, host, port, parts.path or "/", parts.query and "?" .. parts.query or "")
+  return ("%s://%s%s%s"):format(parts.scheme, M.authority(parts.scheme, parts.host, parts.port), parts.path or "/",
+    parts.query and "?" .. parts.query or "")
 end
 
 local function without_dots(path)

@@ -56,27 +56,27 @@ local FAULTS = {
   limit = "costs more time or memory than is allowed",
 }
 
--- name → { consumer, hash }, and a list of the hashes; nil and what is wrong with one.
-local function users_of(list)
+-- { by_name = name → { consumer, hash }, hashes = list of them }, or { fault = what is wrong with a credential }.
+local users_of = identity.shared(function(list)
   local users, hashes = {}, {}
   for i, item in ipairs(list) do
     local credential = item.credential
     local known, word = crypto.password.known(credential.password_hash)
     if not known then
-      return nil, ('the password_hash of the username "%s", of the consumer "%s": %s')
-        :format(credential.username, item.consumer.name, FAULTS[word] or word)
+      return { fault = ('the password_hash of the username "%s", of the consumer "%s": %s')
+        :format(credential.username, item.consumer.name, FAULTS[word] or word) }
     end
     users[credential.username] = { consumer = item.consumer, hash = credential.password_hash }
     hashes[i] = credential.password_hash
   end
-  return users, hashes
-end
+  return { by_name = users, hashes = hashes }
+end)
 
 function BasicAuth.new(config, context)
   local headers = headers_of(config.names)
-  local users, hashes = users_of(context.consumers "basic-auth")
-  if not users then
-    return nil, hashes
+  local users = users_of(context.consumers "basic-auth", context.version)
+  if users.fault then
+    return nil, users.fault
   end
   local who, message, path = identity.new(config, context, headers)
   if not who then
@@ -85,8 +85,8 @@ function BasicAuth.new(config, context)
   return setmetatable({
     identity = who,
     headers = headers,
-    users = users,
-    hashes = hashes,
+    users = users.by_name,
+    hashes = users.hashes,
     remember = config.remember,
     challenge = { ["WWW-Authenticate"] = ('Basic realm="%s", charset="UTF-8"'):format(config.realm) },
   }, BasicAuth)

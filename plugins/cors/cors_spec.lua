@@ -114,6 +114,12 @@ describe("cors", function()
     assert.is_nil(other.headers["access-control-allow-credentials"])
   end)
 
+  it("names the method that is asked for where any is allowed, which holds with credentials too", function()
+    local g = gateway { origins = { "https://app.example" }, methods = { "*" }, credentials = true }
+    assert.equal("PURGE", preflight(g, "https://app.example", "PURGE").headers["access-control-allow-methods"])
+    assert.is_nil(preflight(g, "https://b.example", "PURGE").headers["access-control-allow-methods"])
+  end)
+
   it("refuses credentials for everyone, and what is no origin", function()
     local function faults(config)
       return test.faults { plugins = { { name = "cors", config = config } } }

@@ -12,6 +12,15 @@ local function keep(value)
   return value ~= "" and value or nil
 end
 
+local function has_star(names)
+  for _, name in ipairs(names) do
+    if name == "*" then
+      return true
+    end
+  end
+  return false
+end
+
 function Cors.new(config)
   local self = setmetatable({
     exact = {}, suffixes = {}, any = false,
@@ -21,9 +30,7 @@ function Cors.new(config)
     expose = keep(table.concat(config.expose, ", ")),
     max_age = ("%d"):format(config.max_age),
   }, Cors)
-  for _, name in ipairs(config.headers) do
-    self.any_header = self.any_header or name == "*"
-  end
+  self.any_header, self.any_method = has_star(config.headers), has_star(config.methods)
   for _, origin in ipairs(config.origins) do
     local scheme, rest = origin:lower():match "^(https?://)%*(%..+)$"
     if origin == "*" then
@@ -60,14 +67,14 @@ local function allowed_origin(self, exchange)
   return self.any and not self.credentials and "*" or origin
 end
 
-local function preflight(self, exchange, wanted_headers)
+local function preflight(self, exchange, wanted_method, wanted_headers)
   local headers = { vary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers" }
   local origin = allowed_origin(self, exchange)
   if origin then
     headers["access-control-allow-origin"] = origin
     headers["access-control-allow-credentials"] = self.credentials
-    headers["access-control-allow-methods"] = self.methods
     -- A literal "*" does not cover Authorization, and means nothing with credentials: what is asked for is named.
+    headers["access-control-allow-methods"] = self.any_method and wanted_method or self.methods
     headers["access-control-allow-headers"] = self.any_header and wanted_headers or keep(self.headers)
     headers["access-control-max-age"] = self.max_age
   end
@@ -77,9 +84,10 @@ end
 
 function Cors:access(exchange)
   local request = exchange.request
-  if request.method == "OPTIONS" and request.headers["origin"]
-    and request.headers["access-control-request-method"] then
-    preflight(self, exchange, request.headers["access-control-request-headers"])
+  local wanted_method = request.method == "OPTIONS" and request.headers["origin"]
+    and request.headers["access-control-request-method"]
+  if wanted_method then
+    preflight(self, exchange, wanted_method, request.headers["access-control-request-headers"])
   end
 end
 

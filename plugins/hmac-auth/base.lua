@@ -2,16 +2,12 @@
 
 -- The signature base of RFC 9421, 2.5: the text that a signature is made of.
 
+local url = require "demilune.url"
+
 local M = {}
 
-local PORTS = { http = 80, https = 443 }
-
 local function authority(request)
-  local host, port = request.host:lower(), request.port
-  if not port or port == PORTS[request.scheme] then
-    return host
-  end
-  return host .. ":" .. port
+  return url.authority(request.scheme, request.host:lower(), request.port)
 end
 
 local function target(request)

@@ -51,6 +51,17 @@ local NOBODY = { secret = crypto.random(32), algorithm = "hmac-sha256" }
 
 -- --- instances -----------------------------------------------------------------------------------
 
+local users_of = identity.shared(function(list)
+  local users = {}
+  for _, item in ipairs(list) do
+    local credential = item.credential
+    users[credential.id] = {
+      consumer = item.consumer, secret = credential.secret, algorithm = credential.algorithm,
+    }
+  end
+  return users
+end)
+
 -- What a client is told to sign (RFC 9421, 5.1).
 local function wanted(components)
   return ('sig=("%s");created;keyid'):format(table.concat(components, '" "'))
@@ -61,16 +72,9 @@ function HmacAuth.new(config, context)
   if not who then
     return nil, message, path
   end
-  local users = {}
-  for _, item in ipairs(context.consumers "hmac-auth") do
-    local credential = item.credential
-    users[credential.id] = {
-      consumer = item.consumer, secret = credential.secret, algorithm = credential.algorithm,
-    }
-  end
   return setmetatable({
     identity = who,
-    users = users,
+    users = users_of(context.consumers "hmac-auth", context.version),
     components = config.components,
     body_digest = config.body_digest,
     max_age = config.max_age,

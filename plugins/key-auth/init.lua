@@ -34,20 +34,13 @@ KeyAuth.credential = {
 
 -- --- the keys ------------------------------------------------------------------------------------
 
-local known = setmetatable({}, { __mode = "k" }) -- list of credentials → its keyring
-
--- What was made while the configuration was checked is of no version yet.
-local function keys_of(list, version)
-  local keys = known[list]
-  if not keys or keys.version ~= version then
-    keys = keyring.new(version)
-    for _, item in ipairs(list) do
-      keys:add(item.credential.key, item.number)
-    end
-    known[list] = keys
+local keys_of = identity.shared(function(list, version)
+  local keys = keyring.new(version)
+  for _, item in ipairs(list) do
+    keys:add(item.credential.key, item.number)
   end
   return keys
-end
+end)
 
 -- --- instances -----------------------------------------------------------------------------------
 

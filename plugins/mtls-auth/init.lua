@@ -27,18 +27,22 @@ MtlsAuth.credential = {
   unique = "subject",
 }
 
+local subjects_of = identity.shared(function(list, version)
+  local subjects = keyring.new(version)
+  for _, item in ipairs(list) do
+    subjects:add(item.credential.subject, item.number)
+  end
+  return subjects
+end)
+
 function MtlsAuth.new(config, context)
   local who, message, path = identity.new(config, context)
   if not who then
     return nil, message, path
   end
-  local subjects = keyring.new(context.version)
-  for _, item in ipairs(context.consumers "mtls-auth") do
-    subjects:add(item.credential.subject, item.number)
-  end
   return setmetatable({
     identity = who,
-    subjects = subjects,
+    subjects = subjects_of(context.consumers "mtls-auth", context.version),
     source = selector.selector("tls:subject", context),
   }, MtlsAuth)
 end
