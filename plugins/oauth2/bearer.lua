@@ -96,10 +96,10 @@ function Bearer.new(config)
 end
 
 -- In one worker: keys are there before they are needed.
-function Bearer:watch()
+function Bearer:watch(version)
   for _, issuer in pairs(self.issuers) do
     if issuer.remote then
-      issuer.remote:watch()
+      issuer.remote:watch(version)
     end
   end
 end
