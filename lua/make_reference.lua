@@ -44,6 +44,8 @@ M.PUBLIC = {
   { title = "demilune.selector", file = "selector", name = "selector" },
   { title = "demilune.edit", file = "edit", name = "edit" },
   { title = "demilune.keyring", file = "keyring", name = "keyring" },
+  { title = "demilune.identity", file = "identity", name = "identity" },
+  { title = "demilune.networks", file = "networks", name = "networks" },
   { title = "demilune.test", file = "test", name = "test" },
   { title = "demilune.test, upstreams", file = "test/upstream" },
   { title = "demilune.test, hooks without sockets", file = "test/exchange" },
@@ -175,7 +177,8 @@ end
 local function prose(lines)
   local out, is_code = {}, false
   for i, line in ipairs(lines) do
-    local indented = line:find "^  " ~= nil or (is_code and line == "" and (lines[i + 1] or ""):find "^  ")
+    local goes_on = is_code and line == "" and (lines[i + 1] or ""):find "^  " ~= nil
+    local indented = goes_on or line:find "^  " ~= nil
     if indented ~= is_code then
       out[#out + 1] = indented and "```lua" or "```"
       is_code = indented

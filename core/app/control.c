@@ -323,9 +323,9 @@ static bool control_free(struct control *c)
         if (c->workers[n])
             worker_free(c->workers[n]);
     free(c->workers);
-    sockets_free(c->sockets);
     if (c->admin)
         admin_free(c->admin);
+    sockets_free(c->sockets); /* last: a file of a socket that somebody still has stays */
     log_tell_suppressed(true);
     watchdog_free(c->watchdog);
     probes_free(c->probes);

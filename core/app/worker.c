@@ -419,7 +419,7 @@ static void on_order(struct mail *m, void *reader)
         w->looks = 0;
         w->state = WORKER_ENDS;
         close_listeners(w);
-        inbound_abort_all(w->gateway.inbound);
+        gateway_stop(&w->gateway);
         timer_set(&w->look, 0);
     } else if (om->order != ORDER_OPEN && w->state == WORKER_RUNS) {
         w->looks = 0;

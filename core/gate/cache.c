@@ -126,24 +126,27 @@ static void on_flight(void *arg, enum flight_event event, struct slice value)
 
     if (event == FLIGHT_LANDED) {
         u->seat = NULL;
-        u->is_alone = value.ptr[0] != LAND_LOOK;
+        u->is_alone = value.ptr[0] != LAND_LOOK || u->has_waited;
+        u->has_waited = true;
         u->has_failed = value.ptr[0] == LAND_FAILED;
     }
     u->on_wait(u->arg);
 }
 
-/* Nobody waits for what is somebody's own, nor for what could not be kept the last time. */
+/* Nobody waits for what is somebody's own, nor for what could not be kept the last time. Who has waited and found what
+ * must be asked for each time does not wait again, or all would ask one by one. */
 static bool joins(const struct cache_use *u)
 {
-    return u->conf->coalesces && !u->is_alone && !u->is_personal &&
+    return u->conf->coalesces && !u->is_alone && !u->is_personal && !(u->has_waited && u->stale) &&
            !response_store_is_marked(u->conf->store, u->key);
 }
 
+/* By the Vary of what is kept of the URL: requests for other variants don't wait for this one. */
 static enum cache_found join(struct cache_use *u)
 {
     struct exchange *x = u->x;
     uint64_t left = exchange_time_left_ms(x);
-    struct slice variant = cache_variant(u, u->stale ? u->stale->vary : SLICE(""));
+    struct slice variant = cache_variant(u, u->stale ? u->stale->vary : u->vary);
     struct slice key = arena_printf(x->arena, "cache/%.*s\n%.*s\n%.*s",
                                     SLICE_ARG(response_store_name(u->conf->store)),
                                     SLICE_ARG(u->key), SLICE_ARG(variant));
@@ -225,6 +228,8 @@ static void refresh(struct cache_use *u, struct stored *r)
     }
     headers_remove_id(&own->request->headers, HEADER_RANGE);
     headers_remove_id(&own->request->headers, HEADER_IF_RANGE);
+    headers_remove_id(&own->request->headers, HEADER_IF_MATCH);
+    headers_remove_id(&own->request->headers, HEADER_IF_UNMODIFIED_SINCE);
     ask_upstream(v);
     exchange_fetch(own);
 }
@@ -264,11 +269,20 @@ static enum cache_found look(struct cache_use *u)
     return r ? use_stored(u, r) : miss(u);
 }
 
+/* Content of a GET means nothing (RFC 9110, 9.3.1), but some upstreams read it: what they say to it is not for others. */
+static bool is_for_cache(const struct message *request)
+{
+    if (!method_is_safe(request->method))
+        return true;
+    return (request->method == METHOD_GET || request->method == METHOD_HEAD) &&
+           request->body == BODY_NONE && !request->wants_websocket;
+}
+
 enum cache_found cache_lookup(struct exchange *x, struct cache_conf *conf)
 {
     enum method method = x->request->method;
 
-    if (x->cache || (method_is_safe(method) && method != METHOD_GET && method != METHOD_HEAD))
+    if (x->cache || !is_for_cache(x->request))
         return CACHE_PASS;
     struct cache_use *u = begin_use(x, conf);
     if (!cache_make_key(u))
@@ -356,7 +370,7 @@ static void on_not_modified(struct cache_use *u, const struct message *response)
     if (is_kept && r)
         (void)!response_store_put(u->conf->store, r, u->note);
     cache_land(u, is_kept ? LAND_LOOK : LAND_GO);
-    cache_answer(u, r ? r : stored_ref(u->stale), SLICE("hit; fwd=stale; fwd-status=304"));
+    cache_answer(u, r ? r : stored_ref(u->stale), SLICE("fwd=stale; fwd-status=304"));
 }
 
 /* The one who fetched it may have had it all along. */
@@ -406,6 +420,16 @@ bool cache_on_failure(struct exchange *x, int err)
 
     return u->role == ROLE_FETCH && x->state == EXCHANGE_UPSTREAM && err != ERR_CLIENT_GONE &&
            err != ERR_STOPPING && stands_in(u);
+}
+
+bool cache_has_readers(struct exchange *x)
+{
+    struct cache_use *u = x->cache;
+
+    if (!u || !u->filling || !u->filling->body)
+        return false;
+    response_store_remove(u->conf->store, u->filling); /* there will be no more of them */
+    return stored_is_shared(u->filling);
 }
 
 void cache_end(struct exchange *x)

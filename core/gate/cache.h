@@ -79,6 +79,9 @@ void cache_on_body(struct exchange *x, const struct slice *pieces, int n, bool e
 /* Is a response being kept, so that upstream is to be read on whatever the client does? */
 bool cache_is_filling(const struct exchange *x);
 
+/* The gateway ends: does another exchange read what is being kept? From now on none begins to. */
+bool cache_has_readers(struct exchange *x);
+
 /* Upstream has broken off, or the exchange ends: what is not whole is not kept, and who waits is told. */
 void cache_end(struct exchange *x);
 

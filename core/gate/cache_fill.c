@@ -45,10 +45,38 @@ static void begin_known(struct cache_use *u, const struct message *response,
     cache_land(u, is_in ? LAND_LOOK : LAND_GO);
 }
 
-void cache_begin_fill(struct cache_use *u, const struct message *response, bool end)
+/* What is stale from the first helps nobody unless it can be asked for by a validator, or may be used stale. An event
+ * stream comes with no-cache, and has no end to wait for. */
+static bool is_of_use(const struct cache_life *life, const struct message *response)
+{
+    bool is_fresh = life->initial_age_s < life->lifetime_s && !life->always_validate;
+
+    return is_fresh || life->stale_while_revalidate_s > 0 || life->stale_if_error_s > 0 ||
+           headers_find(&response->headers, HEADER_ETAG) ||
+           headers_find(&response->headers, HEADER_LAST_MODIFIED);
+}
+
+static bool is_event_stream(const struct message *response)
+{
+    struct slice type = headers_get_id(&response->headers, HEADER_CONTENT_TYPE);
+    struct slice events = SLICE("text/event-stream");
+
+    return slice_eq_nocase(slice_sub(type, 0, events.len), events);
+}
+
+static enum cache_refusal judge(struct cache_use *u, const struct message *response)
 {
     enum cache_refusal why =
         cache_judge(u->x->request, response, u->is_personal, &u->conf->rules, &u->moment, &u->life);
+
+    if (why == CACHE_KEPT && (!is_of_use(&u->life, response) || is_event_stream(response)))
+        return CACHE_NO_LIFE;
+    return why;
+}
+
+void cache_begin_fill(struct cache_use *u, const struct message *response, bool end)
+{
+    enum cache_refusal why = judge(u, response);
     bool is_known = end || (response->body == BODY_LENGTH && response->has_length);
 
     if (why == CACHE_KEPT && response->body != BODY_TUNNEL &&

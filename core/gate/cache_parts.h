@@ -48,6 +48,7 @@ struct cache_use {
     bool is_personal;
     bool has_failed; /* the one that fetched for it */
     bool is_alone;   /* waits for nobody, and nobody waits for it */
+    bool has_waited; /* for another's, once */
     bool validates;  /* upstream is asked whether `stale` still holds */
     void (*on_wait)(void *arg);
     void *arg;

@@ -43,7 +43,7 @@ struct exchange *exchange_clone(struct exchange *x)
 {
     struct gateway *g = x->gateway;
 
-    if (x->plan != g->plan || !x->upstream || !x->route || forward_path(x) < 0)
+    if (g->draining || x->plan != g->plan || !x->upstream || !x->route || forward_path(x) < 0)
         return NULL;
     struct arena *a = arena_new(g->wire.arena_blocks);
     struct exchange *own = exchange_new(g, a, copy_request(x, a));
@@ -61,9 +61,15 @@ struct exchange *exchange_clone(struct exchange *x)
     return own;
 }
 
+/* An upstream that trickles must not be read for ever. */
+static void bound(struct exchange *x)
+{
+    timer_set(&x->slot->timer, x->route->timeout_ms ? x->route->timeout_ms : TIMEOUT_MS);
+}
+
 void exchange_fetch(struct exchange *own)
 {
-    timer_set(&own->slot->timer, own->route->timeout_ms ? own->route->timeout_ms : TIMEOUT_MS);
+    bound(own);
     attempt_start(own);
 }
 
@@ -76,19 +82,39 @@ void exchange_fetched(struct exchange *own)
         return;
     }
     own->flows[SIDE_RESPONSE].state = FLOW_RELAY;
+    bound(own);
     wire_grant(own->attempt->wire, FLOW_WINDOW);
+}
+
+/* While the gateway ends: there is somebody to read what comes. */
+static bool is_awaited(struct exchange *x)
+{
+    return !x->gateway->stopping && cache_has_readers(x);
 }
 
 bool exchange_stays(struct exchange *x)
 {
     struct wire *down = x->down;
 
-    if (!down || !cache_is_filling(x) || !x->attempt || !x->attempt->wire || !x->head_is_down)
+    if (!down || !cache_is_filling(x) || !x->attempt || !x->attempt->wire || !x->head_is_down ||
+        (x->gateway->draining && !is_awaited(x)))
         return false;
     x->down = NULL;
     x->flows[SIDE_REQUEST].state = FLOW_CUT;
     x->flows[SIDE_RESPONSE].state = FLOW_RELAY;
     wire_release(down);
+    bound(x);
     wire_grant(x->attempt->wire, FLOW_WINDOW);
     return true;
+}
+
+void exchanges_end_fetches(struct gateway *g)
+{
+    for (uint32_t i = 0; i < g->table.n; i++) {
+        struct exchange *x = g->table.slots[i]->exchange;
+        bool is_fetch =
+            x && (x->is_own || (!x->down && x->state == EXCHANGE_RELAY && cache_is_filling(x)));
+        if (is_fetch && !is_awaited(x))
+            exchange_end_early(x);
+    }
 }

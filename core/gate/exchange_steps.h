@@ -51,6 +51,9 @@ void exchange_fetched(struct exchange *own);
 /* The client has all of its answer, or has left. True: what the cache keeps has not come yet, so upstream is read on. */
 bool exchange_stays(struct exchange *x);
 
+/* Ends those that no client waits for. */
+void exchanges_end_fetches(struct gateway *g);
+
 /* Runs the hooks of p when there are any. True: they are done, go on. False: they wait, exchange_phase_done follows. */
 bool exchange_run_phase(struct exchange *x, enum phase p);
 

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "gate/exchange.h"
+#include "gate/exchange_steps.h"
 #include "gate/forward.h"
 #include "gate/hold.h"
 #include "gate/stats.h"
@@ -250,8 +251,16 @@ void gateway_drain(struct gateway *g)
 {
     g->draining = true;
     g->wire.draining = true;
+    exchanges_end_fetches(g);
     inbound_drain(g->inbound);
     pool_close_idle(g->pool, NULL);
+}
+
+void gateway_stop(struct gateway *g)
+{
+    g->draining = g->stopping = true;
+    exchanges_end_fetches(g);
+    inbound_abort_all(g->inbound);
 }
 
 void gateway_hurry(struct gateway *g)

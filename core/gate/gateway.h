@@ -48,6 +48,7 @@ struct gateway {
     int nworkers;
     uint32_t looked_at; /* slots of the table, by the mover */
     bool draining;
+    bool stopping;
 };
 
 /* Sets up what lies in the struct; loop, mailbox, writer and nworkers are set before. snapshot: for limits and DNS. */
@@ -70,6 +71,9 @@ void gateway_accept(struct gateway *g, struct listener *ln, int listener_index, 
 
 /* No new requests on open connections after the ones under way. */
 void gateway_drain(struct gateway *g);
+
+/* Nothing is waited for any more: the clients' connections are closed, and what is fetched for the cache alone ends. */
+void gateway_stop(struct gateway *g);
 
 /* The worker stops: log hooks that still wait are told that their time is over. */
 void gateway_hurry(struct gateway *g);

@@ -81,6 +81,7 @@ static const char *reply_detail(struct exchange *x, int err)
     switch (err) {
     case ERR_NO_ROUTE: return "No route matches this request.";
     case ERR_METHOD: return "The resource does not support this method.";
+    case ERR_MISDIRECTED: return "The host is not the one that this connection was made for.";
     case ERR_BODY_TOO_LARGE: return "The request body is larger than allowed here.";
     case ERR_REQUEST_TIMEOUT: return "The request body did not arrive in time.";
     case ERR_BAD_REQUEST: return bad_request_detail(x);

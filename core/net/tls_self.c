@@ -8,19 +8,18 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
-#include <string.h>
 
 #include "base/check.h"
+#include "base/slice.h"
 
 #define HOUR_S 3600L
 
 static char *text_of(BIO *bio)
 {
-    char *bytes, *text;
+    char *bytes;
     long len = BIO_get_mem_data(bio, &bytes);
+    char *text = slice_dup(slice_of(bytes, (size_t)len));
 
-    text = strndup(bytes, (size_t)len);
-    REQUIRE(text != NULL);
     BIO_free(bio);
     return text;
 }

@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 8
+#define DML_ABI 9
 
 struct gateway;
 

@@ -15,6 +15,7 @@ struct dml_regex;
 struct dml_template;
 struct dml_edit;
 struct dml_keyring;
+struct dml_networks;
 struct dml_limiter;
 struct access_log;
 struct metric_family;
@@ -129,6 +130,19 @@ DML_API int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t le
  * request has nothing of it; ERR_GONE: the exchange has gone on to another snapshot. */
 DML_API int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
                                  const struct dml_template *source);
+
+/* --- api_networks.c: sets of networks --------------------------------------------------------------------------------- */
+
+DML_API struct dml_networks *dml_networks_new(void);
+DML_API void dml_networks_free(struct dml_networks *n);
+
+/* An address or a network; ERR_SYNTAX, ERR_RANGE. When all are added: dml_networks_sort. */
+DML_API int dml_networks_add(struct dml_networks *n, const char *ptr, size_t len);
+DML_API void dml_networks_sort(struct dml_networks *n);
+
+/* 1: the client's address is in one of them. */
+DML_API int dml_networks_have_client(struct gateway *g, double handle,
+                                     const struct dml_networks *n);
 
 /* --- api_store.c --------------------------------------------------------------------------------------------------- */
 

@@ -68,6 +68,21 @@ static int hook_consumer(lua_State *L)
     return 1;
 }
 
+/* has_group(name): is any consumer of the configuration in this group? */
+static int hook_has_group(lua_State *L)
+{
+    const struct snapshot *s = vm_of(L)->snapshot;
+    struct slice name;
+    bool has = false;
+
+    name.ptr = luaL_checklstring(L, 1, &name.len);
+    for (uint32_t i = 0; s && !has && i < s->nconsumers; i++)
+        for (uint32_t j = 0; !has && j < s->consumers[i]->ngroups; j++)
+            has = slice_eq(s->consumers[i]->groups[j], name);
+    lua_pushboolean(L, has);
+    return 1;
+}
+
 /* Pushes the names in a folder that are no hidden ones: those that may be folders, or that may be files. */
 static int push_names(lua_State *L, unsigned char kind)
 {
@@ -143,6 +158,7 @@ const struct call call_hook[] = {
     {"open_metatable", hook_open_metatable},
     {"consumers", hook_consumers},
     {"consumer", hook_consumer},
+    {"has_group", hook_has_group},
     {"upstream", hook_upstream},
     {NULL, NULL},
 };

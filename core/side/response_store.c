@@ -107,6 +107,11 @@ struct stored *stored_ref(struct stored *r)
     return r;
 }
 
+bool stored_is_shared(struct stored *r)
+{
+    return atomic_load_explicit(&kept_of(r)->refs, memory_order_acquire) > 1;
+}
+
 void stored_unref(struct stored *r)
 {
     if (!r || atomic_fetch_sub_explicit(&kept_of(r)->refs, 1, memory_order_acq_rel) != 1)

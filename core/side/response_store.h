@@ -52,6 +52,9 @@ void stored_set_body(struct stored *r, struct response_body *body);
 struct stored *stored_ref(struct stored *r);
 void stored_unref(struct stored *r); /* NULL is fine */
 
+/* Somebody holds it beside the caller. */
+bool stored_is_shared(struct stored *r);
+
 /* What has been purged so far that a response of this key would have to know. */
 struct response_note {
     uint64_t all, key;

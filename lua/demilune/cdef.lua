@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 8,
+  abi = 9,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -195,6 +195,7 @@ struct dml_regex;
 struct dml_template;
 struct dml_edit;
 struct dml_keyring;
+struct dml_networks;
 struct dml_limiter;
 struct access_log;
 struct metric_family;
@@ -264,6 +265,12 @@ void dml_keyring_free(struct dml_keyring *ring);
 int dml_keyring_add(struct dml_keyring *ring, const char *ptr, size_t len, uint32_t owner);
 int dml_keyring_identify(struct gateway *g, double handle, const struct dml_keyring *ring,
                                  const struct dml_template *source);
+struct dml_networks *dml_networks_new(void);
+void dml_networks_free(struct dml_networks *n);
+int dml_networks_add(struct dml_networks *n, const char *ptr, size_t len);
+void dml_networks_sort(struct dml_networks *n);
+int dml_networks_have_client(struct gateway *g, double handle,
+                                     const struct dml_networks *n);
 enum dml_tag { DML_TAG_STRING, DML_TAG_NUMBER, DML_TAG_BOOLEAN };
 struct dml_value {
     struct dml_slice text;

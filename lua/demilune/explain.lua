@@ -60,8 +60,8 @@ end
 
 local PUBLIC = {}
 for name in ([[
-  cache crypto dns edit http json jwt kafka keyring limit log metrics redis regex selector socket store task time trace
-  url uuid]]):gmatch "%S+" do
+  cache crypto dns edit http identity json jwt kafka keyring limit log metrics networks redis regex selector socket
+  store task time trace url uuid]]):gmatch "%S+" do
   PUBLIC["demilune." .. name] = true
 end
 
@@ -77,7 +77,7 @@ end
 
 local CONTEXT = {
   plugin = true, route = true, scope = true, params = true, version = true, worker = true, first = true,
-  consumers = true, consumer = true,
+  consumers = true, consumer = true, has_group = true,
 }
 
 -- Keywords by which a config may have more keys than its properties.

@@ -119,6 +119,7 @@ end
 ---@field first boolean  True in exactly one worker.
 ---@field consumers fun(kind: string): table[]  All credentials of a kind: { consumer, credential }.
 ---@field consumer fun(name: string): table?  A consumer of the configuration.
+---@field has_group fun(name: string): boolean  Is any consumer of the configuration in this group?
 
 local function fallback(config)
   return { config = config }
@@ -143,6 +144,7 @@ local function context_of(name, context)
   if not common then
     common = { __index = {
       plugin = name, worker = core.worker, first = core.worker == 1, consumers = consumers, consumer = core.consumer,
+      has_group = core.has_group,
     } }
     if explain then
       explain.context(common.__index)

@@ -60,7 +60,7 @@ describe("cache", function()
     local response = gateway:get "/"
     assert.same({ 200, "content", "new", "text/plain" },
       { response.status, response.body, response.headers["x-more"], response.headers["content-type"] })
-    assert.truthy(response.headers["cache-status"]:find("fwd-status=304", 1, true))
+    assert.equal("demilune; fwd=stale; fwd-status=304; ttl=100", response.headers["cache-status"])
     test.clock.advance(90)
     assert.equal("content", body())
     assert.equal(2, #asked)
@@ -159,6 +159,61 @@ describe("cache", function()
       assert.equal("x", calls[i]:join())
     end
     assert.equal(5, #asked)
+  end)
+
+  it("lets nobody wait for requests one after another", function()
+    for _, headers in ipairs {
+      { ["cache-control"] = "no-cache", etag = '"v1"' },
+      { ["cache-control"] = "max-age=60", vary = "X-Mine" },
+      { ["cache-control"] = "max-age=0" },
+    } do
+      local go, calls = false, {}
+      asked = {}
+      answer = function(_, n)
+        while n > 1 and not go do task.sleep(0.001) end
+        return 200, headers, "x"
+      end
+      start()
+      for i = 1, 5 do
+        calls[i] = task.spawn(function() return body("/", { headers = { ["x-mine"] = tostring(i) } }) end)
+      end
+      test.eventually(function() return #asked == 5 end) -- all but the first at once
+      go = true
+      for i = 1, 5 do
+        assert.equal("x", calls[i]:join())
+      end
+    end
+  end)
+
+  it("keeps no event stream", function()
+    answer = function()
+      return 200, { ["cache-control"] = "max-age=60", ["content-type"] = "Text/Event-Stream; charset=utf-8" }, "x"
+    end
+    start()
+    body()
+    body()
+    assert.equal(2, #asked)
+  end)
+
+  it("keeps nothing that was asked for with content", function()
+    answer = function(request) return 200, { ["cache-control"] = "max-age=60" }, request.body end
+    start()
+    local function with(content) return gateway:request({ method = "GET", path = "/", body = content }).body end
+    assert.same({ "evil", "", "evil" }, { with "evil", body(), with "evil" })
+  end)
+
+  it("asks anew without the conditions of the one whose request told it to", function()
+    answer = function(request)
+      local status = request.headers["if-match"] and 412 or 200
+      return status, { ["cache-control"] = "max-age=10, stale-while-revalidate=100" }, tostring(status)
+    end
+    start()
+    body()
+    test.clock.advance(20)
+    assert.equal("200", body("/", { headers = { ["if-match"] = '"other"' } }))
+    test.eventually(function() return #asked == 2 end)
+    assert.is_nil(asked[2].headers["if-match"])
+    assert.equal("200", body())
   end)
 
   it("answers with what is stale while it asks anew, once, when that is allowed", function()

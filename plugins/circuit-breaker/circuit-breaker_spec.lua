@@ -277,7 +277,7 @@ describe("circuit-breaker", function()
       local plugins = { { name = "circuit-breaker", config = config } }
       return test.faults { upstream = "http://127.0.0.1:9", plugins = plugins }
     end
-    assert.truthy(faults({ fallback = "stale" }):find("not yet supported", 1, true))
+    assert.truthy(faults({ fallback = "stale" }):find("not yet supported: an answer, or another", 1, true))
     assert.truthy(faults({ fallback = { upstream = "nobody" } }):find('has no upstream "nobody"', 1, true))
     assert.truthy(faults({ fallback = { upstream = "x", body = "y" } }):find("not both", 1, true))
     assert.truthy(faults({ scope = "upstreams" }):find('did you mean "upstream"?', 1, true))

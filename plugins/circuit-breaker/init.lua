@@ -13,7 +13,7 @@ CircuitBreaker.schema = require "demilune.plugins.circuit-breaker.schema"
 -- What is wrong with a fallback, and where; or nil.
 local function fault_of(fallback)
   if fallback == "stale" then
-    return "not yet supported: there is no response cache", "fallback"
+    return "not yet supported: an answer, or another upstream", "fallback"
   elseif not fallback or not fallback.upstream then
     return nil
   elseif fallback.headers or fallback.body then

@@ -3,9 +3,9 @@
 -- Lets those pass who bring a consumer's key.
 --
 -- The keys of all consumers are one table, shared by all places where the plugin is enabled. Where
--- a key stands is told by selectors; hiding it and naming the consumer are one list of edits.
+-- a key stands is told by selectors; hiding it and naming the consumer is work of demilune.identity.
 
-local edit = require "demilune.edit"
+local identity = require "demilune.identity"
 local keyring = require "demilune.keyring"
 local selector = require "demilune.selector"
 local hide = require "demilune.plugins.key-auth.hide"
@@ -63,34 +63,29 @@ local function compile_sources(names, context)
   return sources
 end
 
--- The header that names the consumer, and the headers that had a key, in one go.
-local function compile_edits(config, context)
-  local remove = {}
-  for _, name in ipairs(config.hide_credentials and config.names or {}) do
-    remove[#remove + 1] = name:match "^header:(.*)$"
+local function headers_of(names)
+  local headers = {}
+  for _, name in ipairs(names) do
+    headers[#headers + 1] = name:match "^header:(.*)$"
   end
-  return edit.new("request", { remove = remove, set = { [config.consumer_header] = "{consumer}" } }, context)
+  return headers
 end
 
 function KeyAuth.new(config, context)
-  local sources, edits, message
-  sources, message = compile_sources(config.names, context)
+  local sources, message = compile_sources(config.names, context)
   if not sources then
     return nil, message, "names"
   end
-  edits, message = compile_edits(config, context)
-  if not edits then
-    return nil, message, "consumer_header"
-  elseif config.anonymous and not context.consumer(config.anonymous) then
-    return nil, ('the configuration has no consumer "%s"'):format(config.anonymous), "anonymous"
+  local who, fault, path = identity.new(config, context, headers_of(config.names))
+  if not who then
+    return nil, fault, path
   end
   return setmetatable({
     keys = keys_of(context.consumers "key-auth", context.version),
     first = sources[1],
     others = #sources > 1 and sources,
-    edits = edits,
+    identity = who,
     hide = config.hide_credentials and hide.compile(config.names),
-    anonymous = config.anonymous,
   }, KeyAuth)
 end
 
@@ -106,26 +101,17 @@ local function identify_elsewhere(self, exchange)
   end
 end
 
--- is_known: false for a wrong key, nil for none.
-local function refuse(self, exchange, is_known)
-  if self.anonymous then
-    if not exchange.consumer then
-      exchange.consumer = self.anonymous
-    end
-    return true
-  end
-  exchange:problem(401, is_known == nil and "An API key is needed." or "This API key is not known.", CHALLENGE)
-end
-
 function KeyAuth:access(exchange)
   local is_known = self.keys:identify(self.first, exchange)
   if is_known == nil and self.others then
     is_known = identify_elsewhere(self, exchange)
   end
-  if not is_known and not refuse(self, exchange, is_known) then
+  if is_known then
+    self.identity:hand_on(exchange)
+  elseif not self.identity:refuse(exchange, 401, is_known == nil and "An API key is needed."
+    or "This API key is not known.", CHALLENGE) then
     return
   end
-  self.edits:apply(exchange)
   if self.hide then
     self.hide(exchange.request)
   end

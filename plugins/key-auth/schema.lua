@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
+local options = require("demilune.identity").options
+
 return {
   type = "object",
   properties = {
@@ -13,20 +15,8 @@ return {
       minItems = 1,
       default = { "header:x-api-key" },
     },
-    hide_credentials = {
-      type = "boolean",
-      description = "Takes the key away from the request, so that the upstream does not see it.",
-      default = true,
-    },
-    anonymous = {
-      type = "string",
-      description = "The consumer that a request without a valid key is taken for, instead of being refused.",
-    },
-    consumer_header = {
-      type = "string",
-      format = "header",
-      description = "The request header that tells the upstream the consumer's name. The client's own is removed.",
-      default = "X-Consumer",
-    },
+    hide_credentials = options.hide_credentials,
+    anonymous = options.anonymous,
+    consumer_header = options.consumer_header,
   },
 }

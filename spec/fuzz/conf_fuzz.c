@@ -11,7 +11,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
 static bool accept_plugin(struct plugin_host *h UNUSED, struct plugin_use *use,
-                          const void *params UNUSED, size_t nparams UNUSED,
                           struct faults *faults UNUSED)
 {
     use->hooks = PHASE_BIT(use->name.len % PHASE_COUNT);

@@ -84,6 +84,16 @@ describe("the admin endpoint", function()
       assert.equal(0, server.run({ "health" }, { folder = folder }).status)
     end)
 
+    it("leaves no file behind", function()
+      for _, signal in ipairs { "TERM", "INT" } do
+        start()
+        assert.equal("rw-------", mode())
+        gateway:signal(signal)
+        assert.equal(0, gateway:wait())
+        assert.is_nil(mode(), signal)
+      end
+    end)
+
     it("leaves a mode that somebody has set", function()
       start()
       local chmod = ffi.C.chmod(path, 432) -- 0660

@@ -5,6 +5,7 @@
 package.path = "./?.lua;" .. package.path
 
 local server = require "spec.support.server"
+local test = require "demilune.test"
 
 local CONFIG = [[
 listeners: [{ address: "127.0.0.1:0" }]
@@ -35,6 +36,13 @@ function P:log(x) assert(x.ctx) end
 return P
 ]]
 
+local FIRST = [[
+local P = { name = "first", version = "1.0.0" }
+P.__index = P
+function P:rewrite(x) x.ctx.seen = true end
+return P
+]]
+
 describe("demilune bench", function()
   local folder
 
@@ -42,11 +50,7 @@ describe("demilune bench", function()
     folder = server.folder()
     folder:write("demilune.yaml", CONFIG)
     folder:write("plugins/all/init.lua", ALL)
-    folder:write("plugins/first/init.lua", [[
-local P = { name = "first", version = "1.0.0" }
-P.__index = P
-function P:rewrite(x) x.ctx.seen = true end
-return P]])
+    folder:write("plugins/first/init.lua", FIRST)
     folder:write("plugins/no/init.lua", [[
 local P = { name = "no", version = "1.0.0" }
 P.__index = P
@@ -84,6 +88,21 @@ return P]])
     local _, none, bytes = row(result, "access", "all")
     assert.equal("-", none)
     assert.is_true(tonumber(bytes:match "%d+") >= 1000)
+  end)
+
+  it("does not take a short wait for work", function()
+    folder:write("demilune.yaml", ('redis: [{ name: main, url: "%s" }]\n'):format(test.redis().url) .. CONFIG)
+    folder:write("plugins/first/init.lua", [[
+local P = { name = "first", version = "1.0.0" }
+P.__index = P
+function P.new() return setmetatable({ db = require("demilune.redis").use "main" }, P) end
+function P:rewrite(x) assert(self.db:command "PING") end
+return P]])
+    local result = bench("GET", "/plain")
+    folder:write("plugins/first/init.lua", FIRST)
+    folder:write("demilune.yaml", CONFIG)
+    local _, waits = row(result, "rewrite", "first")
+    assert.matches("^[%d.]+ us$", waits, result.out .. result.err)
   end)
 
   it("tells who has answered, and does not run what is behind", function()

@@ -192,6 +192,37 @@ describe("the response cache of several workers", function()
     answers_with({ ask "/2000" }, body)
   end)
 
+  it("ends in order while it fetches what no client waits for", function()
+    for _, head in ipairs { "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "Content-Length: 9\r\n\r\nabc" } do
+      local one = ask("/left" .. #head)
+      local c = upstream:accept()
+      c:request()
+      c:send("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n", head)
+      one:read_until "abc"
+      one:reset()
+      assert.is_true(c:is_silent(0.1))
+    end
+    gateway:signal "TERM"
+    assert.equal(0, gateway:wait())
+  end)
+
+  it("ends when those have all that read along with one who has left", function()
+    local first = ask "/shared"
+    local c = upstream:accept()
+    c:request()
+    c:send("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 6\r\n\r\nabc")
+    first:read_until "abc"
+    local second = ask "/shared"
+    second:read_until "abc"
+    first:reset()
+    gateway:signal "TERM"
+    assert.is_true(c:is_silent(0.2))
+    c:send "def"
+    assert.equal("def", second:read(3))
+    second:close()
+    assert.equal(0, gateway:wait())
+  end)
+
   it("survives reloads", function()
     local one = ask "/kept"
     upstream:serve(200, FRESH, "kept")

@@ -94,6 +94,19 @@ describe("the supervisor", function()
       assert.equal(1, metric "demilune_supervisor_restarts_total")
     end)
 
+    it("makes nobody wait where it has served for a while, however many crashes there were before", function()
+      start(HELLO)
+      for n = 1, 4 do
+        posix.sleep(0.7)
+        posix.kill(gateway.process, posix.SIGKILL)
+        wait("the gateway after crash " .. n, function()
+          return select(2, gateway:log():gsub("supervisor%.restarted", "")) == n
+        end)
+        gateway.process = process.children(gateway.pid)[1]
+      end
+      assert.equal(4, count(gateway:log(), '"in_a_row":1,"delay_ms":0'))
+    end)
+
     it("has the ports that the system chose, each listener its own", function()
       start([[
 workers: 2

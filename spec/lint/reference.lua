@@ -30,4 +30,14 @@ end
 if lint.read "lua/REFERENCE.md" ~= reference.generate() then
   faults:add("lua/REFERENCE.md", 1, "is stale: run luajit lua/make_reference.lua")
 end
+local n, is_code = 0, false
+for line in lint.read("lua/REFERENCE.md"):gmatch "([^\n]*)\n" do
+  n = n + 1
+  if line:sub(1, 3) == "```" then
+    is_code = not is_code
+    if not is_code and line ~= "```" then
+      faults:add("lua/REFERENCE.md", n, "a block of code that has not ended begins another")
+    end
+  end
+end
 lint.finish(faults, #reference.PUBLIC + 1)

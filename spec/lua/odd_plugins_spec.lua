@@ -156,3 +156,17 @@ describe("a gateway that ends", function()
     end
   end)
 end)
+
+describe("a module of the library", function()
+  it("that is designed and does not exist yet is told from a misspelt one", function()
+    for name, wanted in pairs {
+      ["demilune.kafka"] = 'module "demilune.kafka" is not yet supported',
+      ["demilune.jwt.keys"] = "module 'demilune.jwt.keys' not found",
+      ["demilune.redis.pool"] = "module 'demilune.redis.pool' not found",
+    } do
+      local ok, message = pcall(require, name)
+      assert.is_false(ok)
+      assert.truthy(message:find(wanted, 1, true), message)
+    end
+  end)
+end)
