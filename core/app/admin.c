@@ -110,29 +110,36 @@ static struct slice new_request_id(struct arena *arena)
     return slice_of(id, TEXT_UUID);
 }
 
-void admin_problem(struct admin_answer *answer, int status, const char *detail)
+void admin_put_problem(struct json_writer *w, struct admin_answer *answer, int status,
+                       const char *detail)
 {
     struct slice id = new_request_id(answer->arena);
-    struct json_writer w;
 
     LOG_INFO("admin.refused", detail, LOG_I("status", status),
              LOG_C("method", method_text(answer->request->method)),
              LOG_S("path", answer->request->path), LOG_S("request_id", id));
     answer->status = status;
     answer->type = "application/problem+json";
+    json_key(w, SLICE("type"));
+    json_string(w, SLICE("about:blank"));
+    json_key(w, SLICE("title"));
+    json_string(w, slice_from(status_text(status)));
+    json_key(w, SLICE("status"));
+    json_int(w, status);
+    json_key(w, SLICE("detail"));
+    json_string_lossy(w, slice_from(detail));
+    json_key(w, SLICE("request_id"));
+    json_string(w, id);
+}
+
+void admin_problem(struct admin_answer *answer, int status, const char *detail)
+{
+    struct json_writer w;
+
     buf_clear(&answer->body);
     json_writer_init(&w, &answer->body, 0);
     json_object(&w);
-    json_key(&w, SLICE("type"));
-    json_string(&w, SLICE("about:blank"));
-    json_key(&w, SLICE("title"));
-    json_string(&w, slice_from(status_text(status)));
-    json_key(&w, SLICE("status"));
-    json_int(&w, status);
-    json_key(&w, SLICE("detail"));
-    json_string(&w, slice_from(detail));
-    json_key(&w, SLICE("request_id"));
-    json_string(&w, id);
+    admin_put_problem(&w, answer, status, detail);
     json_object_end(&w);
     REQUIRE(json_writer_end(&w) == 0);
 }

@@ -50,6 +50,9 @@ struct admin_answer {
 
 /* In place of a page: application/problem+json (RFC 9457). */
 void admin_problem(struct admin_answer *answer, int status, const char *detail);
+/* The same, for a page that has more to say: its members, into the object that w has begun. */
+void admin_put_problem(struct json_writer *w, struct admin_answer *answer, int status,
+                       const char *detail);
 
 /* Writes the body. ERR_FULL when it is too long. */
 typedef int (*admin_page_fn)(struct admin_answer *answer);

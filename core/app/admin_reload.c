@@ -48,17 +48,8 @@ static void put_version(struct json_writer *w, const struct reload_report *r)
     json_int(w, (int64_t)r->version);
 }
 
-static void put_problem(struct json_writer *w, int status, struct slice detail)
-{
-    text(w, "type", SLICE("about:blank"));
-    text(w, "title", slice_from(status_text(status)));
-    json_key(w, SLICE("status"));
-    json_int(w, status);
-    text(w, "detail", detail);
-}
-
 /* "demilune.yaml:14:9: routes[2].path: unknown key", and how many more. */
-static struct slice detail_of(const struct reload_report *r, struct arena *a)
+static const char *detail_of(const struct reload_report *r, struct arena *a)
 {
     const struct reload_line *first = NULL;
     size_t n = 0;
@@ -70,13 +61,14 @@ static struct slice detail_of(const struct reload_report *r, struct arena *a)
         first = first ? first : &r->lines[i];
     }
     if (!first)
-        return SLICE("The configuration can't be used.");
+        return "The configuration can't be used.";
     struct slice place = first->file.ptr ? arena_printf(a, "%.*s:%u:%u: ", SLICE_ARG(first->file),
                                                         first->line, first->column)
                                          : SLICE("");
     struct slice more = n > 1 ? arena_printf(a, " (and %zu more)", n - 1) : SLICE("");
     return arena_printf(a, "%.*s%.*s%s%.*s%.*s", SLICE_ARG(place), SLICE_ARG(first->path),
-                        first->path.len ? ": " : "", SLICE_ARG(first->message), SLICE_ARG(more));
+                        first->path.len ? ": " : "", SLICE_ARG(first->message), SLICE_ARG(more))
+        .ptr;
 }
 
 int admin_page_reload(struct admin_answer *answer)
@@ -84,19 +76,16 @@ int admin_page_reload(struct admin_answer *answer)
     const struct reload_report *r = answer->report;
     struct json_writer w;
 
-    answer->status = !r ? 503 : r->is_done ? 200 : 422;
-    if (answer->status != 200)
-        answer->type = "application/problem+json";
     json_writer_init(&w, &answer->body, 2);
     json_object(&w);
     if (!r) {
-        put_problem(&w, 503,
-                    SLICE("The gateway is about to stop and takes no other configuration."));
+        admin_put_problem(&w, answer, 503,
+                          "The gateway is about to stop and takes no other configuration.");
     } else if (r->is_done) {
         put_version(&w, r);
         put_lines(&w, "warnings", r, true);
     } else {
-        put_problem(&w, 422, detail_of(r, answer->arena));
+        admin_put_problem(&w, answer, 422, detail_of(r, answer->arena));
         put_version(&w, r);
         put_lines(&w, "faults", r, false);
         put_lines(&w, "warnings", r, true);

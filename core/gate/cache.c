@@ -159,9 +159,20 @@ static enum cache_found join(struct cache_use *u)
     return CACHE_MISS;
 }
 
+/* What is kept and good may be asked about because the client wants it so. */
+static struct slice why_forward(const struct cache_use *u)
+{
+    if (!u->stale)
+        return SLICE("fwd=uri-miss");
+    const struct cache_life *life = &cached_head_of(u->stale)->life;
+    bool is_good = !life->always_validate && cache_age_s(life, clock_ms()) < life->lifetime_s;
+
+    return is_good ? SLICE("fwd=request") : SLICE("fwd=stale");
+}
+
 static enum cache_found miss(struct cache_use *u)
 {
-    u->says = u->stale ? SLICE("fwd=stale") : SLICE("fwd=uri-miss");
+    u->says = why_forward(u);
     if (u->asked.only_if_cached) { /* RFC 9111, 5.2.1.7 */
         (void)!exchange_reply(u->x, 504, NULL,
                               reply_problem(u->x, 504, SLICE("Nothing is kept for this request.")));
@@ -370,7 +381,8 @@ static void on_not_modified(struct cache_use *u, const struct message *response)
     if (is_kept && r)
         (void)!response_store_put(u->conf->store, r, u->note);
     cache_land(u, is_kept ? LAND_LOOK : LAND_GO);
-    cache_answer(u, r ? r : stored_ref(u->stale), SLICE("fwd=stale; fwd-status=304"));
+    cache_answer(u, r ? r : stored_ref(u->stale),
+                 arena_printf(u->x->arena, "%.*s; fwd-status=304", SLICE_ARG(u->says)));
 }
 
 /* The one who fetched it may have had it all along. */

@@ -12,8 +12,6 @@
 #include "gate/gateway.h"
 #include "gate/selector.h"
 
-#define VARY_NAMES_MAX 32
-
 static struct slice url_of(struct exchange *x, struct slice authority, struct slice path,
                            struct slice query)
 {
@@ -132,12 +130,12 @@ static struct slice lower(struct arena *a, struct slice s)
 struct slice cache_vary_of(struct cache_use *u, const struct message *response)
 {
     struct slice rest = headers_get_id(&response->headers, HEADER_VARY), token;
-    struct slice names[VARY_NAMES_MAX], list = SLICE("");
+    struct slice names[CACHE_VARY_MAX], list = SLICE("");
     size_t n = 0;
 
     if (!rest.len)
         return list;
-    while (n < VARY_NAMES_MAX && slice_next_token(&rest, &token))
+    while (n < CACHE_VARY_MAX && slice_next_token(&rest, &token))
         names[n++] = lower(u->x->arena, token);
     qsort(names, n, sizeof(names[0]), by_text);
     for (size_t i = 0; i < n; i++) {

@@ -127,9 +127,16 @@ static int64_t lifetime(const struct message *response, const struct cache_contr
     return s < 0 && is_heuristic(response->status) ? rules->ttl_s : s;
 }
 
+/* By everything, or by so much that it comes to the same. */
 static bool varies_by_all(const struct message *response)
 {
-    return slice_has_token(headers_get_id(&response->headers, HEADER_VARY), SLICE("*"));
+    struct slice rest = headers_get_id(&response->headers, HEADER_VARY), name;
+    int n = 0;
+
+    while (slice_next_token(&rest, &name))
+        if (++n > CACHE_VARY_MAX || slice_eq(name, SLICE("*")))
+            return true;
+    return false;
 }
 
 /* must-understand takes the place of no-store where the status is known (RFC 9111, 5.2.2.3). */

@@ -42,6 +42,9 @@ struct cache_life {
         is_shared; /* s-maxage: stale only by the response's own leave, not by a client's (5.2.2.10) */
 };
 
+/* Names in a Vary. */
+#define CACHE_VARY_MAX 32
+
 enum cache_refusal {
     CACHE_KEPT,
     CACHE_BY_METHOD,  /* not GET */
@@ -50,7 +53,7 @@ enum cache_refusal {
     CACHE_NO_STORE,
     CACHE_PRIVATE,
     CACHE_IDENTITY, /* the request was somebody's, and the response does not say that others may have it (3.5) */
-    CACHE_VARY, /* Vary: * */
+    CACHE_VARY, /* Vary: *, or more than CACHE_VARY_MAX names */
     CACHE_COOKIE,
     CACHE_NO_LIFE, /* nothing says how long */
 };

@@ -100,7 +100,7 @@ local function make_room(metric)
 end
 
 -- The series of some label values. Found again by a tree of tables, one level per label.
-local function series_of(metric, ...)
+local function find_series(metric, ...)
   if metric.labels == 0 then
     if not metric.single then
       metric.single = new_series(metric)
@@ -125,6 +125,15 @@ local function series_of(metric, ...)
     make_room(metric)
   end
   return series
+end
+
+-- The same, at once where there are one or two labels, texts that were there before.
+local function series_of(metric, first, second, ...)
+  local at = metric.labels < 3 and metric.series[first]
+  if metric.labels == 2 then
+    at = at and at[second]
+  end
+  return at or find_series(metric, first, second, ...)
 end
 
 local NAMES = { [C.DML_COUNTER] = "counter", [C.DML_GAUGE] = "gauge", [C.DML_HISTOGRAM] = "histogram" }

@@ -64,6 +64,8 @@ describe("cache", function()
     test.clock.advance(90)
     assert.equal("content", body())
     assert.equal(2, #asked)
+    response = gateway:get("/", { headers = { ["cache-control"] = "no-cache" } })
+    assert.equal("demilune; fwd=request; fwd-status=304; ttl=100", response.headers["cache-status"])
   end)
 
   it("keeps what varies apart", function()

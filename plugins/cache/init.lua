@@ -6,12 +6,20 @@
 local ffi = require "ffi"
 local border = require "demilune.ffi"
 local core = require "demilune.core"
+local metrics = require "demilune.metrics"
 local selector = require "demilune.selector"
 
 local C, gateway = border.C, border.gateway
 local WAITS = C.DML_CACHE_WAITS
+local RESULTS = {
+  [C.DML_CACHE_ANSWERED] = "hit", [C.DML_CACHE_MISS] = "miss", [WAITS] = "waited", [C.DML_CACHE_PASS] = "pass",
+}
 
 local LONGEST_WAIT = 30 -- seconds that a request waits for another's response; the route's timeout may end it before
+
+local requests = metrics.counter("demilune_cache_requests_total",
+  "Requests, by what the cache made of them: hit, miss, waited (for what another asks for), pass (nothing to do).",
+  { "place", "result" })
 
 local Cache = {
   name = "cache", version = "1.0.0",
@@ -71,11 +79,13 @@ function Cache.new(config, context)
   if not conf then
     return nil, message, path
   end
-  return setmetatable({ conf = conf }, Cache)
+  return setmetatable({ conf = conf, place = context.scope }, Cache)
 end
 
 function Cache:access(exchange)
-  if C.dml_cache_find(gateway, exchange.h, self.conf) == WAITS then
+  local found = C.dml_cache_find(gateway, exchange.h, self.conf)
+  requests:inc(self.place, RESULTS[found])
+  if found == WAITS then
     core.cache_wait(exchange.h, LONGEST_WAIT)
   end
 end

@@ -96,10 +96,10 @@ function Bearer.new(config)
 end
 
 -- In one worker: keys are there before they are needed.
-function Bearer:watch()
+function Bearer:watch(version)
   for _, issuer in pairs(self.issuers) do
     if issuer.remote then
-      issuer.remote:watch()
+      issuer.remote:watch(version)
     end
   end
 end
@@ -118,10 +118,18 @@ local function issuer_of(self, token)
   return self.issuers[name or false], "issuer"
 end
 
-local function type_fits(token)
-  local header = json.decode(crypto.unbase64url(token:match "^[^.]*") or "", { depth = 32 })
-  local kind = type(header) == "table" and header.typ or "JWT"
-  return type(kind) == "string" and TYPES[kind:lower():gsub("^application/", "")] == true
+-- An issuer's tokens have mostly one header, which need not be read again.
+local function type_fits(issuer, token)
+  local text = token:sub(1, token:find(".", 1, true) - 1)
+  if issuer.good_header ~= text then
+    local header = json.decode(crypto.unbase64url(text) or "", { depth = 32 })
+    local kind = type(header) == "table" and header.typ or "JWT"
+    if type(kind) ~= "string" or not TYPES[kind:lower():gsub("^application/", "")] then
+      return false
+    end
+    issuer.good_header = text
+  end
+  return true
 end
 
 local function by_files(issuer, token)
@@ -158,7 +166,7 @@ function Bearer:verify(token)
   local claims, facts = (issuer.remote and by_remote or by_files)(issuer, token)
   if not claims then
     return nil, facts
-  elseif not self.rfc9068 and not type_fits(token) then
+  elseif not self.rfc9068 and not type_fits(issuer, token) then
     return nil, "type"
   end
   return claims, facts.expires + self.skew

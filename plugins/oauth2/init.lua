@@ -107,7 +107,7 @@ end
 
 function OAuth2:start(context)
   if context.first and self.bearer then
-    self.bearer:watch()
+    self.bearer:watch(context.version)
   end
 end
 

@@ -25,10 +25,23 @@ local PATIENCE = 5   -- seconds that a request waits
 local LEASE = 30
 local CALLS_MAX = 64 -- of a worker and place at a time
 local TOKEN_MAX = 16 * 1024
+local ANSWER_MAX = 64 * 1024
 local INACTIVE = "-" -- what is kept of a token that is none
 
 local function basic(options)
   return "Basic " .. crypto.base64(url.encode(options.client_id) .. ":" .. url.encode(options.client_secret))
+end
+
+-- A set of them; nil: any.
+local function issuers_of(issuer)
+  if not issuer then
+    return nil
+  end
+  local set = {}
+  for _, item in ipairs(type(issuer) == "string" and { { issuer = issuer } } or issuer) do
+    set[item.issuer] = true
+  end
+  return set
 end
 
 -- nil, message and path when the config is at fault.
@@ -40,6 +53,7 @@ function Introspection.new(config)
   local id = ("%s %s"):format(options.endpoint or config.issuer, options.client_id)
   return setmetatable({
     id = id, endpoint = options.endpoint, issuer = type(config.issuer) == "string" and config.issuer or nil,
+    issuers = issuers_of(config.issuer),
     secret = options.client_secret, authorization = basic(options), ttl = config.cache_ttl, skew = config.clock_skew,
     audience = type(config.audience) == "string" and { config.audience } or config.audience, calls = 0,
     down = "oauth2 down " .. id,
@@ -70,7 +84,7 @@ local function call(self, token)
   local response
   if address then
     response, why = http.post(address, {
-      timeout = issuers.TIMEOUT, max_body = issuers.MAX_BODY,
+      timeout = issuers.TIMEOUT, max_body = ANSWER_MAX,
       body = url.query { token = token, token_type_hint = "access_token" },
       headers = {
         Authorization = self.authorization, Accept = "application/json",
@@ -159,7 +173,7 @@ local function fault_of(self, claims)
     return "expired"
   elseif nbf and nbf - self.skew > now then
     return "not_yet_valid"
-  elseif self.issuer and claims.iss and claims.iss ~= json.null and claims.iss ~= self.issuer then
+  elseif self.issuers and claims.iss ~= nil and claims.iss ~= json.null and not self.issuers[claims.iss] then
     return "issuer"
   end
   return not is_for(self, claims.aud) and "audience" or nil
@@ -182,8 +196,9 @@ function Introspection:verify(token)
   if fault then
     return nil, fault
   end
+  local exp = time_of(claims, "exp")
   good_until = good_until or tonumber(at) + self.ttl
-  return claims, claims.exp and math.min(good_until, claims.exp + self.skew) or good_until
+  return claims, exp and math.min(good_until, exp + self.skew) or good_until
 end
 
 return Introspection

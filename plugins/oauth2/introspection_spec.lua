@@ -104,6 +104,7 @@ describe("oauth2 with opaque tokens", function()
     assert.equal(401, status { active = true, scope = "read", exp = "soon" })
     assert.equal(401, status { active = true, scope = "read", cnf = { jkt = "x" } })
     assert.equal(401, status { active = false })
+    assert.equal(200, status { active = true, scope = "read", exp = json.null, nbf = json.null, iss = json.null })
   end)
 
   it("takes no broken answer for a word on the token", function()
@@ -115,6 +116,15 @@ describe("oauth2 with opaque tokens", function()
       assert.equal(503, response.status)
       assert.truthy(tonumber(response.headers["retry-after"]))
     end
+  end)
+
+  it("lets nobody wait for a slow issuer without bound", function()
+    local g = gateway()
+    issuer:script("introspect", { stall = "head" })
+    local waits = task.spawn(function() return ask(g, opaque()).status end)
+    test.eventually(function() return issuer:count "introspect" == 1 end)
+    test.clock.advance(6)
+    assert.equal(503, waits:join())
   end)
 
   it("keeps known tokens through an outage, and asks no more than now and then", function()

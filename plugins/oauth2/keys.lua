@@ -175,8 +175,13 @@ function Remote:newer(set)
   return self.set ~= set and self.set or nil
 end
 
--- For one worker: has the set at hand before it is needed, and renews it.
-function Remote:watch()
+-- For one worker: has the set at hand before it is needed, and renews it. Once for all places of a configuration, whose
+-- version it is.
+function Remote:watch(version)
+  if self.watched == version then
+    return
+  end
+  self.watched = version
   local function renew()
     self:look()
     if not self.fetched or time.now() - self.fetched >= RENEW then

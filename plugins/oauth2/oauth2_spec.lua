@@ -125,6 +125,18 @@ describe("oauth2", function()
     expect_refused(g, token, "expired")
   end)
 
+  it("forgets tokens that were not used for long, and verifies them again", function()
+    local g = gateway { claims_to_headers = { sub = "X-User" } }
+    local first = issuer:token { sub = "first" }
+    assert.equal(200, ask(g, first).status)
+    for i = 1, 500 do
+      assert.equal(200, ask(g, issuer:token { sub = "user" .. i, fill = ("x"):rep(9000) }).status)
+    end
+    assert.equal(200, ask(g, first).status)
+    assert.equal("first", upstream:last().headers["x-user"])
+    assert.equal(1, issuer:count "jwks")
+  end)
+
   -- --- what others are told ------------------------------------------------------------------------
 
   it("puts claims into headers, and never hands on the client's own", function()

@@ -47,11 +47,11 @@ end
 
 local function ask(gateway, count)
   local row = gateway.row
-  local key = row.gateway and row.gateway.keys and gateways.KEY:format(7)
+  local credential = gateways.credential_line(row, 7)
   local url = ("http://127.0.0.1:%d%s#[1-%d]"):format(
     gateway.port, (row.path:gsub("%%d", tostring(row.spread or 1))), count)
   local statuses = process.output(("curl -s %s -o %s -w '%%{http_code}\\n' %s | sort | uniq -c"):format(
-    key and "-H " .. process.quote("X-Api-Key: " .. key) or "",
+    credential and "-H " .. process.quote(credential) or "",
     process.quote(gateway.dir .. "/answer"), process.quote(url)))
   assert(tonumber(statuses:match("^%s*(%d+) 200%s*$")) == count, "not all answered 200:\n" .. statuses)
 end

@@ -15,11 +15,11 @@ local function url_of(gateway, path)
   return process.quote(("%s://127.0.0.1:%d%s"):format(gateway.scheme, gateway.port, path))
 end
 
--- Asks once: { status, head, body }; status 0 when there was no answer. TLS is 1.3 or nothing.
-local function get(gateway, path, key)
+-- Asks once: { status, head, body }; status 0 when there was no answer. TLS is 1.3 or nothing. header: a line more.
+local function get(gateway, path, header)
   local file = WORK .. "/answer"
   local status = process.output(("curl -s -k --tlsv1.3 --max-time 60 -D %s.head -o %s.body -w '%%{http_code}' %s %s")
-    :format(file, file, key and "-H " .. process.quote("X-Api-Key: " .. key) or "", url_of(gateway, path)))
+    :format(file, file, header and "-H " .. process.quote(header) or "", url_of(gateway, path)))
   return {
     status = tonumber(status) or 0,
     head = (process.read(file .. ".head") or ""):lower(),
@@ -60,20 +60,38 @@ local function has_header(text, name, value)
   return ("\n" .. text:lower()):find("\n" .. name .. ": " .. value, 1, true) ~= nil
 end
 
-local function check_policy(gateway, echo_path)
-  local key = gateways.KEY:format(7)
+-- Nothing but the right credential passes; gives what it got.
+local function check_credential(gateway, echo_path)
+  local line = gateways.credential_line(gateway.row, 7)
   if get(gateway, echo_path).status ~= 401 then
-    return nil, "no key is not refused with 401"
-  elseif get(gateway, echo_path, key .. "x").status ~= 401 then
-    return nil, "a wrong key is not refused with 401"
+    return nil, "a request without a credential is not refused with 401"
+  elseif get(gateway, echo_path, line .. "x").status ~= 401 then
+    return nil, "a wrong credential is not refused with 401"
   end
-  local answer = get(gateway, echo_path, key)
+  return get(gateway, echo_path, line)
+end
+
+local function check_policy(gateway, echo_path)
+  local answer, why = check_credential(gateway, echo_path)
+  if not answer then
+    return nil, why
+  end
   if not has_header(answer.body, "x-bench-request", "1") then
     return nil, "the request lacks the header that was to be set"
   elseif not has_header(answer.head, "x-bench-response", "1") then
     return nil, "the response lacks the header that was to be set"
-  elseif answer.body:find(key, 1, true) then
+  elseif answer.body:find(gateways.KEY:format(7), 1, true) then
     return nil, "the key goes upstream"
+  end
+  return true
+end
+
+local function check_token(gateway, echo_path)
+  local answer, why = check_credential(gateway, echo_path)
+  if not answer then
+    return nil, why
+  elseif not has_header(answer.body, "x-user", "248289761001") then
+    return nil, "the request lacks the header with the token's subject"
   end
   return true
 end
@@ -100,9 +118,9 @@ end
 function M.check(gateway)
   local row, features = gateway.row, gateway.peer.features
   local wants = row.gateway or {}
-  local key = wants.keys and gateways.KEY:format(7)
+  local credential = gateways.credential_line(row, 7)
   local path = M.path_of(row)
-  local answer = get(gateway, path, key)
+  local answer = get(gateway, path, credential)
   local right = get(ORIGIN, path)
 
   if answer.status ~= 200 then
@@ -117,13 +135,15 @@ function M.check(gateway)
   end
   local echo_path = path:gsub("[^/]+$", "echo")
   if features.forwards then
-    local head = get(gateway, echo_path, key).body
+    local head = get(gateway, echo_path, credential).body
     if not has_header(head, "x-forwarded-for", "127.0.0.1") then
       return nil, "the request lacks X-Forwarded-For"
     end
   end
   if wants.keys then
     return check_policy(gateway, echo_path)
+  elseif wants.token then
+    return check_token(gateway, echo_path)
   elseif wants.hooks == "five" then
     local fine, why = check_five(gateway, echo_path)
     if not fine then

@@ -12,6 +12,7 @@ local WORK = os.getenv("BENCH_WORK")
 
 M.ORIGIN_PORT = 9000
 M.KEY = "key-%06d-6f2b1c9d8e7a4f30"
+M.TOKEN = process.read(HERE .. "/token.jwt"):match "%S+"
 M.CERTIFICATE, M.CERTIFICATE_KEY = WORK .. "/certificate.pem", WORK .. "/certificate.key"
 
 local next_port = 9100
@@ -22,6 +23,22 @@ local function write_lines(path, count, format)
     file:write(format:format(i), "\n")
   end
   file:close()
+end
+
+-- What a row's requests bring along, as a header's name and a format of its value for a request's number; or nil.
+function M.credential(row)
+  local wants = row.gateway or {}
+  if wants.keys then
+    return "X-Api-Key", M.KEY
+  elseif wants.token then
+    return "Authorization", "Bearer " .. M.TOKEN
+  end
+end
+
+-- The same as the line of a header, for request n.
+function M.credential_line(row, n)
+  local name, format = M.credential(row)
+  return name and ("%s: %s"):format(name, format:format(n))
 end
 
 -- Looks a peer up: { name, version, features }, or nil and why not.
@@ -70,7 +87,7 @@ local function environment_of(gateway, wrap)
   local environment = {
     BENCH_PORT = gateway.port, BENCH_ORIGIN_PORT = M.ORIGIN_PORT, BENCH_DIR = gateway.dir,
     BENCH_WORKERS = 1, BENCH_WRAP = wrap or "",
-    BENCH_CERTIFICATE = M.CERTIFICATE, BENCH_CERTIFICATE_KEY = M.CERTIFICATE_KEY,
+    BENCH_HERE = HERE, BENCH_CERTIFICATE = M.CERTIFICATE, BENCH_CERTIFICATE_KEY = M.CERTIFICATE_KEY,
   }
   for name, value in pairs(gateway.row.gateway or {}) do
     environment["BENCH_" .. name:upper()] = value

@@ -11,13 +11,13 @@ local requests, at = {}, 0
 function init()
   local path = os.getenv("BENCH_PATH")
   local spread = tonumber(os.getenv("BENCH_SPREAD"))
-  local key = os.getenv("BENCH_KEY")
+  local name, credential = os.getenv("BENCH_CREDENTIAL_NAME"), os.getenv("BENCH_CREDENTIAL")
   local count = math.min(spread, MOST)
   wrk.headers["User-Agent"] = "wrk"
   wrk.headers["Accept"] = "*/*"
   for i = 1, count do
     local n = math.floor((i * 617 % count) * spread / count) + 1 -- 617: not in order
-    wrk.headers["X-Api-Key"] = key ~= "" and key:format(n) or nil
+    wrk.headers[name] = credential ~= "" and credential:format(n) or nil
     requests[i] = wrk.format("GET", path:format(n))
   end
 end

@@ -17,11 +17,13 @@ local PER = 1000 -- requests, for futex calls
 
 local function wrk(gateway, seconds, result)
   local row = gateway.row
+  local name, credential = gateways.credential(row)
   return table.concat({
     "BENCH_RESULT=" .. process.quote(result),
     "BENCH_PATH=" .. process.quote(row.path),
     "BENCH_SPREAD=" .. (row.spread or 1),
-    row.gateway and row.gateway.keys and "BENCH_KEY=" .. gateways.KEY or "BENCH_KEY=",
+    "BENCH_CREDENTIAL_NAME=" .. (name or "Authorization"),
+    "BENCH_CREDENTIAL=" .. process.quote(credential or ""),
     row.all_cpus and "taskset -c " .. ALL_CPUS or "",
     "wrk -t1 --timeout 10s",
     "-c" .. row.connections,

@@ -64,6 +64,12 @@ return {
     goals = { { to = { "nginx-lua" }, most = 0.80 }, within_base(1.12), TO_NGINX },
   },
   {
+    name = "token", about = "a token that was verified before, its subject in a header",
+    path = "/small", connections = 50, needs = { "token" }, floor = true,
+    gateway = { token = 1 }, against = "plain",
+    goals = { { to = { "nginx-lua" }, most = 0.85 } },
+  },
+  {
     name = "routes-10k", about = "a plain request among 10,000 routes",
     path = "/s%d/items/42", connections = 50, spread = 10000, needs = { "routes" }, floor = true,
     gateway = { routes = 10000 }, against = "plain",

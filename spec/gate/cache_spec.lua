@@ -50,6 +50,13 @@ describe("the response cache of several workers", function()
     return client.request(gateway.admin_port, "POST", "/cache/purge", { body = json.encode(what) })
   end
 
+  local function counted(result)
+    local line = ('demilune_cache_requests_total{place="route:all",result="%s"} '):format(result)
+    local metrics = client.get(gateway.admin_port, "/metrics").body
+    local _, at = metrics:find(line, 1, true)
+    return at and tonumber(metrics:match("^%d+", at + 1)) or 0
+  end
+
   local function answers_with(list, body)
     for _, c in ipairs(list) do
       local response = c:response "GET"
@@ -67,6 +74,7 @@ describe("the response cache of several workers", function()
     c:respond(200, FRESH, "content")
     answers_with(clients, "content")
     assert.is_true(up:is_left_alone(0))
+    assert.same({ 1, 999 }, { counted "miss", counted "hit" + counted "waited" })
   end)
 
   it("sends each what there is while it comes, and a slow one delays nobody", function()

@@ -200,6 +200,7 @@ routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: 
       local status, answer, response = reload(route("two", "lmits: {}\n"))
       assert.equal(422, status)
       assert.equal("application/problem+json", response.headers["content-type"])
+      assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", answer.request_id)
       assert.equal(5, answer.faults[1].line)
       assert.equal(1, answer.faults[1].column)
       assert.matches("demilune.yaml$", answer.faults[1].file)

@@ -160,7 +160,7 @@ describe("metrics", function()
   it("are counters, gauges and histograms, and nothing else than what they are", function()
     local counter = metrics.counter("spec_counted_total", "Counted.", { "kind" })
     local gauge = metrics.gauge("spec_size", "Its size.")
-    local histogram = metrics.histogram("spec_seconds", "Time.", {}, { 1, 2 })
+    local histogram = metrics.histogram("spec_time_seconds", "Time.", {}, { 1, 2 })
     counter:inc "a"
     counter:add(2, "a")
     gauge:set(5)

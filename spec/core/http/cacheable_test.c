@@ -6,6 +6,7 @@
 
 #include "support/test.h"
 
+#define NAMES_8 "a, b, c, d, e, f, g, h,"
 #define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\n"
 #define NOW 784111777 /* the same */
 
@@ -126,6 +127,10 @@ static void test_refusals(void **state)
         {200, "", "Cache-Control: s-maxage=9", true, &usual, CACHE_KEPT},
         {200, "", "Cache-Control: max-age=9, must-revalidate", true, &usual, CACHE_KEPT},
         {200, "", "Cache-Control: max-age=9\nVary: a, *", false, &usual, CACHE_VARY},
+        {200, "", "Cache-Control: max-age=9\nVary: " NAMES_8 NAMES_8 NAMES_8 NAMES_8, false, &usual,
+         CACHE_KEPT},
+        {200, "", "Cache-Control: max-age=9\nVary: " NAMES_8 NAMES_8 NAMES_8 NAMES_8 "x", false,
+         &usual, CACHE_VARY},
         {200, "", "Cache-Control: max-age=9\nSet-Cookie: a=b", false, &usual, CACHE_COOKIE},
         {200, "", "Cache-Control: max-age=9\nSet-Cookie: a=b", false, &narrow, CACHE_KEPT},
         {206, "", "Cache-Control: max-age=9", false, &usual, CACHE_BY_STATUS},
