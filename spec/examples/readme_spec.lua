@@ -35,7 +35,7 @@ end
 local function faults_of(block, folder)
   folder:write("demilune.yaml", completed(block, folder))
   local result = server.run({ "check" }, { folder = folder, env = {
-    ACME_KEY = "a", ACME_OLD_KEY = "b", BOLT_KEY = "c", ACME_HMAC_SECRET = "sixteen bytes and more",
+    ACME_KEY = "a", ACME_OLD_KEY = "b", BOLT_KEY = "c", ACME_HMAC_SECRET = "a secret of some length",
   } })
   local faults, without_files = {}, false
   for line in result.err:gmatch "demilune%.yaml:%d+:[^\n]+" do
