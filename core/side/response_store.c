@@ -21,6 +21,8 @@
 #define NOTES 1024u /* purges of keys are told apart by as many counters */
 #define MARKS 4096u
 #define MARK_S 10u
+#define OVERHEAD \
+    320u /* its body's head, its family and a place in the map, and what malloc adds to each */
 
 /* The variants of a key. */
 struct family {
@@ -83,7 +85,8 @@ struct stored *stored_new(const struct stored *of)
         return NULL;
     }
     *k = (struct kept){.stored.body = of->body};
-    k->bytes = sizeof(*k) + texts + (of->body ? response_body_size(of->body) : 0);
+    k->bytes =
+        sizeof(*k) + OVERHEAD + texts + of->key.len + (of->body ? response_body_size(of->body) : 0);
     atomic_init(&k->refs, 1);
     list_init(&k->link);
     list_init(&k->age);

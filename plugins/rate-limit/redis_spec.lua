@@ -2,6 +2,7 @@
 
 -- rate-limit with its counts in a real Redis.
 
+local socket = require "demilune.socket"
 local task = require "demilune.task"
 local test = require "demilune.test"
 
@@ -150,6 +151,19 @@ describe("rate-limit with Redis", function()
     own:restart()
     test.eventually(function() return deny:get("/").status == 200 end, nil, 20)
     assert.equal(429, deny:get("/").status)
+  end)
+
+  it("takes an answer that is not its script's for a failure", function()
+    local listener = socket.listen "127.0.0.1:0"
+    task.detach(function()
+      local s = listener:accept(5)
+      while s and s:read(65536, 5) do
+        s:write "+OK\r\n"
+      end
+    end)
+    local allow = gateway({ limit = 1, window = "1h" }, { url = "redis://" .. listener:address() })
+    assert.same({ 200, 200 }, statuses(allow, 2))
+    listener:close()
   end)
 
   it("makes nobody wait for longer than its timeout, and soon nobody at all", function()

@@ -222,6 +222,19 @@ local function leave(self, keys, member)
   self.db:pipeline(commands)
 end
 
+-- Is it what the script answers, and not what something between here and the server makes of it?
+local function is_of_script(reply, n)
+  if type(reply) ~= "table" or #reply ~= 3 * n + 1 then
+    return false
+  end
+  for i = 1, #reply do
+    if type(reply[i]) ~= "number" then
+      return false
+    end
+  end
+  return reply[1] >= 0 and reply[1] <= n
+end
+
 -- Asks the server: its reply, or nil and a word.
 local function ask(self, keys, cost, member)
   local pass = self.breaker:enter()
@@ -234,6 +247,9 @@ local function ask(self, keys, cost, member)
   end
   local begun = time.monotonic()
   local reply, err, why = self.db:eval(SCRIPT, keys, args)
+  if reply ~= nil and not is_of_script(reply, #self.list) then
+    reply, err, why = nil, "protocol", "what came is not the answer of the script"
+  end
   local is_good = reply ~= nil
   if err == "cancelled" then
     is_good = nil
