@@ -764,6 +764,7 @@ routes: [{ name: all, respond: { body: "hello" } }]
         local total, failed, worst = load(function(k)
           if asked > done and not admin:is_silent(0) then
             assert.equal(200, admin:response().status)
+            assert.equal("x", other:send("x") and chat:read(1)) -- a silent tunnel has a deadline
             done = done + 1
           end
           if asked == done and asked < reloads and k >= requests * asked / reloads then
