@@ -97,7 +97,8 @@ struct vm_options {
         gateway; /* of the worker it is for. Only its address is used before vm_use_on_this_thread */
     size_t memory_cap;
     int worker;
-    bool explains; /* run --dev: lua/demilune/explain.lua looks for misuse of the plugin interface */
+    bool
+        explains; /* run --dev: lua/demilune/explain.lua looks for misuse of the plugin interface */
     bool
         is_trial; /* no request will be served: plugins are asked for what they would do, and do nothing */
 };
