@@ -6,6 +6,7 @@
 
 local server = require "spec.support.server"
 local store = require "demilune.store"
+local tablex = require "pl.tablex"
 local test = require "demilune.test"
 
 local REQUESTS = 400
@@ -73,52 +74,64 @@ describe("the traces of", function()
     folder:remove()
   end)
 
-  -- What became of the chains of these plugins.
-  local function traces_of(plugins, headers)
+  local function found()
+    local ends = {}
+    for _, phase in ipairs { "access", "balance", "attempt", "response", "log" } do
+      ends[phase] = store.use():get("trace (" .. phase .. " hooks)")
+    end
+    return ends
+  end
+
+  -- Are the chains of these phases, and no others, compiled from end to end? LuaJIT counts calls in a small table by
+  -- address, where others may be in the way: then it takes some more requests.
+  local function are_whole(phases, plugins, headers)
     local gateway = test.gateway {
       upstream = upstream, plugins = plugins, global = { "watch" }, plugin_path = { folder.path .. "/plugins" },
       consumers = { { name = "acme", credentials = { ["key-auth"] = { { key = "k-1" } } } } },
     }
-    for _ = 1, REQUESTS do
+    local want = {}
+    for _, phase in ipairs(phases) do
+      want[phase] = "return"
+    end
+    for n = 1, 10 * REQUESTS do
       assert.equal(200, gateway:get("/", { headers = headers }).status)
+      if n % REQUESTS == 0 and tablex.size(found()) >= #phases then
+        break
+      end
     end
-    local found = {}
-    for _, phase in ipairs { "access", "balance", "attempt", "response", "log" } do
-      found[phase] = store.use():get("trace (" .. phase .. " hooks)")
-    end
-    return found
+    assert.same(want, found())
   end
 
   -- What only changes headers does so without Lua.
   it("key-auth, rate-limit and headers", function()
-    assert.same({ access = "return" }, traces_of({
+    are_whole({ "access" }, {
       { name = "key-auth" },
       { name = "rate-limit", config = { limit = 1000000, window = "1m", by = "consumer" } },
       { name = "headers", config = {
         request = { set = { ["x-a"] = "1" }, remove = { "x-b" } },
         response = { default = { ["x-c"] = "{consumer}" } } } },
-    }, { ["X-Api-Key"] = "k-1" }))
+    }, { ["X-Api-Key"] = "k-1" })
   end)
 
   it("request-id and access-log", function()
-    assert.same({ access = "return", log = "return" }, traces_of({
+    are_whole({ "access", "log" }, {
       { name = "request-id" }, { name = "access-log", config = { to = "/dev/null" } },
-    }))
+    })
   end)
 
   it("cors and headers", function()
-    assert.same({ access = "return", response = "return" }, traces_of({
+    are_whole({ "access", "response" }, {
       { name = "cors", config = { origins = { "https://a.example" } } },
       { name = "headers", config = { response = { set = { ["x-a"] = "1" } } } },
-    }, { Origin = "https://a.example" }))
+    }, { Origin = "https://a.example" })
   end)
 
   it("circuit-breaker and retry", function()
-    assert.same({ balance = "return", attempt = "return" }, traces_of { "circuit-breaker",
+    are_whole({ "balance", "attempt" }, { "circuit-breaker",
       { name = "retry", config = { per_try_timeout = "5s" } } })
   end)
 
   it("a longer hook", function()
-    assert.same({ access = "return" }, traces_of { "long" })
+    are_whole({ "access" }, { "long" })
   end)
 end)
