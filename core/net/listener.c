@@ -312,6 +312,7 @@ static void stop(struct listener *ln)
     ln->stopped = true;
     timer_deinit(&ln->pause);
     ev_io_stop(loop_ev(ln->loop), &ln->watcher);
+    loop_forget_fd(ln->loop, ln->watcher.fd); /* the supervisor may hold it open */
 }
 
 static void free_listener(void *ptr)

@@ -31,7 +31,8 @@ struct ev_loop *loop_ev(struct loop *l); /* for the files that may know libev */
 void loop_turn(struct loop *l, int max_wait_ms);
 
 /* Takes fd out of the loop's epoll set, after its watchers were stopped. libev leaves a descriptor
- * there until it is closed; one that lives on in another loop would wake this one for nothing. */
+ * there until it is closed; one that lives on in another loop or process would wake this one for
+ * nothing, and libev would make its epoll set anew for it. */
 void loop_forget_fd(struct loop *l, int fd);
 
 /* Timer: a field of its owner. Lazy: moving the due time of a running timer later costs two

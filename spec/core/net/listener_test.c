@@ -333,6 +333,26 @@ static void a_held_listener_leaves_who_comes_in_the_backlog(void **state)
     close(client);
 }
 
+/* As the supervisor holds it. */
+static void a_freed_listener_whose_socket_lives_on_wakes_nobody(void **state)
+{
+    struct addr at;
+    int fd = opened("127.0.0.1:0", &at), held = dup(fd), client;
+    struct listener *ln = listener_start(loop, fd, &quota, on_accept, &accepted);
+    uint64_t start;
+
+    (void)state;
+    loop_turn(loop, 0);
+    listener_free(ln);
+    loop_turn(loop, 0);
+    client = loopback_connect(&at);
+    start = clock_us_now();
+    loop_turn(loop, 50);
+    assert_true(clock_us_now() - start > 40000);
+    close(held);
+    close(client);
+}
+
 static void a_connection_that_another_accepted_counts_as_its_own(void **state)
 {
     struct addr at, elsewhere, peer = {.len = sizeof(peer.storage)};
@@ -538,6 +558,7 @@ int main(void)
         TEST(without_descriptors_it_waits_and_logs_once),
         TEST(draining_takes_the_backlog_and_then_no_more),
         TEST(a_held_listener_leaves_who_comes_in_the_backlog),
+        TEST(a_freed_listener_whose_socket_lives_on_wakes_nobody),
         TEST(a_connection_that_another_accepted_counts_as_its_own),
         TEST(a_crowd_is_taken_in_portions),
         TEST(connections_outlive_their_listener),
