@@ -119,6 +119,9 @@ local function recognise(self, exchange)
   elseif entry ~= challenge.ANONYMOUS then
     self.admission:let_in(exchange, entry)
   end
+  if login then
+    login:hide(exchange)
+  end
   return true
 end
 

@@ -74,6 +74,7 @@ local function scope_of(list)
   return table.concat(out, " ")
 end
 
+-- nil, message and path where the configuration has no such place.
 local function sessions_of(self, options, realm, admission)
   local common = {
     realm = realm, cookies = self.cookies, lifetime = options.lifetime, keys = options.keys,
@@ -83,7 +84,12 @@ local function sessions_of(self, options, realm, admission)
   if options.store == "cookie" then
     return Carried.new(common)
   end
-  return Kept.new(common, options.store == "redis" and records.redis(options.redis) or records.memory())
+  local kind = options.store
+  local is_there, place = pcall(records[kind], options[kind])
+  if not is_there then
+    return nil, ("the configuration has no such %s"):format(kind == "redis" and "redis" or "store"), "login." .. kind
+  end
+  return Kept.new(common, place)
 end
 
 -- nil, message and path when the config is at fault.
@@ -102,7 +108,8 @@ function Login.new(config, line, admission)
   local name = options.cookie or "demilune-" .. crypto.hex(crypto.digest("sha256", realm)):sub(1, 8)
   local self = setmetatable({
     issuer = issuer.issuer, client = Client.new(options, line), metadata = Metadata.new(issuer.issuer, options, line),
-    scope = scope_of(options.scopes), parameters = options.parameters or {}, pass_token = options.pass_token,
+    scope = scope_of(options.scopes), parameters = options.parameters or {},
+    userinfo = options.userinfo, pass_token = options.pass_token,
     redirect_path = options.redirect_path, logout_path = options.logout_path, after_logout = options.after_logout,
     fixed_origin = options.origin, is_plain = options.plain_http, cookies = Cookies.new(name, options.plain_http),
     admission = admission,
@@ -112,8 +119,8 @@ function Login.new(config, line, admission)
     return nil, message, path
   end
   self.pending = Pending.new(options.keys or { options.client_secret }, self.cookies, realm)
-  self.sessions = sessions_of(self, options, realm, admission)
-  return self
+  self.sessions, message, path = sessions_of(self, options, realm, admission)
+  return self.sessions and self, message, path
 end
 
 function Login:watch(version)
@@ -133,6 +140,14 @@ end
 function Login:is_own(exchange)
   local path = exchange.request.path
   return path == self.redirect_path or path == self.logout_path
+end
+
+-- The upstream does not see the cookies, whoever is let in.
+function Login:hide(exchange)
+  local headers = exchange.request.headers
+  if (headers["cookie"] or ""):find(self.cookies.name, 1, true) then
+    headers["cookie"] = select(2, self.cookies:split(exchange))
+  end
 end
 
 local function let_in(self, exchange, entry, others, fields)

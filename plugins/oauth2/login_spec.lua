@@ -217,7 +217,18 @@ for _, store in ipairs { "memory", "redis", "cookie" } do
       local g = gateway({}, { audience = "api" })
       assert.equal("bob", user(g:get("/", { headers = { Authorization = "Bearer " .. issuer:token { sub = "bob" } } })))
       assert.equal(401, g:get("/", { headers = { Authorization = "Bearer x.y.z", Accept = "text/html" } }).status)
-      assert.equal("ann", user(browser_of(g):go(SITE .. "/")))
+      local browser = browser_of(g)
+      assert.equal("ann", user(browser:go(SITE .. "/")))
+      local token = issuer:token { sub = "bob" }
+      local seen = json.decode(browser:get(SITE .. "/", { Authorization = "Bearer " .. token }).body)
+      assert.same({ "bob", "own=1" }, { seen.user, seen.cookie })
+    end)
+
+    it("asks for userinfo, when told so, and wants it to be of the same person", function()
+      local g = gateway({ userinfo = true }, { claims_to_headers = { name = "X-User" } })
+      assert.equal("Name of ann", user(browser_of(g):go(SITE .. "/")))
+      issuer:script("userinfo", { status = 200, body = '{"sub":"bob","name":"Bob"}' })
+      assert.equal(503, browser_of(g):go(SITE .. "/").status)
     end)
 
     it("wants the same scopes and claims of sessions as of tokens", function()

@@ -23,8 +23,8 @@ local PREFIX = "oauth2 session "
 local Memory = {}
 Memory.__index = Memory
 
-function M.memory()
-  return setmetatable({ store = stores.use() }, Memory)
+function M.memory(name)
+  return setmetatable({ store = stores.use(name) }, Memory)
 end
 
 function Memory:get(name)

@@ -47,6 +47,10 @@ return {
       enum = { "memory", "redis", "cookie" }, default = "memory",
       description = "Where sessions are: in the gateway's memory, in Redis, or sealed in the browser's cookies.",
     },
+    memory = {
+      type = "string", minLength = 1, default = "default",
+      description = "The name of one of stores, for store: memory.",
+    },
     redis = { type = "string", minLength = 1, description = "The name of a server in redis, for store: redis." },
     keys = {
       type = "array", minItems = 1, maxItems = 8, items = { type = "string", minLength = 32, writeOnly = true },
@@ -74,9 +78,14 @@ return {
       type = "boolean", default = false,
       description = "The upstream gets the access token in Authorization. Else it gets no such field.",
     },
+    userinfo = {
+      type = "boolean", default = false,
+      description = "Asks the issuer at a login for more claims (userinfo_endpoint), where the ID token has few.",
+    },
     authorization_endpoint = endpoint "Where browsers are sent to. Unless given it is discovered.",
     token_endpoint = endpoint "Where tokens are asked for. Unless given it is discovered.",
     end_session_endpoint = endpoint "Where browsers are sent to for a logout. Unless given it is discovered.",
+    userinfo_endpoint = endpoint "Where userinfo is asked for. Unless given it is discovered.",
     revocation_endpoint = endpoint "Where refresh tokens are taken back at a logout. Unless given it is discovered.",
   },
   required = { "client_id" },

@@ -41,7 +41,7 @@ local function send(login, exchange, own, origin)
     if why ~= "unavailable" then
       log.error("nobody can log in", { issuer = login.issuer, reason = why })
     end
-    return page.unavailable(exchange, { link = { to = exchange.request.path, text = "Try again" } })
+    return page.unavailable(exchange, { link = { to = origin .. exchange.request.path, text = "Try again" } })
   end
   local pending, fields = login.pending:begin(exchange.request, own)
   local glue = address:find("?", 1, true) and "&" or "?"
@@ -61,7 +61,7 @@ function M.run(login, exchange, own)
   elseif (tonumber(own[COUNT]) or 0) >= ROUNDS then
     page.show(exchange, 400, "Signing in does not hold", "You were signed in several times, and each time the session "
       .. "was lost at once. Please allow cookies for this site, and try again in half a minute.",
-      { link = { to = exchange.request.path, text = "Try again" } })
+      { link = { to = origin .. exchange.request.path, text = "Try again" } })
   else
     send(login, exchange, own, origin)
   end
