@@ -86,7 +86,9 @@ describe("oauth2 with several workers", function()
   end)
 end)
 
+local SITE = "http://shop.example"
 local LOGIN = [[
+redis: [{ name: main, url: "%s" }]
 routes:
   - name: all
     paths: ["/*"]
@@ -96,33 +98,53 @@ routes:
         config:
           issuer: "%s"
           claims_to_headers: { sub: X-User }
-          login: { client_id: client, client_secret: secret, plain_http: true, store: %s, keys: [%s] }
+          login:
+            { client_id: client, client_secret: secret, origin: "http://shop.example", plain_http: true, store: %s,
+              redis: main, keys: ["a secret of thirty-two characters"] }
 ]]
 
-describe("oauth2's sessions with several workers", function()
+-- Sessions of this store, renewed by many requests to these gateways at a time: once.
+local function expect_one_renewal(store, ngateways, redis_url)
+  local issuer = test.issuer { subject = "ann", lifetime = 5 } -- renewed after four seconds
+  local gateways, browser = {}, Browser.new()
+  for i = 1, ngateways do
+    gateways[i] = server.start(LOGIN:format(redis_url, issuer.url, store), { workers = WORKERS })
+  end
+  local function use(i)
+    browser.sites[SITE] = "127.0.0.1:" .. gateways[i % ngateways + 1].port
+  end
+  local began = os.time() -- the gateways know nothing of clocks that specs have moved
+  issuer.options.claims = { iat = began, exp = began + 300 }
+  use(1)
+  assert.equal("ann", browser:go(SITE .. "/").body)
+  issuer.options.lifetime = 300 -- of what the renewal brings
+  test.eventually(function() return os.time() >= began + 6 end, nil, 20)
+  local asked, work = issuer:count "token", {}
+  for i = 1, CLIENTS do
+    work[i] = function()
+      use(i)
+      return browser:get(SITE .. "/" .. i).body
+    end
+  end
+  for _, body in ipairs(task.all(work)) do
+    assert.equal("ann", body)
+  end
+  assert.same({ asked + 1, 1 }, { issuer:count "token", issuer:count "authorize" })
+  for _, gateway in ipairs(gateways) do
+    gateway:stop()
+  end
+end
+
+describe("oauth2's sessions", function()
   for _, store in ipairs { "memory", "cookie" } do
-    it("are known to all, and renewed once for all: " .. store, function()
-      local issuer = test.issuer { subject = "ann", lifetime = 5 } -- renewed after four seconds
-      local gateway = server.start(LOGIN:format(issuer.url, store, ("k"):rep(32)), { workers = WORKERS })
-      local browser = Browser.new()
-      local site = ("http://127.0.0.1:%d"):format(gateway.port)
-      -- The issuer's clock is that of the specs.
-      issuer.options.claims = { iat = os.time(), exp = os.time() + 300 }
-      assert.equal("ann", browser:go(site .. "/").body)
-      local asked = issuer:count "token"
-      test.eventually(function() return os.time() >= issuer.options.claims.iat + 6 end, nil, 20)
-      local work = {}
-      for i = 1, CLIENTS do
-        work[i] = function() return browser:get(site .. "/" .. i).body end
-      end
-      for _, body in ipairs(task.all(work)) do
-        assert.equal("ann", body)
-      end
-      assert.equal(asked + 1, issuer:count "token")
-      assert.equal(1, issuer:count "authorize")
-      gateway:stop()
+    it("are known to all workers, and renewed once for all: " .. store, function()
+      expect_one_renewal(store, 1, "redis://127.0.0.1:1")
     end)
   end
+
+  it("are known to all gateways by Redis, and renewed once for all", function()
+    expect_one_renewal("redis", 2, test.redis().url)
+  end)
 end)
 
 local BOUND = [[
