@@ -5,6 +5,7 @@
 
 local crypto = require "demilune.crypto"
 local log = require "demilune.log"
+local time = require "demilune.time"
 local url = require "demilune.url"
 local page = require "demilune.plugins.oauth2.login.page"
 
@@ -13,6 +14,7 @@ local M = {}
 local ROUNDS = 3      -- logins of a browser one after another
 local ROUNDS_LIFE = 30 -- seconds after which it may begin anew
 local COUNT = "-n"    -- the cookie that counts them
+local QUIET = 60      -- seconds between two complaints
 
 -- The Set-Cookie field that counts a login that has ended well.
 function M.count(login, own)
@@ -35,11 +37,20 @@ local function question_of(login, pending, origin)
   return url.query(query)
 end
 
+-- What an operator has to mend: now and then, for anybody can make us say it.
+local function complain(login, text, fields)
+  local now = time.monotonic()
+  if now - (login.complained or -QUIET) >= QUIET then
+    login.complained = now
+    log.error(text, fields)
+  end
+end
+
 local function send(login, exchange, own, origin)
   local address, why = login.metadata:endpoint "authorization_endpoint"
   if not address then
     if why ~= "unavailable" then
-      log.error("nobody can log in", { issuer = login.issuer, reason = why })
+      complain(login, "nobody can log in", { issuer = login.issuer, reason = why })
     end
     return page.unavailable(exchange, { link = { to = origin .. exchange.request.path, text = "Try again" } })
   end
@@ -55,7 +66,7 @@ function M.run(login, exchange, own)
     page.show(exchange, 401, "You are signed out", "You are not signed in, or no longer. What you have sent was not "
       .. "carried out.", { headers = { ["WWW-Authenticate"] = "Bearer" }, link = { to = "/", text = "Sign in" } })
   elseif not login.is_plain and not origin:find "^https:" then
-    log.error("nobody can log in over plain HTTP: say origin, trusted_proxies or plain_http")
+    complain(login, "nobody can log in over plain HTTP: say origin, trusted_proxies or plain_http")
     page.show(exchange, 400, "Signing in needs https", "This address is not protected. Please use the one that begins "
       .. "with https.")
   elseif (tonumber(own[COUNT]) or 0) >= ROUNDS then
