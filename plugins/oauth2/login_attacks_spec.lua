@@ -6,6 +6,7 @@ package.path = "./?.lua;" .. package.path
 
 local Browser = require "spec.support.browser"
 local crypto = require "demilune.crypto"
+local json = require "demilune.json"
 local test = require "demilune.test"
 local url = require "demilune.url"
 
@@ -20,12 +21,12 @@ describe("oauth2 login under attack", function()
     issuer = test.issuer { subject = "ann" }
   end)
 
-  local function gateway(more)
+  local function gateway(more, config)
     local login = { client_id = "client", client_secret = "secret", origin = SITE }
     for name, value in pairs(more or {}) do
-      login[name] = value
+      login[name] = value or nil
     end
-    return test.gateway { upstream = upstream, plugins = { { name = "oauth2", config = {
+    return test.gateway { upstream = upstream, config = config, plugins = { { name = "oauth2", config = {
       issuer = issuer.url, login = login, claims_to_headers = { sub = "X-User" },
     } } } }
   end
@@ -311,6 +312,41 @@ describe("oauth2 login under attack", function()
       assert.is_nil(name:find "__Host")
       assert.truthy(cookie.attributes:find "; HttpOnly; SameSite=Lax$" or cookie.attributes:find "Max%-Age")
     end
+  end)
+
+  it("knows by a trusted proxy that there is TLS, and where it is", function()
+    local https = { ["X-Forwarded-Proto"] = "https" }
+    local g = gateway({ origin = false }, { trusted_proxies = { "127.0.0.1" } })
+    local browser = browser_of(g)
+    local response, where = browser:go(SITE .. "/a", https)
+    assert.same({ "ann", SITE .. "/a" }, { response.body, where })
+    assert.equal(SITE .. "/oauth2/callback", url.parse_query(browser.trail[2]).redirect_uri)
+    browser = browser_of(gateway { origin = false })
+    assert.equal(400, browser:get(SITE .. "/a", https).status)
+  end)
+
+  it("refuses an answer that does not say of which issuer it is, where issuers do", function()
+    local metadata = json.encode {
+      issuer = issuer.url, authorization_endpoint = issuer.url .. "/authorize",
+      token_endpoint = issuer.url .. "/token", jwks_uri = issuer.url .. "/jwks",
+      authorization_response_iss_parameter_supported = true,
+    }
+    local browser = browser_of(gateway())
+    assert.equal(303, browser:get(with(begin(browser), { iss = false })).status)
+    issuer.server:script(function(request)
+      if request.path:find "^/%.well%-known" then
+        return 200, {}, metadata
+      end
+      return 302, { Location = "x" }, ""
+    end)
+    test.clock.advance(320)
+    browser.jars = {}
+    test.eventually(function()
+      local response = browser:get(SITE .. "/")
+      local state = url.parse_query(response.headers.location:match "%?(.*)$").state
+      local answer = browser:get(SITE .. "/oauth2/callback?" .. url.query { state = state, code = "x" })
+      return answer.status == 400 and answer.body:find("another identity provider", 1, true)
+    end)
   end)
 
   it("links to no other site on its pages", function()

@@ -30,9 +30,9 @@ function Metadata:endpoint(name)
   return issuers.endpoint(metadata, self.issuer, name)
 end
 
--- Do the metadata, as far as they are known, say yes to this?
+-- Do the metadata, as far as they can be had, say yes to this?
 function Metadata:says(name)
-  local metadata = self.remote and self.remote.value
+  local metadata = self.remote and self.remote:get()
   return metadata ~= nil and metadata[name] == true
 end
 
