@@ -35,11 +35,12 @@ describe("oauth2 login under attack", function()
     return Browser.new { [SITE] = g.address }
   end
 
-  -- Goes as far as the issuer: the URL to come back by.
+  -- Goes as far as the issuer: the URL to come back by, and the nonce.
   local function begin(browser, path)
     local response = browser:get(SITE .. (path or "/"))
     assert.equal(303, response.status)
-    return browser:get(response.headers.location).headers.location
+    local to = response.headers.location
+    return browser:get(to).headers.location, url.parse_query(to:match "%?(.*)$").nonce
   end
 
   local function with(callback, values)
@@ -80,6 +81,9 @@ describe("oauth2 login under attack", function()
     begin(victim)
     assert.equal(400, victim:get(callback).status)
     assert.equal(400, victim:get(with(callback, { state = ("x"):rep(43) })).status)
+    local own = begin(victim)
+    local state = url.parse_query(own:match "%?(.*)$").state
+    assert.equal(400, victim:get(with(own, { state = state:sub(1, 8) .. ("x"):rep(35) })).status)
     assert.equal(400, victim:get(with(callback, { state = "" })).status)
     assert.equal(400, victim:get(with(callback, { state = false })).status)
     assert.equal(0, issuer:count "token")
@@ -218,17 +222,22 @@ describe("oauth2 login under attack", function()
           ('{"access_token":"a","token_type":"Bearer","id_token":"%s"}'):format(token)
       end)
     end
-    for _, case in ipairs { { { aud = "client" } }, { { aud = "client", nonce = "x" } }, { { aud = "other" } },
-      { { aud = "client", iss = "https://evil.example" } }, { { aud = { "client", "other" } } },
+    for _, case in ipairs { { { aud = "client", nonce = json.null } }, { { aud = "client", nonce = "x" } },
+      { { aud = "other" } }, { { aud = "client", iss = "https://evil.example" } }, { { aud = { "client", "other" } } },
       { { aud = "client", azp = "other" } }, { { aud = "client" }, { lifetime = -100 } },
       { { aud = "client" }, { key = crypto.generate "ES256" } } } do
       local browser = browser_of(g)
-      local callback = begin(browser)
+      local callback, nonce = begin(browser)
+      case[1].nonce = case[1].nonce or nonce
       answer_with(case[1], case[2])
       local response = browser:get(callback)
       assert.equal(400, response.status)
       assert.is_nil((session_of(browser)))
     end
+    local browser = browser_of(g)
+    local callback, nonce = begin(browser)
+    answer_with { aud = { "client", "other" }, azp = "client", nonce = nonce }
+    assert.equal(303, browser:get(callback).status)
   end)
 
   it("says what the issuer has refused, and begins no other login by itself", function()
