@@ -242,7 +242,7 @@ local function report(samples, places, outcome)
       outcome.phase))
   end
   if outcome.lines then
-    io.write(("\n%d more lines of plugins in the log were left out, and what writing them takes is not in the figures\n")
+    io.write(("\n%d more lines of plugins in the log were left out; what writing them takes is not in the figures\n")
       :format(outcome.lines))
   end
   local list = {}
