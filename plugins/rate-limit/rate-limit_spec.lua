@@ -126,11 +126,12 @@ describe("rate-limit", function()
       local g = gateway { limits = {
         { limit = 8, window = "1h", algorithm = algorithm }, { limit = 3, window = "1h", algorithm = algorithm },
         { limit = 6, algorithm = "concurrent" } }, cost = "header:x-cost" }
-      assert.same({ 200, 429, 429, 429 }, { g:get("/").status, unpack(statuses(g, 3, { headers = { ["X-Cost"] = 3 } })) })
+      assert.equal(200, g:get("/").status)
+      assert.same({ 429, 429, 429 }, statuses(g, 3, { headers = { ["X-Cost"] = 3 } }))
       assert.same({ 200, 200, 429 }, statuses(g, 3))
       -- The first has 5 left: with the second out of the way they pass.
-      local alone = gateway({ limits = { { limit = 8, window = "1h", algorithm = algorithm } }, cost = "header:x-cost" },
-        { keep_stores = true })
+      local one = { limit = 8, window = "1h", algorithm = algorithm }
+      local alone = gateway({ limits = { one }, cost = "header:x-cost" }, { keep_stores = true })
       assert.same({ 429, 200 }, { alone:get("/", { headers = { ["X-Cost"] = 6 } }).status,
         alone:get("/", { headers = { ["X-Cost"] = 5 } }).status })
     end)
