@@ -335,27 +335,20 @@ describe("oauth2 login under attack", function()
   end)
 
   it("refuses an answer that does not say of which issuer it is, where issuers do", function()
-    local metadata = json.encode {
-      issuer = issuer.url, authorization_endpoint = issuer.url .. "/authorize",
-      token_endpoint = issuer.url .. "/token", jwks_uri = issuer.url .. "/jwks",
-      authorization_response_iss_parameter_supported = true,
-    }
     local browser = browser_of(gateway())
     assert.equal(303, browser:get(with(begin(browser), { iss = false })).status)
-    issuer.server:script(function(request)
-      if request.path:find "^/%.well%-known" then
-        return 200, {}, metadata
-      end
-      return 302, { Location = "x" }, ""
+    issuer:script("metadata", function()
+      return 200, {}, json.encode {
+        issuer = issuer.url, authorization_endpoint = issuer.url .. "/authorize",
+        token_endpoint = issuer.url .. "/token", jwks_uri = issuer.url .. "/jwks",
+        authorization_response_iss_parameter_supported = true,
+      }
     end)
-    test.clock.advance(320)
-    browser.jars = {}
-    test.eventually(function()
-      local response = browser:get(SITE .. "/")
-      local state = url.parse_query(response.headers.location:match "%?(.*)$").state
-      local answer = browser:get(SITE .. "/oauth2/callback?" .. url.query { state = state, code = "x" })
-      return answer.status == 400 and answer.body:find("another identity provider", 1, true)
-    end)
+    browser = browser_of(gateway())
+    local response = browser:get(with(begin(browser), { iss = false }))
+    assert.equal(400, response.status)
+    assert.truthy(response.body:find("another identity provider", 1, true))
+    assert.equal(303, browser:get((begin(browser))).status)
   end)
 
   it("links to no other site on its pages", function()

@@ -66,7 +66,7 @@ describe("oauth2 login and its issuer", function()
     local began = time.monotonic()
     local response
     local work = task.spawn(function() response = browser:get(SITE .. "/") end)
-    test.eventually(function() return issuer:count "token" == 2 end)
+    test.eventually(function() return issuer:count "token" == 2 end, nil, 10)
     test.clock.advance(6)
     work:join()
     assert.equal(200, response.status)

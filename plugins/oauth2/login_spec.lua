@@ -189,7 +189,7 @@ for _, store in ipairs { "memory", "redis", "cookie" } do
       assert.equal(issuer.url .. "/logout", to:match "^[^?]*")
       assert.same({ "client", SITE .. "/bye" }, { query.client_id, query.post_logout_redirect_uri })
       assert.is_not_nil(issuer.tokens[query.id_token_hint])
-      test.eventually(function() return issuer:count "revoke" == 1 end)
+      test.eventually(function() return issuer:count "revoke" == 1 end, nil, 10)
       assert.equal(303, browser:get(SITE .. "/").status)
       browser.jars[SITE] = before
       assert.equal(303, browser:get(SITE .. "/").status)

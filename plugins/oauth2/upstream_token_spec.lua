@@ -37,7 +37,7 @@ describe("oauth2 toward upstreams", function()
 
   it("has it before the first request, once for twenty at a time", function()
     local g = gateway()
-    test.eventually(function() return issuer:count "token" == 1 end)
+    test.eventually(function() return issuer:count "token" == 1 end, nil, 10)
     local work = {}
     for i = 1, 20 do
       work[i] = function() return g:get("/").body end
@@ -56,11 +56,11 @@ describe("oauth2 toward upstreams", function()
     for _ = 1, 5 do
       assert.equal(first, g:get("/").body)
     end
-    test.eventually(function() return issuer:count "token" == 2 end)
+    test.eventually(function() return issuer:count "token" == 2 end, nil, 10)
     issuer:script("token", nil)
     test.clock.advance(3)
     assert.equal(first, g:get("/").body)
-    test.eventually(function() return g:get("/").body ~= first end)
+    test.eventually(function() return g:get("/").body ~= first end, nil, 10)
     assert.equal(3, issuer:count "token")
   end)
 
