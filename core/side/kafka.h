@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Producers: one for each Kafka cluster of the configuration, shared by all workers, on librdkafka and its own threads.
+ *
+ *   kafka_producer_use -> kafka_publish ... -> kafka_producer_unuse
+ *
+ * A record that was taken gets exactly one report: the broker's word, or why there will be none. It comes to the
+ * mailbox of who has published it, in batches, with no thread that spins. Records of one partition reach the broker in
+ * the order of their kafka_publish (idempotence and acks=all, unless the options say otherwise).
+ *
+ * Any thread may publish. */
+
+#ifndef DML_SIDE_KAFKA_H
+#define DML_SIDE_KAFKA_H
+
+#include "base/base.h"
+#include "base/slice.h"
+#include "net/mailbox.h"
+
+struct
+    kafka_cluster; /* which brokers, with which options: immutable, counted (side/kafka_cluster.h) */
+struct kafka_producer;
+
+struct kafka_header {
+    struct slice name, value;
+};
+
+/* Borrowed for the call: librdkafka takes a copy. */
+struct kafka_record {
+    struct slice topic;
+    struct slice key, value; /* absent (ptr NULL) is Kafka's null, not the same as empty */
+    int32_t partition;       /* -1: chosen by the key */
+    int64_t timestamp_ms;    /* since 1970; 0: now */
+    const struct kafka_header *headers;
+    size_t nheaders;
+};
+
+/* What becomes of a record. */
+enum kafka_outcome {
+    KAFKA_DELIVERED, /* partition and offset are known */
+    KAFKA_REFUSED, /* never: the record itself is at fault (too large, no such topic, not allowed); again is in vain */
+    KAFKA_FAILED,  /* certainly not delivered; may be published again */
+    KAFKA_UNKNOWN, /* no word before the deadline, or the producer was ended: it may have arrived */
+};
+
+struct kafka_report;
+typedef void (*kafka_report_fn)(struct kafka_report *r,
+                                void *reader); /* on the home mailbox's thread */
+
+/* Embedded by who publishes; must live until fn was called. */
+struct kafka_report {
+    /* set by the caller */
+    struct mailbox *home;
+    kafka_report_fn fn;
+    /* filled in before fn */
+    enum kafka_outcome outcome;
+    int32_t partition;
+    int64_t offset;
+    char why[160]; /* for people; "" when delivered */
+    /* state */
+    struct mail mail;
+};
+
+/* How a producer treats time. */
+enum kafka_patience {
+    KAFKA_BOUNDED, /* a record without a broker's word within the cluster's message timeout is given up */
+    KAFKA_ENDLESS, /* never given up, and so never overtaken: for the spill, which keeps what waits on disk */
+};
+
+/* The process's producer for that cluster, found by its identity or started; each use is given back. One that nobody
+ * uses is flushed in the background and ended, so that a reload finds it. Control thread and builder. */
+struct kafka_producer *kafka_producer_use(struct kafka_cluster *cluster,
+                                          enum kafka_patience patience);
+void kafka_producer_unuse(struct kafka_producer *p);
+
+/* 0 when a report will follow; or a code, and none follows: ERR_FULL (the producer's bound of records or bytes),
+ * ERR_LIMIT (larger than message.max.bytes), ERR_SYNTAX (no topic's name), ERR_CLOSED (it has ended). */
+MUST_CHECK int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
+                             struct kafka_report *r);
+
+#endif
