@@ -170,7 +170,8 @@ kafka:
     assert.equal(1, result.status)
     local text = result.out .. result.err
     for _, fault in ipairs {
-      'wrong.yaml:6:24: kafka[0].options.compresion.type: librdkafka has no such option, did you mean "compression.type"?',
+      "wrong.yaml:6:24: kafka[0].options.compresion.type: librdkafka has no such option, "
+        .. 'did you mean "compression.type"?',
       "wrong.yaml:8:18: kafka[0].options.linger.ms: is a number without a unit",
       'wrong.yaml:10:15: kafka[1].brokers[0]: "localhost,other" is not host:port',
       "wrong.yaml:11:14: kafka[1].options: librdkafka says: `acks` must be set to `all`",
