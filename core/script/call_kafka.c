@@ -318,9 +318,9 @@ static int kafka_publish_call(lua_State *L)
 
 /* --- clients ------------------------------------------------------------------------------------------------------- */
 
-static int client_gc(lua_State *L)
+static int client_close(lua_State *L)
 {
-    struct client *c = lua_touserdata(L, 1);
+    struct client *c = check_client(L);
 
     if (c->producer)
         kafka_producer_unuse(c->producer);
@@ -363,7 +363,7 @@ static int kafka_use_call(lua_State *L)
 static int kafka_start(lua_State *L)
 {
     luaL_newmetatable(L, CLIENT);
-    lua_pushcfunction(L, client_gc);
+    lua_pushcfunction(L, client_close);
     lua_setfield(L, -2, "__gc");
     luaL_newmetatable(L, DELIVERY);
     lua_pushcfunction(L, delivery_gc);
@@ -376,5 +376,6 @@ const struct call call_kafka[] = {
     {"kafka_use", kafka_use_call},
     {"kafka_publish", kafka_publish_call},
     {"kafka_wait", kafka_wait},
+    {"kafka_close", client_close},
     {NULL, NULL},
 };
