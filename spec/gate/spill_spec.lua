@@ -249,7 +249,8 @@ describe("The spill", function()
 
   it("can't start with a folder that is none", function()
     folder:write("file", "x")
-    local file = folder:write("demilune.yaml", 'listeners: [{ address: "127.0.0.1:0" }]\n' .. config "spill: { dir: file }")
+    local listeners = 'listeners: [{ address: "127.0.0.1:0" }]\n'
+    local file = folder:write("demilune.yaml", listeners .. config "spill: { dir: file }")
     local result = server.run({ "run", "-c", file }, { folder = folder })
     assert.equal(3, result.status)
     assert.matches("spill%.dir: can't keep events in .*/file: Not a directory", result.err)
