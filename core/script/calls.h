@@ -24,6 +24,7 @@ struct call {
     X(http) \
     X(http_stream) \
     X(json) \
+    X(kafka) \
     X(listen) \
     X(log) \
     X(net) \
@@ -33,6 +34,7 @@ struct call {
     X(task) \
     X(test) \
     X(test_exchange) \
+    X(test_kafka) \
     X(test_process) \
     X(time) \
     X(tls) \

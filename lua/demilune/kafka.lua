@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Events to Kafka. The process has one producer for each cluster, which all workers share: idempotent, acks=all, in
+-- order for each partition, unless the cluster's options say otherwise. Errors are values:
+--
+--   local events = kafka.use "events"                    -- in `new`; `kafka` in the configuration
+--   local delivery, err, why = events:publish { topic = "orders", key = id, value = body, headers = { type = "order" } }
+--   local report, err, why = delivery:wait()             -- { topic, partition, offset }
+--
+-- What publish refuses at once: "full" (too many records or bytes wait for the brokers), "limit" (larger than
+-- message.max.bytes), "syntax" (no topic's name), "closed" (the gateway ends). What became of a record that was taken:
+-- "refused" (the record is at fault: no such topic, too large, not allowed; again is in vain), "failed" (certainly not
+-- delivered), "unknown" (no word before the cluster's message.timeout.ms: it may have been delivered all the same),
+-- "timeout" (of this wait; it may come still), "cancelled". Who does not wait loses nothing but the word: the record is on its way.
+
+local core = require "demilune.core"
+
+---@class demilune.kafka
+local M = {}
+
+local client_metatable, delivery_metatable = core.kafka_start()
+
+---@class kafka.client  Of one cluster: what kafka.use gives.
+local Client = client_metatable
+Client.__index = Client
+Client.__name = "kafka client"
+
+---@class kafka.delivery  A record on its way.
+local Delivery = delivery_metatable
+Delivery.__index = Delivery
+Delivery.__name = "kafka delivery"
+
+--- A client of a cluster of the configuration. Raises when there is none of that name: call it in `new`, so that
+--- `demilune check` finds it, and the producer is ready when the first request comes.
+---@param name string
+---@return kafka.client
+function M.use(name)
+  return core.kafka_use(name, not core.is_trial)
+end
+
+---@class kafka.record
+---@field topic string
+---@field key? string  Records of one key go to one partition, in order.
+---@field value? string  Absent: Kafka's null, which deletes the key from a compacted topic.
+---@field headers? table<string, string>|string[][]  A map; or a list of { name, value }, for an order or a name twice.
+---@field partition? integer  Absent: chosen by the key.
+---@field timestamp? number  Seconds since 1970; absent: now.
+
+--- Gives a record to the producer, and never waits.
+---@param record kafka.record
+---@return kafka.delivery? delivery
+---@return string? err
+---@return string? why
+function Client:publish(record)
+  return core.kafka_publish(self, record)
+end
+
+---@class kafka.report
+---@field topic string
+---@field partition integer
+---@field offset integer
+
+--- Waits for the broker's word. May be called again after a timeout, and after the word has come.
+---@param timeout? number  Seconds; absent: until the cluster's message.timeout.ms has decided.
+---@return kafka.report? report
+---@return string? err
+---@return string? why
+function Delivery:wait(timeout)
+  return core.kafka_wait(self, timeout)
+end
+
+return M
