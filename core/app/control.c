@@ -31,6 +31,7 @@
 #include "app/watchdog.h"
 #include "app/worker.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -40,6 +41,7 @@
 #include "gate/snapshot.h"
 #include "net/mailbox.h"
 #include "side/flight.h"
+#include "side/kafka.h"
 #include "side/store.h"
 
 #define SWEEP_MS 1000
@@ -63,13 +65,21 @@ static void close_sockets(struct control *c)
     stragglers_end(c->stragglers);
 }
 
+/* What is left of drain.timeout for what was published. */
+static uint32_t flush_ms(const struct control *c)
+{
+    uint64_t now = clock_ms();
+
+    return c->flush_until_ms > now ? (uint32_t)(c->flush_until_ms - now) : 0;
+}
+
 static void control_stop(struct control *c)
 {
     if (c->state == CONTROL_STOPPING)
         return;
     c->state = CONTROL_STOPPING;
     reload_refuse(c->reload);
-    lifeline_ending(c->lifeline, STOP_MS);
+    lifeline_ending(c->lifeline, flush_ms(c) + STOP_MS);
     close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
@@ -126,6 +136,7 @@ void control_on_worker_drained(struct control *c)
     if (++c->ndrained < c->nworkers || c->state != CONTROL_DRAINING)
         return;
     LOG_INFO("drain.end", "all exchanges have ended");
+    c->flush_until_ms = c->drain_timer.due_ms;
     control_stop(c);
 }
 
@@ -323,6 +334,8 @@ static bool control_free(struct control *c)
         if (c->workers[n])
             worker_free(c->workers[n]);
     free(c->workers);
+    clock_refresh();
+    kafka_end(flush_ms(c));
     if (c->admin)
         admin_free(c->admin);
     sockets_free(c->sockets); /* last: a file of a socket that somebody still has stays */

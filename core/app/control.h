@@ -50,6 +50,7 @@ struct control {
     /* state */
     int nworkers;
     int nready, ndrained;
+    uint64_t flush_until_ms; /* until then what was published may still reach Kafka; 0: no longer */
     uint32_t asked_connections; /* limits.connections, before the system's limit */
     bool is_closed;             /* draining: the workers accept no more */
     bool is_retired;            /* another gateway has the sockets */

@@ -191,6 +191,25 @@ static int check(const struct kafka_producer *p, const struct kafka_record *reco
     return size > p->cluster->message_max ? ERR_LIMIT : 0;
 }
 
+bool kafka_is_refusal(rd_kafka_resp_err_t err)
+{
+    switch (err) {
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: return true;
+    default: return false;
+    }
+}
+
 static rd_kafka_headers_t *headers_of(const struct kafka_record *record)
 {
     if (record->nheaders == 0)
@@ -269,15 +288,14 @@ static int publish_to(struct kafka_producer *p, rd_kafka_t *rk, const struct kaf
         return 0;
     atomic_fetch_sub_explicit(&p->count->queued_records, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&p->count->queued_bytes, bytes, memory_order_relaxed);
+    if (rd_kafka_fatal_error(rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return refuse_for_now(p, record, r);
     switch (err) {
     case RD_KAFKA_RESP_ERR__QUEUE_FULL: return ERR_FULL;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return ERR_LIMIT;
-    case RD_KAFKA_RESP_ERR__FATAL: return refuse_for_now(p, record, r);
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        send_own(p, r, KAFKA_REFUSED, rd_kafka_err2str(err));
+    default:
+        send_own(p, r, kafka_is_refusal(err) ? KAFKA_REFUSED : KAFKA_FAILED, rd_kafka_err2str(err));
         return 0;
-    default: send_own(p, r, KAFKA_FAILED, rd_kafka_err2str(err)); return 0;
     }
 }
 

@@ -19,7 +19,7 @@
 struct property {
     const char *name;
     char role; /* '*', 'P' or 'C': producers and consumers, one of both */
-    bool is_number;
+    bool is_int, is_float;
 };
 
 static VEC(struct property) properties;
@@ -106,12 +106,13 @@ static void read_row(struct slice line)
     if (!slice_split(&rest, '|', &part))
         return;
     struct slice role = slice_trim(part);
-    if (role.len != 1 || !slice_split(&rest, '|', &part))
+    if (role.len != 1)
         return;
     struct property p = {
         .name = slice_dup(name),
         .role = role.ptr[0],
-        .is_number = slice_find(part, SLICE(" .. ")) >= 0,
+        .is_int = slice_find(rest, SLICE("*Type: integer*")) >= 0,
+        .is_float = slice_find(rest, SLICE("*Type: float*")) >= 0,
     };
     vec_push(&properties, p);
     if (p.role != 'C' && !refusal(name, SLICE_NONE))
@@ -146,17 +147,16 @@ static const struct property *find_property(struct slice name)
 
 /* --- one option ---------------------------------------------------------------------------------------------------- */
 
-static bool is_number(struct slice value)
+/* A word is librdkafka's to judge: acks may be "all". */
+static bool has_unit(const struct property *p, struct slice value)
 {
+    double x;
     int64_t n;
 
-    return text_to_i64(value, &n) == 0;
-}
-
-/* acks may be "all". */
-static bool is_like_number(struct slice value)
-{
-    return value.len > 0 && (value.ptr[0] == '-' || (value.ptr[0] >= '0' && value.ptr[0] <= '9'));
+    if (value.len == 0 || (value.ptr[0] != '-' && (value.ptr[0] < '0' || value.ptr[0] > '9')))
+        return false;
+    return (p->is_int && text_to_i64(value, &n) < 0) ||
+           (p->is_float && text_to_double(value, &x) < 0);
 }
 
 static const char *check(const struct kafka_option *o, const struct property *p)
@@ -171,7 +171,7 @@ static const char *check(const struct kafka_option *o, const struct property *p)
         return "has a NUL byte";
     if (o->value.len > VALUE_MAX)
         return "is longer than 64 KiB";
-    if (p->is_number && is_like_number(o->value) && !is_number(o->value))
+    if (has_unit(p, o->value))
         return "is a number without a unit, in the one that its name says";
     return NULL;
 }

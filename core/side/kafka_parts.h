@@ -50,7 +50,7 @@ struct kafka_producer {
     atomic_bool is_closed;
     atomic_ullong published; /* orders what a publisher wrote before its report */
     /* its thread's */
-    bool is_fatal, was_purged;
+    bool was_purged;
     uint64_t anew_ms;  /* when it was made anew last */
     uint64_t told[2];  /* totals of the statistics before */
     char trouble[160]; /* what went wrong last with the brokers; "": nothing since */
@@ -83,6 +83,9 @@ bool kafka_wait_until(uint64_t end_ms);
 
 /* When its thread has ended and nobody uses it. */
 void kafka_free(struct kafka_producer *p);
+
+/* An error for which the record is at fault: again is in vain. */
+bool kafka_is_refusal(rd_kafka_resp_err_t err);
 
 /* Gives its report to who has published it, alone. */
 void kafka_report_send(struct kafka_report *r);

@@ -114,31 +114,11 @@ static void send_all(struct batches *b)
 
 /* --- what became of a record --------------------------------------------------------------------------------------- */
 
-/* Errors for which the record is at fault: again is in vain. */
-static bool is_refusal(rd_kafka_resp_err_t err)
-{
-    switch (err) {
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
-    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
-    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-    case RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT: return true;
-    default: return false;
-    }
-}
-
 static enum kafka_outcome outcome_of(const rd_kafka_message_t *m)
 {
     if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return KAFKA_DELIVERED;
-    if (is_refusal(m->err))
+    if (kafka_is_refusal(m->err))
         return KAFKA_REFUSED;
     return rd_kafka_message_status(m) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED ? KAFKA_FAILED
                                                                            : KAFKA_UNKNOWN;
@@ -198,18 +178,8 @@ static void take_reports(struct kafka_producer *p, rd_kafka_event_t *ev, struct 
 
 static void take_error(struct kafka_producer *p, rd_kafka_event_t *ev)
 {
-    char why[256];
-
-    switch (rd_kafka_event_error(ev)) {
-    case RD_KAFKA_RESP_ERR__FATAL:
-        (void)rd_kafka_fatal_error(p->rk, why, sizeof(why));
-        LOG_ERROR("kafka.fatal", "the producer is made anew", LOG_S("cluster", p->cluster->name),
-                  LOG_C("why", why));
-        p->is_fatal = true;
-        break;
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: break; /* each of them was told of */
-    default: snprintf(p->trouble, sizeof(p->trouble), "%s", rd_kafka_event_error_string(ev)); break;
-    }
+    if (rd_kafka_event_error(ev) != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) /* each was told of */
+        snprintf(p->trouble, sizeof(p->trouble), "%s", rd_kafka_event_error_string(ev));
 }
 
 static void take_event(struct kafka_producer *p, rd_kafka_event_t *ev, struct batches *b)
@@ -238,6 +208,18 @@ static void collect(struct kafka_producer *p, int wait_ms)
     send_all(&b);
 }
 
+/* Asked after each collecting: the event that tells of it is not always there. */
+static bool is_fatal(struct kafka_producer *p)
+{
+    char why[256];
+
+    if (!p->rk || rd_kafka_fatal_error(p->rk, why, sizeof(why)) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    LOG_ERROR("kafka.fatal", "the producer is made anew", LOG_S("cluster", p->cluster->name),
+              LOG_C("why", why));
+    return true;
+}
+
 /* --- made anew ----------------------------------------------------------------------------------------------------- */
 
 static void drop_rk(struct kafka_producer *p, rd_kafka_t *rk)
@@ -262,7 +244,6 @@ static void give_up_rk(struct kafka_producer *p)
     while (rd_kafka_outq_len(rk) > 0)
         collect(p, PURGE_MS);
     drop_rk(p, rk);
-    p->is_fatal = false;
     p->told[0] = p->told[1] = 0;
     atomic_fetch_add_explicit(&p->count->anew, 1, memory_order_relaxed);
 }
@@ -363,7 +344,7 @@ void *kafka_reporter_main(void *producer)
             collect(p, wait_ms);
         else
             start_anew(p);
-        if (p->is_fatal)
+        if (is_fatal(p))
             give_up_rk(p);
     }
     end(p);
