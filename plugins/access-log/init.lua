@@ -3,6 +3,7 @@
 -- A JSON line per request. The writer is the core's: fields are compiled at load, and a request costs one call.
 
 local accesslog = require "demilune.accesslog"
+local ranges = require "demilune.ranges"
 
 local AccessLog = { name = "access-log", version = "1.0.0" }
 AccessLog.__index = AccessLog
@@ -31,18 +32,6 @@ local function listed(fields)
   return list
 end
 
-local function range_of(status)
-  if type(status) == "number" then
-    return status, status
-  end
-  local class = status:match "^(%d)xx$"
-  if class then
-    return class * 100, class * 100 + 99
-  end
-  local from, to = status:match "^(%d+)%-?(%d*)$"
-  return tonumber(from), tonumber(to) or tonumber(from)
-end
-
 function AccessLog.new(config, context)
   if config.to:find "^kafka:" or config.to:find "^https?://" then
     return nil, "not yet supported: lines go to stdout or to a file", "to"
@@ -58,7 +47,7 @@ function AccessLog.new(config, context)
     end
   end
   for _, status in ipairs(config.when and config.when.status or {}) do
-    writer:when(range_of(status))
+    writer:when(ranges.bounds(status))
   end
   return setmetatable({ writer = writer }, AccessLog)
 end

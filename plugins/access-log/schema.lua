@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
+local ranges = require "demilune.ranges"
+
 return {
   type = "object",
   properties = {
@@ -18,15 +20,7 @@ return {
       properties = {
         status = {
           type = "array", minItems = 1, maxItems = 16,
-          items = {
-            anyOf = {
-              { type = "integer", minimum = 100, maximum = 599 },
-              {
-                type = "string", pattern = [[^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$]],
-                title = "a class such as 5xx or a range such as 400-499",
-              },
-            },
-          },
+          items = ranges.schema,
           description = "Only these statuses: 404, 5xx, 400-499.",
         },
       },
