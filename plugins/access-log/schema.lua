@@ -7,7 +7,12 @@ return {
   properties = {
     to = {
       type = "string", minLength = 1, default = "stdout",
-      description = "Where lines go: stdout, or the path of a file.",
+      description = "Where lines go: stdout, the path of a file, or kafka:NAME/TOPIC with the name of a cluster.",
+    },
+    mode = {
+      enum = { "best_effort", "accept" },
+      description = "For Kafka. best_effort (unless given): a line that finds the queue full is lost, and counted. "
+        .. "accept: through the spill.",
     },
     fields = {
       type = "object",

@@ -43,8 +43,9 @@ describe("respond", function()
   end)
 
   it("a route that nothing answers is a fault", function()
-    local faults = test.faults { routes = { { name = "none", paths = { "/" }, plugins = { { name = "request-id" } } } } }
-    assert.truthy(faults:find("a route has exactly one of upstream, respond and redirect; or none, and a plugin", 1, true))
+    local route = { name = "none", paths = { "/" }, plugins = { { name = "request-id" } } }
+    local faults = test.faults { routes = { route } }
+    assert.truthy(faults:find("a route has exactly one of upstream, respond and redirect; or none, and", 1, true))
     faults = test.faults { global = { { name = "respond" } }, routes = { { name = "none", paths = { "/" } } } }
     assert.truthy(faults:find("a route has exactly one of", 1, true))
     faults = test.faults { routes = { { name = "none", paths = { "/" }, plugins = { { name = "respnd" } } } } }
