@@ -108,12 +108,14 @@ function Kafka:config(name, options)
   return { name = name, brokers = brokers, options = options }
 end
 
---- A client with no configuration; options are texts.
+--- A client with no configuration, until the spec's end; options are texts.
 ---@param options? table<string, string>
 ---@param name? string
 ---@return kafka.client
 function Kafka:client(options, name)
-  return core.test_kafka_client(name or "test", self.brokers, options)
+  local client = core.test_kafka_client(name or "test", self.brokers, options)
+  scope.add(function() core.kafka_close(client) end)
+  return client
 end
 
 --- Makes a topic. (One that is not made comes into being when it is first asked for, with 4 partitions.)
