@@ -20,6 +20,7 @@ struct probes;
 struct reload;
 struct snapshot;
 struct sockets;
+struct spilling;
 struct stragglers;
 struct watchdog;
 struct worker;
@@ -42,9 +43,11 @@ struct control {
     struct plugin_metrics *plugin_metrics;
     struct probes *probes; /* of the current snapshot's upstreams */
     struct stragglers *stragglers;
-    struct timer drain_timer; /* drain.delay, then drain.timeout */
+    struct spilling *spilling; /* NULL: no spill */
+    struct timer drain_timer;  /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
     struct timer flights_timer;
+    struct timer spill_timer; /* draining: looks whether all events are delivered */
     /* borrowed */
     struct lifeline *lifeline;
     /* state */

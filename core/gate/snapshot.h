@@ -19,6 +19,7 @@
 #include "http/message.h"
 #include "net/addr.h"
 #include "net/dns.h"
+#include "side/spill.h"
 
 struct kafka_cluster;
 struct redis_server;
@@ -105,6 +106,8 @@ struct snapshot {
     uint32_t nredis;
     struct kafka_conf *kafka;
     uint32_t nkafka;
+    struct slice spill_dir; /* NUL-terminated; absent: there is no spill */
+    struct spill_options spill;
     uint64_t metrics_max_series;
     struct dns_options dns;
     struct cidr *outbound_deny;

@@ -138,11 +138,6 @@ static int kafka_wait(lua_State *L)
 
 /* --- records ------------------------------------------------------------------------------------------------------- */
 
-struct reading {
-    struct kafka_record record;
-    struct kafka_header headers[KAFKA_HEADERS_MAX];
-};
-
 /* The text on top, which something else keeps. */
 static struct slice text_at_top(lua_State *L, const char *what)
 {
@@ -155,7 +150,7 @@ static struct slice text_at_top(lua_State *L, const char *what)
 }
 
 /* The table's text, which it keeps; or absent. */
-static struct slice text_field(lua_State *L, int table, const char *name)
+struct slice kafka_text_field(lua_State *L, int table, const char *name)
 {
     struct slice s = SLICE_NONE;
 
@@ -182,7 +177,7 @@ static double number_field(lua_State *L, int table, const char *name, double oth
     return n;
 }
 
-static struct kafka_header *next_header(lua_State *L, struct reading *r)
+static struct kafka_header *next_header(lua_State *L, struct kafka_reading *r)
 {
     if (r->record.nheaders == KAFKA_HEADERS_MAX)
         luaL_error(L, "a record has at most %d headers", KAFKA_HEADERS_MAX);
@@ -190,7 +185,7 @@ static struct kafka_header *next_header(lua_State *L, struct reading *r)
 }
 
 /* { { name, value }, ... }, at the top. */
-static void read_header_list(lua_State *L, struct reading *r, size_t n)
+static void read_header_list(lua_State *L, struct kafka_reading *r, size_t n)
 {
     for (size_t i = 1; i <= n; i++) {
         struct kafka_header *h = next_header(L, r);
@@ -207,7 +202,7 @@ static void read_header_list(lua_State *L, struct reading *r, size_t n)
 }
 
 /* { name = value }, at the top. */
-static void read_header_map(lua_State *L, struct reading *r)
+static void read_header_map(lua_State *L, struct kafka_reading *r)
 {
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
         struct kafka_header *h = next_header(L, r);
@@ -218,7 +213,7 @@ static void read_header_map(lua_State *L, struct reading *r)
     }
 }
 
-static void read_headers(lua_State *L, int table, struct reading *r)
+static void read_headers(lua_State *L, int table, struct kafka_reading *r)
 {
     lua_getfield(L, table, "headers");
     if (!lua_isnil(L, -1)) {
@@ -231,13 +226,13 @@ static void read_headers(lua_State *L, int table, struct reading *r)
 }
 
 /* All texts stay those of the table at this index. */
-static void read_record(lua_State *L, int table, struct reading *r)
+void kafka_read_record(lua_State *L, int table, struct kafka_reading *r)
 {
     luaL_checktype(L, table, LUA_TTABLE);
     r->record = (struct kafka_record){
-        .topic = text_field(L, table, "topic"),
-        .key = text_field(L, table, "key"),
-        .value = text_field(L, table, "value"),
+        .topic = kafka_text_field(L, table, "topic"),
+        .key = kafka_text_field(L, table, "key"),
+        .value = kafka_text_field(L, table, "value"),
         .partition = (int32_t)number_field(L, table, "partition", -1, INT32_MAX),
         .timestamp_ms = (int64_t)(number_field(L, table, "timestamp", 0, TIME_MAX) * 1000),
         .headers = r->headers,
@@ -252,6 +247,11 @@ static void read_record(lua_State *L, int table, struct reading *r)
 static struct client *check_client(lua_State *L)
 {
     return luaL_checkudata(L, 1, CLIENT);
+}
+
+struct kafka_cluster *kafka_check_client(lua_State *L)
+{
+    return check_client(L)->cluster;
 }
 
 static struct delivery *delivery_new(struct vm *vm, const struct client *c, struct slice topic)
@@ -270,7 +270,7 @@ static struct delivery *delivery_new(struct vm *vm, const struct client *c, stru
     return d;
 }
 
-static int push_failure(lua_State *L, const struct client *c, int err)
+int kafka_push_failure(lua_State *L, const struct kafka_cluster *c, int err)
 {
     co_push_error(L, err);
     switch (err) {
@@ -280,7 +280,7 @@ static int push_failure(lua_State *L, const struct client *c, int err)
         return 3;
     case ERR_LIMIT:
         lua_pushfstring(L, "a record has at most %f bytes (message.max.bytes)",
-                        (lua_Number)c->cluster->message_max);
+                        (lua_Number)c->message_max);
         return 3;
     case ERR_SYNTAX:
         lua_pushliteral(
@@ -295,12 +295,12 @@ static int kafka_publish_call(lua_State *L)
 {
     struct client *c = check_client(L);
     struct vm *vm = net_vm(L);
-    struct reading r;
+    struct kafka_reading r;
 
     lua_settop(L, 2);
-    read_record(L, 2, &r);
+    kafka_read_record(L, 2, &r);
     if (UNLIKELY(!c->producer))
-        return push_failure(L, c, ERR_CLOSED);
+        return kafka_push_failure(L, c->cluster, ERR_CLOSED);
     struct delivery **box = lua_newuserdata(L, sizeof(*box));
     *box = NULL;
     luaL_getmetatable(L, DELIVERY);
@@ -309,7 +309,7 @@ static int kafka_publish_call(lua_State *L)
     int rc = kafka_publish(c->producer, &r.record, &d->report);
     if (UNLIKELY(rc < 0)) {
         free(d);
-        return push_failure(L, c, rc);
+        return kafka_push_failure(L, c->cluster, rc);
     }
     list_append(&vm->parts, &d->part.link);
     *box = d;

@@ -30,6 +30,7 @@ struct call {
     X(net) \
     X(redis) \
     X(redis_sub) \
+    X(spill) \
     X(store) \
     X(task) \
     X(test) \

@@ -180,7 +180,7 @@ static bool is_topic(struct slice s)
     return true;
 }
 
-static int check(const struct kafka_producer *p, const struct kafka_record *record)
+int kafka_check(const struct kafka_cluster *c, const struct kafka_record *record)
 {
     size_t size = record->key.len + record->value.len;
 
@@ -190,7 +190,7 @@ static int check(const struct kafka_producer *p, const struct kafka_record *reco
         return ERR_LIMIT;
     for (size_t i = 0; i < record->nheaders; i++)
         size += record->headers[i].name.len + record->headers[i].value.len;
-    return size > p->cluster->message_max ? ERR_LIMIT : 0;
+    return size > c->message_max ? ERR_LIMIT : 0;
 }
 
 bool kafka_is_refusal(rd_kafka_resp_err_t err)
@@ -304,7 +304,7 @@ static int publish_to(struct kafka_producer *p, rd_kafka_t *rk, const struct kaf
 int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
                   struct kafka_report *r)
 {
-    int rc = check(p, record);
+    int rc = kafka_check(p->cluster, record);
 
     r->why[0] = '\0';
     r->partition = -1;

@@ -95,6 +95,9 @@ MUST_CHECK int kafka_publish(struct kafka_producer *p, const struct kafka_record
  * anew, and publishes again from the first one that was not delivered. Never 0. */
 uint32_t kafka_epoch(struct kafka_producer *p);
 
+/* What kafka_publish would say of the record itself: 0, ERR_LIMIT, ERR_SYNTAX; for who keeps it first. */
+MUST_CHECK int kafka_check(const struct kafka_cluster *c, const struct kafka_record *record);
+
 /* Nobody waits for this report any more: fn will be called all the same, to free it. On the home mailbox's thread; once
  * it was called for all reports that are due there, the mailbox may be freed. */
 void kafka_report_leave(struct kafka_report *r);

@@ -69,4 +69,32 @@ function Delivery:wait(timeout)
   return core.kafka_wait(self, timeout)
 end
 
+---@class kafka.event : kafka.record  What accept takes.
+---@field id? string  The same for each delivery of the event: its header "id". Absent: that of a header "id" or "ce_id", or a new UUID.
+---@field dead_letter_topic? string  Where it goes when the brokers refuse it for good; or
+---@field dead_letter_file? string  the file to which it is appended then, as a line of JSON. Neither: the log has the reason.
+
+--- Takes responsibility for an event, and waits until it is written to the spill (`spill` in the configuration). From then
+--- on it is delivered, however often broker and gateway fail meanwhile: in order, after all that were accepted before it
+--- for that cluster, and with the same id should it be delivered twice. What it refuses: "full" (no room in the spill),
+--- "unavailable" (there is none, or the disk fails), "limit", "syntax" (as publish), "timeout" (the disk hangs; it may
+--- still be written), "cancelled".
+---@param event kafka.event
+---@return string? id
+---@return string? err
+---@return string? why
+function Client:accept(event)
+  return core.spill_accept(self, event)
+end
+
+--- The same for many, at the price of one. Gives the ids of those that are written: all, or those before the first that
+--- could not be, and of that err and why.
+---@param events kafka.event[]
+---@return string[]? ids  nil: "unavailable", "timeout" or "cancelled".
+---@return string? err
+---@return string? why
+function Client:accept_all(events)
+  return core.spill_accept_all(self, events)
+end
+
 return M
