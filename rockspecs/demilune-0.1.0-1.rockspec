@@ -55,6 +55,7 @@ build = {
     ["demilune.plugin"] = "lua/demilune/plugin.lua",
     ["demilune.plugin.config"] = "lua/demilune/plugin/config.lua",
     ["demilune.plugin.load"] = "lua/demilune/plugin/load.lua",
+    ["demilune.ranges"] = "lua/demilune/ranges.lua",
     ["demilune.redis"] = "lua/demilune/redis.lua",
     ["demilune.regex"] = "lua/demilune/regex.lua",
     ["demilune.request"] = "lua/demilune/request.lua",

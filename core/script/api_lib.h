@@ -247,4 +247,8 @@ DML_API int dml_access_log_field(struct access_log *l, const char *name, const c
 DML_API int dml_access_log_when(struct access_log *l, int from, int to);
 DML_API int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
 
+/* For a log whose lines go elsewhere: the exchange's line. ERR_NOT_FOUND where it gets none. */
+DML_API int dml_access_log_line(struct gateway *g, double handle, struct access_log *l,
+                                struct dml_slice *out);
+
 #endif

@@ -55,7 +55,9 @@ rd_kafka_t *kafka_make_rk(struct kafka_producer *p, char *why, size_t size)
 
     rd_kafka_conf_set_opaque(conf, p);
     rd_kafka_conf_set_log_cb(conf, on_log);
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
+    rd_kafka_conf_set_events(
+        conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS |
+                  (p->cluster->token_file ? RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH : 0));
     if (p->patience == KAFKA_ENDLESS) {
         set(conf, "message.timeout.ms", "0");
         set(conf, "message.send.max.retries", "2147483647");

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "side/kafka_parts.h"
+#include "side/kafka_token.h"
 
 #define REPORTS_MAX 4096 /* taken before the first of them are sent */
 #define HOMES_MAX 64
@@ -182,6 +183,25 @@ static void take_error(struct kafka_producer *p, rd_kafka_event_t *ev)
         snprintf(p->trouble, sizeof(p->trouble), "%s", rd_kafka_event_error_string(ev));
 }
 
+/* Without one it asks again every ten seconds. */
+static void bring_token(struct kafka_producer *p)
+{
+    char text[KAFKA_TOKEN_MAX + 1], why[256];
+    struct kafka_token token;
+
+    const char *wrong = kafka_token_read(p->cluster->token_file, text, &token);
+    if (!wrong && rd_kafka_oauthbearer_set_token(p->rk, text, token.expires_ms, token.principal,
+                                                 NULL, 0, why, sizeof(why)) != 0)
+        wrong = why;
+    explicit_bzero(text, sizeof(text));
+    if (!wrong)
+        return;
+    LOG_ERROR("kafka.token", "there is no token for the brokers",
+              LOG_S("cluster", p->cluster->name), LOG_C("file", p->cluster->token_file),
+              LOG_C("why", wrong));
+    rd_kafka_oauthbearer_set_token_failure(p->rk, wrong);
+}
+
 static void take_event(struct kafka_producer *p, rd_kafka_event_t *ev, struct batches *b)
 {
     switch (rd_kafka_event_type(ev)) {
@@ -190,6 +210,7 @@ static void take_event(struct kafka_producer *p, rd_kafka_event_t *ev, struct ba
     case RD_KAFKA_EVENT_STATS:
         kafka_count_statistics(p->count, slice_from(rd_kafka_event_stats(ev)), p->told);
         break;
+    case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH: bring_token(p); break;
     default: break;
     }
 }
