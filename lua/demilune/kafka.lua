@@ -38,6 +38,12 @@ function M.use(name)
   return core.kafka_use(name, not core.is_trial)
 end
 
+--- Has the configuration a spill, in which accepted events would lie?
+---@return boolean
+function M.has_spill()
+  return core.spill_is_configured()
+end
+
 ---@class kafka.record
 ---@field topic string
 ---@field key? string  Records of one key go to one partition, in order.
