@@ -119,12 +119,25 @@ static void read_options(struct reading *r)
         read_option(r, &map->pairs[i]);
 }
 
+static void fault_of_token(struct reading *r, const char *text)
+{
+    const struct conf *node = build_get(r->item, "token_file");
+    struct slice path = PATH(r->b, "kafka[%u].token_file", r->index);
+
+    if (node)
+        fault_at(r->b->faults, node, path, "%.*s: %s", SLICE_ARG(node->text), text);
+    else
+        fault_at(r->b->faults, r->item, path, "%s", text);
+}
+
 static void on_fault(void *arg, ssize_t option, const char *text)
 {
     struct reading *r = arg;
 
     if (option >= 0)
         fault_of_option(r, r->pairs[option], text);
+    else if (option == KAFKA_FAULT_TOKEN)
+        fault_of_token(r, text);
     else
         fault_at(r->b->faults, r->options ? r->options : r->item,
                  PATH(r->b, "kafka[%u].options", r->index), "librdkafka says: %s", text);
@@ -137,12 +150,14 @@ static void read_cluster(struct build *b, const struct conf *item, struct slice 
 {
     struct reading r = {
         .b = b, .item = item, .options = build_get(item, "options"), .index = index};
-    struct slice brokers = read_brokers(&r);
+    const struct conf *token = build_get(item, "token_file");
+    struct slice brokers = read_brokers(&r), file = build_text(token);
 
     read_options(&r);
     struct kafka_cluster_source source = {
         .name = name,
         .brokers = brokers.ptr ? brokers : SLICE(""),
+        .token_file = file.ptr ? conf_resolve(token->file->dir, file, b->a) : SLICE_NONE,
         .options = r.items,
         .noptions = r.n,
     };

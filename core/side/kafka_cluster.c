@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "side/kafka_option.h"
+#include "side/kafka_token.h"
 
 #define IDENTITY_MAX (16 * MIB)
 
@@ -104,6 +105,7 @@ static struct slice identity_of(const struct kafka_cluster_source *source)
     buf_init(&out, IDENTITY_MAX);
     add(&out, source->name);
     add(&out, source->brokers);
+    add(&out, source->token_file);
     for (size_t i = 0; i < source->noptions; i++) {
         add(&out, source->options[i].name);
         add(&out, source->options[i].value);
@@ -153,6 +155,26 @@ static size_t take_options(rd_kafka_conf_t *conf, const struct kafka_cluster_sou
     return nfaults;
 }
 
+/* What is wrong with who brings OAuth tokens, or NULL. */
+static const char *fault_of_token(const rd_kafka_conf_t *conf,
+                                  const struct kafka_cluster_source *source)
+{
+    char mechanism[64], text[KAFKA_TOKEN_MAX + 1];
+    struct kafka_token token;
+
+    get_text(conf, "sasl.mechanisms", mechanism, sizeof(mechanism));
+    bool is_oauth = strcmp(mechanism, "OAUTHBEARER") == 0;
+    if (!source->token_file.ptr)
+        return is_oauth && !get_bool(conf, "enable.sasl.oauthbearer.unsecure.jwt")
+                   ? "is needed for sasl.mechanism OAUTHBEARER"
+                   : NULL;
+    if (!is_oauth)
+        return "is used with sasl.mechanism OAUTHBEARER only";
+    const char *wrong = kafka_token_read(source->token_file.ptr, text, &token);
+    explicit_bzero(text, sizeof(text));
+    return wrong;
+}
+
 struct kafka_cluster *kafka_cluster_new(const struct kafka_cluster_source *source,
                                         kafka_fault_fn on_fault, void *arg)
 {
@@ -162,13 +184,19 @@ struct kafka_cluster *kafka_cluster_new(const struct kafka_cluster_source *sourc
     if (take_options(conf, source, on_fault, arg) > 0)
         goto fail;
     if (!try(conf, why)) {
-        on_fault(arg, -1, why);
+        on_fault(arg, KAFKA_FAULT_WHOLE, why);
+        goto fail;
+    }
+    const char *wrong = fault_of_token(conf, source);
+    if (wrong) {
+        on_fault(arg, KAFKA_FAULT_TOKEN, wrong);
         goto fail;
     }
     struct kafka_cluster *c = calloc(1, sizeof(*c));
     REQUIRE(c != NULL);
     atomic_init(&c->refs, 1);
     c->name = slice_of(slice_dup(source->name), source->name.len);
+    c->token_file = source->token_file.ptr ? slice_dup(source->token_file) : NULL;
     c->identity = identity_of(source);
     c->conf = conf;
     c->message_max = get_number(conf, "message.max.bytes");
@@ -197,5 +225,6 @@ void kafka_cluster_unref(struct kafka_cluster *c)
     explicit_bzero((char *)(uintptr_t)c->identity.ptr, c->identity.len);
     free((char *)(uintptr_t)c->identity.ptr);
     free((char *)(uintptr_t)c->name.ptr);
+    free(c->token_file);
     free(c);
 }

@@ -20,17 +20,21 @@ struct kafka_option {
 
 struct kafka_cluster_source {
     struct slice name;
-    struct slice brokers; /* host:port,host:port */
+    struct slice brokers;    /* host:port,host:port */
+    struct slice token_file; /* NUL-terminated; absent: no OAuth */
     const struct kafka_option *options;
     size_t noptions;
 };
 
-/* option: its index, or -1: the options do not go together. */
+enum { KAFKA_FAULT_WHOLE = -1, KAFKA_FAULT_TOKEN = -2 };
+
+/* option: its index; KAFKA_FAULT_WHOLE: they do not go together; KAFKA_FAULT_TOKEN: the token's file. */
 typedef void (*kafka_fault_fn)(void *arg, ssize_t option, const char *text);
 
 struct kafka_cluster {
     atomic_int refs;
     struct slice name;            /* NUL-terminated */
+    char *token_file;             /* or NULL */
     struct slice identity;        /* the same for clusters whose producers may be shared */
     struct rd_kafka_conf_s *conf; /* what producers are made with */
     uint64_t message_max;         /* bytes of a record */
