@@ -14,7 +14,6 @@
 #include "script/call_kafka.h"
 #include "script/call_net.h"
 #include "script/calls.h"
-#include "script/vm.h"
 #include "side/kafka_record.h"
 #include "side/spill_port.h"
 
@@ -273,17 +272,17 @@ static int spill_accept_all(lua_State *L)
     return co_wait(L, co, cancel_wait, a, WRITE_MS);
 }
 
-/* spill_is_configured(): may events be accepted with this configuration? For checks. */
-static int spill_is_configured(lua_State *L)
+/* spill_is_there(): has the configuration one? */
+static int spill_is_there(lua_State *L)
 {
-    const struct snapshot *s = vm_of(L)->snapshot;
+    const struct vm *vm = vm_of(L);
 
-    lua_pushboolean(L, s && s->spill_dir.ptr);
+    lua_pushboolean(L, vm->snapshot && vm->snapshot->spill_dir.ptr);
     return 1;
 }
 
 const struct call call_spill[] = {
-    {"spill_is_configured", spill_is_configured},
+    {"spill_is_there", spill_is_there},
     {"spill_accept", spill_accept},
     {"spill_accept_all", spill_accept_all},
     {NULL, NULL},

@@ -38,12 +38,6 @@ function M.use(name)
   return core.kafka_use(name, not core.is_trial)
 end
 
---- Has the configuration a spill, in which accepted events would lie?
----@return boolean
-function M.has_spill()
-  return core.spill_is_configured()
-end
-
 ---@class kafka.record
 ---@field topic string
 ---@field key? string  Records of one key go to one partition, in order.
@@ -73,6 +67,12 @@ end
 ---@return string? why
 function Delivery:wait(timeout)
   return core.kafka_wait(self, timeout)
+end
+
+--- Has the configuration a spill, so that events can be accepted?
+---@return boolean
+function M.can_accept()
+  return core.spill_is_there()
 end
 
 ---@class kafka.event : kafka.record  What accept takes.

@@ -57,7 +57,7 @@ end
 
 local function open(config)
   local writer, err, out
-  if config.mode == "accept" and not kafka.has_spill() then
+  if config.mode == "accept" and not kafka.can_accept() then
     return nil, "the configuration has no spill, in which accepted lines would lie"
   elseif config.to:find "^https?://" then
     return nil, "not yet supported: lines go to stdout, to a file or to Kafka"
