@@ -48,7 +48,6 @@
 #define SWEEP_MS 1000
 #define FLIGHTS_MS 100 /* who waits for an owner that is late waits so much longer */
 #define STOP_MS 5000   /* what workers take at most to stop */
-#define FLUSH_MS 1000  /* for what is on its way to a broker then */
 #define SPILL_LOOK_MS 20
 
 /* Descriptors that are no connections: listeners, files, epoll. */
@@ -354,12 +353,13 @@ static bool control_free(struct control *c)
         if (c->workers[n])
             worker_free(c->workers[n]);
     free(c->workers);
+    spilling_quit(c->spilling);
     clock_refresh();
     kafka_end(flush_ms(c));
+    spilling_free(c->spilling);
     if (c->admin)
         admin_free(c->admin);
     sockets_free(c->sockets); /* last: a file of a socket that somebody still has stays */
-    spilling_stop(c->spilling, FLUSH_MS);
     log_tell_suppressed(true);
     watchdog_free(c->watchdog);
     probes_free(c->probes);

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gate/snapshot.h"
-#include "side/kafka.h"
 #include "side/spill.h"
 #include "side/spill_feed.h"
 
@@ -169,18 +168,22 @@ bool spilling_is_empty(struct spilling *sp)
     return !sp || count(sp).spill.waiting == 0;
 }
 
-void spilling_stop(struct spilling *sp, uint32_t flush_ms)
+void spilling_quit(struct spilling *sp)
 {
-    if (sp) {
-        show(NULL);
-        spill_share(NULL);
-        spill_feed_quit(sp->feed);
-    }
-    kafka_end(flush_ms);
+    if (!sp)
+        return;
+    show(NULL);
+    spill_share(NULL);
+    spill_feed_quit(sp->feed);
+}
+
+void spilling_free(struct spilling *sp)
+{
+    struct spill_count n;
+
     if (!sp)
         return;
     spill_feed_free(sp->feed);
-    struct spill_count n;
     spill_count(sp->spill, &n);
     if (n.waiting > 0)
         LOG_INFO("spill.left", "events stay in the spill for the next start",

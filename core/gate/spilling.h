@@ -16,8 +16,7 @@ struct spilling;
  * configuration has none, or with a fault. */
 struct spilling *spilling_start(const struct snapshot *s, struct faults *faults);
 
-/* After a reload: other bounds, other clusters. now has been used by spilling_start, or has a spill only if sp is there;
- * sp may be NULL. */
+/* After a reload: other bounds, other clusters. NULL is fine. */
 void spilling_follow(struct spilling *sp, const struct snapshot *now);
 
 /* Warns of what only a restart can change. */
@@ -26,8 +25,10 @@ void spilling_warn(const struct spilling *sp, const struct snapshot *now, struct
 /* Is all delivered? True of NULL. */
 bool spilling_is_empty(struct spilling *sp);
 
-/* Ends it, when nobody adds any more: what is under way is waited for, at most so long; the rest stays on disk.
- * Producers of all kinds are ended with it (kafka_end). NULL is fine. */
-void spilling_stop(struct spilling *sp, uint32_t flush_ms);
+/* Nothing is added any more, and nothing is published. NULL is fine. */
+void spilling_quit(struct spilling *sp);
+
+/* After that and kafka_end, which have brought word of all that was under way. The rest stays on disk. NULL is fine. */
+void spilling_free(struct spilling *sp);
 
 #endif

@@ -272,7 +272,17 @@ static int spill_accept_all(lua_State *L)
     return co_wait(L, co, cancel_wait, a, WRITE_MS);
 }
 
+/* spill_is_there(): has the configuration one? */
+static int spill_is_there(lua_State *L)
+{
+    const struct vm *vm = vm_of(L);
+
+    lua_pushboolean(L, vm->snapshot && vm->snapshot->spill_dir.ptr);
+    return 1;
+}
+
 const struct call call_spill[] = {
+    {"spill_is_there", spill_is_there},
     {"spill_accept", spill_accept},
     {"spill_accept_all", spill_accept_all},
     {NULL, NULL},

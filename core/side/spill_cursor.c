@@ -87,6 +87,11 @@ static bool open_segment(struct spill_cursor *c)
 
     spill_name(seg->owner, seg->number, "events", name);
     c->fd = openat(c->spill->dir.fd, name, O_RDONLY | O_CLOEXEC);
+    if (!c->bytes) {
+        c->size = PIECE;
+        c->bytes = malloc(PIECE);
+        REQUIRE(c->bytes != NULL);
+    }
     return c->fd >= 0;
 }
 
@@ -129,7 +134,7 @@ static bool fill(struct spill_cursor *c, size_t needed, uint64_t length)
     memmove(c->bytes, c->bytes + c->start, c->end - c->start);
     c->end -= c->start;
     c->start = 0;
-    if (needed > c->size || !c->bytes || (c->size > PIECE && needed <= PIECE && c->end <= PIECE)) {
+    if (needed > c->size || (c->size > PIECE && needed <= PIECE && c->end <= PIECE)) {
         c->size = MAX(needed, PIECE);
         c->bytes = realloc(c->bytes, c->size);
         REQUIRE(c->bytes != NULL);

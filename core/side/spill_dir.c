@@ -264,6 +264,20 @@ bool spill_dir_adopt(struct spill_dir *d)
     return list_is_empty(&d->elders);
 }
 
+/* Strikes of a segment that was removed, by a process that ended before it could remove them, too. */
+static void remove_orphan(const struct spill_dir *d, const char *name)
+{
+    struct slice stem = slice_from(name);
+    char events[SPILL_NAME + 1];
+    struct stat st;
+
+    if (!slice_ends(stem, SLICE(".struck")) || stem.len != SPILL_OWNER + 1 + 8 + 7)
+        return;
+    snprintf(events, sizeof(events), "%.*s.events", SPILL_OWNER + 9, name);
+    if (fstatat(d->fd, events, &st, 0) < 0 && errno == ENOENT)
+        unlinkat(d->fd, name, 0);
+}
+
 void spill_dir_segments(struct spill_dir *d, struct spill_owner *o, spill_segment_fn fn, void *arg)
 {
     struct names n;
@@ -273,7 +287,10 @@ void spill_dir_segments(struct spill_dir *d, struct spill_owner *o, spill_segmen
         return;
     for (size_t i = 0; i < n.all.n; i++) {
         int64_t number = segment_number(slice_from(n.all.items[i]));
-        if (number < 0 || strncmp(o->name, n.all.items[i], SPILL_OWNER) != 0)
+        if (strncmp(o->name, n.all.items[i], SPILL_OWNER) != 0)
+            continue;
+        remove_orphan(d, n.all.items[i]);
+        if (number < 0)
             continue;
         uint64_t bytes = fstatat(d->fd, n.all.items[i], &st, 0) == 0 ? (uint64_t)st.st_size : 0;
         char strikes[SPILL_NAME];

@@ -99,6 +99,9 @@ void spill_segments_adopt(struct spill *s);
 /* Its files go, and it when nobody uses it. */
 void spill_segment_remove(struct spill *s, struct spill_segment *seg);
 
+/* One of its files; that it is not there is fine. */
+void spill_segment_unlink(const struct spill *s, const struct spill_segment *seg, const char *kind);
+
 /* Events in it that are neither struck out nor on their way. */
 uint64_t spill_segment_waiting(struct spill *s, struct spill_segment *seg);
 

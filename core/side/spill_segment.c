@@ -43,7 +43,7 @@ void spill_segment_free(struct spill *s, struct spill_segment *seg)
     free(seg);
 }
 
-static void remove_file(const struct spill *s, const struct spill_segment *seg, const char *kind)
+void spill_segment_unlink(const struct spill *s, const struct spill_segment *seg, const char *kind)
 {
     char name[SPILL_NAME];
 
@@ -56,8 +56,8 @@ static void remove_file(const struct spill *s, const struct spill_segment *seg, 
 /* The strikes go last: without them all of the segment would be delivered again. */
 void spill_segment_remove(struct spill *s, struct spill_segment *seg)
 {
-    remove_file(s, seg, "events");
-    remove_file(s, seg, "struck");
+    spill_segment_unlink(s, seg, "events");
+    spill_segment_unlink(s, seg, "struck");
     atomic_fetch_sub(&s->bytes, seg->cost);
     seg->cost = 0;
     seg->is_removed = true;

@@ -131,6 +131,8 @@ static bool write_strikes(struct spill *s, struct spill_segment *seg)
     if (fd >= 0)
         close(fd);
     free(bytes);
+    if (is_removed(s, seg)) /* meanwhile, so the file may just have been made again */
+        spill_segment_unlink(s, seg, "struck");
     return rc == 0;
 }
 

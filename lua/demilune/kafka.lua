@@ -69,6 +69,12 @@ function Delivery:wait(timeout)
   return core.kafka_wait(self, timeout)
 end
 
+--- Has the configuration a spill, so that events can be accepted?
+---@return boolean
+function M.can_accept()
+  return core.spill_is_there()
+end
+
 ---@class kafka.event : kafka.record  What accept takes.
 ---@field id? string  The same for each delivery of the event: its header "id". Absent: that of a header "id" or "ce_id", or a new UUID.
 ---@field dead_letter_topic? string  Where it goes when the brokers refuse it for good; or

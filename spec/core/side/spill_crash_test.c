@@ -102,6 +102,24 @@ static void strikes_cut_anywhere_cost_a_repetition_at_most(void **state)
     open_it();
 }
 
+static void strikes_without_their_segment_go(void **state)
+{
+    char path[400];
+    (void)state;
+
+    add("a");
+    add("b");
+    read_some(SIZE_MAX, "a");
+    close_it();
+    assert_int_equal(files(".events", path), 1);
+    unlink(path);
+    open_it();
+    assert_string_equal(read_all(), "");
+    close_it();
+    assert_int_equal(files("", NULL), 2);
+    open_it();
+}
+
 static void damage_is_moved_aside_and_the_rest_is_read(void **state)
 {
     static char bytes[512];
@@ -190,6 +208,7 @@ int main(void)
         SPILL_TEST(what_was_answered_survives_a_kill),
         SPILL_TEST(a_segment_cut_anywhere_gives_what_is_whole),
         SPILL_TEST(strikes_cut_anywhere_cost_a_repetition_at_most),
+        SPILL_TEST(strikes_without_their_segment_go),
         SPILL_TEST(damage_is_moved_aside_and_the_rest_is_read),
         SPILL_TEST(a_file_of_rubbish_harms_nobody),
         SPILL_TEST(an_elder_is_waited_for),

@@ -227,12 +227,18 @@ static void a_folder_that_can_not_be_used_is_told(void **state)
 
 #define MANY 3000
 
+struct adder {
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox *mailbox;
+    struct spill_port *port;
+    char who;
+};
+
 static void *add_many(void *arg)
 {
-    struct loop *l = loop_new();
-    struct mailbox *mb = mailbox_new(l, NULL);
-    struct spill_port *p = spill_port_new(spill, l, mb);
-    char who = *(const char *)arg;
+    struct adder *me = arg;
+    struct spill_port *p = me->port;
     char *out;
 
     for (int i = 0; i < MANY; i += 10) {
@@ -240,26 +246,38 @@ static void *add_many(void *arg)
         spill_begin(p, &a.wait);
         for (int k = 0; k < 10; k++) {
             assert_int_equal(spill_add(p, 5, &out), 0);
-            out[0] = who;
+            out[0] = me->who;
             int number = i + k;
             memcpy(out + 1, &number, 4);
         }
         assert_true(spill_commit(p, &a.wait));
         while (!a.is_there)
-            loop_turn(l, 10);
+            loop_turn(me->loop, 10);
         assert_int_equal(a.rc, 0);
     }
-    spill_port_free(p);
-    mailbox_free(mb);
-    loop_free(l);
     return NULL;
+}
+
+static void adder_start(struct adder *a, char who)
+{
+    a->who = who;
+    a->loop = loop_new();
+    a->mailbox = mailbox_new(a->loop, NULL);
+    a->port = spill_port_new(spill, a->loop, a->mailbox);
+}
+
+static void adder_join(struct adder *a)
+{
+    pthread_join(a->thread, NULL);
+    spill_port_free(a->port);
+    mailbox_free(a->mailbox);
+    loop_free(a->loop);
 }
 
 /* Each sees its own order, while the reader reads and strikes out beside them. */
 static void workers_add_while_the_reader_reads(void **state)
 {
-    static const char names[] = "abc";
-    pthread_t threads[3];
+    struct adder adders[3];
     int next[3] = {0};
     struct spill_cursor c;
     struct spill_record r;
@@ -269,7 +287,9 @@ static void workers_add_while_the_reader_reads(void **state)
     options.size = 1 * MIB; /* segments are short */
     spill_configure(spill, &options);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, add_many, (void *)(names + i)), 0);
+        adder_start(&adders[i], (char)('a' + i));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&adders[i].thread, NULL, add_many, &adders[i]), 0);
     spill_cursor_init(&c, spill);
     for (int n = 0; n < 3 * MANY;) {
         if (spill_cursor_next(&c, &r, &place) < 0) {
@@ -284,7 +304,7 @@ static void workers_add_while_the_reader_reads(void **state)
         n++;
     }
     for (int i = 0; i < 3; i++)
-        pthread_join(threads[i], NULL);
+        adder_join(&adders[i]);
     spill_cursor_deinit(&c);
     spill_flush_strikes(spill);
     assert_int_equal(count().waiting, 0);
