@@ -148,11 +148,11 @@ static void on_fault(void *arg, ssize_t option, const char *text)
     if (option >= 0)
         lua_pushlstring(o->L, o->options[option].name.ptr, o->options[option].name.len);
     else
-        lua_pushliteral(o->L, "options");
+        lua_pushstring(o->L, option == KAFKA_FAULT_TOKEN ? "token_file" : "options");
     lua_pushfstring(o->L, "%s: %s", lua_tostring(o->L, -1), text);
 }
 
-/* test_kafka_client(name, brokers, options): a client of a cluster that no configuration has. */
+/* test_kafka_client(name, brokers, options, token_file): a client of a cluster that no configuration has. */
 static int open_client(lua_State *L)
 {
     struct kafka_option options[OPTIONS_MAX + 1] = {{.is_hidden = false}};
@@ -163,6 +163,7 @@ static int open_client(lua_State *L)
     source.brokers.ptr = luaL_checklstring(L, 2, &source.brokers.len);
     luaL_checkstack(L, 2 * OPTIONS_MAX + 8, NULL);
     source.noptions = read_options(L, 3, options);
+    source.token_file.ptr = luaL_optlstring(L, 4, NULL, &source.token_file.len);
     struct kafka_cluster *c = kafka_cluster_new(&source, on_fault, &o);
     if (!c)
         return luaL_error(L, "%s", lua_tostring(L, -1));

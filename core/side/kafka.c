@@ -83,6 +83,17 @@ static void start_thread(struct kafka_producer *p)
     pthread_detach(thread);
 }
 
+/* However many publish, its thread gets in. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attr;
+
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    REQUIRE(pthread_rwlock_init(lock, &attr) == 0);
+    pthread_rwlockattr_destroy(&attr);
+}
+
 /* NULL when librdkafka can't. Under kafka_all.lock. */
 static struct kafka_producer *start(struct kafka_cluster *cluster, enum kafka_patience patience,
                                     struct kafka_count *count)
@@ -104,7 +115,7 @@ static struct kafka_producer *start(struct kafka_cluster *cluster, enum kafka_pa
         return NULL;
     }
     p->queue = rd_kafka_queue_get_main(p->rk);
-    REQUIRE(pthread_rwlock_init(&p->lock, NULL) == 0);
+    init_lock(&p->lock);
     list_append(&kafka_all.producers, &p->link);
     kafka_all.nthreads++;
     start_thread(p);

@@ -89,8 +89,8 @@ void kafka_producer_unuse(struct kafka_producer *p); /* any thread */
 MUST_CHECK int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
                              struct kafka_report *r);
 
-/* A fatal error of librdkafka (the broker has lost the idempotent producer's state) makes the producer anew, and begins
- * another epoch: what had no word yet is reported as failed or unknown, while others may publish already. Who must keep
+/* A fatal error of librdkafka (the broker has lost the idempotent producer's state), and of an endless producer any record
+ * that was neither delivered nor refused, makes the producer anew, and begins another epoch: what had no word yet is reported as failed or unknown, while others may publish already. Who must keep
  * an order publishes with its epoch: at ERR_RESET it collects the reports of all that it has published, takes the epoch
  * anew, and publishes again from the first one that was not delivered. Never 0. */
 uint32_t kafka_epoch(struct kafka_producer *p);

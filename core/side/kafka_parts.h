@@ -50,7 +50,8 @@ struct kafka_producer {
     atomic_bool is_closed;
     atomic_ullong published; /* orders what a publisher wrote before its report */
     /* its thread's */
-    bool was_purged;
+    rd_kafka_t *aside; /* after a fatal error, until all that it has was reported */
+    bool was_purged, has_gap;
     uint64_t anew_ms;  /* when it was made anew last */
     uint64_t told[2];  /* totals of the statistics before */
     char trouble[160]; /* what went wrong last with the brokers; "": nothing since */

@@ -157,6 +157,8 @@ static void report(struct kafka_producer *p, const rd_kafka_message_t *m, struct
     atomic_fetch_sub_explicit(&p->count->queued_records, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&p->count->queued_bytes, (long long)(m->len + m->key_len),
                               memory_order_relaxed);
+    if (r->outcome == KAFKA_FAILED || r->outcome == KAFKA_UNKNOWN)
+        p->has_gap = p->patience == KAFKA_ENDLESS;
     if (LIKELY(r->outcome == KAFKA_DELIVERED))
         p->trouble[0] = '\0';
     else
@@ -189,6 +191,8 @@ static void bring_token(struct kafka_producer *p)
     char text[KAFKA_TOKEN_MAX + 1], why[256];
     struct kafka_token token;
 
+    if (!p->rk)
+        return;
     const char *wrong = kafka_token_read(p->cluster->token_file, text, &token);
     if (!wrong && rd_kafka_oauthbearer_set_token(p->rk, text, token.expires_ms, token.principal,
                                                  NULL, 0, why, sizeof(why)) != 0)
@@ -215,6 +219,31 @@ static void take_event(struct kafka_producer *p, rd_kafka_event_t *ev, struct ba
     }
 }
 
+/* Asked, for the event that tells of it is not always there. A record that an endless producer could
+ * not deliver is as bad: what stands behind it must not go first. */
+static bool is_fatal(struct kafka_producer *p)
+{
+    char why[256] = "a record was not delivered, and nothing may overtake it";
+
+    if (!p->rk || p->was_purged)
+        return false;
+    if (rd_kafka_fatal_error(p->rk, why, sizeof(why)) == RD_KAFKA_RESP_ERR_NO_ERROR && !p->has_gap)
+        return false;
+    LOG_ERROR("kafka.fatal", "the producer is made anew", LOG_S("cluster", p->cluster->name),
+              LOG_C("why", why));
+    return true;
+}
+
+/* Nobody publishes to it any more. */
+static void set_aside(struct kafka_producer *p)
+{
+    pthread_rwlock_wrlock(&p->lock);
+    p->aside = p->rk;
+    p->rk = NULL;
+    atomic_fetch_add_explicit(&p->epoch, 1, memory_order_release);
+    pthread_rwlock_unlock(&p->lock);
+}
+
 /* Waits for events and takes all that there are. */
 static void collect(struct kafka_producer *p, int wait_ms)
 {
@@ -226,19 +255,9 @@ static void collect(struct kafka_producer *p, int wait_ms)
         rd_kafka_event_destroy(ev);
         ev = b.nreports < REPORTS_MAX ? rd_kafka_queue_poll(p->queue, 0) : NULL;
     }
+    if (is_fatal(p))
+        set_aside(p); /* before anybody can act on the reports */
     send_all(&b);
-}
-
-/* Asked after each collecting: the event that tells of it is not always there. */
-static bool is_fatal(struct kafka_producer *p)
-{
-    char why[256];
-
-    if (!p->rk || rd_kafka_fatal_error(p->rk, why, sizeof(why)) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return false;
-    LOG_ERROR("kafka.fatal", "the producer is made anew", LOG_S("cluster", p->cluster->name),
-              LOG_C("why", why));
-    return true;
 }
 
 /* --- made anew ----------------------------------------------------------------------------------------------------- */
@@ -253,18 +272,15 @@ static void drop_rk(struct kafka_producer *p, rd_kafka_t *rk)
     rd_kafka_destroy(rk);
 }
 
-/* Nobody publishes to it any more, and all that it has gets its reports. */
-static void give_up_rk(struct kafka_producer *p)
+/* All that it has gets its reports. */
+static void give_up(struct kafka_producer *p)
 {
-    pthread_rwlock_wrlock(&p->lock);
-    rd_kafka_t *rk = p->rk;
-    p->rk = NULL;
-    atomic_fetch_add_explicit(&p->epoch, 1, memory_order_release);
-    pthread_rwlock_unlock(&p->lock);
-    rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    while (rd_kafka_outq_len(rk) > 0)
+    rd_kafka_purge(p->aside, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    while (rd_kafka_outq_len(p->aside) > 0)
         collect(p, PURGE_MS);
-    drop_rk(p, rk);
+    drop_rk(p, p->aside);
+    p->aside = NULL;
+    p->has_gap = false;
     p->told[0] = p->told[1] = 0;
     atomic_fetch_add_explicit(&p->count->anew, 1, memory_order_relaxed);
 }
@@ -365,8 +381,8 @@ void *kafka_reporter_main(void *producer)
             collect(p, wait_ms);
         else
             start_anew(p);
-        if (is_fatal(p))
-            give_up_rk(p);
+        if (p->aside)
+            give_up(p);
     }
     end(p);
     return NULL;

@@ -180,8 +180,17 @@ local function put_structured(record, attributes)
   return record
 end
 
+local MOST = 200 -- headers; a record has room for some more
+
 -- Makes the record, whose value is the data, a CloudEvent. nil and what is wrong.
 function M:put(record, attributes)
+  local n = #record.headers
+  for _ in pairs(attributes) do
+    n = n + 1
+  end
+  if n > MOST then
+    return nil, ("it has more than %d attributes and headers"):format(MOST)
+  end
   table.sort(record.headers, function(a, b) return a[1] < b[1] end)
   return (self.structured and put_structured or put_binary)(record, attributes)
 end

@@ -39,6 +39,8 @@ local function fault_of(config, context)
     return "only requests have batches", "batch"
   elseif config.linger > 0 and config.mode ~= "best_effort" then
     return "for best_effort only, nobody waits there; the cluster's option linger.ms is for all", "linger"
+  elseif config.mode == "accept" and not kafka.can_accept() then
+    return "the configuration has no spill, in which accepted events would lie", "mode"
   elseif config.mode ~= "accept" and (config.dead_letter_topic or config.dead_letter_file) then
     return "for accept only: what is refused in the other modes is told at once",
       config.dead_letter_topic and "dead_letter_topic" or "dead_letter_file"

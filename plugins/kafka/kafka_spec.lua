@@ -475,6 +475,7 @@ describe("kafka", function()
       ["config.cloudevents.type"] = { format = "cloudevents", cloudevents = { type = "{nothing}" } },
       ["config.when: this route has no upstream"] = { when = "log" },
       ["config.when: there is no response yet"] = { value = "{response_body}" },
+      ["config.mode: the configuration has no spill"] = { mode = "accept" },
       ["config.linger: for best_effort only"] = { linger = "1s" },
       ["config.dead_letter_topic: for accept only"] = { dead_letter_topic = "t" },
       ["config.idempotency_key"] = { idempotency_key = "nothing" },

@@ -10,6 +10,7 @@ local RETRY = 1 -- seconds, where trying again is of use
 local FAILURES = {
   full = { 503, "Too many events wait for their broker. This one was not taken.", RETRY },
   unavailable = { 503, "The event could not be stored, and was not taken.", RETRY },
+  unwritten = { 504, "The event could not be stored in time. It may still be delivered." },
   failed = { 503, "The event was not delivered. It may be sent again.", RETRY },
   closed = { 503, "The gateway is about to end and takes no more events.", RETRY },
   limit = { 413, "The event is larger than the cluster's message.max.bytes." },

@@ -26,11 +26,31 @@ function M.acknowledge(client, records, timeout)
   return results
 end
 
+local function from_on(records, first)
+  if first == 1 then
+    return records
+  end
+  local rest = {}
+  for i = first, #records do
+    rest[#rest + 1] = records[i]
+  end
+  return rest
+end
+
+local IS_RECORDS_FAULT = { limit = true, syntax = true }
+
+-- One that is at fault itself does not keep those behind it out.
 function M.accept(client, records)
-  local results = {}
-  for i, record in ipairs(records) do
-    local ok, word, why = client:accept(record)
-    results[i] = ok and outcome.taken(record, "accepted") or outcome.failed(record, word, why)
+  local results, n = {}, #records
+  while #results < n do
+    local ids, word, why = client:accept_all(from_on(records, #results + 1))
+    for _ = 1, ids and #ids or 0 do
+      results[#results + 1] = outcome.taken(records[#results + 1], "accepted")
+    end
+    local last = ids and IS_RECORDS_FAULT[word] and #results + 1 or n
+    for i = #results + 1, last do
+      results[i] = outcome.failed(records[i], word == "timeout" and "unwritten" or word, why)
+    end
   end
   return results
 end

@@ -159,15 +159,17 @@ local function launch(self, node)
   node.pid = posix.spawn(argv, { stdout = node.folder .. "/out", stderr = node.folder .. "/err" })
 end
 
+local function has_started(node)
+  local log = log_of(node)
+  if posix.exit_status(node.pid) then
+    node.pid = nil
+    error("the broker did not start:\n" .. log:sub(-4000), 0)
+  end
+  return log:find("Kafka Server started", 1, true) ~= nil
+end
+
 local function await(node)
-  wait(("broker %d; its log: %s"):format(node.id, node.folder), function()
-    local log = log_of(node)
-    if posix.exit_status(node.pid) then
-      node.pid = nil
-      error("the broker did not start:\n" .. log:sub(-4000), 0)
-    end
-    return log:find("Kafka Server started", 1, true)
-  end, PATIENCE)
+  wait(("broker %d; its log: %s"):format(node.id, node.folder), function() return has_started(node) end, PATIENCE)
 end
 
 local function finish(self, id, signal)
@@ -187,6 +189,11 @@ end
 -- In order.
 function Cluster:stop(id)
   finish(self, id, posix.SIGTERM)
+end
+
+-- Does it serve, after restart(id, false)?
+function Cluster:is_up(id)
+  return has_started(self.nodes[id or 1])
 end
 
 -- Starts what was killed or stopped, at the same place; with waits = false it does not wait until it serves.
@@ -216,7 +223,6 @@ function Cluster:topic(name, partitions, config)
   assert(status == 0, read(out) .. read(err))
 end
 
--- From here on to the end: a list of { partition, offset, key, value, headers, timestamp }.
 local function record_of(line)
   local message = assert(json.decode(line))
   local headers = {}
@@ -230,15 +236,16 @@ local function record_of(line)
   }
 end
 
--- An iterator over all records of a topic, partition by partition in their order: { partition, offset, key, value,
+-- An iterator over all records of a topic, those of each partition in their order: { partition, offset, key, value,
 -- headers (by name), timestamp }. Of texts only: what it reads them with writes JSON.
 function Cluster:records(topic)
-  local result = command.run({
-    "kcat", "-C", "-q", "-e", "-J", "-b", self.brokers, "-t", topic, "-o", "beginning",
-    "-X", "isolation.level=read_committed",
-  }, { seconds = PATIENCE })
-  assert(result.status == 0, result.err)
-  local next_line = result.out:gmatch "[^\n]+"
+  local out, err = self.folder.path .. "/" .. topic .. ".out", self.folder.path .. "/kcat.err"
+  local pid = posix.spawn({
+    "/usr/bin/kcat", "-C", "-q", "-e", "-J", "-b", self.brokers, "-t", topic, "-o", "beginning",
+  }, { stdout = out, stderr = err })
+  local status = wait("the records of " .. topic, function() return posix.exit_status(pid) end, PATIENCE)
+  assert(status == 0, read(err))
+  local next_line = io.lines(out)
   return function()
     local line = next_line()
     return line and record_of(line)

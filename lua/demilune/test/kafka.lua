@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- librdkafka's mock cluster for specs: brokers on free loopback ports, in this process, that keep what they are given and
--- fail on command:
+-- Kafka for specs: librdkafka's mock cluster, whose brokers listen on free loopback ports, keep what they are given and fail on
+-- command:
 --
 --   local cluster = test.kafka()                      -- { brokers = 3 }
 --   local gateway = test.gateway { config = { kafka = { cluster:config "events" } }, ... }
@@ -86,13 +86,18 @@ Kafka.__index = Kafka
 
 ---@class test.kafka.options
 ---@field brokers? integer  How many; 1.
+---@field at? string  Instead: a real cluster that runs at "host:port,host:port", which does not fail on command.
 
 --- Starts one.
 ---@param options? test.kafka.options
 ---@return test.kafka
 function M.new(options)
   local self = setmetatable({}, Kafka)
-  self.cluster, self.brokers = core.test_kafka(options and options.brokers or 1)
+  if options and options.at then
+    self.brokers = options.at
+  else
+    self.cluster, self.brokers = core.test_kafka(options and options.brokers or 1)
+  end
   return self
 end
 
@@ -110,10 +115,10 @@ end
 
 --- A client with no configuration, until the spec's end; options are texts.
 ---@param options? table<string, string>
----@param name? string
+---@param token_file? string
 ---@return kafka.client
-function Kafka:client(options, name)
-  local client = core.test_kafka_client(name or "test", self.brokers, options)
+function Kafka:client(options, token_file)
+  local client = core.test_kafka_client("test", self.brokers, options, token_file)
   scope.add(function() core.kafka_close(client) end)
   return client
 end
@@ -159,11 +164,12 @@ function Kafka:delay(seconds, number)
   core.test_kafka_delay(self.cluster, number or 1, seconds)
 end
 
---- A reader of a topic.
+--- A reader of a topic, with librdkafka's options (all of them texts).
 ---@param topic string
+---@param options? table<string, string>
 ---@return test.kafka.reader
-function Kafka:reader(topic)
-  return M.reader { brokers = self.brokers, topic = topic }
+function Kafka:reader(topic, options)
+  return M.reader { brokers = self.brokers, topic = topic, options = options }
 end
 
 --- The first n records of a topic, which it waits for.
@@ -179,7 +185,9 @@ end
 
 --- Ends it; the spec's end does so too.
 function Kafka:close()
-  core.test_kafka_close(self.cluster)
+  if self.cluster then
+    core.test_kafka_close(self.cluster)
+  end
 end
 
 return M

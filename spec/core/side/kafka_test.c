@@ -367,6 +367,25 @@ static void test_a_fatal_error_begins_another_epoch(void **state UNUSED)
     finish(&w);
 }
 
+/* What stands behind a record that was not delivered must not go first. */
+static void test_a_gap_of_an_endless_producer_begins_another_epoch(void **state UNUSED)
+{
+    struct kafka_record record = record_of("t");
+    struct world w;
+
+    BEGIN(&w, KAFKA_ENDLESS);
+    record.epoch = kafka_epoch(w.producer);
+    fail_next(&w, "Produce", "UNKNOWN", 1);
+    assert_int_equal(publish_as(&w, 0, &record), 0);
+    wait_for(&w, 1);
+    assert_int_not_equal(w.records[0].report.outcome, KAFKA_DELIVERED);
+    assert_int_equal(publish_as(&w, 1, &record), ERR_RESET);
+    publish_in_epoch(&w, 1, &record);
+    wait_for(&w, 2);
+    expect(&w, 1, KAFKA_DELIVERED, "");
+    finish(&w);
+}
+
 static void test_who_keeps_no_order_goes_on_after_a_fatal_error(void **state UNUSED)
 {
     struct world w;
@@ -495,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_what_is_too_much_is_not_taken),
         cmocka_unit_test(test_a_topic_has_a_name_that_kafka_allows),
         cmocka_unit_test(test_a_fatal_error_begins_another_epoch),
+        cmocka_unit_test(test_a_gap_of_an_endless_producer_begins_another_epoch),
         cmocka_unit_test(test_who_keeps_no_order_goes_on_after_a_fatal_error),
         cmocka_unit_test(test_a_producer_is_found_by_what_its_cluster_says),
         cmocka_unit_test(test_what_is_under_way_arrives_though_nobody_uses_the_producer),
