@@ -57,14 +57,15 @@ end
 
 local function open(config)
   local writer, err, out
-  if config.mode == "accept" and not kafka.can_accept() then
-    return nil, "the configuration has no spill, in which accepted lines would lie"
-  elseif config.to:find "^https?://" then
+  if config.to:find "^https?://" then
     return nil, "not yet supported: lines go to stdout, to a file or to Kafka"
   elseif config.to:find "^kafka:" then
     out, err = destination(config.to)
     if not out then
       return nil, err
+    end
+    if config.mode == "accept" and not kafka.can_accept() then
+      return nil, "the configuration has no spill, in which accepted lines would lie"
     end
   elseif config.mode ~= nil then
     return nil, "only what goes to Kafka has a mode"
