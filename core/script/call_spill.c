@@ -186,9 +186,12 @@ static struct spill_port *find_port(lua_State *L)
 
     if (p)
         return p;
+    const struct snapshot *s = vm_of(L)->snapshot;
     lua_pushnil(L);
     lua_pushliteral(L, "unavailable");
-    lua_pushliteral(L, "the configuration has no spill, in which accepted events would lie");
+    lua_pushstring(L, s && s->spill_dir.ptr
+                          ? "the spill is open in a gateway that runs (demilune run), not here"
+                          : "the configuration has no spill, in which accepted events would lie");
     return NULL;
 }
 

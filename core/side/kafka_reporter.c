@@ -161,7 +161,7 @@ static void report(struct kafka_producer *p, const rd_kafka_message_t *m, struct
         p->has_gap = p->patience == KAFKA_ENDLESS;
     if (LIKELY(r->outcome == KAFKA_DELIVERED))
         p->trouble[0] = '\0';
-    else
+    else if (p->patience == KAFKA_BOUNDED) /* the spill's feeder keeps the others, and tells */
         LOG_WARN("kafka.record", "a record was not delivered", LOG_S("cluster", p->cluster->name),
                  LOG_C("topic", rd_kafka_topic_name(m->rkt)),
                  LOG_C("outcome", kafka_outcome_word(r->outcome)), LOG_C("why", r->why));

@@ -248,6 +248,11 @@ static void go_back(struct flying *fl)
 {
     struct lane *l = fl->lane;
 
+    if (!l->gathers && l->cluster)
+        LOG_WARN("spill.again",
+                 "events go out again, from the first that was not delivered: those of which there "
+                 "was no word may come twice, with the same id",
+                 LOG_C("cluster", l->name), LOG_C("why", fl->report.why));
     l->gathers = true;
     if (spill_is_lost(l->spill, fl->place)) {
         flying_free(fl);
