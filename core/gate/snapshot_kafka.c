@@ -69,8 +69,12 @@ static bool is_secret_name(struct slice name)
 
 static void fault_of_option(struct reading *r, const struct conf_pair *pair, const char *text)
 {
-    fault_at(r->b->faults, pair->value,
-             PATH(r->b, "kafka[%u].options.%.*s", r->index, SLICE_ARG(pair->key)), "%s", text);
+    struct slice path = PATH(r->b, "kafka[%u].options.%.*s", r->index, SLICE_ARG(pair->key));
+
+    if (kafka_option_is_known(pair->key))
+        fault_at(r->b->faults, pair->value, path, "%s", text);
+    else
+        fault_at_key(r->b->faults, r->options, pair->key, path, "%s", text);
     r->is_faulty = true;
 }
 

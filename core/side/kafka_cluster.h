@@ -50,6 +50,9 @@ struct kafka_cluster *kafka_cluster_new(const struct kafka_cluster_source *sourc
 struct kafka_cluster *kafka_cluster_ref(struct kafka_cluster *c);
 void kafka_cluster_unref(struct kafka_cluster *c); /* NULL is fine */
 
+/* Has librdkafka such an option? */
+bool kafka_option_is_known(struct slice name);
+
 /* Does the option name a file (ssl.ca.location)? */
 bool kafka_option_is_file(struct slice name);
 

@@ -206,6 +206,11 @@ static void say_invalid(const struct kafka_option *o, const char *words,
         snprintf(fault, KAFKA_FAULT_TEXT, "%.*s", SLICE_ARG(text));
 }
 
+bool kafka_option_is_known(struct slice name)
+{
+    return find_property(name) != NULL;
+}
+
 bool kafka_option_set(struct rd_kafka_conf_s *conf, const struct kafka_option *option,
                       char fault[KAFKA_FAULT_TEXT])
 {

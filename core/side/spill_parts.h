@@ -80,7 +80,7 @@ struct spill {
     int active_fd;
     uint32_t next_number;
     bool is_dirty;
-    uint64_t synced_us;
+    uint64_t synced_us, written_us;
 };
 
 /* What a record of that many bytes counts for: itself and its strike. */

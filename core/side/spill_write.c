@@ -17,6 +17,7 @@
 
 #define PIECES 256
 #define SYNC_US (1000 * 1000) /* fsync: interval */
+#define GATHER_US 250         /* between two writes */
 #define SEGMENTS 16           /* of so many the bound consists */
 #define SEGMENT_MIN (64 * (uint64_t)KIB)
 #define SEGMENT_MAX (16 * (uint64_t)MIB)
@@ -297,6 +298,19 @@ static struct timespec sync_time(const struct spill *s)
                              .tv_nsec = (long)(us % 1000000) * 1000};
 }
 
+/* Where events come fast, the next ones are collected a little longer: to be woken by the answer is what costs a worker
+ * most of all. A single one is written at once. */
+static void gather(struct spill *s)
+{
+    uint64_t now = clock_us_now(), until = s->written_us + GATHER_US;
+
+    if (now >= until || s->stopping)
+        return;
+    pthread_mutex_unlock(&s->queue_lock);
+    usleep((useconds_t)(until - now));
+    pthread_mutex_lock(&s->queue_lock);
+}
+
 /* All that waits; NULL when the time for a sync has come, or the end. */
 static struct spill_batch *take(struct spill *s, bool *is_end)
 {
@@ -311,6 +325,8 @@ static struct spill_batch *take(struct spill *s, bool *is_end)
         }
         s->writer_sleeps = false;
     }
+    if (s->first)
+        gather(s);
     struct spill_batch *b = s->first;
     s->first = NULL;
     s->last = &s->first;
@@ -340,6 +356,8 @@ static void write_all(struct spill *s, struct spill_batch *batches)
     flush(&l);
     for (struct spill_batch *b = batches; b; b = b->next)
         settle(s, b, l.rc);
+    if (batches)
+        s->written_us = clock_us_now();
 }
 
 void *spill_write_main(void *spill)

@@ -4,6 +4,7 @@
 
 package.path = "./?.lua;" .. package.path
 
+local certs = require "spec.support.certs"
 local client = require "spec.support.client"
 local server = require "spec.support.server"
 local test = require "demilune.test"
@@ -170,7 +171,7 @@ kafka:
     assert.equal(1, result.status)
     local text = result.out .. result.err
     for _, fault in ipairs {
-      "wrong.yaml:6:24: kafka[0].options.compresion.type: librdkafka has no such option, "
+      "wrong.yaml:6:7: kafka[0].options.compresion.type: librdkafka has no such option, "
         .. 'did you mean "compression.type"?',
       "wrong.yaml:8:18: kafka[0].options.linger.ms: is a number without a unit",
       'wrong.yaml:10:15: kafka[1].brokers[0]: "localhost,other" is not host:port',
@@ -179,6 +180,21 @@ kafka:
       assert.truthy(text:find(fault, 1, true), fault .. "\n" .. text)
     end
     assert.is_nil(text:find("hidden", 1, true))
+  end)
+
+  it("finds the files that options name beside its own", function()
+    certs.authority(folder, "ca")
+    local function check(ca)
+      local file = folder:write("conf/demilune.yaml", ([[
+listeners: [{ address: 127.0.0.1:0 }]
+kafka: [{ name: a, brokers: [h], options: { security.protocol: ssl, ssl.ca.location: %s } }]
+]]):format(ca))
+      return server.run({ "check", "-c", file }, { folder = folder })
+    end
+    assert.equal(0, check("../ca.pem").status)
+    local result = check "ca.pem"
+    assert.equal(1, result.status)
+    assert.truthy((result.out .. result.err):find("librdkafka says: ssl.ca.location failed", 1, true))
   end)
 
   it("says which cluster a plugin misses", function()
