@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- What the gateway promises, against Apache Kafka itself: events flow while brokers are killed and started again, and the
--- gateway is reloaded, killed and ended. Then all that was promised has arrived, in the order of each key; what has arrived
+-- What the gateway promises, against Apache Kafka itself: events flow while brokers are killed and started again, the network
+-- is cut, and the gateway is reloaded, killed and ended. Then all that was promised has arrived, in the order of each key; what has arrived
 -- twice was on its way when the gateway was killed, and carries the same id.
 --
 -- DEMILUNE_FULL=1: a million events and three brokers.
@@ -17,7 +17,8 @@ local server = require "spec.support.server"
 
 local FULL = os.getenv "DEMILUNE_FULL" ~= nil
 local EVENTS = FULL and 1000000 or 20000
-local STAGES = 5
+local STAGES = 6
+local CUT = FULL and 15 or 2 -- seconds
 local PATIENCE = FULL and 3600 or 240
 
 local CONFIG = [[
@@ -135,6 +136,21 @@ describe("events on their way to Kafka", function()
     more(SHARE / 4)
   end
 
+  local function cut_network()
+    stage "cut"
+    more(SHARE / 4)
+    for id in ipairs(cluster.nodes) do
+      cluster:freeze(id)
+    end
+    local till = posix.now() + CUT
+    more(SHARE / 10, both.accept)
+    turn_until("the end of the cut", function() return posix.now() > till end)
+    for id in ipairs(cluster.nodes) do
+      cluster:thaw(id)
+    end
+    more(SHARE / 10, both.acknowledge)
+  end
+
   local function reload()
     stage "reload"
     for round = 1, 3 do
@@ -181,7 +197,7 @@ describe("events on their way to Kafka", function()
     if is_sanitized then
       return pending "the broker is the same, and the machine busier"
     end
-    for _, fault in ipairs { kill_broker, reload, kill_gateway, end_gateway } do
+    for _, fault in ipairs { kill_broker, cut_network, reload, kill_gateway, end_gateway } do
       fault()
       calm()
     end

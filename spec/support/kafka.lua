@@ -4,7 +4,7 @@
 --
 --   local cluster = kafka.start { nodes = 3, topics = { orders = 6 }, tls = true, sasl = true }
 --   cluster.brokers                      -- "127.0.0.1:1234,..." for a configuration
---   cluster:kill(1)  cluster:stop(1)  cluster:restart(1)
+--   cluster:kill(1)  cluster:stop(1)  cluster:restart(1)  cluster:freeze(1)  cluster:thaw(1)
 --   for record in cluster:records "orders" do ... end
 --   cluster:close()
 --
@@ -189,6 +189,15 @@ end
 -- In order.
 function Cluster:stop(id)
   finish(self, id, posix.SIGTERM)
+end
+
+-- As when the network is cut: connections stay, and nothing comes.
+function Cluster:freeze(id)
+  posix.kill(self.nodes[id or 1].pid, posix.SIGSTOP)
+end
+
+function Cluster:thaw(id)
+  posix.kill(self.nodes[id or 1].pid, posix.SIGCONT)
 end
 
 -- Does it serve, after restart(id, false)?
