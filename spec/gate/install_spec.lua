@@ -27,7 +27,8 @@ describe("an installed tree", function()
 
   setup(function()
     folder = posix.new_folder()
-    done({ "cmake", "--install", (server.program:gsub("/[^/]*$", "")), "--prefix", folder .. "/first" }, { seconds = 60 })
+    local build = server.program:match "^(.*)/"
+    done({ "cmake", "--install", build, "--prefix", folder .. "/first" }, { seconds = 60 })
     tree = folder .. "/moved"
     assert(os.rename(folder .. "/first", tree))
     server.program = tree .. "/bin/demilune"
