@@ -265,7 +265,8 @@ static int run_command(const struct command *c, int argc, char **argv)
 
     if (c->takes_all && argc > 2 && is_help(argv[2])) {
         print_command(stdout, c);
-        return CLI_FINE;
+        fflush(stdout);
+        words.end = words.at + 1; /* the rest of the help is busted's */
     }
     if (!c->fn)
         return cli_misuse(c->name, "not yet supported");
