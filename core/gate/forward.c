@@ -186,6 +186,10 @@ static struct slice without_prefix(const struct exchange *x)
 
 int forward_path(struct exchange *x)
 {
+    if (LIKELY(!x->route->changes_path)) {
+        x->upstream_path = x->path;
+        return 0;
+    }
     if (!x->route->rewrite) {
         x->upstream_path = without_prefix(x);
         return 0;
