@@ -103,8 +103,8 @@ local SIGNS = {
     return get(gateway, path).head:find("\nratelimit: ", 1, true), "no RateLimit field"
   end,
   retry = function(gateway)
--- What retry and breaker do is seen at paths of the origin that fail, the breaker's in a circuit of their own. Each: true, or
--- false and what is wrong.
+    return get(gateway, "/flaky").status == 200 and get(gateway, "/flaky").status == 200,
+      "what fails is not tried again"
   end,
   breaker = function(gateway)
     local last
