@@ -138,7 +138,7 @@ static void on_flight(void *arg, enum flight_event event, struct slice value)
 static bool joins(const struct cache_use *u)
 {
     return u->conf->coalesces && !u->is_alone && !u->is_personal && !(u->has_waited && u->stale) &&
-           !response_store_is_marked(u->conf->store, u->key);
+           !response_store_is_marked(u->conf->store, &u->key);
 }
 
 /* By the Vary of what is kept of the URL: requests for other variants don't wait for this one. */
@@ -146,10 +146,11 @@ static enum cache_found join(struct cache_use *u)
 {
     struct exchange *x = u->x;
     uint64_t left = exchange_time_left_ms(x);
-    struct slice variant = cache_variant(u, u->stale ? u->stale->vary : u->vary);
+    struct slice vary = u->stale ? u->stale->vary : u->variants ? u->variants->vary : SLICE("");
+    struct slice variant = cache_variant(u, vary);
     struct slice key = arena_printf(x->arena, "cache/%.*s\n%.*s\n%.*s",
                                     SLICE_ARG(response_store_name(u->conf->store)),
-                                    SLICE_ARG(u->key), SLICE_ARG(variant));
+                                    SLICE_ARG(u->key.text), SLICE_ARG(variant));
     int rc = flight_join(flights_shared(), key, left == UINT64_MAX ? LEASE_MS : left + 1,
                          WAITERS_MAX, x->gateway->mailbox, on_flight, u, &u->seat);
 
@@ -163,7 +164,7 @@ static enum cache_found join(struct cache_use *u)
 static struct slice why_forward(const struct cache_use *u)
 {
     if (!u->stale)
-        return SLICE("fwd=uri-miss");
+        return u->knows_url ? SLICE("fwd=vary-miss") : SLICE("fwd=uri-miss");
     const struct cache_life *life = &cached_head_of(u->stale)->life;
     bool is_good = !life->always_validate && cache_age_s(life, clock_ms()) < life->lifetime_s;
 
@@ -225,15 +226,13 @@ static void refresh(struct cache_use *u, struct stored *r)
         return;
     struct cache_use *v = begin_use(own, u->conf);
     v->is_personal = u->is_personal;
-    v->key = arena_dup(own->arena, u->key);
+    v->key = (struct response_key){arena_dup(own->arena, u->key.text), u->key.hash};
     v->note = u->note;
     v->stale = stored_ref(r);
-    v->variant = arena_dup(own->arena, cache_variant(u, r->vary));
-    v->vary = arena_dup(own->arena, r->vary);
+    cache_copy_variant(v, u, r->vary);
     cache_control_read(&own->request->headers, &v->asked);
     cache_await(own, on_nothing, NULL);
     if (join(v) == CACHE_WAITS || v->is_alone) { /* somebody does */
-        cache_end(own);
         exchange_drop(own);
         return;
     }
@@ -267,6 +266,7 @@ static enum cache_found use_stored(struct cache_use *u, struct stored *r)
     }
     if (use == CACHE_REVALIDATE)
         refresh(u, r);
+    stored_used(r);
     cache_answer(u, r, use == CACHE_STALE ? SLICE("hit; detail=stale-if-error") : SLICE("hit"));
     u->x->reply_fresh = true;
     return CACHE_ANSWERED;
@@ -274,8 +274,8 @@ static enum cache_found use_stored(struct cache_use *u, struct stored *r)
 
 static enum cache_found look(struct cache_use *u)
 {
-    u->note = response_store_note(u->conf->store, u->key);
-    struct stored *r = response_store_find(u->conf->store, u->key, cache_fits, u);
+    u->note = response_store_note(u->conf->store, &u->key);
+    struct stored *r = cache_find(u);
 
     return r ? use_stored(u, r) : miss(u);
 }
@@ -306,8 +306,7 @@ enum cache_found cache_lookup(struct exchange *x, struct cache_conf *conf)
     if (!u->asked.is_there &&
         slice_has_token(headers_get_id(&x->request->headers, HEADER_PRAGMA), SLICE("no-cache")))
         u->asked.no_cache = true;
-    u->found = look(u);
-    return u->found;
+    return look(u);
 }
 
 /* --- waiting --------------------------------------------------------------------------------------------------------- */
