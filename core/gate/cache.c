@@ -39,6 +39,7 @@ void cache_conf_unref(struct cache_conf *c)
 {
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
         return;
+    cache_tier_free(c);
     response_store_unref(c->store);
     arena_free(c->arena);
 }
@@ -146,8 +147,7 @@ static enum cache_found join(struct cache_use *u)
 {
     struct exchange *x = u->x;
     uint64_t left = exchange_time_left_ms(x);
-    struct slice vary = u->stale ? u->stale->vary : u->variants ? u->variants->vary : SLICE("");
-    struct slice variant = cache_variant(u, vary);
+    struct slice variant = cache_variant(u, cache_likely_vary(u));
     struct slice key = arena_printf(x->arena, "cache/%.*s\n%.*s\n%.*s",
                                     SLICE_ARG(response_store_name(u->conf->store)),
                                     SLICE_ARG(u->key.text), SLICE_ARG(variant));
@@ -183,7 +183,7 @@ static enum cache_found miss(struct cache_use *u)
         u->says = SLICE("fwd=bypass");
         return CACHE_MISS;
     }
-    if (joins(u) && join(u) == CACHE_WAITS)
+    if ((joins(u) && join(u) == CACHE_WAITS) || cache_tier_ask(u))
         return CACHE_WAITS;
     ask_upstream(u);
     return CACHE_MISS;
@@ -213,8 +213,46 @@ static bool awaits(struct cache_use *u, struct stored *r)
     return true;
 }
 
-static void on_nothing(void *arg UNUSED)
+/* What another gateway has kept, for the one who would ask upstream, when it is better than what is here. */
+static struct stored *take_from_tier(struct cache_use *u)
 {
+    struct stored *r = cache_tier_take(u);
+
+    if (!r || cache_usable(&cached_head_of(r)->life, &u->asked, clock_ms()) != CACHE_STALE)
+        return r;
+    stored_unref(u->stale);
+    u->stale = r;
+    u->says = why_forward(u);
+    return NULL;
+}
+
+static void fetch(struct cache_use *own)
+{
+    struct headers *h = &own->x->request->headers;
+
+    headers_remove_id(h, HEADER_RANGE);
+    headers_remove_id(h, HEADER_IF_RANGE);
+    headers_remove_id(h, HEADER_IF_MATCH);
+    headers_remove_id(h, HEADER_IF_UNMODIFIED_SINCE);
+    ask_upstream(own);
+    exchange_fetch(own->x);
+}
+
+/* The tier has answered to a request of the gateway's own. */
+static void on_refreshed(void *arg)
+{
+    struct cache_use *own = arg;
+    struct stored *r = take_from_tier(own);
+    bool is_fresh =
+        r && cache_usable(&cached_head_of(r)->life, &own->asked, clock_ms()) == CACHE_FRESH;
+
+    stored_unref(r);
+    if (!is_fresh) {
+        fetch(own);
+        return;
+    }
+    cache_land(own, LAND_LOOK);
+    exchange_drop(own->x);
 }
 
 /* stale-while-revalidate (RFC 5861, 3): one asks in the background, for all. */
@@ -231,17 +269,20 @@ static void refresh(struct cache_use *u, struct stored *r)
     v->stale = stored_ref(r);
     cache_copy_variant(v, u, r->vary);
     cache_control_read(&own->request->headers, &v->asked);
-    cache_await(own, on_nothing, NULL);
+    cache_await(own, on_refreshed, v);
     if (join(v) == CACHE_WAITS || v->is_alone) { /* somebody does */
         exchange_drop(own);
         return;
     }
-    headers_remove_id(&own->request->headers, HEADER_RANGE);
-    headers_remove_id(&own->request->headers, HEADER_IF_RANGE);
-    headers_remove_id(&own->request->headers, HEADER_IF_MATCH);
-    headers_remove_id(&own->request->headers, HEADER_IF_UNMODIFIED_SINCE);
-    ask_upstream(v);
-    exchange_fetch(own);
+    if (!cache_tier_ask(v))
+        fetch(v);
+}
+
+static struct slice how(const struct cache_use *u, enum cache_state use)
+{
+    if (use == CACHE_STALE)
+        return SLICE("hit; detail=stale-if-error");
+    return u->is_from_tier ? SLICE("hit; detail=redis") : SLICE("hit");
 }
 
 static enum cache_found use_stored(struct cache_use *u, struct stored *r)
@@ -267,7 +308,7 @@ static enum cache_found use_stored(struct cache_use *u, struct stored *r)
     if (use == CACHE_REVALIDATE)
         refresh(u, r);
     stored_used(r);
-    cache_answer(u, r, use == CACHE_STALE ? SLICE("hit; detail=stale-if-error") : SLICE("hit"));
+    cache_answer(u, r, how(u, use));
     u->x->reply_fresh = true;
     return CACHE_ANSWERED;
 }
@@ -317,10 +358,25 @@ void cache_await(struct exchange *x, void (*fn)(void *arg), void *arg)
     x->cache->arg = arg;
 }
 
+static enum cache_found back_from_tier(struct cache_use *u)
+{
+    struct stored *r = take_from_tier(u);
+
+    if (!r) {
+        ask_upstream(u);
+        return CACHE_MISS;
+    }
+    cache_land(u, LAND_LOOK);
+    u->is_from_tier = true;
+    return use_stored(u, r);
+}
+
 enum cache_found cache_go_on(struct exchange *x)
 {
     struct cache_use *u = x->cache;
 
+    if (u->question.is_back)
+        return back_from_tier(u);
     if (u->seat) { /* the one before has failed: this one fetches */
         ask_upstream(u);
         return CACHE_MISS;
@@ -332,6 +388,7 @@ enum cache_found cache_go_on(struct exchange *x)
 
 static void stop_waiting(struct cache_use *u)
 {
+    cache_tier_forget(u);
     if (u->wait)
         response_wait_leave(u->wait);
     if (u->seat)
@@ -377,8 +434,8 @@ static void on_not_modified(struct cache_use *u, const struct message *response)
         response_store_remove(u->conf->store, u->stale);
     }
     struct stored *r = cache_store_head(u, fresh, &life, response_body_ref(u->stale->body));
-    if (is_kept && r)
-        (void)!response_store_put(u->conf->store, r, u->note);
+    if (is_kept && r && response_store_put(u->conf->store, r, u->note) == 0)
+        cache_tier_keep(u, r);
     cache_land(u, is_kept ? LAND_LOOK : LAND_GO);
     cache_answer(u, r ? r : stored_ref(u->stale),
                  arena_printf(u->x->arena, "%.*s; fwd-status=304", SLICE_ARG(u->says)));

@@ -39,6 +39,7 @@ struct cache_conf {
     uint32_t nvary;
     struct slice tag_header;
     size_t max_object;
+    struct cache_tier *tier; /* cache_tier.h; in the arena; NULL: memory alone */
     bool coalesces;
     /* state */
     atomic_uint refs;

@@ -111,6 +111,8 @@ static void end_known(struct cache_use *u, bool is_broken)
 {
     if (response_body_end(u->filling->body, is_broken) == RESPONSE_BODY_BROKEN)
         response_store_remove(u->conf->store, u->filling);
+    else
+        cache_tier_keep(u, u->filling);
     let_go(u);
 }
 
@@ -127,6 +129,8 @@ static void end_gathering(struct cache_use *u, bool is_broken)
         (void)response_body_end(body, !fits);
         stored_set_body(u->filling, body);
         rc = response_store_put(u->conf->store, u->filling, u->note);
+        if (rc == 0)
+            cache_tier_keep(u, u->filling);
     }
     cache_land(u, rc == 0 || rc == ERR_GONE ? LAND_LOOK : LAND_GO);
     buf_deinit(&u->gathered);

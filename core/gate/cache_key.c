@@ -155,6 +155,13 @@ void cache_copy_variant(struct cache_use *own, struct cache_use *u, struct slice
     add_variant(own, vary, arena_dup(own->x->arena, cache_variant(u, vary)));
 }
 
+struct slice cache_likely_vary(const struct cache_use *u)
+{
+    if (u->stale)
+        return u->stale->vary;
+    return u->variants ? u->variants->vary : SLICE("");
+}
+
 static enum stored_fit fits(const struct stored *r, void *arg)
 {
     const struct cache_variant *made = made_variant(arg, r->vary);
@@ -248,12 +255,12 @@ static void invalidate_reference(struct cache_use *u, const struct message *resp
     struct slice key = ref.len ? key_of_reference(u->x, ref) : SLICE_NONE;
 
     if (key.len)
-        (void)response_store_purge_key(u->conf->store, key);
+        (void)response_store_purge(u->conf->store, RESPONSE_PURGE_KEY, key);
 }
 
 void cache_invalidate(struct cache_use *u, const struct message *response)
 {
-    (void)response_store_purge_key(u->conf->store, u->key.text);
+    (void)response_store_purge(u->conf->store, RESPONSE_PURGE_KEY, u->key.text);
     if (u->conf->key)
         return; /* what its text makes of another URL is not known */
     invalidate_reference(u, response, HEADER_LOCATION);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The inside of the cache, for its files: cache.c decides, cache_key.c tells requests apart, cache_head.c keeps heads,
- * cache_answer.c makes answers, cache_fill.c keeps what comes. */
+ * cache_answer.c makes answers, cache_fill.c keeps what comes, cache_tier.c asks and tells Redis. */
 
 #ifndef DML_GATE_CACHE_PARTS_H
 #define DML_GATE_CACHE_PARTS_H
 
 #include "gate/cache.h"
+#include "gate/cache_tier.h"
 #include "side/flight.h"
 
 enum cache_role {
@@ -48,6 +49,7 @@ struct cache_use {
     struct response_note note;
     struct cache_moment moment;
     struct cache_life life;
+    struct cache_question question;
     size_t read_to;    /* of `reading` */
     size_t reserved;   /* of the budget, for `gathered` */
     struct slice says; /* of Cache-Status for what comes from upstream */
@@ -57,7 +59,8 @@ struct cache_use {
     bool is_alone;   /* waits for nobody, and nobody waits for it */
     bool has_waited; /* for another's, once */
     bool validates;  /* upstream is asked whether `stale` still holds */
-    bool knows_url;  /* something is kept of it, for whatever variant */
+    bool is_from_tier;
+    bool knows_url; /* something is kept of it, for whatever variant */
     void (*on_wait)(void *arg);
     void *arg;
 };
@@ -72,6 +75,9 @@ struct stored *cache_find(struct cache_use *u);
 
 /* The request's values of the names in `vary`, behind what the place keeps apart. */
 struct slice cache_variant(struct cache_use *u, struct slice vary);
+
+/* The Vary that a response is likely to have: that of what is kept of the URL. */
+struct slice cache_likely_vary(const struct cache_use *u);
 
 /* The variants of another exchange, whose request is u's: `own` may lack what the selectors of the place look at. */
 void cache_copy_variant(struct cache_use *own, struct cache_use *u, struct slice vary);

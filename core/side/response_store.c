@@ -57,7 +57,10 @@ struct response_store {
     struct shard shards[SHARDS];
     struct slice name;
     struct list link;
-    unsigned refs; /* under the list's lock */
+    unsigned refs;                  /* under the list's lock */
+    struct response_purges *purges; /* to be told to the tier */
+    atomic_uint sharers;
+    atomic_ullong heard; /* the number of the last purge that the tier told */
     atomic_ullong all_purges, key_purges[NOTES];
     atomic_ullong
         marks[MARKS]; /* the upper half of a key's hash, and the second in which its mark ends */
@@ -400,6 +403,61 @@ size_t response_store_purge_tag(struct response_store *s, struct slice tag)
     return purge_where(s, has_tag, tag);
 }
 
+static size_t purge_here(struct response_store *s, enum response_purge what, struct slice text)
+{
+    switch (what) {
+    case RESPONSE_PURGE_KEY: return response_store_purge_key(s, text);
+    case RESPONSE_PURGE_PREFIX: return response_store_purge_prefix(s, text);
+    default: return response_store_purge_tag(s, text);
+    }
+}
+
+/* --- a tier ------------------------------------------------------------------------------------ */
+
+/* Told first: whoever finds nothing here any more finds there that it waits to be purged. */
+size_t response_store_purge(struct response_store *s, enum response_purge what, struct slice text)
+{
+    if (atomic_load(&s->sharers) > 0)
+        response_purges_add(s->purges, what, text);
+    return purge_here(s, what, text);
+}
+
+struct response_purges *response_store_purges(struct response_store *s)
+{
+    return s->purges;
+}
+
+void response_store_share(struct response_store *s, bool is_shared)
+{
+    if (is_shared)
+        atomic_fetch_add(&s->sharers, 1);
+    else
+        atomic_fetch_sub(&s->sharers, 1);
+}
+
+/* One that was heard already may come once more, after its number was asked for: that costs a fetch. */
+void response_store_hear(struct response_store *s, uint64_t number, enum response_purge what,
+                         struct slice text)
+{
+    uint64_t before = atomic_exchange(&s->heard, number);
+
+    if (before == UINT64_MAX || number > before + 1)
+        (void)purge_here(s, RESPONSE_PURGE_PREFIX, SLICE(""));
+    else
+        (void)purge_here(s, what, text);
+}
+
+void response_store_hear_number(struct response_store *s, uint64_t number)
+{
+    if (atomic_exchange(&s->heard, number) != number)
+        (void)purge_here(s, RESPONSE_PURGE_PREFIX, SLICE(""));
+}
+
+void response_store_hear_nothing(struct response_store *s)
+{
+    atomic_store(&s->heard, UINT64_MAX);
+}
+
 /* --- all stores -------------------------------------------------------------------------------- */
 
 static pthread_mutex_t stores_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -417,6 +475,7 @@ static struct response_store *store_new(struct slice name)
         map_init(&s->shards[i].families);
         list_init(&s->shards[i].ages);
     }
+    s->purges = response_purges_new();
     list_append(&stores, &s->link);
     response_store_show(s, true);
     return s;
@@ -431,6 +490,7 @@ static void store_free(struct response_store *s)
         map_deinit(&s->shards[i].families);
         pthread_mutex_destroy(&s->shards[i].lock);
     }
+    response_purges_free(s->purges);
     free((char *)s->name.ptr);
     free(s);
 }

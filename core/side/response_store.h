@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "base/slice.h"
 #include "side/response_body.h"
+#include "side/response_purges.h"
 
 struct response_store;
 
@@ -102,6 +103,21 @@ void response_store_release(struct response_store *s, const struct response_key 
 size_t response_store_purge_key(struct response_store *s, struct slice text);
 size_t response_store_purge_prefix(struct response_store *s, struct slice prefix);
 size_t response_store_purge_tag(struct response_store *s, struct slice tag);
+
+/* Any of the three, here and for the tier that is behind it, if there is one: what is to be told there is in
+ * response_store_purges until it has been. */
+size_t response_store_purge(struct response_store *s, enum response_purge what, struct slice text);
+struct response_purges *response_store_purges(struct response_store *s);
+
+/* Another place has, or no longer has, a tier behind this store. */
+void response_store_share(struct response_store *s, bool is_shared);
+
+/* Purges that the tier tells: it numbers them. What was missed may have meant anything, so everything goes here. _hear:
+ * the one of that number; _hear_number: the latest is that number; _hear_nothing: the tier can't be listened to. */
+void response_store_hear(struct response_store *s, uint64_t number, enum response_purge what,
+                         struct slice text);
+void response_store_hear_number(struct response_store *s, uint64_t number);
+void response_store_hear_nothing(struct response_store *s);
 
 /* The process's stores one after another, counted (the caller lets each go): NULL at the end. */
 struct response_store *response_store_at(size_t i);
