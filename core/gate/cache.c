@@ -422,6 +422,24 @@ static bool stands_in(struct cache_use *u)
     return true;
 }
 
+/* An operator's word stands for a missing stale-if-error, but not against must-revalidate, s-maxage or no-cache, nor
+ * against a client that wants no such answer (RFC 9111, 4.2.4). A hedge that is refused leaves the answer to the other. */
+bool cache_stand_in(struct exchange *x)
+{
+    struct cache_use *u = x->cache;
+
+    if (!u || !u->stale || x->rival || u->asked.no_cache || u->asked.max_age >= 0 ||
+        u->asked.min_fresh >= 0)
+        return false;
+    const struct cache_life *life = &cached_head_of(u->stale)->life;
+    if (life->always_validate || life->never_stale || life->is_shared)
+        return false;
+    cache_land(u, LAND_FAILED);
+    cache_answer(u, stored_ref(u->stale), SLICE("hit; detail=circuit-open"));
+    x->reply_fresh = true;
+    return true;
+}
+
 static void on_not_modified(struct cache_use *u, const struct message *response)
 {
     struct message *fresh = cache_freshen(u, u->stale, response);

@@ -58,6 +58,10 @@ enum cache_found cache_lookup(struct exchange *x, struct cache_conf *conf);
 void cache_await(struct exchange *x, void (*fn)(void *arg), void *arg);
 enum cache_found cache_go_on(struct exchange *x);
 
+/* In a balance hook: upstream is not to be asked, and what is kept and stale answers instead, where the response itself
+ * does not forbid that. False: there is none. */
+bool cache_stand_in(struct exchange *x);
+
 /* The wait is over before its time: it goes upstream by itself. */
 void cache_give_up(struct exchange *x);
 

@@ -82,6 +82,13 @@ int dml_cache_find(struct gateway *g, double handle, struct cache_conf *c)
     return x ? (int)cache_lookup(x, c) : ERR_GONE;
 }
 
+int dml_cache_stand_in(struct gateway *g, double handle)
+{
+    struct exchange *x = api_find(g, handle);
+
+    return x && x->phase == PHASE_BALANCE && cache_stand_in(x);
+}
+
 /* --- the tier ------------------------------------------------------------------------------------------------------ */
 
 void dml_cache_enter(struct gateway *g, struct cache_conf *c)

@@ -26,6 +26,9 @@ DML_API int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
                           const struct dml_scope *scope, struct dml_slice *error);
 DML_API int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
                            const struct dml_scope *scope, struct dml_slice *error);
+/* In balance hooks: 1 when what is kept and stale is the reply. */
+DML_API int dml_cache_stand_in(struct gateway *g, double handle);
+
 /* With a tier: the worker begins to use it, and leaves it. */
 DML_API void dml_cache_enter(struct gateway *g, struct cache_conf *c);
 DML_API void dml_cache_leave(struct cache_conf *c);

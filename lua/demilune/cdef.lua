@@ -520,6 +520,7 @@ int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
                           const struct dml_scope *scope, struct dml_slice *error);
 int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
                            const struct dml_scope *scope, struct dml_slice *error);
+int dml_cache_stand_in(struct gateway *g, double handle);
 void dml_cache_enter(struct gateway *g, struct cache_conf *c);
 void dml_cache_leave(struct cache_conf *c);
 int dml_cache_purge_next(struct cache_conf *c, double *number, struct dml_slice *text);
