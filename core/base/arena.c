@@ -212,6 +212,13 @@ void *arena_zero(struct arena *a, size_t size)
     return memset(arena_alloc(a, size), 0, size);
 }
 
+void *arena_zero_line(struct arena *a, size_t size)
+{
+    uintptr_t ptr = (uintptr_t)arena_alloc(a, size + CACHE_LINE - ALIGN);
+
+    return memset((void *)((ptr + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1)), 0, size);
+}
+
 struct slice arena_dup(struct arena *a, struct slice s)
 {
     if (!s.ptr)

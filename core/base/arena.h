@@ -34,6 +34,9 @@ void arena_free(struct arena *a);
 void *arena_alloc(struct arena *a, size_t size) __attribute__((malloc, returns_nonnull));
 void *arena_zero(struct arena *a, size_t size) __attribute__((malloc, returns_nonnull));
 
+/* The same as arena_zero, from the begin of a cache line on: what is read together, out of many of its kind. */
+void *arena_zero_line(struct arena *a, size_t size) __attribute__((malloc, returns_nonnull));
+
 /* A copy; NUL follows it (not counted), so that ptr is a C string when the text holds no NUL. */
 struct slice arena_dup(struct arena *a, struct slice s);
 struct slice arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);

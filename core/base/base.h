@@ -28,6 +28,7 @@
 /* The struct that embeds `member` at `ptr`. */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
+#define CACHE_LINE 64u
 #define KIB (1024u)
 #define MIB (1024u * 1024u)
 

@@ -380,17 +380,36 @@ void metric_set(struct metric_series *s, int writer, double value)
         atomic_store_explicit(s->cells + writer * METRIC_STRIDE, value, memory_order_relaxed);
 }
 
-void metric_observe(struct metric_series *s, int writer, double value)
+static inline void observe(_Atomic double *cells, const struct metric_family *f, double value)
 {
-    if (!CHECK(is_writer(s, writer)) || !CHECK(s->type == METRIC_HISTOGRAM && !isnan(value)))
-        return;
-    const struct metric_family *f = s->family;
-    _Atomic double *cells = s->cells + writer * METRIC_STRIDE;
     int bucket = 0;
+
     while (bucket < f->nbounds && value > f->bounds[bucket])
         bucket++;
-    add(cells + bucket, 1);
-    add(cells + f->nbounds + 1, value);
+    add(cells + METRIC_SUM, value);
+    add(cells + METRIC_BUCKETS + bucket, 1);
+}
+
+void metric_observe(struct metric_series *s, int writer, double value)
+{
+    if (CHECK(is_writer(s, writer)) && CHECK(s->type == METRIC_HISTOGRAM && !isnan(value)))
+        observe(s->cells + writer * METRIC_STRIDE, s->family, value);
+}
+
+struct metric_cells *metric_cells(struct metric_series *s, int writer)
+{
+    REQUIRE(is_writer(s, writer));
+    return (struct metric_cells *)(s->cells + writer * METRIC_STRIDE);
+}
+
+void metric_cells_inc(struct metric_cells *cells)
+{
+    add(&cells->first, 1);
+}
+
+void metric_cells_observe(struct metric_cells *cells, const struct metric_family *f, double value)
+{
+    observe(&cells->first, f, value);
 }
 
 void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn,
@@ -429,7 +448,7 @@ double metric_value_locked(const struct metric_series *s)
     if (s->type != METRIC_HISTOGRAM)
         return metric_cell(s, 0);
     for (int i = 0; i <= s->family->nbounds; i++)
-        sum += metric_cell(s, i);
+        sum += metric_cell(s, METRIC_BUCKETS + i);
     return sum;
 }
 

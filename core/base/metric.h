@@ -56,6 +56,13 @@ void metric_set(struct metric_series *s, int writer, double value);
 void metric_inc(struct metric_series *s, int writer);
 void metric_observe(struct metric_series *s, int writer, double value);
 
+/* For who adds to the same series again and again: the writer's own cells of it, which last as long as the process. With
+ * many series each is memory that has to be waited for, and these are all that an add needs. Of a counter, of a histogram. */
+struct metric_cells;
+struct metric_cells *metric_cells(struct metric_series *s, int writer);
+void metric_cells_inc(struct metric_cells *cells);
+void metric_cells_observe(struct metric_cells *cells, const struct metric_family *f, double value);
+
 /* Gauges, and counters that are counted elsewhere, are computed when read: fn is called under the
  * registry's lock by the reading thread, and must not call back here. fn NULL ends that: afterwards
  * fn is not running any more, and the series is not written until there is one again. */

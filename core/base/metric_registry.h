@@ -13,6 +13,10 @@
 #include "base/metric.h"
 #include "base/vec.h"
 
+struct metric_cells {
+    _Atomic double first;
+};
+
 struct metric_series {
     /* borrowed */
     const struct metric_family *family;
@@ -44,6 +48,9 @@ struct metric_family {
 /* Cells lie writer by writer in slabs, so that a writer's cells are next to each other and to no
  * other's. */
 enum { METRIC_STRIDE = 512 };
+
+/* A histogram's: the sum beside the buckets of what is quick, so that most values touch one line. */
+enum { METRIC_SUM, METRIC_BUCKETS };
 
 struct metric_registry {
     /* owned */

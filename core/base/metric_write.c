@@ -96,10 +96,10 @@ static void put_histogram(struct page *p, const struct metric_series *s)
     double count = 0;
 
     for (int i = 0; i <= f->nbounds; i++) {
-        count += metric_cell(s, i);
+        count += metric_cell(s, METRIC_BUCKETS + i);
         put_bucket(p, s, i < f->nbounds ? f->bounds[i] : INFINITY, count);
     }
-    put_sample(p, s, SLICE("_sum"), metric_cell(s, f->nbounds + 1));
+    put_sample(p, s, SLICE("_sum"), metric_cell(s, METRIC_SUM));
     put_sample(p, s, SLICE("_count"), count);
 }
 

@@ -10,6 +10,7 @@
 #include "gate/path_tree.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -22,6 +23,7 @@
 #define IN_TABLE UINT32_MAX
 #define PREFIXES_MAX 16 /* noted on one walk; when there are more, the walk is done again */
 
+/* Half a cache line, as a node. */
 struct edge {
     uint32_t parent, child; /* child 0 = free: no edge leads to a root */
     uint32_t hash;
@@ -29,7 +31,8 @@ struct edge {
     char text[INLINE_TEXT]; /* a longer one: its pointer */
 };
 
-/* Half a cache line: what a lookup costs among many routes is memory that it has to wait for. Nodes
+/* Half a cache line: what a lookup costs among many routes is memory that it has to wait for, so all tables begin at a line,
+ * and large ones lie in large pages where the system has them. Nodes
  * of one pattern lie side by side, so an only literal child, which is the rule below the first
  * segments, is kept here and costs no look into the table. */
 struct node {
@@ -60,7 +63,23 @@ struct path_tree {
     uint32_t nedges, mask;
 };
 
+_Static_assert(sizeof(struct edge) == CACHE_LINE / 2, "no edge lies in two lines");
+_Static_assert(sizeof(struct node) == CACHE_LINE / 2, "no node lies in two lines");
+
 /* --- building --------------------------------------------------------------------------------- */
+
+/* All zero. */
+static void *new_table(size_t n, size_t size)
+{
+    size_t bytes = (n * size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    size_t page = 2 * MIB;
+    void *table = aligned_alloc(bytes < page ? CACHE_LINE : page, bytes);
+
+    REQUIRE(table != NULL);
+    if (bytes >= page)
+        (void)!madvise(table, bytes / page * page, MADV_HUGEPAGE);
+    return memset(table, 0, bytes);
+}
 
 static uint32_t new_node(struct path_tree *t)
 {
@@ -74,8 +93,7 @@ struct path_tree *path_tree_new(struct arena *a)
 
     t->arena = a;
     t->mask = 63;
-    t->edges = calloc(t->mask + 1, sizeof(t->edges[0]));
-    REQUIRE(t->edges != NULL);
+    t->edges = new_table(t->mask + 1, sizeof(t->edges[0]));
     new_node(t); /* number 0 is nobody */
     return t;
 }
@@ -129,8 +147,7 @@ static void grow_edges(struct path_tree *t)
     uint32_t size = t->mask + 1;
 
     t->mask = size * 2 - 1;
-    t->edges = calloc(size * 2ul, sizeof(t->edges[0]));
-    REQUIRE(t->edges != NULL);
+    t->edges = new_table(size * 2ul, sizeof(t->edges[0]));
     for (uint32_t i = 0; i < size; i++) {
         struct edge *e = &old[i];
         if (e->child)
@@ -251,6 +268,17 @@ static int compare_entries(const void *a, const void *b)
     return candidate_compare(&x->candidate, &y->candidate);
 }
 
+/* No more will come: from where they have grown to a table of their size. */
+static void settle_nodes(struct path_tree *t)
+{
+    struct node *settled = new_table(t->nodes.n, sizeof(settled[0]));
+
+    memcpy(settled, t->nodes.items, t->nodes.n * sizeof(settled[0]));
+    free(t->nodes.items);
+    t->nodes.items = settled;
+    t->nodes.cap = t->nodes.n;
+}
+
 void path_tree_finish(struct path_tree *t, void (*look)(void *arg, const struct candidates *group),
                       void *arg)
 {
@@ -259,8 +287,8 @@ void path_tree_finish(struct path_tree *t, void (*look)(void *arg, const struct 
 
     if (n)
         qsort(t->entries.items, n, sizeof(items[0]), compare_entries);
-    t->candidates = calloc(n + 1, sizeof(t->candidates[0]));
-    REQUIRE(t->candidates != NULL);
+    settle_nodes(t);
+    t->candidates = new_table(n + 1, sizeof(t->candidates[0]));
     for (size_t i = 0; i < n; i++)
         t->candidates[i] = items[i].candidate;
     for (size_t from = 0, end; from < n; from = end) {

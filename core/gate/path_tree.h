@@ -13,7 +13,7 @@
 
 struct path_tree;
 
-/* A route as the leaf of a pattern. */
+/* A route as the leaf of a pattern, with all that a match asks of either: one cache line. */
 struct candidate {
     const struct route *route;
     const struct route_path *path; /* NULL: a route without paths */
@@ -22,9 +22,13 @@ struct candidate {
     uint32_t nheaders;             /* the route's */
     uint16_t depth;                /* segments before {name...} or the star */
     bool is_http;                  /* the route's: it takes no request that came by https */
+    bool is_regex;                 /* the path's kind */
     bool is_rest;                  /* {name...} */
     bool is_last;                  /* of its group */
+    char unused[22];
 };
+
+_Static_assert(sizeof(struct candidate) == CACHE_LINE, "a match asks for one line of it");
 
 /* Candidates that one place of the tree has, in the order in which they are asked. */
 struct candidates {

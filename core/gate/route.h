@@ -61,40 +61,44 @@ struct route_header {
 enum route_action { ROUTE_PROXY, ROUTE_RESPOND, ROUTE_REDIRECT };
 
 struct route {
+    /* What a request that is passed on reads of it: the first cache line. Among many routes each line is memory that it has to
+     * wait for. */
+    struct chain chain;        /* global + route */
+    struct upstream *upstream; /* ROUTE_PROXY */
+    uint64_t request_body;     /* bytes */
+    uint64_t buffered_body;
+    uint32_t timeout_ms; /* 0 = none */
+    uint32_t body_timeout_ms;
+    uint32_t index;
+    enum route_action action : 8;
+    bool changes_path; /* there is a rewrite or strip_prefix */
+
     struct slice name;
     struct slice key; /* what it is found by after a reload: its name, or its first host and path */
-    uint32_t index;
     const struct conf *place;
 
     struct slice *hosts; /* lower case; "*.x" = one or more labels; none = any */
     uint32_t nhosts;
-    struct route_path *paths; /* none = any path */
     uint32_t npaths;
-    struct slice *params; /* names of the path parameters that all paths have */
+    struct route_path *paths; /* none = any path */
+    struct slice *params;     /* names of the path parameters that all paths have */
     uint32_t nparams;
-    uint64_t methods; /* bit per enum method; 0 = any; GET includes HEAD already */
-    struct route_header *headers;
     uint32_t nheaders;
-    bool is_http; /* `redirect: https`: takes no request that came by https */
+    struct route_header *headers;
+    uint64_t methods; /* bit per enum method; 0 = any; GET includes HEAD already */
+    bool is_http;     /* `redirect: https`: takes no request that came by https */
 
-    enum route_action action;
-    struct upstream *upstream;      /* ROUTE_PROXY */
+    int status;                     /* ROUTE_RESPOND, ROUTE_REDIRECT */
     const struct template *rewrite; /* or NULL */
     struct slice strip_prefix;      /* or absent */
-    int status;                     /* ROUTE_RESPOND, ROUTE_REDIRECT */
     struct route_header_template *respond_headers;
     uint32_t nrespond_headers;
+    uint32_t log_timeout_ms;
     const struct template *respond_body; /* or NULL */
     const struct template *redirect_to;  /* NULL = the same URL on https */
-
-    uint32_t timeout_ms;   /* 0 = none */
-    uint64_t request_body; /* bytes */
-    uint64_t buffered_body;
-    uint32_t body_timeout_ms;
-    uint32_t log_timeout_ms;
-
-    struct chain chain; /* global + route */
 };
+
+_Static_assert(offsetof(struct route, name) == CACHE_LINE, "what requests read is one line");
 
 /* Index of a record that is in no snapshot (any more). */
 #define ROUTE_GONE UINT32_MAX

@@ -105,7 +105,8 @@ static void add_to_rule(struct router *r, struct rule *rule, const struct route 
         vec_push(&rule->pathless, c);
     for (uint32_t i = 0; i < route->npaths; i++) {
         c.path = &route->paths[i];
-        if (c.path->kind == PATH_REGEX)
+        c.is_regex = c.path->kind == PATH_REGEX;
+        if (c.is_regex)
             vec_push(&rule->regexes, c);
         else
             path_tree_add(r->tree, rule->root, route, c.path);
@@ -370,7 +371,7 @@ void router_match(const struct router *r, struct slice host, struct slice path,
     out->nparams = 0;
     if (!c || !c->path)
         return;
-    if (c->path->kind == PATH_REGEX)
+    if (c->is_regex)
         out->nparams = c->path->nparams ? regex_params(c->path, path, out->params) : 0;
     else if (c->param_bits || c->is_rest)
         out->nparams = candidate_params(c, path, out->params);

@@ -311,6 +311,7 @@ static void read_proxy(struct reading *r, const struct conf *node)
         read_rewrite(r);
     if (build_get(r->place, "strip_prefix"))
         read_strip_prefix(r);
+    r->route->changes_path = r->route->rewrite || r->route->strip_prefix.len > 0;
 }
 
 static const char *wrong_answer_header(struct slice name, const struct template *value)
@@ -448,7 +449,7 @@ static struct slice key_of(struct build *b, const struct route *r)
 
 static struct route *read_route(struct build *b, const struct conf *item, uint32_t index)
 {
-    struct route *route = arena_zero(b->a, sizeof(*route));
+    struct route *route = arena_zero_line(b->a, sizeof(*route));
     struct reading r = {.b = b, .route = route, .place = item};
 
     route->index = index;

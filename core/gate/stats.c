@@ -159,18 +159,18 @@ static void count(struct gate_stats *s, struct stats_memo *memo, enum stats_kind
                   struct slice name, int code, const char *word)
 {
     if (UNLIKELY(!memo->result || memo->code != code)) {
-        memo->result = series_of(s, stat, name, code, word);
+        memo->result = metric_cells(series_of(s, stat, name, code, word), s->writer);
         memo->code = code;
     }
-    metric_inc(memo->result, s->writer);
+    metric_cells_inc(memo->result);
 }
 
 static void observe(struct gate_stats *s, struct stats_memo *memo, enum stats_kind stat,
                     struct slice name, uint64_t us)
 {
     if (UNLIKELY(!memo->duration))
-        memo->duration = series_of(s, stat, name, 0, NULL);
-    metric_observe(memo->duration, s->writer, (double)us / 1e6);
+        memo->duration = metric_cells(series_of(s, stat, name, 0, NULL), s->writer);
+    metric_cells_observe(memo->duration, s->families[stat], (double)us / 1e6);
 }
 
 void stats_exchange(const struct exchange *x)

@@ -14,13 +14,13 @@ struct attempt;
 struct exchange;
 struct gateway;
 struct gate_stats;
-struct metric_series;
+struct metric_cells;
 struct tls_end;
 
-/* What a plan keeps for each route and each upstream: the series that were used last. */
+/* What a plan keeps for each route and each upstream: the worker's cells of the series that were used last. */
 struct stats_memo {
-    struct metric_series *duration;
-    struct metric_series *result; /* NULL, or that of `code` */
+    struct metric_cells *duration;
+    struct metric_cells *result; /* NULL, or that of `code` */
     int code;
 };
 

@@ -54,6 +54,25 @@ static void zeroed_memory_is_zero_in_a_recycled_block(void **state)
     arena_free(a);
 }
 
+static void a_line_is_zero_and_shared_with_nobody(void **state)
+{
+    static const char zeros[2 * CACHE_LINE];
+    struct arena *a = arena_new(&pool);
+
+    (void)state;
+    memset(arena_alloc(a, 1000), 0xff, 1000);
+    arena_free(a);
+    a = arena_new(&pool);
+    for (int i = 0; i < 8; i++) {
+        char *line = arena_zero_line(a, sizeof(zeros));
+        assert_int_equal((uintptr_t)line % CACHE_LINE, 0);
+        assert_memory_equal(line, zeros, sizeof(zeros));
+        memset(line, 0xff, sizeof(zeros));
+        memset(arena_alloc(a, 8), 0xff, 8);
+    }
+    arena_free(a);
+}
+
 static void small_use_needs_one_block_of_the_pool_only(void **state)
 {
     struct arena *a = arena_new(&pool);
@@ -171,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_are_aligned_and_apart),
         cmocka_unit_test(zeroed_memory_is_zero_in_a_recycled_block),
+        cmocka_unit_test(a_line_is_zero_and_shared_with_nobody),
         cmocka_unit_test(small_use_needs_one_block_of_the_pool_only),
         cmocka_unit_test(large_pieces_do_not_waste_the_current_block),
         cmocka_unit_test(copies_and_prints_are_c_strings),

@@ -142,6 +142,27 @@ static void a_histogram_counts_up_to_each_bound(void **state)
     expect_line("time_bucket{host=\"a\",le=\"1.0\"} 3", true);
 }
 
+static void cells_count_as_their_series_does(void **state)
+{
+    static const double bounds[] = {0.1, 1};
+    struct metric_family *f = metric_family("wait", "Help.", METRIC_HISTOGRAM, host, 1, bounds, 2);
+    struct metric_series *s = series(f, "a");
+    struct metric_series *c = metric_series(counter("c_total", 0), NULL);
+
+    (void)state;
+    metric_observe(s, 1, 0.5);
+    metric_cells_observe(metric_cells(s, 1), f, 0.5);
+    metric_cells_observe(metric_cells(s, 2), f, 7);
+    assert_true(metric_value(s) == 3);
+    expect_line("wait_bucket{host=\"a\",le=\"0.1\"} 0\nwait_bucket{host=\"a\",le=\"1\"} 2\n"
+                "wait_bucket{host=\"a\",le=\"+Inf\"} 3\nwait_sum{host=\"a\"} 8",
+                false);
+    metric_inc(c, 1);
+    metric_cells_inc(metric_cells(c, 1));
+    metric_cells_inc(metric_cells(c, 2));
+    assert_true(metric_value(c) == 3);
+}
+
 static void the_two_formats_name_counters_differently(void **state)
 {
     (void)state;
@@ -340,6 +361,7 @@ int main(void)
         TEST(families_and_series_are_found_again),
         TEST(another_shape_or_a_bad_name_is_refused),
         TEST(a_histogram_counts_up_to_each_bound),
+        TEST(cells_count_as_their_series_does),
         TEST(the_two_formats_name_counters_differently),
         TEST(label_values_are_escaped_cleaned_and_cut),
         TEST(beyond_the_limit_series_become_other),
