@@ -52,6 +52,37 @@ local function add(conf, context, of, flags, text)
   return not rc and message or nil
 end
 
+-- Selectors that requests with different answers may differ in, and are kept apart by.
+local function keyed_by(config)
+  local set = {}
+  for _, selector in ipairs(config.vary or {}) do
+    set[selector:lower()] = true
+  end
+  for selector in (config.key or ""):gsub("{{", ""):gmatch "{([^{}]+)}" do
+    set[selector:lower()] = true
+  end
+  return set
+end
+
+-- A URL has these in it, or they are the same for all that share one, or belong to no answer.
+local OF_URL = { host = true, method = true, path = true, scheme = true, route = true, id = true }
+
+local function is_keyed(self, selector)
+  local kind = selector:lower():match "^[^:]+"
+  return self.keyed_by[selector:lower()] or not self.has_key and (kind == "query" or kind == "param")
+    or OF_URL[kind] or not selector:find ":" and kind ~= "consumer" and kind ~= "client_ip"
+end
+
+-- What is said where a plugin before this one sends upstream what the key does not have.
+function Cache.remark(self, name, selectors)
+  for _, selector in ipairs(selectors) do
+    if not is_keyed(self, selector) then
+      return ('"%s", which stands before it, sends upstream what "%s" is: requests that differ in it get the same '
+        .. 'response from the cache, unless that is in its vary'):format(name, selector)
+    end
+  end
+end
+
 local function compile(config, context)
   local name = "cache/" .. context.scope
   local options = ffi.new("struct dml_cache_options", {
@@ -85,7 +116,9 @@ function Cache.new(config, context)
   if not conf then
     return nil, message, path
   end
-  local self = setmetatable({ conf = conf, place = context.scope }, Cache)
+  local self = setmetatable({
+    conf = conf, place = context.scope, keyed_by = keyed_by(config), has_key = config.key ~= nil,
+  }, Cache)
   if config.store == "redis" then
     local ok, tier = pcall(Tier.new, conf, { redis = config.redis, timeout = config.store_timeout }, context.scope)
     if not ok then

@@ -128,6 +128,24 @@ return {
     goals = { better(1), TO_NGINX },
   },
   {
+    name = "cache-hit", about = "a 100 byte answer from the cache",
+    path = "/fresh", connections = 50, needs = { "cache" },
+    gateway = { cache = "hit" },
+    goals = { { to = { "haproxy" }, most = 0.80 }, { to = { "nginx" }, most = 0.73 }, { to = { "varnish" }, most = 0.5 } },
+  },
+  {
+    name = "cache-hit-10k", about = "a 10 KB answer from the cache",
+    path = "/fresh-10k", connections = 50, needs = { "cache" },
+    gateway = { cache = "hit" },
+    goals = { { to = { "haproxy" }, most = 0.80 }, { to = { "nginx" }, most = 0.73 }, { to = { "varnish" }, most = 0.5 } },
+  },
+  {
+    name = "cache-miss", about = "looked for in the cache, asked for, and not to be kept",
+    path = "/small", connections = 50, needs = { "cache", "proxy" }, floor = true,
+    gateway = { cache = "miss" }, against = "plain",
+    goals = { { figure = "over_base_us", most = 1.5, unit = "us" }, TO_NGINX },
+  },
+  {
     name = "hook-empty", about = "a plugin with five hooks that do nothing; the difference is of each",
     path = "/small", connections = 50, needs = { "hooks" },
     gateway = { hooks = "empty" }, against = "plain", per = 5,

@@ -21,6 +21,43 @@ routes:
 ]]
 local FRESH = { ["Cache-Control"] = "max-age=600", Connection = "close" } -- the next request comes by a new one
 
+describe("check", function()
+  local CHAIN = [[
+routes:
+  - name: named
+    paths: ["/{name}"]
+    upstream: http://127.0.0.1:9
+    plugins:
+      - { name: headers, config: { request: { set: { x-a: "%s" } } } }
+      - { name: cache, config: {%s} }
+]]
+
+  local function check(value, config)
+    local folder = server.folder()
+    local text = "listeners: [{ address: 127.0.0.1:0 }]\n" .. CHAIN:format(value, config)
+    local result = server.run { "check", "-c", folder:write("demilune.yaml", text) }
+    folder:remove()
+    assert.equal(0, result.status)
+    return result.out .. result.err
+  end
+
+  it("warns where a plugin sends upstream what the cache has no part of its key", function()
+    for _, selector in ipairs { "header:X-Tenant", "cookie:lang", "claim:tenant", "client_ip", "consumer" } do
+      local template = "a-{" .. selector .. "}"
+      assert.matches('"headers", which stands before it, sends upstream what "' .. selector, check(template, ""), 1, true)
+      assert.is_nil(check(template, ' vary: ["' .. selector .. '"] '):find("warning", 1, true))
+      assert.is_nil(check(template, ' key: "{path} {' .. selector .. '}" '):find("warning", 1, true))
+    end
+  end)
+
+  it("does not where that is of the URL, or no part of the request", function()
+    for _, template in ipairs { "fixed", "{{header:x}}", "{host} {path} {query:a}", "{name}", "{param:name}" } do
+      assert.is_nil(check(template, ""):find("warning", 1, true))
+    end
+    assert.matches("warning", check("{query:a}", ' key: "{path}" '))
+  end)
+end)
+
 describe("the response cache of several workers", function()
   local gateway, upstream
 
