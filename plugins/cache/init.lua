@@ -55,11 +55,11 @@ end
 -- Selectors that requests with different answers may differ in, and are kept apart by.
 local function keyed_by(config)
   local set = {}
-  for _, selector in ipairs(config.vary or {}) do
-    set[selector:lower()] = true
+  for _, one in ipairs(config.vary or {}) do
+    set[one:lower()] = true
   end
-  for selector in (config.key or ""):gsub("{{", ""):gmatch "{([^{}]+)}" do
-    set[selector:lower()] = true
+  for one in (config.key or ""):gsub("{{", ""):gmatch "{([^{}]+)}" do
+    set[one:lower()] = true
   end
   return set
 end
@@ -67,18 +67,18 @@ end
 -- A URL has these in it, or they are the same for all that share one, or belong to no answer.
 local OF_URL = { host = true, method = true, path = true, scheme = true, route = true, id = true }
 
-local function is_keyed(self, selector)
-  local kind = selector:lower():match "^[^:]+"
-  return self.keyed_by[selector:lower()] or not self.has_key and (kind == "query" or kind == "param")
-    or OF_URL[kind] or not selector:find ":" and kind ~= "consumer" and kind ~= "client_ip"
+local function is_keyed(self, one)
+  local kind = one:lower():match "^[^:]+"
+  return self.keyed_by[one:lower()] or not self.has_key and (kind == "query" or kind == "param")
+    or OF_URL[kind] or not one:find ":" and kind ~= "consumer" and kind ~= "client_ip"
 end
 
 -- What is said where a plugin before this one sends upstream what the key does not have.
 function Cache.remark(self, name, selectors)
-  for _, selector in ipairs(selectors) do
-    if not is_keyed(self, selector) then
+  for _, one in ipairs(selectors) do
+    if not is_keyed(self, one) then
       return ('"%s", which stands before it, sends upstream what "%s" is: requests that differ in it get the same '
-        .. 'response from the cache, unless that is in its vary'):format(name, selector)
+        .. 'response from the cache, unless that is in its vary'):format(name, one)
     end
   end
 end

@@ -23,6 +23,10 @@
 
 local TO_NGINX = { to = { "nginx" }, most = 1 } -- everywhere: never more than nginx
 
+local CACHES = {
+  { to = { "haproxy" }, most = 0.80 }, { to = { "nginx" }, most = 0.73 }, { to = { "varnish" }, most = 0.5 },
+}
+
 local function within_base(most)
   return { to_base = true, most = most }
 end
@@ -131,13 +135,13 @@ return {
     name = "cache-hit", about = "a 100 byte answer from the cache",
     path = "/fresh", connections = 50, needs = { "cache" },
     gateway = { cache = "hit" },
-    goals = { { to = { "haproxy" }, most = 0.80 }, { to = { "nginx" }, most = 0.73 }, { to = { "varnish" }, most = 0.5 } },
+    goals = CACHES,
   },
   {
     name = "cache-hit-10k", about = "a 10 KB answer from the cache",
     path = "/fresh-10k", connections = 50, needs = { "cache" },
     gateway = { cache = "hit" },
-    goals = { { to = { "haproxy" }, most = 0.80 }, { to = { "nginx" }, most = 0.73 }, { to = { "varnish" }, most = 0.5 } },
+    goals = CACHES,
   },
   {
     name = "cache-miss", about = "looked for in the cache, asked for, and not to be kept",
