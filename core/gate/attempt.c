@@ -198,7 +198,7 @@ static void attempt_on_interim(struct attempt *a, struct message *m)
 {
     struct exchange *x = a->exchange;
 
-    if (x->request->version < HTTP_11 || x->head_is_down ||
+    if (!x->down || x->request->version < HTTP_11 || x->head_is_down ||
         (m->status == 100 && !x->request->expects_continue))
         return;
     (void)!wire_head(x->down, m, false);
