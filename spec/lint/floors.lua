@@ -31,7 +31,8 @@ local LIBRARIES = {
   { name = "PCRE2", headers = { "^pcre2" }, files = { "^base/regex%.c$" } },
   { name = "LuaJIT", headers = { "^lua%.h$", "^lauxlib%.h$", "^lualib%.h$", "^luajit%.h$", "^luaconf%.h$" },
     files = { "^script/vm%.[ch]$", "^script/vm_collect%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$",
-      "^script/hooks_make%.c$", "^script/plugin%.[ch]$", "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$", "^app/cli_version%.c$" } },
+      "^script/hooks_make%.c$", "^script/plugin%.[ch]$", "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$",
+      "^app/cli_version%.c$" } },
 }
 
 -- What libc, the compiler and the kernel bring. Anything that is in neither list is a new library,
