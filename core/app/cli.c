@@ -124,9 +124,10 @@ static const struct command commands[] = {
     {.name = "test",
      .usage = "[--watch] [BUSTED ARGUMENTS]",
      .brief = "run specs by busted inside the runtime",
-     .about = "LuaJIT, the event loop and every demilune module are there, and specs may do I/O.\n"
-              "All other arguments are busted's: files and folders, --filter=PATTERN, -o TAP ...\n"
-              "--watch runs again what a change concerns, until Ctrl-C.",
+     .about =
+         "LuaJIT, the event loop and every demilune module are there, and specs may do I/O.\n"
+         "--watch runs again what a change concerns, until Ctrl-C. All other arguments are busted's;\n"
+         "demilune test --help lists them.",
      .fn = cli_test,
      .takes_all = true},
     {.name = "bench",
@@ -136,7 +137,8 @@ static const struct command commands[] = {
          "Runs the hooks of this request some 2,000 times in this process and tells the median CPU time,\n"
          "how long they waited, and the memory that they made garbage of. Nothing is sent upstream: an\n"
          "answer 200 stands for it. What plugins call by themselves (Redis, a service) is really called.\n"
-         "What the gateway does around them is not in it. Ends with 1 when no route takes the request.",
+         "What the gateway does around them is not in it, nor what plugins log beyond ten lines.\n"
+         "Ends with 1 when no route takes the request.",
      .fn = cli_bench,
      .options = OPTION(CONFIG) | OPTION(HEADER),
      .min_args = 2,
@@ -365,7 +367,8 @@ static int run_command(const struct command *c, int argc, char **argv)
 
     if (c->takes_all && argc > 2 && is_help(argv[2])) {
         print_command(stdout, c);
-        return CLI_FINE;
+        fflush(stdout);
+        words.end = words.at + 1; /* the rest of the help is busted's */
     }
     if (!c->fn)
         return cli_misuse(c->name, "not yet supported");

@@ -118,12 +118,29 @@ static bool is_forwarded_name(struct slice name)
     return true;
 }
 
-/* What the client says of its own way here. Fields that the core writes anew are left to forward_request; those of
- * hooks come later and stay. */
+/* Transfer_Encoding and Content_Length: to a server that takes _ for - they would say where the body ends, which the
+ * message's own fields have said. */
+static bool is_framing_lookalike(struct slice name)
+{
+    static const struct slice framing[] = {{"transfer-encoding", 17}, {"content-length", 14}};
+
+    for (size_t i = 0; i < COUNT_OF(framing); i++)
+        if (name.len == framing[i].len && slice_find_char(name, '_') >= 0 &&
+            headers_look_alike(name, framing[i]))
+            return true;
+    return false;
+}
+
+/* What the client says of its own way here, and what looks like framing. Fields that the core writes anew are left to
+ * forward_request; those of hooks come later and stay. */
 static void drop_claims(struct exchange *x)
 {
     HEADERS_EACH(f, &x->request->headers)
     {
+        if (f->id == HEADER_OTHER && is_framing_lookalike(f->name)) {
+            f->name = SLICE_NONE;
+            continue;
+        }
         if (f->id == HEADER_X_REAL_IP ? x->client_is_trusted
                                       : f->id != HEADER_OTHER || !is_forwarded_name(f->name))
             continue;

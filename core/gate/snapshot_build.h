@@ -50,6 +50,9 @@ const char *build_nearest(struct build *b, const struct map *names, struct slice
 
 void build_settings(struct build *b);
 
+/* Why addr_parse has refused the address of a unix socket. */
+const char *build_unix_fault(struct slice text, int err);
+
 /* What a listener shows of itself; NULL when it is plain, or with a fault. A reference. */
 struct tls_server *build_listener_tls(struct build *b, const struct listener_conf *l,
                                       uint32_t index);

@@ -67,18 +67,23 @@ static int parse_address(struct build *b, struct slice text, struct addr *out)
     return rc;
 }
 
-static const char *address_fault(struct slice text, int err)
+const char *build_unix_fault(struct slice text, int err)
 {
-    if (addr_has_zone(text))
-        return ADDR_ZONE_FAULT;
-    if (!slice_starts(text, SLICE("unix:")))
-        return "no address with a port, such as 127.0.0.1:8080 or [::1]:8080";
     if (err == ERR_RANGE)
         return "the path of a unix socket has at most 107 bytes";
     return slice_starts(text, SLICE("unix:@"))
                ? "abstract sockets have no permissions and are not supported: give a path, such as "
                  "unix:/run/demilune.sock"
                : "a unix socket needs an absolute path, such as unix:/run/demilune.sock";
+}
+
+static const char *address_fault(struct slice text, int err)
+{
+    if (addr_has_zone(text))
+        return ADDR_ZONE_FAULT;
+    if (!slice_starts(text, SLICE("unix:")))
+        return "no address with a port, such as 127.0.0.1:8080 or [::1]:8080";
+    return build_unix_fault(text, err);
 }
 
 /* Two addresses at which one connection could arrive. */

@@ -11,12 +11,17 @@ static const struct slice protocol = {"http1", 5};
 
 /* --- endpoints -------------------------------------------------------------------------------- */
 
+static bool is_unix(struct slice address)
+{
+    return slice_starts(address, SLICE("unix:"));
+}
+
 static void add_endpoint(struct build *b, struct upstream *u, struct slice address, int weight)
 {
-    struct slice host;
-    uint16_t port;
+    struct slice host = address;
+    uint16_t port = 0;
 
-    if (uri_parse_host(address, b->a, &host, &port) < 0)
+    if (!is_unix(address) && uri_parse_host(address, b->a, &host, &port) < 0)
         return;
     struct target *t = target_ref_tls(protocol, host, port, u->tls, u->sni);
     u->endpoints[u->nendpoints++] = (struct endpoint){
@@ -27,7 +32,19 @@ static void add_endpoint(struct build *b, struct upstream *u, struct slice addre
     };
 }
 
-static const char *wrong_address(struct build *b, const struct upstream *u, struct slice text)
+static const char *wrong_socket(const struct upstream *u, struct slice text)
+{
+    struct addr addr;
+    int rc = addr_parse(text, &addr);
+
+    if (rc < 0)
+        return build_unix_fault(text, rc);
+    return u->tls && !u->sni.ptr
+               ? "a socket has no name to check a certificate by: tls.sni is missing"
+               : NULL;
+}
+
+static const char *wrong_host(struct build *b, struct slice text)
 {
     struct slice host;
     uint16_t port;
@@ -38,8 +55,15 @@ static const char *wrong_address(struct build *b, const struct upstream *u, stru
         return ADDR_ZONE_FAULT;
     if (uri_parse_host(text, b->a, &host, &port) < 0)
         return "no host with a port, such as 127.0.0.1:9001 or orders.internal:80";
-    if (port == 0)
-        return "the port is missing";
+    return port == 0 ? "the port is missing" : NULL;
+}
+
+static const char *wrong_address(struct build *b, const struct upstream *u, struct slice text)
+{
+    const char *wrong = is_unix(text) ? wrong_socket(u, text) : wrong_host(b, text);
+
+    if (wrong)
+        return wrong;
     for (uint32_t i = 0; i < u->nendpoints; i++)
         if (slice_eq(u->endpoints[i].address, text))
             return "stands here twice; `weight` gives one endpoint a larger share";

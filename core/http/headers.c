@@ -323,6 +323,11 @@ static NOINLINE enum likeness likeness_of(struct slice a, struct slice b)
     return LIKENESS_LOOKS;
 }
 
+bool headers_look_alike(struct slice a, struct slice b)
+{
+    return a.len == b.len && likeness_of(a, b) == LIKENESS_LOOKS;
+}
+
 struct field *headers_clear(struct headers *h, enum header_id id, struct slice name,
                             bool only_those)
 {

@@ -84,6 +84,9 @@ struct field *headers_add_as(struct headers *h, enum header_id id, struct slice 
 void headers_set_as(struct headers *h, enum header_id id, struct slice name, struct slice value);
 int headers_remove_as(struct headers *h, enum header_id id, struct slice name);
 
+/* Are they one name but for '_' in the place of '-'? */
+bool headers_look_alike(struct slice a, struct slice b);
+
 /* In one pass: removes the spellings of a name that differ from it in '_' for '-' (X_Consumer), since many servers can't
  * tell the two apart, and, unless `only_those`, the fields of that name too. Returns the first of these, which is left
  * as it was but for its name, or NULL. */

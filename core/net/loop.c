@@ -34,7 +34,7 @@ struct loop {
     ev_timer alarm; /* ends the wait */
     VEC(struct doomed) doomed;
     /* borrowed */
-    void (*idle_fn)(void *arg);
+    idle_fn idle_fn;
     void *idle_arg;
     /* state */
     struct list later;
@@ -43,6 +43,7 @@ struct loop {
     int epoll_fd;     /* libev's own */
     bool stopped;
     bool restless; /* something has happened since idle_fn ran */
+    bool goes_on;  /* idle_fn wants to be called again, soon */
     bool quiet;    /* nothing happened in this turn's wait, and it was not short */
 };
 
@@ -60,7 +61,7 @@ static void on_alarm(struct ev_loop *ev, ev_timer *alarm, int revents UNUSED)
 {
     struct loop *l = container_of(alarm, struct loop, alarm);
 
-    l->quiet = ev_pending_count(ev) == 0 && l->wait_ms >= QUIET_MS;
+    l->quiet = ev_pending_count(ev) == 0 && (l->goes_on || l->wait_ms >= QUIET_MS);
 }
 
 /* libev does not tell its epoll descriptor. A probe that libev watches is known to that one only:
@@ -171,6 +172,8 @@ static uint64_t wait_time(const struct loop *l, int max_wait_ms)
         wait = MIN(wait, (uint64_t)max_wait_ms);
     if (l->idle_fn && l->restless)
         wait = MIN(wait, QUIET_MS);
+    if (l->goes_on)
+        wait = MIN(wait, 1);
     if (next)
         wait = next > now ? MIN(wait, next - now) : 0;
     return wait;
@@ -193,9 +196,10 @@ static void note_idleness(struct loop *l)
 {
     if (!l->quiet || l->timers.due.n > 0) {
         l->restless = true;
-    } else if (l->restless && l->idle_fn) {
+        l->goes_on = false;
+    } else if ((l->restless || l->goes_on) && l->idle_fn) {
         l->restless = false;
-        l->idle_fn(l->idle_arg);
+        l->goes_on = l->idle_fn(l->idle_arg);
     }
 }
 
@@ -268,8 +272,9 @@ void loop_free_later(struct loop *l, void *ptr, void (*fn)(void *ptr))
     vec_push(&l->doomed, (struct doomed){ptr, fn});
 }
 
-void loop_on_idle(struct loop *l, void (*fn)(void *arg), void *arg)
+void loop_on_idle(struct loop *l, idle_fn fn, void *arg)
 {
+    l->goes_on = false;
     l->idle_fn = fn;
     l->idle_arg = arg;
     l->restless = true;

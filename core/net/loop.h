@@ -89,7 +89,9 @@ bool loop_has_at_end(const struct loop *l); /* is there any? */
 void loop_free_later(struct loop *l, void *ptr, void (*fn)(void *ptr));
 
 /* Runs fn(arg) when the loop has been without events for a moment (Lua's collector): once in each
- * quiet spell, and once more when fn asks again by the same call. One per loop; fn NULL ends it. */
-void loop_on_idle(struct loop *l, void (*fn)(void *arg), void *arg);
+ * quiet spell, and as long as it returns true again each millisecond without events. So what takes
+ * long is done in small pieces that no event has to wait for. One per loop; NULL ends it. */
+typedef bool (*idle_fn)(void *arg);
+void loop_on_idle(struct loop *l, idle_fn fn, void *arg);
 
 #endif

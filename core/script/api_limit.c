@@ -287,11 +287,22 @@ static void leave(struct store *s, struct slice key)
     (void)rc; /* not found: its lease has ended already */
 }
 
-static void leave_first(const struct dml_limiter *l, struct key *k, int n)
+static int undo(struct store *s, const struct policy *p, struct slice key, int64_t cost)
+{
+    switch ((enum dml_algorithm)p->options.algorithm) {
+    case DML_GCRA: return window_gcra_undo(s, key, p->limit, p->window_us, cost);
+    case DML_SLIDING_WINDOW: return window_sliding_undo(s, key, p->window_us, cost);
+    case DML_FIXED_WINDOW: return window_fixed_undo(s, key, p->window_us, cost);
+    case DML_CONCURRENT: return window_leave(s, key);
+    }
+    return ERR_ARG;
+}
+
+static void undo_first(const struct dml_limiter *l, struct key *k, int n, int64_t cost)
 {
     for (int i = 0; i < n; i++) {
-        if (l->policies[i].options.algorithm == DML_CONCURRENT)
-            leave(l->store, key_for(k, &l->policies[i]));
+        int rc = undo(l->store, &l->policies[i], key_for(k, &l->policies[i]), cost);
+        (void)rc; /* the store had no room for it any more: nothing is to be undone */
     }
 }
 
@@ -305,7 +316,7 @@ static void verdict_out(struct dml_verdict *out, const struct window_verdict *v,
     out->reset = (double)v->reset_us / 1e6;
 }
 
-/* All policies in turn; the first that refuses ends it, and places that earlier ones gave are given back. Of several that
+/* All policies in turn; the first that refuses ends it, and what earlier ones have counted is taken back. Of several that
  * allow, the one with the least left is told. */
 static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost,
                       struct dml_verdict *out)
@@ -314,7 +325,7 @@ static int decide_all(const struct dml_limiter *l, struct key *k, int64_t cost,
         struct window_verdict v;
         int rc = decide(l->store, &l->policies[i], key_for(k, &l->policies[i]), cost, &v);
         if (rc < 0 || !v.allowed)
-            leave_first(l, k, i);
+            undo_first(l, k, i, cost);
         if (rc < 0)
             return rc;
         if (!v.allowed || i == 0 || (double)v.remaining < out->remaining)
@@ -491,7 +502,9 @@ int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)
 
     key_begin(&key);
     key_add_value(&key, '=', slice_of(text, len));
-    leave_first(l, &key, l->npolicies);
+    for (int i = 0; i < l->npolicies; i++)
+        if (l->policies[i].options.algorithm == DML_CONCURRENT)
+            leave(l->store, key_for(&key, &l->policies[i]));
     return 0;
 }
 

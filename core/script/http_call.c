@@ -305,7 +305,8 @@ static void go_to_upstream(struct http_call *c)
     c->target = c->endpoint->target;
     c->from_us = clock_us();
     if (!c->authority.len)
-        c->authority = c->upstream->host_mode == HOST_NAME ? c->upstream->host : c->target->host;
+        c->authority = c->upstream->host_mode == HOST_NAME ? c->upstream->host
+                                                           : target_authority(c->target, c->own);
     connect_to(c);
 }
 

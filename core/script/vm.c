@@ -23,6 +23,7 @@
 #include "gate/gateway.h"
 #include "script/calls.h"
 #include "script/co.h"
+#include "script/vm_collect.h"
 
 #if defined(__x86_64__)
 #define MULTIARCH "x86_64-linux-gnu"
@@ -31,10 +32,6 @@
 #else
 #error "which Debian multiarch folder has this machine's Lua modules?"
 #endif
-
-#define SMALL_ALLOC (64 * KIB)           /* what the reserve beyond the cap is for */
-#define BUILDING_ROOM ((size_t)32 * MIB) /* for garbage, while a VM is built */
-#define IDLE_STEP_KIB 512                /* of garbage collection in one quiet moment */
 
 #define PIECE_MAX 0x7fffff00   /* LuaJIT's own limit of a text or userdata: nobody gets that much */
 #define ENDED_BY_MAX (8 * KIB) /* its message and traceback */
@@ -175,89 +172,6 @@ static void *vm_alloc(void *arg, void *ptr, size_t osize, size_t nsize)
     if (fresh)
         vm->memory += nsize - osize;
     return fresh;
-}
-
-static int collect_protected(lua_State *L)
-{
-    lua_gc(L, LUA_GCCOLLECT, 0);
-    return 0;
-}
-
-static size_t building_room(const struct vm *vm)
-{
-    return vm->memory_cap ? MIN(BUILDING_ROOM, vm->memory_cap / 4) : BUILDING_ROOM;
-}
-
-/* What was stopped may be held until its exchange ends (exchange.ctx) and fill the heap to the last byte: the hooks that come
- * then get a little of the reserve. */
-static size_t allowed_after(const struct vm *vm, bool hit_cap)
-{
-    size_t most = hit_cap ? vm->memory_cap + vm->memory_cap / 4 : vm->allowed;
-
-    return MAX(vm->memory_cap, MIN(vm->memory + SMALL_ALLOC, most));
-}
-
-/* Near the cap each collection halves the way to it, so a heap that really is that full isn't collected all the time.
- * The collector's own next cycle would begin at twice what is left, which may lie beyond the cap: then it begins soon. */
-void vm_collect(struct vm *vm)
-{
-    bool hit_cap = vm->hit_cap;
-
-    if (hit_cap)
-        vm_was_stopped(vm);
-    if (lua_cpcall(vm->L, collect_protected, NULL) != 0)
-        lua_pop(vm->L, 1);
-    if (hit_cap)
-        LOG_WARN("lua.memory", "a worker's Lua has reached script.memory",
-                 LOG_I("worker", vm->worker), LOG_I("bytes", vm->memory));
-    vm->hit_cap = false;
-    vm->collect_at = SIZE_MAX;
-    if (vm->memory_cap) {
-        vm->allowed = allowed_after(vm, hit_cap);
-        size_t left = vm->memory < vm->allowed ? (vm->allowed - vm->memory) / 2 : 0;
-        vm->collect_at = MAX(vm->memory_cap / 4 * 3, vm->memory + left);
-        lua_gc(vm->L, LUA_GCSETPAUSE, vm->memory > vm->memory_cap / 2 ? 110 : 200);
-    }
-    if (vm->is_building)
-        vm->collect_at = MIN(vm->collect_at, 2 * vm->memory + building_room(vm));
-}
-
-/* Of what is made while a VM is built most stays. So no collection begins within a call that makes little of it, and all
- * garbage is collected at once when there is much. */
-static void put_off_collection(struct vm *vm)
-{
-    size_t percent = building_room(vm) / (vm->memory / 100 + 1);
-
-    lua_gc(vm->L, LUA_GCSETPAUSE, 100 + (int)MIN(percent, 100000u));
-    lua_gc(vm->L, LUA_GCRESTART, -1); /* as if a cycle had just ended */
-}
-
-void vm_built(struct vm *vm)
-{
-    if (!vm->is_building)
-        return;
-    vm->is_building = false;
-    lua_gc(vm->L, LUA_GCSETPAUSE, 200);
-    vm_collect(vm);
-}
-
-static int step_protected(lua_State *L)
-{
-    lua_gc(L, LUA_GCSTEP, IDLE_STEP_KIB);
-    return 0;
-}
-
-/* The loop has nothing to do: a piece of the collector's work that no request has to wait for. */
-static void on_idle(void *arg)
-{
-    struct gateway *g = arg;
-    struct vm *vm = g->script;
-
-    if (!vm || vm->memory < vm->swept + IDLE_STEP_KIB * KIB / 2)
-        return;
-    if (lua_cpcall(vm->L, step_protected, NULL) != 0)
-        lua_pop(vm->L, 1);
-    vm->swept = vm->memory;
 }
 
 static int on_panic(lua_State *L)
@@ -463,8 +377,7 @@ struct vm *vm_new(const struct vm_options *o, char **error)
         return NULL;
     }
     vm->memory_cap = vm->allowed = o->memory_cap;
-    vm->is_building = true;
-    vm->collect_at = 2 * vm->memory + building_room(vm);
+    vm_collect_while_building(vm);
     return vm;
 }
 
@@ -488,7 +401,7 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     later_cancel(&vm->at_end);
     gateway_at_end(gateway, &vm->at_end);
     gateway->script = vm;
-    loop_on_idle(gateway->loop, on_idle, gateway);
+    loop_on_idle(gateway->loop, vm_collect_in_quiet, gateway);
     if (watch && (watch != this_watch || watch->cpu_clock == 0)) {
         watch->thread = pthread_self();
         REQUIRE(pthread_getcpuclockid(watch->thread, &watch->cpu_clock) == 0);
@@ -556,7 +469,7 @@ int vm_call(struct vm *vm, int nargs, int nresults)
     lua_pushcfunction(vm->L, add_traceback);
     lua_insert(vm->L, handler);
     if (vm->is_building)
-        put_off_collection(vm);
+        vm_put_off_collection(vm);
     vm_enter(vm);
     int rc = lua_pcall(vm->L, nargs, nresults, handler);
     vm_leave(vm);

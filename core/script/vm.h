@@ -76,6 +76,7 @@ struct vm {
     size_t allowed; /* bytes until the next collection: the cap, or a little beyond what is held */
     size_t collect_at; /* above so many bytes all garbage is collected when Lua has returned */
     size_t swept;      /* memory after the last step in a quiet moment */
+    int quiet_steps;   /* that are left of the collector's work in quiet moments */
     size_t nwaiting, nidle;
     int depth;        /* entries from C */
     int worker;       /* 1..n; 0 = control, tools */

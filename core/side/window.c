@@ -17,6 +17,7 @@ enum kind { KIND_GCRA = 1, KIND_FIXED, KIND_SLIDING, KIND_INSIDE };
 #define AT_MOST ((int64_t)1 << 53) /* of limits and costs: what a number of Lua holds */
 
 struct ask {
+    enum kind kind; /* of what is undone */
     int64_t limit, burst, cost;
     uint64_t window_us;
     uint64_t now_us;
@@ -100,6 +101,22 @@ static void gcra(void *record, bool is_new UNUSED, uint64_t *ttl_ms, void *arg)
     *ttl_ms = ttl_of(v->reset_us);
 }
 
+static void undo_gcra(void *record, bool is_new UNUSED, uint64_t *ttl_ms, void *arg)
+{
+    struct gcra *g = record;
+    struct ask *a = arg;
+    __uint128_t now = (__uint128_t)a->now_us * g->limit;
+    __uint128_t cost = (__uint128_t)(uint64_t)a->cost * a->window_us, tat;
+
+    if (g->kind != KIND_GCRA || g->limit != (uint64_t)a->limit) {
+        *ttl_ms = *ttl_ms ? *ttl_ms : 1; /* it has gone meanwhile, or is another's */
+        return;
+    }
+    memcpy(&tat, g->tat, sizeof(tat));
+    tat = tat > now + cost ? tat - cost : MIN(tat, now);
+    memcpy(g->tat, &tat, sizeof(tat));
+}
+
 struct windows {
     uint64_t kind;
     uint64_t length_us;
@@ -181,6 +198,22 @@ static void sliding(void *record, bool is_new UNUSED, uint64_t *ttl_ms, void *ar
     *ttl_ms = ttl_of(left_us + length);
 }
 
+/* What was counted just before a window ended stands in the previous one. */
+static void undo_count(void *record, bool is_new UNUSED, uint64_t *ttl_ms, void *arg)
+{
+    struct windows *w = record;
+    struct ask *a = arg;
+    uint64_t cost = (uint64_t)a->cost;
+
+    if (w->kind != (uint64_t)a->kind || w->length_us != a->window_us) {
+        *ttl_ms = *ttl_ms ? *ttl_ms : 1; /* it has gone meanwhile, or is another's */
+        return;
+    }
+    turn_to(w, (enum kind)w->kind, a);
+    uint64_t *count = w->current >= cost ? &w->current : &w->previous;
+    *count -= MIN(*count, cost);
+}
+
 static int decide(struct store *s, struct slice key, size_t size, store_update_fn fn, struct ask *a)
 {
     a->now_us = clock_us();
@@ -213,6 +246,32 @@ int window_fixed(struct store *s, struct slice key, int64_t limit, uint64_t wind
     struct ask a = {.limit = limit, .burst = 1, .cost = cost, .window_us = window_us, .out = out};
 
     return decide(s, key, sizeof(struct windows), fixed, &a);
+}
+
+int window_gcra_undo(struct store *s, struct slice key, int64_t limit, uint64_t window_us,
+                     int64_t cost)
+{
+    struct ask a = {.limit = limit, .burst = 1, .cost = cost, .window_us = window_us};
+
+    return decide(s, key, sizeof(struct gcra), undo_gcra, &a);
+}
+
+static int undo_counted(struct store *s, struct slice key, enum kind kind, uint64_t window_us,
+                        int64_t cost)
+{
+    struct ask a = {.kind = kind, .limit = 1, .burst = 1, .cost = cost, .window_us = window_us};
+
+    return decide(s, key, sizeof(struct windows), undo_count, &a);
+}
+
+int window_sliding_undo(struct store *s, struct slice key, uint64_t window_us, int64_t cost)
+{
+    return undo_counted(s, key, KIND_SLIDING, window_us, cost);
+}
+
+int window_fixed_undo(struct store *s, struct slice key, uint64_t window_us, int64_t cost)
+{
+    return undo_counted(s, key, KIND_FIXED, window_us, cost);
 }
 
 /* Those inside, by the slot of time in which they entered: the ring holds the latest slots, and

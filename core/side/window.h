@@ -38,6 +38,15 @@ MUST_CHECK int window_sliding(struct store *s, struct slice key, int64_t limit, 
 MUST_CHECK int window_fixed(struct store *s, struct slice key, int64_t limit, uint64_t window_us,
                             int64_t cost, struct window_verdict *out);
 
+/* Takes back what a key has allowed at this cost, where something else has refused it after all: as if it had not been
+ * asked, but for those who were refused meanwhile. */
+MUST_CHECK int window_gcra_undo(struct store *s, struct slice key, int64_t limit,
+                                uint64_t window_us, int64_t cost);
+MUST_CHECK int window_sliding_undo(struct store *s, struct slice key, uint64_t window_us,
+                                   int64_t cost);
+MUST_CHECK int window_fixed_undo(struct store *s, struct slice key, uint64_t window_us,
+                                 int64_t cost);
+
 /* enter: allowed while fewer than `limit` are inside; lease_us bounds one stay (to a fifteenth).
  * Refused: retry_after_us is when the oldest lease ends, at the latest. leave: gives one back;
  * ERR_NOT_FOUND when nobody is inside. Who leaves is not told apart: the youngest lease is given

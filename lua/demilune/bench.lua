@@ -186,6 +186,22 @@ local function watch_aborts(places)
   end
 end
 
+-- --- lines of plugins in the log -------------------------------------------------------------------
+
+local LINES = 10 -- that are written; thousands of runs say the same
+
+-- How many more there were. What writing them takes is not measured then.
+local function limit_lines(outcome)
+  local write, count = core.log_write, 0
+  function core.log_write(...)
+    count = count + 1
+    if count <= LINES then
+      return write(...)
+    end
+    outcome.lines = count - LINES
+  end
+end
+
 -- --- the command ---------------------------------------------------------------------------------
 
 -- What core.test_exchange takes, or nil and what is wrong.
@@ -225,6 +241,10 @@ local function report(samples, places, outcome)
     io.write(("\nanswered %d by %s in %s: the hooks behind it did not run\n"):format(outcome.status, outcome.name,
       outcome.phase))
   end
+  if outcome.lines then
+    io.write(("\n%d more lines of plugins in the log were left out; what writing them takes is not in the figures\n")
+      :format(outcome.lines))
+  end
   local list = {}
   for place in pairs(places) do
     list[#list + 1] = "  " .. place .. "\n"
@@ -238,6 +258,7 @@ end
 local function measure(request)
   local samples, places, outcome = {}, {}, {}
   local watch = watch_aborts(places)
+  limit_lines(outcome)
   jit.attach(watch, "trace")
   local stop = now(WALL) + SECONDS
   for i = 1, WARM_UP + RUNS do

@@ -23,6 +23,8 @@ M.HOOKS, M.installed, M.load, M.missing = loading.HOOKS, loading.installed, load
 -- --- checking -----------------------------------------------------------------------------------
 
 local NONE = {}
+local HERE = debug.getinfo(1, "S").source
+local LIBRARY = HERE:match "^(.*/)"
 
 local uses = {}        -- by index in the snapshot: { plugin, instance, continues, context of start and stop }
 local credentials = {} -- by kind
@@ -154,15 +156,31 @@ local function context_of(name, context)
   return setmetatable(context, common)
 end
 
+-- In one line: what new has raised, and where it was called from, as far as that is the plugin's own code.
+local function describe_failure(value)
+  local text = type(value) == "table" and rawget(value, "message") or value
+  text = type(text) == "string" and text or ("(the error is a %s)"):format(type(value))
+  local places, level = {}, 2
+  local at = debug.getinfo(level, "Sl")
+  while at and at.source ~= HERE do
+    local place = ("%s:%d"):format(at.short_src, at.currentline)
+    local is_new = at.currentline > 0 and at.source:sub(1, #LIBRARY) ~= LIBRARY and text:sub(1, #place) ~= place
+    places[#places + 1] = is_new and place or nil
+    level = level + 1
+    at = debug.getinfo(level, "Sl")
+  end
+  return #places > 0 and ("%s (called at %s)"):format(text, table.concat(places, ", ")) or text
+end
+
 -- Makes the instance of a place; returns nil, or a list of faults as M.check. context: of the place alone.
 local function instantiate(index, plugin, config, context, continues)
   context_of(plugin.name, context)
   if explain then
     explain.config(plugin, config)
   end
-  local ok, instance, message, path = xpcall(plugin.new or fallback, debug.traceback, config, context)
+  local ok, instance, message, path = xpcall(plugin.new or fallback, describe_failure, config, context)
   if not ok then
-    return { { message = "new failed: " .. tostring(instance) } }
+    return { { message = "new failed: " .. instance } }
   elseif instance == nil and type(message) == "string" then -- new found the config at fault
     return { { message = message, text = path } }
   end

@@ -121,6 +121,22 @@ describe("rate-limit", function()
     assert.equal(429, g:get("/").status)
   end)
 
+  for _, algorithm in ipairs { "gcra", "sliding_window", "fixed_window" } do
+    it(algorithm .. ": what another limit refuses takes nothing", function()
+      local g = gateway { limits = {
+        { limit = 8, window = "1h", algorithm = algorithm }, { limit = 3, window = "1h", algorithm = algorithm },
+        { limit = 6, algorithm = "concurrent" } }, cost = "header:x-cost" }
+      assert.equal(200, g:get("/").status)
+      assert.same({ 429, 429, 429 }, statuses(g, 3, { headers = { ["X-Cost"] = 3 } }))
+      assert.same({ 200, 200, 429 }, statuses(g, 3))
+      -- The first has 5 left: with the second out of the way they pass.
+      local one = { limit = 8, window = "1h", algorithm = algorithm }
+      local alone = gateway({ limits = { one }, cost = "header:x-cost" }, { keep_stores = true })
+      assert.same({ 429, 200 }, { alone:get("/", { headers = { ["X-Cost"] = 6 } }).status,
+        alone:get("/", { headers = { ["X-Cost"] = 5 } }).status })
+    end)
+  end
+
   it("counts limits over the same time apart", function()
     local g = gateway { limits = { { limit = 4, window = "1h" }, { limit = 3, window = "1h" } } }
     assert.same({ 200, 200, 200, 429 }, statuses(g, 4))

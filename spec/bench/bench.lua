@@ -12,6 +12,7 @@ local goals = require "goals"
 local machine = require "machine"
 local options = assert(require("options").parse(arg))
 local process = require "process"
+local provide = require "provide"
 local report = require "report"
 local rows = require "rows"
 
@@ -127,9 +128,12 @@ end
 local function run_row(row, peers, origin)
   say("%s: %s", row.name, row.about)
   local context, able = context_of(row, origin), {}
+  local has, lack = provide.provide(row)
   for _, peer in ipairs(peers) do
     local can, need = gateways.can(peer, row)
-    if can then
+    if can and not has then
+      table.insert(context.left_out, { peer = peer.name, why = lack })
+    elseif can then
       able[#able + 1] = peer
     elseif not peer.features.floor then
       table.insert(context.left_out, { peer = peer.name, why = "it has no feature " .. need })

@@ -10,6 +10,7 @@
 local check = require "check"
 local gateways = require "gateway"
 local process = require "process"
+local provide = require "provide"
 
 local M = {}
 
@@ -80,6 +81,11 @@ end
 function M.run(row, options)
   if process.output("command -v valgrind") == "" then
     io.stderr:write("--callgrind needs valgrind\n")
+    return false
+  end
+  local has, lack = provide.provide(row)
+  if not has then
+    io.stderr:write(("%s: %s\n"):format(row.name, lack))
     return false
   end
   local name = options.peers and options.peers[1] or "demilune"

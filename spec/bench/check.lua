@@ -9,6 +9,7 @@ local M = {}
 
 local WORK = os.getenv("BENCH_WORK")
 local ORIGIN = { port = gateways.ORIGIN_PORT, scheme = "http" }
+local FAILURES = 30 -- that open a circuit
 local CHANGES = 5 -- headers that `hooks = "five"` sets on the request
 
 local function url_of(gateway, path)
@@ -96,6 +97,23 @@ local function check_token(gateway, echo_path)
   return true
 end
 
+-- What retry and breaker do is seen at paths of the origin that fail. The breaker's are in a circuit of their own.
+local SIGNS = {
+  limit = function(gateway, path)
+    return get(gateway, path).head:find("\nratelimit: ", 1, true), "no RateLimit field"
+  end,
+  retry = function(gateway)
+    return get(gateway, "/flaky").status == 200 and get(gateway, "/flaky").status == 200, "what fails is not tried again"
+  end,
+  breaker = function(gateway)
+    local last
+    for _ = 1, FAILURES do
+      last = get(gateway, "/fails")
+    end
+    return last.head:find("\nretry-after: ", 1, true), "the circuit does not open"
+  end,
+}
+
 -- The headers that five plugins set: all a copy of Accept.
 local function check_five(gateway, echo_path)
   local head = get(gateway, echo_path).body
@@ -142,10 +160,10 @@ function M.check(gateway)
   end
   if wants.keys then
     return check_policy(gateway, echo_path)
-  elseif wants.token then
+  elseif wants.token or wants.first_token then
     return check_token(gateway, echo_path)
-  elseif wants.hooks == "five" then
-    local fine, why = check_five(gateway, echo_path)
+  elseif wants.traffic or wants.hooks == "five" then
+    local fine, why = (SIGNS[wants.traffic] or check_five)(gateway, echo_path)
     if not fine then
       return nil, why
     end

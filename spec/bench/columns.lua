@@ -40,6 +40,8 @@ M.tables = {
       { "us over its base", median("over_base_us", "%.2f") }, { "min - max", span("over_base_us", "%.2f") },
       { "ns inside", median("inside_ns", "%.1f") }, { "min - max", span("inside_ns", "%.1f") },
       { "futex calls / 1,000 requests", median("futexes", "%.2f") },
+      { "OpenSSL us", median("yardstick_us", "%.2f") }, { "x OpenSSL", median("yardsticks", "%.2f") },
+      { "min - max", span("yardsticks", "%.2f") }, { "Redis scripts / request", median("redis_scripts", "%.3f") },
     },
   },
   {

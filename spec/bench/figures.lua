@@ -74,13 +74,16 @@ local function figures(gateway)
   return one
 end
 
--- Beside the same peer in the row's `against`: the ratio, and the difference in microseconds.
+-- Beside the same peer in the row's `against`: the ratio, and the difference in microseconds and in yardsticks.
 local function compare_with_base(one, gateway, row)
   local base = gateway.base
   if base then
     one.to_base = ratio(gateway, base)
     one.figures.over_base_us = spread(gateway.rounds, function(round, i)
       return (round.cpu_us - base.rounds[i].cpu_us) / (row.per or 1)
+    end)
+    one.figures.yardsticks = spread(gateway.rounds, function(round, i)
+      return round.yardstick_us and (round.cpu_us - base.rounds[i].cpu_us) / round.yardstick_us
     end)
   end
 end

@@ -60,6 +60,13 @@ describe("figures", function()
     assert.same({ median = 0.5, min = 0.5, max = 0.5 }, example().peers[1].figures.over_base_us)
   end)
 
+  it("take it in yardsticks, each round in its own", function()
+    local ours = gateway("demilune", { round(30, { yardstick_us = 20 }), round(90, { yardstick_us = 40 }) })
+    ours.base = gateway("demilune", { 10, 10 }, { name = "plain" })
+    assert.same({ median = 1.5, min = 1, max = 2 }, figures.row(ROW, { ours }, {}).peers[1].figures.yardsticks)
+    assert.is_nil(example().peers[1].figures.yardsticks)
+  end)
+
   it("add up requests, errors and opened connections", function()
     local ours = example().peers[1]
     assert.equal(3000, ours.figures.requests.median)

@@ -14,6 +14,8 @@ M.ORIGIN_PORT = 9000
 M.KEY = "key-%06d-6f2b1c9d8e7a4f30"
 M.TOKEN = process.read(HERE .. "/token.jwt"):match "%S+"
 M.CERTIFICATE, M.CERTIFICATE_KEY = WORK .. "/certificate.pem", WORK .. "/certificate.key"
+M.TOKEN_KEY, M.TOKENS = WORK .. "/tokens.pem", WORK .. "/tokens"
+M.REDIS_PORT = 9001
 
 local next_port = 9100
 
@@ -25,20 +27,33 @@ local function write_lines(path, count, format)
   file:close()
 end
 
--- What a row's requests bring along, as a header's name and a format of its value for a request's number; or nil.
+-- What a row's requests bring along, as a header's name and a format of its value for a request's number; or nil. Where
+-- the row has tokens of its own the number chooses a line of M.TOKENS instead.
 function M.credential(row)
   local wants = row.gateway or {}
   if wants.keys then
     return "X-Api-Key", M.KEY
   elseif wants.token then
     return "Authorization", "Bearer " .. M.TOKEN
+  elseif wants.first_token then
+    return "Authorization", "Bearer %s"
+  end
+end
+
+local function token_line(n)
+  for line in io.lines(M.TOKENS) do
+    n = n - 1
+    if n == 0 then
+      return line
+    end
   end
 end
 
 -- The same as the line of a header, for request n.
 function M.credential_line(row, n)
   local name, format = M.credential(row)
-  return name and ("%s: %s"):format(name, format:format(n))
+  local wants = row.gateway or {}
+  return name and ("%s: %s"):format(name, format:format(wants.first_token and token_line(n) or n))
 end
 
 -- Looks a peer up: { name, version, features }, or nil and why not.
@@ -87,6 +102,7 @@ local function environment_of(gateway, wrap)
   local environment = {
     BENCH_PORT = gateway.port, BENCH_ORIGIN_PORT = M.ORIGIN_PORT, BENCH_DIR = gateway.dir,
     BENCH_WORKERS = 1, BENCH_WRAP = wrap or "",
+    BENCH_TOKEN_KEY = M.TOKEN_KEY .. ".pub", BENCH_REDIS_PORT = M.REDIS_PORT,
     BENCH_HERE = HERE, BENCH_CERTIFICATE = M.CERTIFICATE, BENCH_CERTIFICATE_KEY = M.CERTIFICATE_KEY,
   }
   for name, value in pairs(gateway.row.gateway or {}) do

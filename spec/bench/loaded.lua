@@ -7,6 +7,7 @@ local check = require "check"
 local figures = require "figures"
 local gateways = require "gateway"
 local process = require "process"
+local provide = require "provide"
 
 local M = {}
 
@@ -14,6 +15,11 @@ local HERE, WORK, TOOLS = os.getenv("BENCH_HERE"), os.getenv("BENCH_WORK"), os.g
 local ALL_CPUS = os.getenv("BENCH_ALL_CPUS")
 local WARM_SECONDS = 1
 local PER = 1000 -- requests, for futex calls
+
+-- Commands that print microseconds of CPU time.
+local YARDSTICKS = {
+  rs256 = ("%s verify %s"):format(process.quote(TOOLS .. "/rs256"), process.quote(gateways.TOKEN_KEY)),
+}
 
 local function wrk(gateway, seconds, result)
   local row = gateway.row
@@ -24,6 +30,8 @@ local function wrk(gateway, seconds, result)
     "BENCH_SPREAD=" .. (row.spread or 1),
     "BENCH_CREDENTIAL_NAME=" .. (name or "Authorization"),
     "BENCH_CREDENTIAL=" .. process.quote(credential or ""),
+    (row.gateway or {}).first_token and ("BENCH_TOKENS=%s BENCH_SENT=%d"):format(process.quote(gateways.TOKENS),
+      gateway.sent or 0) or "",
     row.all_cpus and "taskset -c " .. ALL_CPUS or "",
     "wrk -t1 --timeout 10s",
     "-c" .. row.connections,
@@ -56,26 +64,34 @@ function M.load(gateway, seconds, options)
   if not seen or not process.alive(gateway.pid) then
     error(("it failed under load: %s\n%s"):format(said, process.read(gateway.log) or ""), 0)
   end
-  return seen()
+  seen = seen()
+  gateway.sent = (gateway.sent or 0) + seen.requests + gateway.row.connections -- at the end some are under way
+  return seen
 end
 
 -- A load and what it cost.
 local function measure(gateway, seconds, origin)
   local opened = check.origin_counts()
+  local row = gateway.row
+  local yardstick = row.yardstick and tonumber(process.output(YARDSTICKS[row.yardstick]))
+  local redis_before, scripts_before = provide.redis_spent(row)
   local before, origin_before = process.cpu(gateway.pid), process.cpu(origin)
   local seen = M.load(gateway, seconds)
   process.sleep(0.05)
   local after, origin_after = process.cpu(gateway.pid), process.cpu(origin)
+  local redis_after, scripts = provide.redis_spent(row)
   local spent = after.run - before.run
+  local others = origin_after.run - origin_before.run + redis_after - redis_before
   return {
     cpu_us = spent / seen.requests * 1e6,
     user = after.user - before.user, system = after.system - before.system,
-    ours = not gateway.row.all_cpus and (spent + origin_after.run - origin_before.run + seen.cpu) / seen.seconds or nil,
+    ours = not row.all_cpus and (spent + others + seen.cpu) / seen.seconds or nil,
+    yardstick_us = yardstick, redis_scripts = scripts and (scripts - scripts_before) / seen.requests,
     requests = seen.requests, errors = seen.errors, p50 = seen.p50, p99 = seen.p99,
     rate = seen.requests / seen.seconds,
     opened = check.origin_counts() - opened,
     mib = process.memory(gateway.pid).mib,
-    inside_ns = gateway.row.inside and tonumber(check.get(gateway, gateway.row.inside).body),
+    inside_ns = row.inside and tonumber(check.get(gateway, row.inside).body),
   }
 end
 

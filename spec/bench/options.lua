@@ -20,8 +20,8 @@ CPU time per request of Demilune and its peers at the same work.
   --requests N       with --callgrind: how many requests are counted (default 2000)
   --help             this
 
-Progress goes to stderr. Exit status: 0 measured, 1 a peer failed its check or a row its
-bound, 2 wrong usage, 3 the machine lacks something.
+Progress goes to stderr. Exit status: 0 measured, whether goals are met or not; 1 a peer failed its
+check or under load, or opened connections anew; 2 wrong usage; 3 the machine lacks something.
 ]]
 
 local M = { help = HELP }

@@ -3,7 +3,8 @@
 /* The upstream of the benchmark: HTTP/1.1 with keep-alive, answers made once at
  * start, nothing else. The last segment of the path chooses: 10k and 1m are bodies
  * of that size, echo sends the request head back, stats tells the connections
- * accepted and requests answered so far (its own not counted), all else is 100 bytes.
+ * accepted and requests answered so far (its own not counted), fails is a 503, flaky one
+ * and then a 200 in turn, all else is 100 bytes.
  * A request body is skipped by its Content-Length. */
 
 #include "listen.h"
@@ -27,20 +28,20 @@ struct conn {
     char in[16384];
 };
 
-static struct answer small, body_10k, body_1m;
+static struct answer small, body_10k, body_1m, failure;
 static unsigned long accepted, answered;
 
-static struct answer answer_new(const char *body, size_t len)
+static struct answer answer_new(const char *status, const char *body, size_t len)
 {
     struct answer a = {.bytes = malloc(len + 512)};
 
     if (!a.bytes)
         fail("malloc");
     int head = snprintf(a.bytes, 512,
-                        "HTTP/1.1 200 OK\r\nServer: origin\r\n"
+                        "HTTP/1.1 %s\r\nServer: origin\r\n"
                         "Date: Sat, 01 Jan 2022 00:00:00 GMT\r\n"
                         "Content-Type: text/plain\r\nContent-Length: %zu\r\n\r\n",
-                        len);
+                        status, len);
     for (size_t i = 0; i < len; i++)
         a.bytes[(size_t)head + i] = body ? body[i] : (char)('a' + i % 26);
     a.len = (size_t)head + len;
@@ -75,7 +76,7 @@ static bool conn_send(int ep, struct conn *c)
 /* An answer of the moment leaves at once: it is small, and asked for outside the measured time. */
 static bool conn_send_once(struct conn *c, const char *body, size_t len)
 {
-    struct answer a = answer_new(body, len);
+    struct answer a = answer_new("200 OK", body, len);
     ssize_t n = send(c->fd, a.bytes, a.len, MSG_NOSIGNAL);
 
     free(a.bytes);
@@ -85,6 +86,19 @@ static bool conn_send_once(struct conn *c, const char *body, size_t len)
 static bool segment_is(const char *segment, size_t len, const char *name)
 {
     return len == strlen(name) && memcmp(segment, name, len) == 0;
+}
+
+static struct answer answer_of(const char *segment, size_t len)
+{
+    static unsigned turn;
+
+    if (segment_is(segment, len, "10k"))
+        return body_10k;
+    if (segment_is(segment, len, "1m"))
+        return body_1m;
+    if (segment_is(segment, len, "fails"))
+        return failure;
+    return segment_is(segment, len, "flaky") && turn++ % 2 == 0 ? failure : small;
 }
 
 static bool conn_answer(int ep, struct conn *c, size_t head_len)
@@ -109,9 +123,7 @@ static bool conn_answer(int ep, struct conn *c, size_t head_len)
         return conn_send_once(c, text, (size_t)n);
     }
     answered++;
-    c->out = segment_is(segment, len, "10k")  ? body_10k
-             : segment_is(segment, len, "1m") ? body_1m
-                                              : small;
+    c->out = answer_of(segment, len);
     return conn_send(ep, c);
 }
 
@@ -190,9 +202,10 @@ int main(int argc, char **argv)
         fputs("usage: origin PORT\n", stderr);
         return 2;
     }
-    small = answer_new(NULL, 100);
-    body_10k = answer_new(NULL, 10 * 1024);
-    body_1m = answer_new(NULL, 1024 * 1024);
+    small = answer_new("200 OK", NULL, 100);
+    body_10k = answer_new("200 OK", NULL, 10 * 1024);
+    body_1m = answer_new("200 OK", NULL, 1024 * 1024);
+    failure = answer_new("503 Service Unavailable", NULL, 0);
 
     int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on(argv[1]);
     epoll_set(ep, EPOLL_CTL_ADD, listener, EPOLLIN, NULL);

@@ -13,6 +13,8 @@
 --   floor        the relay takes part
 --   against      another row that the same peer runs in the same rounds, for a ratio to it
 --   per          the difference to that row is divided by this
+--   yardstick    a measure in microseconds (loaded.lua), taken beside each load: the difference to that row as a multiple
+--                of it is the figure `yardsticks`
 --   inside       a path whose answer is a figure in nanoseconds, from a loop inside the gateway
 --   all_cpus     not on one CPU but on all
 --   reuse        the share of requests over kept upstream connections that ours must exceed
@@ -23,6 +25,10 @@ local TO_NGINX = { to = { "nginx" }, most = 1 } -- everywhere: never more than n
 
 local function within_base(most)
   return { to_base = true, most = most }
+end
+
+local function over_base(most)
+  return { figure = "over_base_us", most = most, unit = "us" }
 end
 
 local function better(most)
@@ -68,6 +74,36 @@ return {
     path = "/small", connections = 50, needs = { "token" }, floor = true,
     gateway = { token = 1 }, against = "plain",
     goals = { { to = { "nginx-lua" }, most = 0.85 } },
+  },
+  {
+    name = "token-first", about = "a token that is seen for the first time, its RS256 signature verified",
+    path = "/small", connections = 50, needs = { "token-first" },
+    gateway = { first_token = 1 }, against = "plain", yardstick = "rs256",
+    goals = { { figure = "yardsticks", most = 1.2, unit = "of OpenSSL's own verify" } },
+  },
+  {
+    name = "limit", about = "a rate limit, counted in memory",
+    path = "/small", connections = 50, needs = { "traffic" },
+    gateway = { traffic = "limit" }, against = "plain",
+    goals = { over_base(1) },
+  },
+  {
+    name = "limit-redis", about = "a rate limit, counted in Redis",
+    path = "/small", connections = 50, needs = { "traffic" },
+    gateway = { traffic = "limit", store = "redis" }, against = "plain",
+    goals = { over_base(10), { figure = "redis_scripts", most = 1.1, unit = "Redis scripts per request" } },
+  },
+  {
+    name = "retry", about = "retry, where nothing fails",
+    path = "/small", connections = 50, needs = { "traffic" },
+    gateway = { traffic = "retry" }, against = "plain",
+    goals = { over_base(0.5) },
+  },
+  {
+    name = "breaker", about = "a circuit breaker, where nothing fails",
+    path = "/small", connections = 50, needs = { "traffic" },
+    gateway = { traffic = "breaker" }, against = "plain",
+    goals = { over_base(0.5) },
   },
   {
     name = "routes-10k", about = "a plain request among 10,000 routes",

@@ -28,8 +28,8 @@ describe("the bench", function()
     if IS_SLOW[os.getenv "DEMILUNE_PRESET" or ""] then
       return pending "a sanitizer makes it slow"
     end
-    local result = bench("--rows", "hook-five,tls-handshake,idle,start,reload", "--peers", "demilune",
-      "--rounds", "1", "--seconds", "1")
+    local result = bench("--rows", "hook-five,token-first,limit-redis,tls-handshake,idle,start,reload",
+      "--peers", "demilune", "--rounds", "1", "--seconds", "1")
     if not need(result) then
       return
     end
@@ -37,6 +37,8 @@ describe("the bench", function()
     for _, line in ipairs {
       "| hook%-five +| demilune | +%d+%.%d+ |", "| tls%-handshake | demilune | +%d+%.%d+ |",
       "| idle +| demilune | +%d+%.%d+ |", "| start | demilune | +%d+%.%d+ |",
+      "| token%-first +| 1%.2 of OpenSSL's own verify +| +%d+%.%d+ |",
+      "| limit%-redis +| 1%.1 Redis scripts per request +| +[01]%.%d%d |",
       "| reload | demilune | +0 | +%d+%.%d+ |", "| hook%-five +| 3 us +| +%-?%d+%.%d+ |",
     } do
       assert.matches(line, result.out)

@@ -112,6 +112,22 @@ return P]])
     assert.is_nil((row(result, "access", "all")))
   end)
 
+  it("writes some lines of a plugin's log, and counts the rest", function()
+    folder:write("plugins/first/init.lua", [[
+local log = require "demilune.log"
+local P = { name = "first", version = "1.0.0" }
+P.__index = P
+function P:rewrite(x) log.warn("it fails") end
+return P]])
+    local result = bench("GET", "/plain")
+    folder:write("plugins/first/init.lua", FIRST)
+    local _, lines = result.err:gsub("it fails", "")
+    assert.equal(10, lines)
+    local _, _, _, runs = row(result, "rewrite", "first")
+    local more = tonumber(result.out:match "\n(%d+) more lines of plugins in the log were left out")
+    assert.is_true(more >= tonumber(runs) - 10, result.out)
+  end)
+
   it("says so when nothing runs, or no route takes the request", function()
     local result = bench("GET", "/nope")
     assert.equal(1, result.status)

@@ -308,6 +308,17 @@ plugins: [{ name: access-log, config: { to: "%s" } }, { name: access-log, config
     end)
   end)
 
+  it("lists what busted takes in the help of test", function()
+    for _, arguments in ipairs { { "test", "--help" }, { "test", "--verbose", "-h" } } do
+      local result = run(unpack(arguments))
+      assert.same({ 0, "" }, { result.status, result.err })
+      for _, option in ipairs { "--filter=PATTERN", "--shuffle", "--list", "TAP, json, junit" } do
+        assert.matches(option, result.out, 1, true)
+      end
+      assert.is_nil(result.out:find("sound", 1, true))
+    end
+  end)
+
   it("shows no secret of a plugin", function()
     folder:write("word", "s3cret\n")
     folder:write("plugins/hush/init.lua", [[

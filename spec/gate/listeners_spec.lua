@@ -260,6 +260,38 @@ listeners:
         (refusal(('listeners: [{ address: "unix:%s/none/s" }]'):format(folder.path))), 1, true)
     end)
 
+    -- The gateway is its own upstream here.
+    it("are upstreams, too: of requests, of probes, and in orders of the admin endpoint", function()
+      start(([[
+listeners: [{ address: "127.0.0.1:0" }, { address: "unix:%s" }]
+admin: { address: "127.0.0.1:0" }
+upstreams:
+  - name: socket
+    host: target
+    endpoints: [{ address: "unix:%s" }]
+    health: { active: { path: /back, interval: 50ms, healthy_after: 1 } }
+routes:
+  - { name: front, paths: [/front], upstream: socket, rewrite: /back }
+  - { name: back, paths: [/back], respond: { body: "{host}" } }
+]]):format(path, path))
+      assert.equal("localhost", client.get(gateway.port, "/front").body)
+      local place = "/upstreams/socket/endpoints/unix:" .. path:gsub("/", "%%2F")
+      wait("the probe to be good", function()
+        return client.get(gateway.admin_port, "/metrics").body:find('probes_total{[^}]*result="good"[^}]*} [1-9]')
+      end)
+      assert.equal(200, client.request(gateway.admin_port, "POST", place .. "/drain").status)
+      assert.matches('"drained": true', client.get(gateway.admin_port, "/upstreams").body, 1, true)
+    end)
+
+    it("are no upstream with a wrong path, or when nobody knows what their certificate is to say", function()
+      local function fault_of(address, more)
+        return (refusal(('upstreams: [{ name: u, endpoints: [{ address: "%s" }]%s }]'):format(address, more or "")))
+      end
+      assert.matches("a unix socket needs an absolute path", fault_of "unix:x", 1, true)
+      assert.matches("stands here twice", fault_of('unix:/x" }, { address: "unix:/x'), 1, true)
+      assert.matches("tls.sni is missing", fault_of("unix:/x", ", tls: {}"), 1, true)
+    end)
+
     it("name no address upstream, and believe nobody by themselves", function()
       start(proxy_config(unix()))
       local seen = seen_upstream(client.bytes("GET", "/", {

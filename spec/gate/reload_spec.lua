@@ -786,7 +786,7 @@ routes: [{ name: all, respond: { body: "hello" } }]
           return metric "demilune_lua_states" == 2
         end, 60)
         wait("the memory of the old configurations", function()
-          return process.has_grown_less(pid, before, before + 64 * 2 ^ 20)
+          return process.has_grown_less(pid, before, 32 * 2 ^ 20)
         end, 60)
         if FULL then
           io.stderr:write(("# %d routes: %d requests, %d reloads, %d failed; longest wait %.1f ms, calm %.1f ms; "

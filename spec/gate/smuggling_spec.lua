@@ -215,6 +215,19 @@ routes: [{ name: all, upstream: up }]
     end)
   end
 
+  it("lets no other spelling of a framing field through", function()
+    local c = client.connect(gateway.port)
+    c:send(POST .. "Transfer_Encoding: chunked\r\nContent_Length: 3\r\ncontent_length: 4\r\nX_Other: 1\r\n" ..
+      "Content-Length: 5\r\n\r\nhello")
+    local request, u = upstream:serve(200)
+    assert.same({ nil, nil, "5", "1" }, { request.headers.transfer_encoding, request.headers.content_length,
+      request.headers["content-length"], request.headers.x_other })
+    assert.equal("hello", request.body)
+    assert.equal(200, c:response().status)
+    u:close()
+    c:close()
+  end)
+
   it("still serves the next client", function()
     local c = client.connect(gateway.port):send(client.bytes("GET", "/next"))
     local request, u = upstream:serve(200, {}, "fine")

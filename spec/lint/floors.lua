@@ -29,7 +29,7 @@ local LIBRARIES = {
   { name = "libyaml", headers = { "^yaml%.h$" }, files = { "^gate/conf_yaml%.c$" } },
   { name = "PCRE2", headers = { "^pcre2" }, files = { "^base/regex%.c$" } },
   { name = "LuaJIT", headers = { "^lua%.h$", "^lauxlib%.h$", "^lualib%.h$", "^luajit%.h$", "^luaconf%.h$" },
-    files = { "^script/vm%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$", "^script/hooks_make%.c$",
+    files = { "^script/vm%.[ch]$", "^script/vm_collect%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$", "^script/hooks_make%.c$",
       "^script/plugin%.[ch]$", "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$", "^app/cli_version%.c$" } },
 }
 

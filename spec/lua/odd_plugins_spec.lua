@@ -138,6 +138,7 @@ describe("a gateway that ends", function()
     local gate = gateway [[
       local store = require("demilune.store").use()
       local function wait(name)
+        store:set("waits " .. name, true)
         store:set("told " .. name, select(2, task.sleep(3600)))
       end
       function P:start() task.spawn(wait, "start") end
@@ -148,7 +149,7 @@ describe("a gateway that ends", function()
       end]]
     assert.equal(200, gate:get("/").status)
     local request = task.spawn(gate.get, gate, "/waits")
-    task.sleep(0.005)
+    test.eventually(function() return store.use():get "waits hook" end)
     gate:close()
     assert.is_nil((request:join()))
     for _, name in ipairs { "start", "hook" } do

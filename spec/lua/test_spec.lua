@@ -3,6 +3,7 @@
 -- The test kit itself: what a plugin's author relies on.
 
 local http = require "demilune.http"
+local redis = require "demilune.redis"
 local task = require "demilune.task"
 local test = require "demilune.test"
 local time = require "demilune.time"
@@ -463,5 +464,28 @@ describe("test.exchange", function()
     local x = test.exchange { plugin = "respond", config = { status = 418, body = "tea" } }
     assert.is_true(x:run "access")
     assert.same({ 418, "tea" }, { x.answer.status, x.answer.body })
+  end)
+
+  describe("ends with its spec", function()
+    local here
+
+    setup(function()
+      here = test.upstream { body = "here" }
+    end)
+
+    it("which has changed the settings, and the place of a plugin,", function()
+      test.exchange { settings = { outbound = { deny = { "127.0.0.0/8" } } } }
+      local response, word = http.get(here.url)
+      assert.same({ nil, "denied" }, { response, word })
+      local other = { name = "respond", version = "1", new = function() return {} end, access = function() end }
+      assert.is_false(test.exchange({ plugin = other }):run "access")
+    end)
+
+    it("and leaves nothing of that to the next", function()
+      assert.equal("here", http.get(here.url).body)
+      assert.error_matches(function() redis.use "main" end, "there is no configuration here")
+      local x = test.exchange { plugin = "respond", config = { status = 418 } }
+      assert.is_true(x:run "access")
+    end)
   end)
 end)

@@ -30,6 +30,7 @@ local core = require "demilune.core"
 local exchange = require "demilune.exchange"
 local json = require "demilune.json"
 local plugin = require "demilune.plugin"
+local scope = require "demilune.test.scope"
 
 local SLOTS = 2 ^ 20 -- a handle's lower part is the number of its slot
 local INDEX = 0      -- of the only use
@@ -45,7 +46,7 @@ end
 
 -- --- the configuration --------------------------------------------------------------------------
 
-local present -- the text of the one that is in use
+local present -- the text of the one that is in use; nil: none
 
 local function text_of(options)
   local config = {}
@@ -62,17 +63,22 @@ local function text_of(options)
   return assert(json.encode(config))
 end
 
-local function use(options)
-  local text = text_of(options)
-  if text == present then
-    return
-  end
+local function change(text)
   local ok, faults = core.test_plan(text)
   if not ok then
     error("test.exchange: the configuration is at fault:\n" .. faults, 0)
   end
   present = text
   plugin.reset()
+end
+
+-- The configuration is the whole process's; the one before comes back with the end of the spec.
+local function use(options)
+  local text, before = text_of(options), present
+  if text ~= before then
+    change(text)
+    scope.add(function() change(before) end)
+  end
 end
 
 -- --- the plugin ---------------------------------------------------------------------------------
@@ -91,7 +97,10 @@ local function make(options)
   if name == nil then
     return nil
   elseif type(name) == "table" then
-    package.loaded["demilune.plugins." .. name.name] = name
+    local module = "demilune.plugins." .. name.name
+    local before = package.loaded[module]
+    package.loaded[module] = name
+    scope.add(function() package.loaded[module] = before end)
     name = name.name
   end
   local place = { scope = "route:test", route = "test", version = 1 }

@@ -101,8 +101,39 @@ local function wants_sound(args)
   return false
 end
 
+-- --- help ---------------------------------------------------------------------------------------
+
+local NOT_HERE = { "-s", "--lua", "--ignore" }
+
+-- busted's own list of what it takes, without what has no meaning here.
+local function help()
+  local cli = require "busted.modules.cli" { output = "plainTerminal" }
+  local _, text = cli:parse { "--help" }
+  text = "\n" .. text:match "OPTIONS: *\n(.*\n)[^\n]*$"
+  for _, option in ipairs(NOT_HERE) do
+    text = text:gsub("\n  " .. option:gsub("%-", "%%-") .. "[^\n]*\n(.-)\n  %-", "\n  -")
+  end
+  text = text:gsub("output library to load", "plainTerminal, utfTerminal, TAP, json, junit or gtest")
+  io.write("\n  FILE or FOLDER              specs to run; of a folder those whose names fit --pattern", text)
+end
+
+local function wants_help(args)
+  for i = 1, #args do
+    if args[i] == "--" then
+      return false
+    elseif args[i] == "--help" or args[i] == "-h" then
+      return true
+    end
+  end
+  return false
+end
+
 -- Called with busted's arguments; gives the exit status.
 function M.main(args)
+  if wants_help(args) then
+    help()
+    return 0
+  end
   if wants_sound(args) then
     io.stderr:write 'demilune test: the output "sound" starts other programs, which is not available here\n'
     return 1

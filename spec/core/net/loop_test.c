@@ -414,13 +414,12 @@ static void run_ends_after_the_turn_that_stopped_it(void **state)
     assert_string_equal(trail, "b");
 }
 
-static void on_idle(void *arg)
+static bool on_idle(void *arg)
 {
     int *again = arg;
 
     mark('i');
-    if ((*again)-- > 0)
-        loop_on_idle(loop, on_idle, arg);
+    return (*again)-- > 0;
 }
 
 static void idle_runs_once_per_quiet_spell(void **state)
@@ -437,10 +436,29 @@ static void idle_runs_once_per_quiet_spell(void **state)
     timer_set(&a.timer, 0);
     loop_turn(loop, 30);
     assert_string_equal(trail, "ia");
-    again = 1;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         loop_turn(loop, 30);
-    assert_string_equal(trail, "iaii");
+    assert_string_equal(trail, "iai");
+}
+
+static void what_goes_on_in_a_quiet_spell_yields_to_events(void **state)
+{
+    struct lettered a;
+    int again = 1000000;
+
+    (void)state;
+    lettered_init(&a, 'a');
+    loop_on_idle(loop, on_idle, &again);
+    for (int i = 0; i < 4; i++)
+        loop_turn(loop, i == 0 ? 30 : -1);
+    assert_string_equal(trail, "iiii");
+    timer_set(&a.timer, 0);
+    loop_turn(loop, -1);
+    assert_string_equal(trail, "iiiia");
+    again = 0;
+    for (int i = 0; i < 3; i++)
+        loop_turn(loop, 30);
+    assert_string_equal(trail, "iiiiai");
 }
 
 static uint64_t busy_us; /* what an event costs */
@@ -527,6 +545,7 @@ int main(void)
         TEST(what_waits_for_the_end_runs_when_the_loop_is_freed),
         TEST(run_ends_after_the_turn_that_stopped_it),
         TEST(idle_runs_once_per_quiet_spell),
+        TEST(what_goes_on_in_a_quiet_spell_yields_to_events),
         TEST(a_busy_loop_is_not_idle),
         TEST(a_forgotten_descriptor_wakes_nobody),
     };

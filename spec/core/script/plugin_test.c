@@ -86,6 +86,19 @@ struct unfit {
     const char *source, *fault;
 };
 
+/* With the plugin's own lines on the way there, and none of ours. */
+static void what_new_raises_is_one_line(void **state)
+{
+    (void)state;
+    lua_gate_plugin(&l, "p",
+                    "local function deep(c)\n  return c.a.b\nend\n" ACCESS
+                    "\nfunction P.new(c)\n  local n = deep(c)\n  return n\nend\n");
+    assert_refused("{ name: p }",
+                   "p/init.lua:4: attempt to index field 'a' (a nil value) (called at ");
+    assert_has(lua_gate_faults(&l), "p/init.lua:8)\n");
+    assert_null(strstr(lua_gate_faults(&l), "traceback"));
+}
+
 static void what_is_no_plugin(void **state)
 {
     static const struct unfit samples[] = {
@@ -323,6 +336,7 @@ int main(void)
         TEST(a_plugin_that_is_not_there),
         TEST(an_unknown_key_of_the_config),
         TEST(a_wrong_value_in_the_config),
+        TEST(what_new_raises_is_one_line),
         TEST(what_is_no_plugin),
         TEST(each_place_hears_why_its_plugin_is_no_good),
         TEST(a_guard_can_not_be_told_to_continue),

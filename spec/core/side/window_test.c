@@ -207,6 +207,36 @@ static bool enter_window(int64_t limit, uint64_t lease_us)
     return v.allowed;
 }
 
+static void what_is_undone_was_never_taken(void **state)
+{
+    (void)state;
+    assert_true(gcra(3, 60 * SECOND, 3, 2));
+    assert_int_equal(window_gcra_undo(store, KEY, 3, 60 * SECOND, 2), 0);
+    assert_true(gcra(3, 60 * SECOND, 3, 0));
+    assert_int_equal(v.remaining, 3);
+    assert_int_equal(window_gcra_undo(store, KEY, 3, 60 * SECOND, 2), 0); /* never more than all */
+    assert_true(gcra(3, 60 * SECOND, 3, 3));
+    assert_false(gcra(3, 60 * SECOND, 3, 1));
+
+    assert_true(fixed(3, 1));
+    assert_true(fixed(3, 2));
+    assert_int_equal(window_fixed_undo(store, KEY, 60 * SECOND, 2), 0);
+    assert_true(fixed(3, 2));
+    assert_false(fixed(3, 1));
+    assert_int_equal(window_sliding_undo(store, KEY, 60 * SECOND, 2), 0); /* not what was counted */
+    assert_false(fixed(3, 1));
+}
+
+static void what_a_window_has_taken_with_it_is_undone_there(void **state)
+{
+    (void)state;
+    assert_true(sliding(4, 4));
+    clock_advance_ms(60000);
+    assert_int_equal(window_sliding_undo(store, KEY, 60 * SECOND, 4), 0);
+    assert_true(sliding(4, 4));
+    assert_int_equal(window_sliding_undo(store, SLICE("nobody"), 60 * SECOND, 4), 0);
+}
+
 static void only_so_many_are_inside(void **state)
 {
     (void)state;
@@ -327,6 +357,8 @@ int main(void)
         T(a_fixed_window_starts_anew),
         T(a_sliding_window_remembers_the_one_before),
         T(a_sliding_window_says_when_even_in_the_next_one),
+        T(what_is_undone_was_never_taken),
+        T(what_a_window_has_taken_with_it_is_undone_there),
         T(only_so_many_are_inside),
         T(a_lost_one_ends_with_its_lease_however_many_come_and_go),
         T(a_new_lease_keeps_those_inside),
