@@ -15,13 +15,19 @@
 
 #define WORKERS_MAX 1024
 
+/* cli_commands.def four times: its texts, the options' names, the options, the commands. */
+#define TEXT(id, text) static const char text_##id[] = text;
+#define OPTION(...)
+#define COMMAND(...)
+#include "app/cli_commands.def"
+#undef TEXT
+#undef OPTION
+#define TEXT(...)
+
 enum option_id {
-    OPTION_CONFIG,
-    OPTION_WORKERS,
-    OPTION_DEV,
-    OPTION_HEADER,
-    OPTION_DIR,
-    OPTION_HELP,
+#define OPTION(id, ...) OPTION_##id,
+#include "app/cli_commands.def"
+#undef OPTION
     OPTION_COUNT
 };
 
@@ -29,19 +35,12 @@ static const struct {
     char letter; /* 0: none */
     const char *name, *value, *text;
 } options[OPTION_COUNT] = {
-    [OPTION_CONFIG] = {'c', "config", "FILE",
-                       "the configuration; otherwise demilune.yaml here, then\n"
-                       "/etc/demilune/demilune.yaml"},
-    [OPTION_WORKERS] = {0, "workers", "N", "threads that carry traffic, whatever the file says"},
-    [OPTION_DEV] = {0, "dev", NULL,
-                    "explain misuse of the plugin interface and take edited\n"
-                    "plugins at the next request"},
-    [OPTION_HEADER] = {'H', "header", "'NAME: VALUE'", "a header of the request; may be repeated"},
-    [OPTION_DIR] = {0, "dir", "DIR", "where its folder is made; otherwise here"},
-    [OPTION_HELP] = {'h', "help", NULL, "this text"},
+#define OPTION(id, ...) [OPTION_##id] = {__VA_ARGS__},
+#include "app/cli_commands.def"
+#undef OPTION
+#undef COMMAND
+#define OPTION(...)
 };
-
-#define OPTION(id) (1u << OPTION_##id)
 
 struct command {
     const char *name, *usage, *brief;
@@ -52,108 +51,11 @@ struct command {
     bool takes_all; /* everything behind the name is an argument */
 };
 
+#define TAKES(id) (1u << OPTION_##id)
+
 static const struct command commands[] = {
-    {.name = "run",
-     .usage = "[-c FILE] [--workers N] [--dev]",
-     .brief = "run the gateway in the foreground",
-     .about =
-         "Logs go to standard error. Signals: SIGTERM drains and ends (a second one ends at once),\n"
-         "SIGINT ends at once, SIGHUP takes the configuration as it is now (a faulty one changes\n"
-         "nothing), SIGUSR1 reopens log files, SIGUSR2 goes over to the program that now stands at the\n"
-         "same path, without a connection refused or reset.\n"
-         "The process that is started supervises: the gateway is its child, and after a crash it is\n"
-         "started again with the same sockets.",
-     .fn = cli_run,
-     .options = OPTION(CONFIG) | OPTION(WORKERS) | OPTION(DEV)},
-    {.name = "check",
-     .usage = "[-c FILE]",
-     .brief = "check all that run would load, and print every fault",
-     .about =
-         "A fault is one line, then the place in the file:\n\n"
-         "  demilune.yaml:14:9: routes[2].plugins[0].config.limt: unknown key, did you mean \"limit\"?\n\n"
-         "Plugins are loaded, certificates and secrets are read; nothing is listened on or connected to.\n"
-         "With a fault it ends with 1, with 3 when all of them are files that can't be read; a warning\n"
-         "is none.",
-     .fn = cli_check,
-     .options = OPTION(CONFIG)},
-    {.name = "routes",
-     .usage = "[-c FILE]",
-     .brief = "the routing table, in the order in which routes are tried",
-     .about = "The more exact comes first, whatever the order in the file. A dash: any, or none.",
-     .fn = cli_routes,
-     .options = OPTION(CONFIG)},
-    {.name = "match",
-     .usage = "[-c FILE] METHOD URL [-H 'NAME: VALUE']...",
-     .brief = "which route takes this request, why others do not, which plugins run",
-     .about =
-         "URL is http://host/path or only /path?query; the host may also come by -H 'Host: ...'.\n"
-         "Ends with 1 when no route takes the request.",
-     .fn = cli_match,
-     .options = OPTION(CONFIG) | OPTION(HEADER),
-     .min_args = 2,
-     .max_args = 2},
-    {.name = "plugins",
-     .usage = "[-c FILE] [NAME]",
-     .brief = "the plugins that can be enabled; with NAME its hooks, options and README",
-     .about =
-         "Those of FILE's plugin_path (there need not be a FILE), of LuaRocks, and the shipped ones.",
-     .fn = cli_plugins,
-     .options = OPTION(CONFIG),
-     .max_args = 1},
-    {.name = "schema",
-     .usage = "[-c FILE]",
-     .brief = "a JSON Schema of the configuration with all plugins, for editors",
-     .about =
-         "Editors with a YAML language server complete and check a configuration that begins with\n\n"
-         "  # yaml-language-server: $schema=demilune.schema.json\n\n"
-         "when the schema is there: demilune schema >demilune.schema.json. The plugins in it are those\n"
-         "of FILE's plugin_path (there need not be a FILE), of LuaRocks, and the shipped ones.",
-     .fn = cli_schema,
-     .options = OPTION(CONFIG)},
-    {.name = "new",
-     .usage = "plugin NAME [--dir DIR]",
-     .brief = "a plugin to begin with",
-     .about =
-         "Makes the folder DIR/NAME with a plugin that works: code, schema, README, spec and rockspec.\n"
-         "`demilune test .` passes there at once. What exists is never touched. Ends with 3 when the\n"
-         "folder can't be made.",
-     .fn = cli_new,
-     .options = OPTION(DIR),
-     .min_args = 2,
-     .max_args = 2},
-    {.name = "test",
-     .usage = "[--watch] [BUSTED ARGUMENTS]",
-     .brief = "run specs by busted inside the runtime",
-     .about =
-         "LuaJIT, the event loop and every demilune module are there, and specs may do I/O.\n"
-         "--watch runs again what a change concerns, until Ctrl-C. All other arguments are busted's;\n"
-         "demilune test --help lists them.",
-     .fn = cli_test,
-     .takes_all = true},
-    {.name = "bench",
-     .usage = "[-c FILE] METHOD URL [-H 'NAME: VALUE']...",
-     .brief = "what one request costs, by phase and plugin",
-     .about =
-         "Runs the hooks of this request some 2,000 times in this process and tells the median CPU time,\n"
-         "how long they waited, and the memory that they made garbage of. Nothing is sent upstream: an\n"
-         "answer 200 stands for it. What plugins call by themselves (Redis, a service) is really called.\n"
-         "What the gateway does around them is not in it, nor what plugins log beyond ten lines.\n"
-         "Ends with 1 when no route takes the request.",
-     .fn = cli_bench,
-     .options = OPTION(CONFIG) | OPTION(HEADER),
-     .min_args = 2,
-     .max_args = 2},
-    {.name = "health",
-     .usage = "[-c FILE]",
-     .brief = "ends with 0 when the gateway of this configuration is ready",
-     .about =
-         "Asks the admin address, so the configuration must have one. For health checks of containers.",
-     .fn = cli_health,
-     .options = OPTION(CONFIG)},
-    {.name = "version",
-     .usage = "",
-     .brief = "the version of this program and of its libraries",
-     .fn = cli_version},
+#define COMMAND(title, ...) {.name = (title), __VA_ARGS__},
+#include "app/cli_commands.def"
 };
 
 /* --- help ---------------------------------------------------------------------------------------------------------- */
@@ -168,15 +70,11 @@ static const struct command *command_find(const char *name)
 
 static void print_all(FILE *out)
 {
-    fprintf(out,
-            "Demilune, an API gateway with plugins in Lua.\n\nusage: demilune COMMAND ...\n\n");
+    fprintf(out, "Demilune, %s.\n\nusage: demilune COMMAND ...\n\n", text_summary);
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(out, "  %-9s %s%s\n", commands[i].name, commands[i].brief,
                 commands[i].fn ? "" : " (not yet supported)");
-    fprintf(
-        out,
-        "\ndemilune COMMAND --help tells more. Exit status: 0 fine, 1 the configuration or a test is at\n"
-        "fault, 2 wrong usage, 3 the system refused.\n");
+    fprintf(out, "\ndemilune COMMAND --help tells more. Exit status: %s.\n", text_status);
 }
 
 static void print_option(FILE *out, enum option_id id)
@@ -201,7 +99,7 @@ static void print_command(FILE *out, const struct command *c)
         return;
     fputc('\n', out);
     for (enum option_id id = 0; id < OPTION_COUNT; id++)
-        if ((c->options | OPTION(HELP)) & (1u << id))
+        if ((c->options | TAKES(HELP)) & (1u << id))
             print_option(out, id);
 }
 
@@ -302,7 +200,7 @@ static int unknown_option(const struct command *c, const char *word)
 
     slice_split(&rest, '=', &name);
     for (enum option_id id = 0; id < OPTION_COUNT; id++)
-        if ((c->options | OPTION(HELP)) & (1u << id))
+        if ((c->options | TAKES(HELP)) & (1u << id))
             names[n++] = options[id].name;
     const char *near = word[1] == '-' ? text_nearest(slice_from_index(name, 2), names, n) : NULL;
     return near ? cli_misuse(c->name, "unknown option %.*s, did you mean --%s?", SLICE_ARG(name),
@@ -315,7 +213,7 @@ static int read_option(const struct command *c, struct cli *cli, struct words *w
     const char *word = *words->at++, *value;
     enum option_id id = option_of(word, &value);
 
-    if (id == OPTION_COUNT || !((c->options | OPTION(HELP)) & (1u << id)))
+    if (id == OPTION_COUNT || !((c->options | TAKES(HELP)) & (1u << id)))
         return unknown_option(c, word);
     if (!options[id].value && value)
         return cli_misuse(c->name, "--%s takes no value", options[id].name);

@@ -5,6 +5,7 @@
 
 #include "app/load.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,8 +22,9 @@ const char *load_file(const char *given)
 {
     if (given)
         return given;
+    /* One behind a folder that is closed is named all the same: who reads it will say what is wrong. */
     for (size_t i = 0; i < COUNT_OF(default_files); i++)
-        if (access(default_files[i], F_OK) == 0)
+        if (access(default_files[i], F_OK) == 0 || errno == EACCES)
             return default_files[i];
     return NULL;
 }

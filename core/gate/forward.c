@@ -156,6 +156,7 @@ int forward_client(struct exchange *x)
     x->scheme = peer && peer->is_tls ? SLICE("https") : SLICE("http");
     x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
     x->tls_subject = peer ? peer->tls_subject : SLICE_NONE;
+    x->tls_thumbprint = peer ? peer->tls_thumbprint : SLICE_NONE;
     x->client_is_trusted = peer && peer->is_trusted;
     x->request->scheme = x->scheme;
     drop_claims(x);

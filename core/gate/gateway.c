@@ -18,6 +18,7 @@
 #include "net/dns.h"
 #include "net/tls.h"
 #include "side/redis.h"
+#include "side/spill_port.h"
 
 /* Blocks that an idle worker keeps for the next requests. */
 #define SPARE_BLOCKS 256
@@ -193,6 +194,8 @@ void gateway_deinit(struct gateway *g)
     timer_deinit(&g->mover);
     pool_free(g->pool);
     redis_free(g->redis);
+    if (g->spill)
+        spill_port_free(g->spill);
     dns_free(g->dns);
     exchange_table_deinit(&g->table);
     stats_free(g->stats);
@@ -208,6 +211,15 @@ static bool trusts_alike(const struct snapshot *a, const struct snapshot *b)
            (a->ntrusted_proxies == 0 ||
             memcmp(a->trusted_proxies, b->trusted_proxies,
                    a->ntrusted_proxies * sizeof(a->trusted_proxies[0])) == 0);
+}
+
+struct spill_port *gateway_spill(struct gateway *g)
+{
+    struct spill *s = g->spill ? NULL : spill_shared();
+
+    if (s)
+        g->spill = spill_port_new(s, g->loop, g->mailbox);
+    return g->spill;
 }
 
 void gateway_use(struct gateway *g, struct plan *plan)

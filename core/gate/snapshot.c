@@ -13,6 +13,7 @@
 #include "gate/snapshot_build.h"
 #include "net/tls_client.h"
 #include "net/tls_ctx.h"
+#include "side/kafka_cluster.h"
 #include "side/redis_server.h"
 #include "side/store.h"
 
@@ -134,6 +135,8 @@ static void release(struct snapshot *s)
         tls_server_unref(s->listeners[i].tls);
     for (uint32_t i = 0; i < s->nredis; i++)
         redis_server_unref(s->redis[i].server);
+    for (uint32_t i = 0; i < s->nkafka; i++)
+        kafka_cluster_unref(s->kafka[i].cluster);
     for (uint32_t i = 0; i < s->nupstreams; i++) {
         struct upstream *u = s->upstreams[i];
         for (uint32_t j = 0; j < u->nendpoints; j++) {
@@ -177,6 +180,7 @@ static void build(struct snapshot *s, const struct snapshot_source *source, stru
     conf_check(s->conf, faults);
     build_settings(&b);
     build_redis(&b);
+    build_kafka(&b);
     build_upstreams(&b);
     build_consumers(&b);
     name_stores(s);

@@ -19,7 +19,9 @@
 #include "http/message.h"
 #include "net/addr.h"
 #include "net/dns.h"
+#include "side/spill.h"
 
+struct kafka_cluster;
 struct redis_server;
 struct tls_server;
 
@@ -47,6 +49,12 @@ struct store_conf {
 struct redis_conf {
     struct slice name;
     struct redis_server *server; /* a reference */
+};
+
+/* A Kafka cluster that plugins may name. */
+struct kafka_conf {
+    struct slice name;
+    struct kafka_cluster *cluster; /* a reference */
 };
 
 struct consumer {
@@ -96,6 +104,10 @@ struct snapshot {
     uint32_t nstores;
     struct redis_conf *redis;
     uint32_t nredis;
+    struct kafka_conf *kafka;
+    uint32_t nkafka;
+    struct slice spill_dir; /* NUL-terminated; absent: there is no spill */
+    struct spill_options spill;
     uint64_t metrics_max_series;
     struct dns_options dns;
     struct cidr *outbound_deny;
@@ -152,6 +164,7 @@ void snapshot_unref(struct snapshot *s);
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name);
 struct route *snapshot_route(const struct snapshot *s, struct slice key);
 struct redis_server *snapshot_redis(const struct snapshot *s, struct slice name);
+struct kafka_cluster *snapshot_kafka(const struct snapshot *s, struct slice name);
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name);
 
 #endif

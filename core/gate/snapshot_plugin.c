@@ -12,7 +12,7 @@
 /* What was asked about a plugin. */
 struct plugin_kind {
     const struct plugin_use *use; /* one of it */
-    bool guards, answers_preflights;
+    bool guards, answers_preflights, answers;
 };
 
 /* Which plugins are used, and which of them stand after which. */
@@ -53,6 +53,7 @@ static void ask_kind(struct build *b, const struct plugin_use *use)
         .use = use,
         .guards = ops->guards(b->host, use),
         .answers_preflights = ops->answers_preflights && ops->answers_preflights(b->host, use),
+        .answers = ops->answers && ops->answers(b->host, use),
     };
 
     if (kind == o->cap)
@@ -191,6 +192,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
     vec_push(&b->uses, use);
     add_kind(b, use);
     use->answers_preflights = kind_of(b, use)->answers_preflights;
+    use->answers = kind_of(b, use)->answers;
     check_guard(b, use);
     return use;
 }
@@ -214,6 +216,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
     c->n = nbefore;
     c->hooks = before ? before->hooks : 0;
     c->answers_preflights = before && before->answers_preflights;
+    c->answers = false;
     for (uint32_t i = 0; i < nbefore; i++)
         c->uses[i] = before->uses[i];
     for (uint32_t i = 0; i < n; i++) {
@@ -224,6 +227,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
         c->uses[c->n++] = use;
         c->hooks |= use->hooks;
         c->answers_preflights |= use->answers_preflights;
+        c->answers |= use->answers;
     }
     check_order(b, c, nbefore);
     check_preflights(b, c, nbefore);
@@ -253,6 +257,7 @@ void build_route_chain(struct build *b, struct route *route)
     struct chain *c = &route->chain;
 
     *c = *global; /* its index too: what has the same functions is one chain */
+    c->answers = false;
     if (build_count(list) == 0)
         return;
     struct slice scope = arena_printf(b->a, "route:%.*s", SLICE_ARG(route->name));

@@ -5,15 +5,16 @@
 #include <pwd.h>
 
 #include "base/err.h"
+#include "gate/cgroup.h"
 #include "gate/conf_keys.h"
 #include "gate/conf_scalar.h"
-#include "gate/cpus.h"
 #include "gate/snapshot_build.h"
 
 #define DNS_NEGATIVE_TTL_MS 5000
 #define DNS_TIMEOUT_MS 5000
 #define DNS_ENTRIES 10000
 #define DEFAULT_STORE (64 * MIB)
+#define SCRIPT_MEMORY_LEAST (16 * MIB)
 
 static void read_workers(struct build *b)
 {
@@ -24,7 +25,7 @@ static void read_workers(struct build *b)
     else if (node && node->type == CONF_INT)
         b->s->workers = (int)conf_int(b->root, "root", "workers");
     else
-        b->s->workers = cpus_available("");
+        b->s->workers = cgroup_cpus("");
 }
 
 static void read_user(struct build *b)
@@ -193,7 +194,6 @@ static void read_script(struct build *b)
 
     b->s->script_time_budget_ms = (uint32_t)conf_duration_ms(script, "script", "time_budget");
     b->s->script_hang_timeout_ms = (uint32_t)conf_duration_ms(script, "script", "hang_timeout");
-    b->s->script_memory = conf_size(script, "script", "memory");
     b->s->metrics_max_series = (uint64_t)conf_int(metrics, "metrics", "max_series");
 }
 
@@ -218,6 +218,27 @@ static void read_stores(struct build *b)
         b->s->stores[b->s->nstores++] =
             (struct store_conf){.name = SLICE("default"), .bytes = DEFAULT_STORE};
     map_deinit(&names);
+}
+
+/* Lua's share of a memory limit: half of it, without the stores, over all workers. The other half is for connections, bodies
+ * and kept responses. A plugin that wants more then gets an error, and the process is not killed. */
+static void read_script_memory(struct build *b)
+{
+    const struct conf *script = build_get(b->root, "script"), *node = build_get(script, "memory");
+    uint64_t memory = conf_size(script, "script", "memory"), limit = cgroup_memory(""), stores = 0;
+
+    for (uint32_t i = 0; i < b->s->nstores; i++)
+        stores += b->s->stores[i].bytes;
+    uint64_t workers = (uint64_t)b->s->workers;
+    uint64_t share = limit / 2 > stores ? (limit / 2 - stores) / workers : 0;
+    if (limit && !node)
+        memory = MIN(memory, MAX(share, SCRIPT_MEMORY_LEAST));
+    else if (limit && memory * workers + stores > limit)
+        warn_at(
+            b->faults, node, SLICE("script.memory"),
+            "%d workers with so much, and the stores, are more than the %.0f MiB that this process may have",
+            b->s->workers, (double)limit / MIB);
+    b->s->script_memory = memory;
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -325,6 +346,31 @@ static void read_plugin_path(struct build *b)
     }
 }
 
+/* --- the spill -------------------------------------------------------------------------------- */
+
+static enum spill_fsync fsync_of(struct slice word)
+{
+    if (slice_eq(word, SLICE("always")))
+        return SPILL_ALWAYS;
+    return slice_eq(word, SLICE("never")) ? SPILL_NEVER : SPILL_INTERVAL;
+}
+
+static void read_spill(struct build *b)
+{
+    const struct conf *spill = build_get(b->root, "spill");
+    const struct conf *dir = build_get(spill, "dir");
+    struct slice path = build_text(dir);
+
+    if (!path.len)
+        return;
+    b->s->spill_dir = conf_resolve(dir->file->dir, path, b->a);
+    b->s->spill = (struct spill_options){
+        .size = (uint64_t)conf_size(spill, "spill", "size"),
+        .fsync = fsync_of(conf_text(spill, "spill", "fsync")),
+        .drops_oldest = slice_eq(conf_text(spill, "spill", "on_full"), SLICE("drop_oldest")),
+    };
+}
+
 void build_settings(struct build *b)
 {
     read_workers(b);
@@ -335,8 +381,10 @@ void build_settings(struct build *b)
     read_limits(b);
     read_script(b);
     read_stores(b);
+    read_script_memory(b);
     read_dns(b);
     read_outbound(b);
     read_trust(b);
     read_plugin_path(b);
+    read_spill(b);
 }

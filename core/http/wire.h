@@ -138,6 +138,7 @@ struct wire_peer {
     bool is_asked;            /* TLS: its listener asks for client certificates */
     bool is_trusted;          /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject; /* of the verified client certificate, or empty */
+    struct slice tls_thumbprint;
     struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
     int listener; /* index in the configuration that is current when the request comes; -1: a reload
                      has taken the listener away */

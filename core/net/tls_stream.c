@@ -391,6 +391,7 @@ struct tls_facts tls_facts(const struct stream *s)
     return (struct tls_facts){
         .server_name = slice_of(texts, t->name_len),
         .subject = slice_of(texts + t->name_len, t->subject_len),
+        .thumbprint = slice_of(texts + t->name_len + t->subject_len, t->print_len),
         .protocol = slice_of(len ? (const char *)protocol : "", len),
         .version = SSL_version(t->ssl) == TLS1_3_VERSION ? "1.3" : "1.2",
         .is_resumed = SSL_session_reused(t->ssl),

@@ -320,7 +320,7 @@ static void push_context(lua_State *L, const struct plugin_use *use, uint64_t ve
 {
     const struct route *route = use->route;
 
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     push_slice(L, use->scope);
     lua_setfield(L, -2, "scope");
     lua_pushnumber(L, (double)version);
@@ -329,6 +329,8 @@ static void push_context(lua_State *L, const struct plugin_use *use, uint64_t ve
         return;
     push_slice(L, route->name);
     lua_setfield(L, -2, "route");
+    lua_pushboolean(L, route->action == ROUTE_PLUGIN);
+    lua_setfield(L, -2, "must_answer");
     lua_createtable(L, (int)route->nparams, 0);
     for (uint32_t i = 0; i < route->nparams; i++) {
         push_slice(L, route->params[i]);
@@ -470,6 +472,11 @@ static bool host_answers_preflights(struct plugin_host *h, const struct plugin_u
     return ask(vm_of_host(h), "answers_preflights", plugin->name, SLICE_NONE);
 }
 
+static bool host_answers(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return ask(vm_of_host(h), "answers", plugin->name, SLICE_NONE);
+}
+
 static struct slice host_missing(struct plugin_host *h, struct slice name, struct arena *a)
 {
     struct vm *vm = vm_of_host(h);
@@ -521,6 +528,7 @@ static const struct plugin_host_ops checker_ops = {
     .stands_after = host_stands_after,
     .guards = host_guards,
     .answers_preflights = host_answers_preflights,
+    .answers = host_answers,
     .missing = host_missing,
     .credentials = host_credentials,
     .saw = host_saw,

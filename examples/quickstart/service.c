@@ -103,7 +103,9 @@ static int listen_at(const char *port)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const char *address = getenv("ADDRESS");
+
+    at.sin_addr.s_addr = address ? inet_addr(address) : htonl(INADDR_LOOPBACK);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 128) < 0) {
         perror(port);

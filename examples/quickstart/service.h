@@ -25,7 +25,7 @@ void header(const struct request *r, const char *name, char *out, size_t size);
 /* Appends to the response's body. */
 void add(struct response *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Serves 127.0.0.1:port until the process is ended. */
+/* Serves 127.0.0.1:port, or the variable ADDRESS and that port, until the process is ended. */
 int serve(const char *port,
           void (*answer)(const struct request *request, struct response *response));
 

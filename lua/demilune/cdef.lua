@@ -335,6 +335,8 @@ int dml_access_log_field(struct access_log *l, const char *name, const char *val
                                  const struct dml_scope *scope, struct dml_slice *error);
 int dml_access_log_when(struct access_log *l, int from, int to);
 int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
+int dml_access_log_line(struct gateway *g, double handle, struct access_log *l,
+                                struct dml_slice *out);
 struct dml_key;
 struct dml_keys;
 struct dml_policy;

@@ -91,6 +91,10 @@ function M.answers_preflights(name)
   return M.load(name).answers_preflights == true
 end
 
+function M.answers(name)
+  return M.load(name).answers == true
+end
+
 -- --- instances ----------------------------------------------------------------------------------
 
 -- Another configuration has come into this VM.
@@ -115,6 +119,7 @@ end
 ---@field plugin string
 ---@field route string?  nil when it is enabled globally, or for a consumer.
 ---@field scope string  The place, as a text that survives reloads.
+---@field must_answer boolean?  The route has no upstream, respond or redirect: its plugins answer (`answers = true`).
 ---@field params string[]?  The path parameters of the route; nil where any may be meant.
 ---@field version integer  Of the configuration.
 ---@field worker integer  1, 2, ...

@@ -103,7 +103,8 @@ local SIGNS = {
     return get(gateway, path).head:find("\nratelimit: ", 1, true), "no RateLimit field"
   end,
   retry = function(gateway)
-    return get(gateway, "/flaky").status == 200 and get(gateway, "/flaky").status == 200, "what fails is not tried again"
+    return get(gateway, "/flaky").status == 200 and get(gateway, "/flaky").status == 200,
+      "what fails is not tried again"
   end,
   breaker = function(gateway)
     local last

@@ -80,11 +80,13 @@ function Load:turn()
   end
 end
 
--- Turns until the condition holds, for so many seconds at most; what it gave, or nil.
-function Load:until_true(condition, seconds)
+-- Turns until the condition holds, for so many seconds at most; what it gave, or nil. is_idle: without asking.
+function Load:until_true(condition, seconds, is_idle)
   local limit = posix.now() + (seconds or posix.PATIENCE)
   repeat
-    self:turn()
+    if not is_idle then
+      self:turn()
+    end
     local value = condition()
     if value then
       return value
@@ -96,6 +98,20 @@ end
 function Load:more(n)
   local goal = self.answered + n
   return self:until_true(function() return self.answered >= goal end)
+end
+
+-- Asks nothing more, and takes the answers that are still to come.
+function Load:finish()
+  return self:until_true(function()
+    local is_waiting = false
+    for _, slot in ipairs(self.slots) do
+      if slot.bytes and slot.fd and posix.readable(slot.fd, 0) then
+        listen(self, slot)
+      end
+      is_waiting = is_waiting or slot.bytes ~= nil
+    end
+    return not is_waiting
+  end, nil, true)
 end
 
 function Load:close()

@@ -18,7 +18,7 @@ M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response"
 -- The fields of the contract, and what each is. A plugin may have others, but none that looks like one of these.
 local FIELDS = {
   name = "string", version = "string", new = "function", schema = "table", after = "table", guards = "boolean",
-  answers_preflights = "boolean", credential = "table",
+  answers_preflights = "boolean", answers = "boolean", credential = "table",
 }
 for _, hook in ipairs(M.HOOKS) do
   FIELDS[hook] = "function"
@@ -89,6 +89,8 @@ local function fault_of(plugin, name)
     return "its guards is neither true nor false"
   elseif plugin.answers_preflights ~= nil and type(plugin.answers_preflights) ~= "boolean" then
     return "its answers_preflights is neither true nor false"
+  elseif plugin.answers ~= nil and type(plugin.answers) ~= "boolean" then
+    return "its answers is neither true nor false"
   end
   local has_hook = false
   for _, hook in ipairs(M.HOOKS) do
@@ -117,10 +119,24 @@ function M.installed()
   return found
 end
 
+-- A plugin that may be there, where this user may not look: "/etc/x/init.lua: Permission denied". Or nil.
+local function unreadable(name)
+  local DENIED = 13 -- EACCES
+  for _, folder in ipairs(strict.folders()) do
+    local file, message, code = io.open(("%s/%s/init.lua"):format(folder, name))
+    if file then
+      file:close()
+    elseif code == DENIED then
+      return message
+    end
+  end
+end
+
 local function not_installed(name)
   strict.note_missing(name)
-  local near = border.nearest(name, M.installed())
-  return ('the plugin "%s" is not installed%s'):format(name, near and (', did you mean "%s"?'):format(near) or "")
+  local near, denied = border.nearest(name, M.installed()), unreadable(name)
+  return ('the plugin "%s" is not installed%s'):format(name, near and (', did you mean "%s"?'):format(near)
+    or denied and ", unless it is what can't be read: " .. denied or "")
 end
 
 local fine = {} -- by name: those that were looked at, for they are loaded again at each place

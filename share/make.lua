@@ -1,0 +1,39 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Makes the manual pages, the completion and the reference of the tables that the program itself is made of,
+-- core/app/cli_commands.def and core/gate/conf_keys.def:
+--
+--   luajit share/make.lua            writes them into share/
+--
+-- spec/lint/pages.lua compares what is there with what would be made.
+
+package.path = "share/?.lua;" .. package.path
+
+local completion = require "make.completion"
+local def = require "make.def"
+local man = require "make.man"
+local reference = require "make.reference"
+
+local M = {}
+
+-- path → text
+function M.generate()
+  local line, sections = def.command_line(), def.configuration()
+  return {
+    ["share/demilune.1"] = man.commands(line),
+    ["share/demilune.yaml.5"] = man.configuration(sections),
+    ["share/demilune.bash"] = completion.bash(line),
+    ["share/_demilune"] = completion.zsh(line),
+    ["share/REFERENCE.md"] = reference(line, sections),
+  }
+end
+
+if arg and arg[0] and arg[0]:find "share/make%.lua$" then
+  for path, text in pairs(M.generate()) do
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+  end
+end
+
+return M
