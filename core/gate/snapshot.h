@@ -38,6 +38,7 @@ struct listener_conf {
 struct certificate_conf {
     struct slice file; /* as written */
     int64_t not_after; /* seconds since 1970 */
+    uint64_t print;    /* of it and its key */
 };
 
 struct store_conf {
@@ -74,7 +75,7 @@ struct snapshot {
     struct arena *arena;
     atomic_int refs;
     uint64_t version; /* 1, 2, ... in this process */
-    struct slice id;  /* hash of the text, for people */
+    struct slice id;  /* hash of the text and the certificates, for people */
     struct conf *conf;
 
     int workers;       /* resolved: never 0 */

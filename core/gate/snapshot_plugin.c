@@ -12,7 +12,7 @@
 /* What was asked about a plugin. */
 struct plugin_kind {
     const struct plugin_use *use; /* one of it */
-    bool guards, answers_preflights, answers;
+    bool guards, answers_preflights, looks_back, answers;
 };
 
 /* Which plugins are used, and which of them stand after which. */
@@ -54,6 +54,7 @@ static void ask_kind(struct build *b, const struct plugin_use *use)
         .guards = ops->guards(b->host, use),
         .answers_preflights = ops->answers_preflights && ops->answers_preflights(b->host, use),
         .answers = ops->answers && ops->answers(b->host, use),
+        .looks_back = ops->looks_back && ops->looks_back(b->host, use),
     };
 
     if (kind == o->cap)
@@ -123,6 +124,19 @@ static void check_preflights(struct build *b, const struct chain *c, uint32_t fr
                 "them: they carry no credentials",
                 SLICE_ARG(c->uses[j]->name), SLICE_ARG(c->uses[i]->name));
             break;
+        }
+    }
+}
+
+/* What a plugin says of those before it. */
+static void ask_remarks(struct build *b, const struct chain *c, uint32_t from)
+{
+    for (uint32_t j = MAX(from, 1u); j < c->n; j++) {
+        struct plugin_use *use = c->uses[j];
+        for (uint32_t i = 0; kind_of(b, use)->looks_back && i < j; i++) {
+            struct slice says = b->host->ops->remark(b->host, use, c->uses[i], b->faults->arena);
+            if (says.ptr)
+                warn_at(b->faults, use->place, use->path, "%.*s", SLICE_ARG(says));
         }
     }
 }
@@ -231,6 +245,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
     }
     check_order(b, c, nbefore);
     check_preflights(b, c, nbefore);
+    ask_remarks(b, c, nbefore);
 }
 
 static void mark_in_routes(struct build *b, const struct chain *c)

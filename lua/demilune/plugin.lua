@@ -95,6 +95,18 @@ function M.answers(name)
   return M.load(name).answers == true
 end
 
+function M.looks_back(name)
+  return M.load(name).remark ~= nil
+end
+
+-- What the plugin of one place says of another place before it, by the selectors that this one turns request headers on:
+-- a warning, or nil.
+function M.remark(index, before)
+  local use, other = uses[index], uses[before]
+  local selectors = other.instance.turns_on
+  return selectors and use.plugin.remark(use.instance, other.plugin.name, selectors) or nil
+end
+
 -- --- instances ----------------------------------------------------------------------------------
 
 -- Another configuration has come into this VM.

@@ -115,6 +115,17 @@ local SIGNS = {
   end,
 }
 
+-- The row's path is kept by now: the origin is not asked for it any more.
+local function check_cache(gateway, path)
+  local _, before = M.origin_counts()
+  local answer = get(gateway, path)
+  local _, after = M.origin_counts()
+  if answer.status ~= 200 or after ~= before then
+    return nil, ("%s is asked for each time"):format(path)
+  end
+  return true
+end
+
 -- The headers that five plugins set: all a copy of Accept.
 local function check_five(gateway, echo_path)
   local head = get(gateway, echo_path).body
@@ -163,6 +174,8 @@ function M.check(gateway)
     return check_policy(gateway, echo_path)
   elseif wants.token or wants.first_token then
     return check_token(gateway, echo_path)
+  elseif wants.cache == "hit" then
+    return check_cache(gateway, path)
   elseif wants.traffic or wants.hooks == "five" then
     local fine, why = (SIGNS[wants.traffic] or check_five)(gateway, echo_path)
     if not fine then

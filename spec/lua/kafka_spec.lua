@@ -90,18 +90,21 @@ describe("demilune.kafka", function()
     local cluster = test.kafka()
     cluster:topic "t"
     cluster:topic "u"
-    local client = cluster:client { ["message.timeout.ms"] = "1000" }
     cluster:fail("Produce", "MSG_SIZE_TOO_LARGE")
-    local report, err, why = client:publish({ topic = "t", value = "v" }):wait()
+    local report, err, why = cluster:client():publish({ topic = "t", value = "v" }):wait()
     assert.is_nil(report)
     assert.equal("refused", err)
     assert.equal("Broker: Message size too large", why)
 
-    cluster:delay(3)
+    local client = cluster:client { ["message.timeout.ms"] = "2000" }
+    test.eventually(function() -- it takes about as long until the producer is ready
+      return client:publish({ topic = "t", value = "v" }):wait()
+    end, "it is not ready", 60)
+    cluster:delay(6)
     report, err, why = client:publish({ topic = "t", value = "v" }):wait()
     assert.is_nil(report)
     assert.equal("unknown", err)
-    assert.truthy(why:find "^no word from the brokers within 1000 ms")
+    assert.truthy(why:find "^no word from the brokers within 2000 ms")
 
     cluster:delay(0)
     cluster:down()
