@@ -372,10 +372,7 @@ static int kafka_start(lua_State *L)
 }
 
 const struct call call_kafka[] = {
-    {"kafka_start", kafka_start},
-    {"kafka_use", kafka_use_call},
-    {"kafka_publish", kafka_publish_call},
-    {"kafka_wait", kafka_wait},
-    {"kafka_close", client_close},
-    {NULL, NULL},
+    {"kafka_start", kafka_start},          {"kafka_use", kafka_use_call},
+    {"kafka_publish", kafka_publish_call}, {"kafka_wait", kafka_wait},
+    {"kafka_close", client_close},         {NULL, NULL},
 };
