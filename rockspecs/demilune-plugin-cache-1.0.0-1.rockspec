@@ -7,7 +7,7 @@ source = {
   dir = "demilune-0.1.0",
 }
 description = {
-  summary = "Keeps responses in memory and answers with them",
+  summary = "Keeps responses in memory, and in Redis if told so, and answers with them",
   detailed = "The plugin cache of the Demilune gateway.",
   license = "Apache-2.0",
 }
@@ -17,6 +17,7 @@ build = {
   modules = {
     ["demilune.plugins.cache"] = "plugins/cache/init.lua",
     ["demilune.plugins.cache.schema"] = "plugins/cache/schema.lua",
+    ["demilune.plugins.cache.tier"] = "plugins/cache/tier.lua",
   },
   install = { lua = { ["demilune.plugins.cache.README"] = "plugins/cache/README.md" } },
 }

@@ -9,23 +9,22 @@
 #include "base/log.h"
 #include "side/response_store.h"
 
-enum what { PURGE_KEY, PURGE_PREFIX, PURGE_TAG, PURGE_COUNT };
-
 static const char *const names[] = {
-    [PURGE_KEY] = "key", [PURGE_PREFIX] = "prefix", [PURGE_TAG] = "tag"};
+    [RESPONSE_PURGE_KEY] = "key", [RESPONSE_PURGE_PREFIX] = "prefix", [RESPONSE_PURGE_TAG] = "tag"};
 
 struct wish {
-    enum what what;
+    enum response_purge what;
     struct slice text;
 };
 
-static enum what what_of(struct slice name)
+static bool read_what(struct slice name, enum response_purge *out)
 {
-    int what = 0;
+    size_t what = 0;
 
-    while (what < PURGE_COUNT && !slice_eq(name, slice_from(names[what])))
+    while (what < COUNT_OF(names) && !slice_eq(name, slice_from(names[what])))
         what++;
-    return (enum what)what;
+    *out = (enum response_purge)what;
+    return what < COUNT_OF(names);
 }
 
 /* One member with a text. */
@@ -33,20 +32,10 @@ static bool read_wish(struct json_reader *r, struct arena *a, struct wish *out)
 {
     if (json_read(r) != JSON_OBJECT || json_read(r) != JSON_KEY)
         return false;
-    out->what = what_of(r->string);
-    if (out->what == PURGE_COUNT || json_read(r) != JSON_STRING)
+    if (!read_what(r->string, &out->what) || json_read(r) != JSON_STRING)
         return false;
     out->text = arena_dup(a, r->string);
     return json_read(r) == JSON_OBJECT_END && json_read(r) == JSON_END;
-}
-
-static size_t purge(struct response_store *s, const struct wish *w)
-{
-    switch (w->what) {
-    case PURGE_KEY: return response_store_purge_key(s, w->text);
-    case PURGE_PREFIX: return response_store_purge_prefix(s, w->text);
-    default: return response_store_purge_tag(s, w->text);
-    }
 }
 
 static size_t purge_all(const struct wish *w)
@@ -55,7 +44,7 @@ static size_t purge_all(const struct wish *w)
     size_t n = 0;
 
     for (size_t i = 0; (s = response_store_at(i)); i++) {
-        n += purge(s, w);
+        n += response_store_purge(s, w->what, w->text);
         response_store_unref(s);
     }
     return n;

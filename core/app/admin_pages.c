@@ -121,8 +121,10 @@ static void put_conditions(struct json_writer *w, const struct route *r)
 
 static void put_route(struct json_writer *w, const struct route *r)
 {
-    static const char *const actions[] = {
-        [ROUTE_PROXY] = "proxy", [ROUTE_RESPOND] = "respond", [ROUTE_REDIRECT] = "redirect"};
+    static const char *const actions[] = {[ROUTE_PROXY] = "proxy",
+                                          [ROUTE_RESPOND] = "respond",
+                                          [ROUTE_REDIRECT] = "redirect",
+                                          [ROUTE_PLUGIN] = "plugin"};
 
     json_object(w);
     put_text(w, "name", r->name);

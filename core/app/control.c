@@ -31,6 +31,7 @@
 #include "app/watchdog.h"
 #include "app/worker.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -38,13 +39,16 @@
 #include "gate/probe.h"
 #include "gate/shelf.h"
 #include "gate/snapshot.h"
+#include "gate/spilling.h"
 #include "net/mailbox.h"
 #include "side/flight.h"
+#include "side/kafka.h"
 #include "side/store.h"
 
 #define SWEEP_MS 1000
 #define FLIGHTS_MS 100 /* who waits for an owner that is late waits so much longer */
 #define STOP_MS 5000   /* what workers take at most to stop */
+#define SPILL_LOOK_MS 20
 
 /* Descriptors that are no connections: listeners, files, epoll. */
 #define SPARE_DESCRIPTORS 256
@@ -63,13 +67,21 @@ static void close_sockets(struct control *c)
     stragglers_end(c->stragglers);
 }
 
+/* What is left of drain.timeout for what was published. */
+static uint32_t flush_ms(const struct control *c)
+{
+    uint64_t now = clock_ms();
+
+    return c->flush_until_ms > now ? (uint32_t)(c->flush_until_ms - now) : 0;
+}
+
 static void control_stop(struct control *c)
 {
     if (c->state == CONTROL_STOPPING)
         return;
     c->state = CONTROL_STOPPING;
     reload_refuse(c->reload);
-    lifeline_ending(c->lifeline, STOP_MS);
+    lifeline_ending(c->lifeline, flush_ms(c) + STOP_MS);
     close_sockets(c);
     for (int i = 0; i < c->nworkers; i++)
         worker_stop(c->workers[i]);
@@ -125,7 +137,22 @@ void control_on_worker_drained(struct control *c)
 {
     if (++c->ndrained < c->nworkers || c->state != CONTROL_DRAINING)
         return;
+    timer_set(&c->spill_timer, 0);
+}
+
+/* Exchanges have ended; what they have accepted may still be on its way. */
+static void on_spill_timer(struct timer *t)
+{
+    struct control *c = container_of(t, struct control, spill_timer);
+
+    if (c->state != CONTROL_DRAINING)
+        return;
+    if (!spilling_is_empty(c->spilling)) {
+        timer_set(t, SPILL_LOOK_MS);
+        return;
+    }
     LOG_INFO("drain.end", "all exchanges have ended");
+    c->flush_until_ms = c->drain_timer.due_ms;
     control_stop(c);
 }
 
@@ -242,6 +269,8 @@ static int control_start(struct control *c, struct faults *faults)
         descriptors_check(c->nworkers, faults);
     if (faults->nerrors == 0)
         privileges_drop(c->snapshot, faults);
+    if (faults->nerrors == 0)
+        c->spilling = spilling_start(c->snapshot, faults);
     bool is_made = faults->nerrors == 0 && make_workers(c, &l, faults);
     int status = load_report(faults);
     if (status == CLI_FINE && !is_made)
@@ -298,6 +327,7 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct wor
     timer_set(&c->sweep_timer, SWEEP_MS);
     timer_init(&c->flights_timer, c->loop, on_flights);
     timer_set(&c->flights_timer, FLIGHTS_MS);
+    timer_init(&c->spill_timer, c->loop, on_spill_timer);
     c->watchdog = watchdog_new(snapshot->script_time_budget_ms, snapshot->script_hang_timeout_ms);
     c->sockets = sockets_new(c->nworkers, lifeline);
     c->closer = closer_new();
@@ -323,6 +353,10 @@ static bool control_free(struct control *c)
         if (c->workers[n])
             worker_free(c->workers[n]);
     free(c->workers);
+    spilling_quit(c->spilling);
+    clock_refresh();
+    kafka_end(flush_ms(c));
+    spilling_free(c->spilling);
     if (c->admin)
         admin_free(c->admin);
     sockets_free(c->sockets); /* last: a file of a socket that somebody still has stays */
@@ -332,6 +366,7 @@ static bool control_free(struct control *c)
     timer_deinit(&c->drain_timer);
     timer_deinit(&c->sweep_timer);
     timer_deinit(&c->flights_timer);
+    timer_deinit(&c->spill_timer);
     mailbox_free(c->mailbox);
     reload_free(c->reload);
     closer_free(c->closer);

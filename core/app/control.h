@@ -20,6 +20,7 @@ struct probes;
 struct reload;
 struct snapshot;
 struct sockets;
+struct spilling;
 struct stragglers;
 struct watchdog;
 struct worker;
@@ -42,14 +43,17 @@ struct control {
     struct plugin_metrics *plugin_metrics;
     struct probes *probes; /* of the current snapshot's upstreams */
     struct stragglers *stragglers;
-    struct timer drain_timer; /* drain.delay, then drain.timeout */
+    struct spilling *spilling; /* NULL: no spill */
+    struct timer drain_timer;  /* drain.delay, then drain.timeout */
     struct timer sweep_timer;
     struct timer flights_timer;
+    struct timer spill_timer; /* draining: looks whether all events are delivered */
     /* borrowed */
     struct lifeline *lifeline;
     /* state */
     int nworkers;
     int nready, ndrained;
+    uint64_t flush_until_ms; /* until then what was published may still reach Kafka; 0: no longer */
     uint32_t asked_connections; /* limits.connections, before the system's limit */
     bool is_closed;             /* draining: the workers accept no more */
     bool is_retired;            /* another gateway has the sockets */

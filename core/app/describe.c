@@ -65,6 +65,7 @@ struct slice describe_action(const struct route *r, struct arena *a)
     case ROUTE_REDIRECT:
         return r->redirect_to ? arena_printf(a, "redirects with %d", r->status)
                               : SLICE("redirects to https");
+    case ROUTE_PLUGIN: return SLICE("a plugin answers");
     default: return arena_printf(a, "upstream %.*s", SLICE_ARG(r->upstream->name));
     }
 }

@@ -7,6 +7,7 @@
 
 #include "app/cli.h"
 #include "base/hash.h"
+#include "side/kafka.h"
 
 /* Whoever started this may have closed them: then the first socket must not become standard error. */
 static void open_standard_descriptors(void)
@@ -24,5 +25,7 @@ int main(int argc, char **argv)
 {
     open_standard_descriptors();
     hash_init();
-    return cli_main(argc, argv);
+    int status = cli_main(argc, argv);
+    kafka_end(0); /* a command that has loaded plugins may have started producers */
+    return status;
 }

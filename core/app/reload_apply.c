@@ -20,6 +20,7 @@
 #include "base/metric.h"
 #include "gate/probe.h"
 #include "gate/snapshot.h"
+#include "gate/spilling.h"
 #include "side/store.h"
 
 static void give_parts(struct control *c, struct building *b, struct listening *l)
@@ -66,6 +67,7 @@ static void settle(struct control *c, struct snapshot *now)
     watchdog_set(c->watchdog, now->script_time_budget_ms, now->script_hang_timeout_ms);
     control_limit_connections(c, now->connections);
     probes_follow(c->probes, now);
+    spilling_follow(c->spilling, now);
     closer_give(c->closer, size_stores, snapshot_ref(now));
     c->snapshot = snapshot_ref(now);
     closer_give(c->closer, unref_snapshot, before);
@@ -81,6 +83,7 @@ static void warn_of_rest(const struct control *c, struct building *b)
         warn_at(&b->load.faults, workers ? workers : now->conf, SLICE("workers"),
                 "%d threads carry traffic until the next restart, not %d", c->nworkers,
                 now->workers);
+    spilling_warn(c->spilling, now, &b->load.faults);
 }
 
 /* Whom the stragglers' sockets still bring comes to the old listeners, until the workers have swapped. */
@@ -116,6 +119,10 @@ bool reload_apply(struct control *c, struct building *b)
     sockets_begin(c->sockets);
     bool is_open = listening_open(&l, c->sockets, c->nworkers, now, c->snapshot, faults) &&
                    admin_open(c, now, &admin_fd, faults);
+    if (is_open && !c->spilling) {
+        c->spilling = spilling_start(now, faults);
+        is_open = c->spilling || !now->spill_dir.ptr;
+    }
     if (is_open) {
         warn_of_rest(c, b);
         keep_sockets(c);

@@ -32,6 +32,12 @@ void blocks_deinit(struct blocks *b)
     b->nfree = 0;
 }
 
+static inline void fetch(const struct block_link *next, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += CACHE_LINE)
+        __builtin_prefetch((const char *)next + at, 1);
+}
+
 void *blocks_take(struct blocks *b)
 {
     struct block_link *link = b->free;
@@ -40,6 +46,8 @@ void *blocks_take(struct blocks *b)
     if (LIKELY(link != NULL)) {
         b->free = link->next;
         b->nfree--;
+        if (b->free)
+            fetch(b->free, b->ahead);
         unpoison(link, b->size);
         return link;
     }

@@ -17,6 +17,9 @@ struct blocks {
     size_t nfree;    /* in the list */
     size_t max_free; /* beyond it a given block goes back to the heap */
     size_t nused;    /* taken and not given back */
+    size_t
+        ahead; /* what who takes a block is sure to write of it: so many bytes of the next free one are fetched into the
+                        cache meanwhile, which among many is cold. 0 at first */
 };
 
 /* size >= sizeof(void *). max_free bounds what an idle worker holds. */

@@ -42,12 +42,14 @@ static struct map_entry *probe(const struct map *m, struct slice key, uint64_t h
     }
 }
 
+void *map_find_hashed(const struct map *m, struct slice key, uint64_t hash)
+{
+    return m->n == 0 ? NULL : probe(m, normal_key(key), hash)->value;
+}
+
 void *map_find(const struct map *m, struct slice key)
 {
-    if (m->n == 0)
-        return NULL;
-    key = normal_key(key);
-    return probe(m, key, hash_keyed(key))->value;
+    return m->n == 0 ? NULL : map_find_hashed(m, key, hash_keyed(normal_key(key)));
 }
 
 static void grow(struct map *m)

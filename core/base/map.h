@@ -28,6 +28,7 @@ void map_deinit(struct map *m);
 
 /* NULL when absent. */
 void *map_find(const struct map *m, struct slice key);
+void *map_find_hashed(const struct map *m, struct slice key, uint64_t hash); /* hash_keyed(key) */
 
 /* Sets or replaces; returns the previous value or NULL. value is not NULL. */
 void *map_set(struct map *m, struct slice key, void *value);

@@ -433,3 +433,15 @@ void access_log_write(struct access_log *l, struct exchange *x)
     else
         loop_later(x->gateway->loop, &l->flush);
 }
+
+bool access_log_line(struct access_log *l, struct exchange *x, struct slice *line)
+{
+    int status = status_of(x);
+
+    buf_clear(&l->out);
+    if (!is_wanted(l, status) || add_line(l, x, status) < 0)
+        return false;
+    *line = slice_of(buf_slice(&l->out).ptr, buf_len(&l->out) - 1);
+    buf_clear(&l->out); /* nobody writes it out; the bytes stay where they are */
+    return true;
+}

@@ -52,4 +52,8 @@ MUST_CHECK int access_log_when(struct access_log *l, int from, int to);
 /* One line. Its status is 0 where nothing was sent to the client. */
 void access_log_write(struct access_log *l, struct exchange *x);
 
+/* The same for a log whose lines go elsewhere: *line, without its end, lasts until the next one. False where the exchange
+ * gets none. Such a log is never written with. */
+MUST_CHECK bool access_log_line(struct access_log *l, struct exchange *x, struct slice *line);
+
 #endif

@@ -198,7 +198,7 @@ static void attempt_on_interim(struct attempt *a, struct message *m)
 {
     struct exchange *x = a->exchange;
 
-    if (x->request->version < HTTP_11 || x->head_is_down ||
+    if (!x->down || x->request->version < HTTP_11 || x->head_is_down ||
         (m->status == 100 && !x->request->expects_continue))
         return;
     (void)!wire_head(x->down, m, false);
@@ -306,6 +306,7 @@ static const struct wire_events up_events = {
 
 static void attempt_send(struct attempt *a, struct outbound *o)
 {
+    struct forward_scratch scratch;
     struct exchange *x = a->exchange;
     bool end = (x->flows[SIDE_REQUEST].state == FLOW_NONE && !x->flows[SIDE_REQUEST].is_replaced) ||
                flow_is_empty(x);
@@ -315,7 +316,10 @@ static void attempt_send(struct attempt *a, struct outbound *o)
     a->wire = outbound_open(o, x->arena, &up_events, a);
     a->wire->head_ms = attempt_time(a, a->timeout_ms);
     a->wire->idle_ms = a->upstream->idle_timeout_ms;
-    struct message *m = forward_request(x, a);
+    /* Both lie in the exchange's arena, mostly side by side. */
+    size_t ahead = (uintptr_t)a - (uintptr_t)x;
+    a->wire->ahead = (uint16_t)(ahead <= UINT16_MAX ? ahead : 0);
+    struct message *m = forward_request(x, a, &scratch);
     /* A broken connection is told by on_gone, as any later break; a head that can't be written, here only. */
     if (wire_head(a->wire, m, end) == ERR_ARG) {
         attempt_failed(a, ERR_ARG);

@@ -39,6 +39,7 @@ void cache_conf_unref(struct cache_conf *c)
 {
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
         return;
+    cache_tier_free(c);
     response_store_unref(c->store);
     arena_free(c->arena);
 }
@@ -138,7 +139,7 @@ static void on_flight(void *arg, enum flight_event event, struct slice value)
 static bool joins(const struct cache_use *u)
 {
     return u->conf->coalesces && !u->is_alone && !u->is_personal && !(u->has_waited && u->stale) &&
-           !response_store_is_marked(u->conf->store, u->key);
+           !response_store_is_marked(u->conf->store, &u->key);
 }
 
 /* By the Vary of what is kept of the URL: requests for other variants don't wait for this one. */
@@ -146,10 +147,10 @@ static enum cache_found join(struct cache_use *u)
 {
     struct exchange *x = u->x;
     uint64_t left = exchange_time_left_ms(x);
-    struct slice variant = cache_variant(u, u->stale ? u->stale->vary : u->vary);
+    struct slice variant = cache_variant(u, cache_likely_vary(u));
     struct slice key = arena_printf(x->arena, "cache/%.*s\n%.*s\n%.*s",
                                     SLICE_ARG(response_store_name(u->conf->store)),
-                                    SLICE_ARG(u->key), SLICE_ARG(variant));
+                                    SLICE_ARG(u->key.text), SLICE_ARG(variant));
     int rc = flight_join(flights_shared(), key, left == UINT64_MAX ? LEASE_MS : left + 1,
                          WAITERS_MAX, x->gateway->mailbox, on_flight, u, &u->seat);
 
@@ -163,7 +164,7 @@ static enum cache_found join(struct cache_use *u)
 static struct slice why_forward(const struct cache_use *u)
 {
     if (!u->stale)
-        return SLICE("fwd=uri-miss");
+        return u->knows_url ? SLICE("fwd=vary-miss") : SLICE("fwd=uri-miss");
     const struct cache_life *life = &cached_head_of(u->stale)->life;
     bool is_good = !life->always_validate && cache_age_s(life, clock_ms()) < life->lifetime_s;
 
@@ -182,7 +183,7 @@ static enum cache_found miss(struct cache_use *u)
         u->says = SLICE("fwd=bypass");
         return CACHE_MISS;
     }
-    if (joins(u) && join(u) == CACHE_WAITS)
+    if ((joins(u) && join(u) == CACHE_WAITS) || cache_tier_ask(u))
         return CACHE_WAITS;
     ask_upstream(u);
     return CACHE_MISS;
@@ -212,8 +213,46 @@ static bool awaits(struct cache_use *u, struct stored *r)
     return true;
 }
 
-static void on_nothing(void *arg UNUSED)
+/* What another gateway has kept, for the one who would ask upstream, when it is better than what is here. */
+static struct stored *take_from_tier(struct cache_use *u)
 {
+    struct stored *r = cache_tier_take(u);
+
+    if (!r || cache_usable(&cached_head_of(r)->life, &u->asked, clock_ms()) != CACHE_STALE)
+        return r;
+    stored_unref(u->stale);
+    u->stale = r;
+    u->says = why_forward(u);
+    return NULL;
+}
+
+static void fetch(struct cache_use *own)
+{
+    struct headers *h = &own->x->request->headers;
+
+    headers_remove_id(h, HEADER_RANGE);
+    headers_remove_id(h, HEADER_IF_RANGE);
+    headers_remove_id(h, HEADER_IF_MATCH);
+    headers_remove_id(h, HEADER_IF_UNMODIFIED_SINCE);
+    ask_upstream(own);
+    exchange_fetch(own->x);
+}
+
+/* The tier has answered to a request of the gateway's own. */
+static void on_refreshed(void *arg)
+{
+    struct cache_use *own = arg;
+    struct stored *r = take_from_tier(own);
+    bool is_fresh =
+        r && cache_usable(&cached_head_of(r)->life, &own->asked, clock_ms()) == CACHE_FRESH;
+
+    stored_unref(r);
+    if (!is_fresh) {
+        fetch(own);
+        return;
+    }
+    cache_land(own, LAND_LOOK);
+    exchange_drop(own->x);
 }
 
 /* stale-while-revalidate (RFC 5861, 3): one asks in the background, for all. */
@@ -225,24 +264,25 @@ static void refresh(struct cache_use *u, struct stored *r)
         return;
     struct cache_use *v = begin_use(own, u->conf);
     v->is_personal = u->is_personal;
-    v->key = arena_dup(own->arena, u->key);
+    v->key = (struct response_key){arena_dup(own->arena, u->key.text), u->key.hash};
     v->note = u->note;
     v->stale = stored_ref(r);
-    v->variant = arena_dup(own->arena, cache_variant(u, r->vary));
-    v->vary = arena_dup(own->arena, r->vary);
+    cache_copy_variant(v, u, r->vary);
     cache_control_read(&own->request->headers, &v->asked);
-    cache_await(own, on_nothing, NULL);
+    cache_await(own, on_refreshed, v);
     if (join(v) == CACHE_WAITS || v->is_alone) { /* somebody does */
-        cache_end(own);
         exchange_drop(own);
         return;
     }
-    headers_remove_id(&own->request->headers, HEADER_RANGE);
-    headers_remove_id(&own->request->headers, HEADER_IF_RANGE);
-    headers_remove_id(&own->request->headers, HEADER_IF_MATCH);
-    headers_remove_id(&own->request->headers, HEADER_IF_UNMODIFIED_SINCE);
-    ask_upstream(v);
-    exchange_fetch(own);
+    if (!cache_tier_ask(v))
+        fetch(v);
+}
+
+static struct slice how(const struct cache_use *u, enum cache_state use)
+{
+    if (use == CACHE_STALE)
+        return SLICE("hit; detail=stale-if-error");
+    return u->is_from_tier ? SLICE("hit; detail=redis") : SLICE("hit");
 }
 
 static enum cache_found use_stored(struct cache_use *u, struct stored *r)
@@ -267,15 +307,16 @@ static enum cache_found use_stored(struct cache_use *u, struct stored *r)
     }
     if (use == CACHE_REVALIDATE)
         refresh(u, r);
-    cache_answer(u, r, use == CACHE_STALE ? SLICE("hit; detail=stale-if-error") : SLICE("hit"));
+    stored_used(r);
+    cache_answer(u, r, how(u, use));
     u->x->reply_fresh = true;
     return CACHE_ANSWERED;
 }
 
 static enum cache_found look(struct cache_use *u)
 {
-    u->note = response_store_note(u->conf->store, u->key);
-    struct stored *r = response_store_find(u->conf->store, u->key, cache_fits, u);
+    u->note = response_store_note(u->conf->store, &u->key);
+    struct stored *r = cache_find(u);
 
     return r ? use_stored(u, r) : miss(u);
 }
@@ -306,8 +347,7 @@ enum cache_found cache_lookup(struct exchange *x, struct cache_conf *conf)
     if (!u->asked.is_there &&
         slice_has_token(headers_get_id(&x->request->headers, HEADER_PRAGMA), SLICE("no-cache")))
         u->asked.no_cache = true;
-    u->found = look(u);
-    return u->found;
+    return look(u);
 }
 
 /* --- waiting --------------------------------------------------------------------------------------------------------- */
@@ -318,10 +358,25 @@ void cache_await(struct exchange *x, void (*fn)(void *arg), void *arg)
     x->cache->arg = arg;
 }
 
+static enum cache_found back_from_tier(struct cache_use *u)
+{
+    struct stored *r = take_from_tier(u);
+
+    if (!r) {
+        ask_upstream(u);
+        return CACHE_MISS;
+    }
+    cache_land(u, LAND_LOOK);
+    u->is_from_tier = true;
+    return use_stored(u, r);
+}
+
 enum cache_found cache_go_on(struct exchange *x)
 {
     struct cache_use *u = x->cache;
 
+    if (u->question.is_back)
+        return back_from_tier(u);
     if (u->seat) { /* the one before has failed: this one fetches */
         ask_upstream(u);
         return CACHE_MISS;
@@ -333,6 +388,7 @@ enum cache_found cache_go_on(struct exchange *x)
 
 static void stop_waiting(struct cache_use *u)
 {
+    cache_tier_forget(u);
     if (u->wait)
         response_wait_leave(u->wait);
     if (u->seat)
@@ -366,6 +422,24 @@ static bool stands_in(struct cache_use *u)
     return true;
 }
 
+/* An operator's word stands for a missing stale-if-error, but not against must-revalidate, s-maxage or no-cache, nor
+ * against a client that wants no such answer (RFC 9111, 4.2.4). A hedge that is refused leaves the answer to the other. */
+bool cache_stand_in(struct exchange *x)
+{
+    struct cache_use *u = x->cache;
+
+    if (!u || !u->stale || x->rival || u->asked.no_cache || u->asked.max_age >= 0 ||
+        u->asked.min_fresh >= 0)
+        return false;
+    const struct cache_life *life = &cached_head_of(u->stale)->life;
+    if (life->always_validate || life->never_stale || life->is_shared)
+        return false;
+    cache_land(u, LAND_FAILED);
+    cache_answer(u, stored_ref(u->stale), SLICE("hit; detail=circuit-open"));
+    x->reply_fresh = true;
+    return true;
+}
+
 static void on_not_modified(struct cache_use *u, const struct message *response)
 {
     struct message *fresh = cache_freshen(u, u->stale, response);
@@ -378,8 +452,8 @@ static void on_not_modified(struct cache_use *u, const struct message *response)
         response_store_remove(u->conf->store, u->stale);
     }
     struct stored *r = cache_store_head(u, fresh, &life, response_body_ref(u->stale->body));
-    if (is_kept && r)
-        (void)!response_store_put(u->conf->store, r, u->note);
+    if (is_kept && r && response_store_put(u->conf->store, r, u->note) == 0)
+        cache_tier_keep(u, r);
     cache_land(u, is_kept ? LAND_LOOK : LAND_GO);
     cache_answer(u, r ? r : stored_ref(u->stale),
                  arena_printf(u->x->arena, "%.*s; fwd-status=304", SLICE_ARG(u->says)));

@@ -39,6 +39,7 @@ struct cache_conf {
     uint32_t nvary;
     struct slice tag_header;
     size_t max_object;
+    struct cache_tier *tier; /* cache_tier.h; in the arena; NULL: memory alone */
     bool coalesces;
     /* state */
     atomic_uint refs;
@@ -56,6 +57,10 @@ enum cache_found cache_lookup(struct exchange *x, struct cache_conf *conf);
 /* After CACHE_WAITS: fn(arg) once, from the loop; then cache_go_on says how it ended (CACHE_WAITS again at times). */
 void cache_await(struct exchange *x, void (*fn)(void *arg), void *arg);
 enum cache_found cache_go_on(struct exchange *x);
+
+/* In a balance hook: upstream is not to be asked, and what is kept and stale answers instead, where the response itself
+ * does not forbid that. False: there is none. */
+bool cache_stand_in(struct exchange *x);
 
 /* The wait is over before its time: it goes upstream by itself. */
 void cache_give_up(struct exchange *x);

@@ -16,18 +16,22 @@ void cache_land(struct cache_use *u, char what)
         flight_land(seat, slice_of(&what, 1));
 }
 
-/* What can't be kept is not waited for, this time and for a while. */
-static void refuse(struct cache_use *u)
+/* What can't be kept is not waited for: this time, and for a while where it would be the same for others. What one client
+ * gets for himself, or an upstream says while it fails, tells nothing of that. */
+static void refuse(struct cache_use *u, bool is_usual)
 {
-    response_store_mark(u->conf->store, u->key);
+    if (is_usual && !u->is_personal)
+        response_store_mark(u->conf->store, &u->key);
     cache_land(u, LAND_GO);
 }
 
-static bool put(struct cache_use *u, struct stored *r)
+static void let_go(struct cache_use *u)
 {
-    return r && response_store_put(u->conf->store, r, u->note) == 0;
+    stored_unref(u->filling);
+    u->filling = NULL;
 }
 
+/* After something was purged meanwhile, those who wait ask once more, together: ERR_GONE lets them look again. */
 static void begin_known(struct cache_use *u, const struct message *response,
                         const struct cache_life *life, bool end)
 {
@@ -35,14 +39,19 @@ static void begin_known(struct cache_use *u, const struct message *response,
     struct response_body *body = response_body_new(size);
 
     u->filling = body ? cache_store_head(u, response, life, body) : NULL;
-    if (!u->filling) {
-        refuse(u);
+    int rc = u->filling ? response_store_put(u->conf->store, u->filling, u->note) : ERR_LIMIT;
+    if (rc < 0) {
+        if (rc == ERR_GONE)
+            cache_land(u, LAND_LOOK);
+        else
+            refuse(u, true);
+        let_go(u);
         return;
     }
-    bool is_in = put(u, u->filling);
+    u->says = arena_printf(u->x->arena, "%.*s; stored", SLICE_ARG(u->says));
     if (size == 0)
         cache_on_body(u->x, NULL, 0, true);
-    cache_land(u, is_in ? LAND_LOOK : LAND_GO);
+    cache_land(u, LAND_LOOK);
 }
 
 /* What is stale from the first helps nobody unless it can be asked for by a validator, or may be used stale. An event
@@ -79,14 +88,12 @@ void cache_begin_fill(struct cache_use *u, const struct message *response, bool 
     enum cache_refusal why = judge(u, response);
     bool is_known = end || (response->body == BODY_LENGTH && response->has_length);
 
-    if (why == CACHE_KEPT && response->body != BODY_TUNNEL &&
-        !(is_known && !end && response->content_length > u->conf->max_object)) {
-        u->says = arena_printf(u->x->arena, "%.*s; stored", SLICE_ARG(u->says));
-    } else {
-        if (why != CACHE_KEPT)
-            u->says = arena_printf(u->x->arena, "%.*s; detail=%s", SLICE_ARG(u->says),
-                                   cache_refusal_text(why));
-        refuse(u);
+    if (why != CACHE_KEPT)
+        u->says = arena_printf(u->x->arena, "%.*s; detail=%s", SLICE_ARG(u->says),
+                               cache_refusal_text(why));
+    if (why != CACHE_KEPT || response->body == BODY_TUNNEL ||
+        (is_known && !end && response->content_length > u->conf->max_object)) {
+        refuse(u, response->status < 500);
         return;
     }
     if (is_known) {
@@ -97,19 +104,15 @@ void cache_begin_fill(struct cache_use *u, const struct message *response, bool 
     if (u->filling)
         buf_init(&u->gathered, u->conf->max_object);
     else
-        refuse(u);
-}
-
-static void let_go(struct cache_use *u)
-{
-    stored_unref(u->filling);
-    u->filling = NULL;
+        refuse(u, true);
 }
 
 static void end_known(struct cache_use *u, bool is_broken)
 {
     if (response_body_end(u->filling->body, is_broken) == RESPONSE_BODY_BROKEN)
         response_store_remove(u->conf->store, u->filling);
+    else
+        cache_tier_keep(u, u->filling);
     let_go(u);
 }
 
@@ -117,31 +120,42 @@ static void end_gathering(struct cache_use *u, bool is_broken)
 {
     struct slice all = buf_slice(&u->gathered);
     struct response_body *body = is_broken ? NULL : response_body_new(all.len);
-    bool is_in = false;
+    int rc = ERR_LIMIT;
 
+    response_store_release(u->conf->store, &u->key, u->reserved);
+    u->reserved = 0;
     if (body) {
         bool fits = response_body_fill(body, &all, 1);
         (void)response_body_end(body, !fits);
         stored_set_body(u->filling, body);
-        is_in = put(u, u->filling);
+        rc = response_store_put(u->conf->store, u->filling, u->note);
+        if (rc == 0)
+            cache_tier_keep(u, u->filling);
     }
-    cache_land(u, is_in ? LAND_LOOK : LAND_GO);
+    cache_land(u, rc == 0 || rc == ERR_GONE ? LAND_LOOK : LAND_GO);
     buf_deinit(&u->gathered);
     let_go(u);
 }
 
+/* False: larger than max_object, or there is no room in the budget. */
+static bool add_gathered(struct cache_use *u, struct slice piece)
+{
+    if (!response_store_reserve(u->conf->store, &u->key, piece.len))
+        return false;
+    u->reserved += piece.len;
+    return buf_add(&u->gathered, piece) == 0;
+}
+
 static void gather(struct cache_use *u, const struct slice *pieces, int n, bool end)
 {
-    int err = 0;
+    bool fits = true;
 
-    for (int i = 0; i < n && err == 0; i++)
-        err = buf_add(&u->gathered, pieces[i]);
-    if (err < 0) { /* larger than max_object */
-        response_store_mark(u->conf->store, u->key);
-        end_gathering(u, true);
-    } else if (end) {
-        end_gathering(u, false);
-    }
+    for (int i = 0; i < n && fits; i++)
+        fits = add_gathered(u, pieces[i]);
+    if (!fits)
+        refuse(u, true);
+    if (!fits || end)
+        end_gathering(u, !fits);
 }
 
 void cache_on_body(struct exchange *x, const struct slice *pieces, int n, bool end)

@@ -12,6 +12,8 @@
 #include "gate/gateway.h"
 #include "gate/selector.h"
 
+#define VARIES_MAX 8 /* different ones of one URL, that an answer is looked for by */
+
 static struct slice url_of(struct exchange *x, struct slice authority, struct slice path,
                            struct slice query)
 {
@@ -36,9 +38,9 @@ bool cache_make_key(struct cache_use *u)
     struct exchange *x = u->x;
     const struct message *m = x->request;
 
-    u->key = u->conf->key ? template_text(u->conf->key, x, false)
-                          : url_of(x, m->authority, x->path, m->query);
-    return u->key.len > 0 && u->key.len <= RESPONSE_KEY_MAX;
+    u->key = response_key_of(u->conf->key ? template_text(u->conf->key, x, false)
+                                          : url_of(x, m->authority, x->path, m->query));
+    return u->key.text.len > 0 && u->key.text.len <= RESPONSE_KEY_MAX;
 }
 
 /* --- variants -------------------------------------------------------------------------------------------------------- */
@@ -82,35 +84,107 @@ static struct slice normal_value(struct exchange *x, struct slice name)
     return slice_of(start, (size_t)(p - start));
 }
 
-static struct slice make_variant(struct cache_use *u, struct slice vary)
+static struct slice taken(struct exchange *x, struct buf *made)
+{
+    struct slice text = arena_dup(x->arena, buf_slice(made));
+
+    buf_deinit(made);
+    return text;
+}
+
+/* What the place keeps apart, whatever a response says. */
+static struct slice apart(struct cache_use *u)
 {
     struct exchange *x = u->x;
     struct buf out;
-    struct slice name;
 
+    if (u->apart.ptr)
+        return u->apart;
     buf_init(&out, SIZE_MAX); /* of parts that the request's limits bound */
     add_value(&out, x->route ? x->route->key : SLICE(""));
     for (uint32_t i = 0; i < u->conf->nvary; i++)
         add_value(&out, selector_value(u->conf->vary[i], x));
-    while (vary.len && slice_split(&vary, ',', &name))
-        add_value(&out, normal_value(x, name));
-    struct slice made = arena_dup(x->arena, buf_slice(&out));
-    buf_deinit(&out);
-    return made;
+    u->apart = taken(x, &out);
+    return u->apart;
+}
+
+static struct slice make_variant(struct cache_use *u, struct slice vary)
+{
+    struct buf out;
+    struct slice name;
+
+    if (!vary.len)
+        return apart(u);
+    buf_init(&out, SIZE_MAX);
+    (void)!buf_add(&out, apart(u));
+    while (slice_split(&vary, ',', &name))
+        add_value(&out, normal_value(u->x, name));
+    return taken(u->x, &out);
+}
+
+static const struct cache_variant *made_variant(const struct cache_use *u, struct slice vary)
+{
+    const struct cache_variant *v = u->variants;
+
+    while (v && !slice_eq(v->vary, vary))
+        v = v->next;
+    return v;
+}
+
+static struct slice add_variant(struct cache_use *u, struct slice vary, struct slice text)
+{
+    struct cache_variant *v = arena_alloc(u->x->arena, sizeof(*v));
+
+    v->vary = vary.len ? arena_dup(u->x->arena, vary) : SLICE("");
+    v->text = text;
+    v->next = u->variants;
+    u->variants = v;
+    return text;
 }
 
 struct slice cache_variant(struct cache_use *u, struct slice vary)
 {
-    if (!u->variant.ptr || !slice_eq(u->vary, vary)) {
-        u->vary = vary.len ? arena_dup(u->x->arena, vary) : SLICE("");
-        u->variant = make_variant(u, u->vary);
-    }
-    return u->variant;
+    const struct cache_variant *made = made_variant(u, vary);
+
+    return made ? made->text : add_variant(u, vary, make_variant(u, vary));
 }
 
-bool cache_fits(const struct stored *r, void *arg)
+void cache_copy_variant(struct cache_use *own, struct cache_use *u, struct slice vary)
 {
-    return slice_eq(cache_variant(arg, r->vary), r->variant);
+    own->apart = arena_dup(own->x->arena, apart(u));
+    add_variant(own, vary, arena_dup(own->x->arena, cache_variant(u, vary)));
+}
+
+struct slice cache_likely_vary(const struct cache_use *u)
+{
+    if (u->stale)
+        return u->stale->vary;
+    return u->variants ? u->variants->vary : SLICE("");
+}
+
+static enum stored_fit fits(const struct stored *r, void *arg)
+{
+    const struct cache_variant *made = made_variant(arg, r->vary);
+
+    if (!made)
+        return STORED_ASKS;
+    return slice_eq(made->text, r->variant) ? STORED_FITS : STORED_DIFFERS;
+}
+
+/* Variants are made while no lock is held, when one of what is kept asks for it: nearly all that is kept of a URL has the
+ * same Vary, and one look is enough. */
+struct stored *cache_find(struct cache_use *u)
+{
+    enum stored_fit fit;
+
+    for (int looks = 0; looks <= VARIES_MAX; looks++) {
+        struct stored *r = response_store_find(u->conf->store, &u->key, fits, u, &fit);
+        u->knows_url = u->knows_url || r || fit == STORED_DIFFERS;
+        if (!r || fit == STORED_FITS || slice_eq(cache_variant(u, r->vary), r->variant))
+            return r;
+        stored_unref(r);
+    }
+    return NULL;
 }
 
 static int by_text(const void *a, const void *b)
@@ -181,12 +255,12 @@ static void invalidate_reference(struct cache_use *u, const struct message *resp
     struct slice key = ref.len ? key_of_reference(u->x, ref) : SLICE_NONE;
 
     if (key.len)
-        (void)response_store_purge_key(u->conf->store, key);
+        (void)response_store_purge(u->conf->store, RESPONSE_PURGE_KEY, key);
 }
 
 void cache_invalidate(struct cache_use *u, const struct message *response)
 {
-    (void)response_store_purge_key(u->conf->store, u->key);
+    (void)response_store_purge(u->conf->store, RESPONSE_PURGE_KEY, u->key.text);
     if (u->conf->key)
         return; /* what its text makes of another URL is not known */
     invalidate_reference(u, response, HEADER_LOCATION);

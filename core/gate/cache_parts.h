@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The inside of the cache, for its files: cache.c decides, cache_key.c tells requests apart, cache_head.c keeps heads,
- * cache_answer.c makes answers, cache_fill.c keeps what comes. */
+ * cache_answer.c makes answers, cache_fill.c keeps what comes, cache_tier.c asks and tells Redis. */
 
 #ifndef DML_GATE_CACHE_PARTS_H
 #define DML_GATE_CACHE_PARTS_H
 
 #include "gate/cache.h"
+#include "gate/cache_tier.h"
 #include "side/flight.h"
 
 enum cache_role {
@@ -18,6 +19,12 @@ enum cache_role {
 /* Conditions of the client's, taken out of the request that goes upstream. */
 struct cache_conditions {
     struct slice none_match, modified_since;
+};
+
+/* What keeps this request's response apart from others' by these names of a Vary. */
+struct cache_variant {
+    struct cache_variant *next;
+    struct slice vary, text;
 };
 
 /* One exchange and its cache, in its arena. */
@@ -34,22 +41,26 @@ struct cache_use {
     struct response_wait *wait; /* for `reading` or `awaited` */
     struct stored *awaited;     /* has to be whole before it can be used */
     /* state */
-    struct slice key, variant,
-        vary; /* variant: of the names in vary, the latest that it was made for */
+    struct response_key key;
+    struct slice apart;             /* what the place keeps apart: the begin of each variant */
+    struct cache_variant *variants; /* that have been made, the latest first */
     struct cache_control asked;
     struct cache_conditions conditions;
     struct response_note note;
     struct cache_moment moment;
     struct cache_life life;
+    struct cache_question question;
     size_t read_to;    /* of `reading` */
+    size_t reserved;   /* of the budget, for `gathered` */
     struct slice says; /* of Cache-Status for what comes from upstream */
     enum cache_role role;
-    enum cache_found found;
     bool is_personal;
     bool has_failed; /* the one that fetched for it */
     bool is_alone;   /* waits for nobody, and nobody waits for it */
     bool has_waited; /* for another's, once */
     bool validates;  /* upstream is asked whether `stale` still holds */
+    bool is_from_tier;
+    bool knows_url; /* something is kept of it, for whatever variant */
     void (*on_wait)(void *arg);
     void *arg;
 };
@@ -59,11 +70,17 @@ struct cache_use {
 /* False: too long, or empty. */
 bool cache_make_key(struct cache_use *u);
 
+/* What is kept of the request's URL for such a request; counted, or NULL. Sets u->knows_url. */
+struct stored *cache_find(struct cache_use *u);
+
 /* The request's values of the names in `vary`, behind what the place keeps apart. */
 struct slice cache_variant(struct cache_use *u, struct slice vary);
 
-/* A stored_fits_fn; arg: the use. */
-bool cache_fits(const struct stored *r, void *arg);
+/* The Vary that a response is likely to have: that of what is kept of the URL. */
+struct slice cache_likely_vary(const struct cache_use *u);
+
+/* The variants of another exchange, whose request is u's: `own` may lack what the selectors of the place look at. */
+void cache_copy_variant(struct cache_use *own, struct cache_use *u, struct slice vary);
 
 /* The names of a response's Vary: lower case, sorted, joined by ','. */
 struct slice cache_vary_of(struct cache_use *u, const struct message *response);

@@ -359,6 +359,9 @@ static void exchange_act(struct exchange *x)
     case ROUTE_PROXY: exchange_proxy(x); break;
     case ROUTE_RESPOND: reply_respond(x); break;
     case ROUTE_REDIRECT: reply_redirect(x); break;
+    case ROUTE_PLUGIN:
+        exchange_fail(x, ERR_NOT_FOUND);
+        break; /* none of them wanted to answer this one */
     }
 }
 

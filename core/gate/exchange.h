@@ -134,7 +134,8 @@ struct exchange {
     struct slice scheme;
     struct slice client_ip;
     struct slice tls_subject; /* of the verified client certificate; empty = none */
-    bool client_is_trusted;   /* the peer is in trusted_proxies */
+    struct slice tls_thumbprint;
+    bool client_is_trusted; /* the peer is in trusted_proxies */
     struct slice claims; /* verified claims as JSON, set by an authenticating plugin; or absent */
     struct slice rewritten;     /* upstream path set by a hook; or absent */
     struct slice upstream_path; /* what the route makes of the path */

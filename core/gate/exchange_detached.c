@@ -10,18 +10,7 @@
 struct exchange *exchange_new_detached(struct gateway *g, const struct message *request)
 {
     struct arena *arena = arena_new(g->wire.arena_blocks);
-    struct message *m = arena_alloc(arena, sizeof(*m));
-
-    *m = *request;
-    headers_init(&m->headers, arena, 16);
-    HEADERS_EACH(f, &request->headers)
-    headers_add(&m->headers, arena_dup(arena, f->name), arena_dup(arena, f->value));
-    m->path = arena_dup(arena, request->path);
-    m->authority = arena_dup(arena, request->authority);
-    if (m->authority.len)
-        (void)!message_set_authority(m, m->authority);
-    if (request->query.ptr)
-        m->query = arena_dup(arena, request->query);
+    struct message *m = message_dup(request, arena);
     struct exchange *x = exchange_new(g, arena, m);
     REQUIRE(x != NULL);
     (void)!exchange_read_head(x); /* one that is refused has no client to hear of it */

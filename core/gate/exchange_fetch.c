@@ -15,28 +15,19 @@
 
 #define TIMEOUT_MS 60000 /* where the route has none */
 
-static void copy_headers(struct headers *to, const struct headers *from, struct arena *a)
-{
-    headers_init(to, a, from->n);
-    HEADERS_EACH(f, from)
-    headers_add_as(to, (enum header_id)f->id, arena_dup(a, f->name), arena_dup(a, f->value));
-}
-
 static struct message *copy_request(struct exchange *x, struct arena *a)
 {
-    struct message *m = arena_zero(a, sizeof(*m));
-    struct headers headers;
+    struct message m = {
+        .method = METHOD_GET,
+        .version = HTTP_11,
+        .scheme = x->scheme,
+        .authority = x->request->authority,
+        .path = x->request->path,
+        .query = x->request->query,
+    };
 
-    forward_headers(x, &headers);
-    copy_headers(&m->headers, &headers, a);
-    m->method = METHOD_GET;
-    m->version = HTTP_11;
-    m->path = arena_dup(a, x->request->path);
-    if (x->request->query.ptr)
-        m->query = arena_dup(a, x->request->query);
-    m->scheme = arena_dup(a, x->scheme);
-    (void)!message_set_authority(m, arena_dup(a, x->request->authority));
-    return m;
+    forward_headers(x, &m.headers);
+    return message_dup(&m, a);
 }
 
 struct exchange *exchange_clone(struct exchange *x)

@@ -156,6 +156,7 @@ int forward_client(struct exchange *x)
     x->scheme = peer && peer->is_tls ? SLICE("https") : SLICE("http");
     x->client_ip = peer ? peer->ip : SLICE("127.0.0.1");
     x->tls_subject = peer ? peer->tls_subject : SLICE_NONE;
+    x->tls_thumbprint = peer ? peer->tls_thumbprint : SLICE_NONE;
     x->client_is_trusted = peer && peer->is_trusted;
     x->request->scheme = x->scheme;
     drop_claims(x);
@@ -280,11 +281,11 @@ static void add_forwarded(struct exchange *x, struct headers *h)
                            : own);
 }
 
-void forward_headers(struct exchange *x, struct headers *out)
+/* out has room. */
+static void put_headers(struct exchange *x, struct headers *out)
 {
     const struct headers *in = &x->request->headers;
 
-    headers_init(out, x->arena, in->n + FORWARD_EXTRA_FIELDS);
     HEADERS_EACH(f, in)
     {
         if (!is_replaced[f->id])
@@ -294,14 +295,27 @@ void forward_headers(struct exchange *x, struct headers *out)
         add_forwarded(x, out);
 }
 
-struct message *forward_request(struct exchange *x, struct attempt *a)
+void forward_headers(struct exchange *x, struct headers *out)
 {
-    struct message *m = arena_alloc(x->arena, sizeof(*m));
+    headers_init(out, x->arena, x->request->headers.n + FORWARD_EXTRA_FIELDS);
+    put_headers(x, out);
+}
+
+struct message *forward_request(struct exchange *x, struct attempt *a,
+                                struct forward_scratch *scratch)
+{
+    struct message *m = &scratch->message;
+    uint32_t room = COUNT_OF(scratch->fields),
+             wanted = x->request->headers.n + FORWARD_EXTRA_FIELDS;
     struct slice host = upstream_host(x, a);
 
     *m = *x->request;
-    if (LIKELY(!x->is_own))
+    if (LIKELY(!x->is_own && wanted <= room)) {
+        m->headers = (struct headers){.arena = x->arena, .items = scratch->fields, .cap = room};
+        put_headers(x, &m->headers);
+    } else if (!x->is_own) {
         forward_headers(x, &m->headers);
+    }
     m->authority = host;
     if (a->extra) {
         HEADERS_EACH(f, a->extra)

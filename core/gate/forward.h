@@ -21,8 +21,15 @@ MUST_CHECK int forward_path(struct exchange *x);
 /* The request's fields as they go upstream, those about the client's way here included. */
 void forward_headers(struct exchange *x, struct headers *out);
 
-/* The request head of an attempt, in the arena. */
-struct message *forward_request(struct exchange *x, struct attempt *a);
+/* A request head that is written at once: memory that is warm, where the arena's next would not be. */
+struct forward_scratch {
+    struct message message;
+    struct field fields[32];
+};
+
+/* The request head of an attempt: in `scratch`, or partly in the arena when it has many fields. */
+struct message *forward_request(struct exchange *x, struct attempt *a,
+                                struct forward_scratch *scratch);
 
 /* Upstream's response head is to be the client's. */
 void forward_response(struct exchange *x);

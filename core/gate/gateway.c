@@ -18,9 +18,12 @@
 #include "net/dns.h"
 #include "net/tls.h"
 #include "side/redis.h"
+#include "side/spill_port.h"
 
 /* Blocks that an idle worker keeps for the next requests. */
 #define SPARE_BLOCKS 256
+#define ARENA_AHEAD 1024  /* bytes that a request is sure to write */
+#define SPARE_ARENAS 1024 /* each request that is under way has one */
 
 static void on_bad_head(void *owner, const struct wire_peer *peer, int err, const char *why,
                         struct slice id)
@@ -106,12 +109,12 @@ static bool is_denied(void *gateway, const struct addr *to)
     return s && cidr_list_has(s->outbound_deny, s->noutbound_deny, to);
 }
 
-static struct blocks *new_blocks(size_t size)
+static struct blocks *new_blocks(size_t size, size_t max_free)
 {
     struct blocks *b = calloc(1, sizeof(*b));
 
     REQUIRE(b != NULL);
-    blocks_init(b, size, SPARE_BLOCKS);
+    blocks_init(b, size, max_free);
     return b;
 }
 
@@ -125,9 +128,9 @@ void gateway_init(struct gateway *g, struct snapshot *first)
 {
     g->wire = (struct wire_env){
         .loop = g->loop,
-        .recv_blocks = new_blocks(WIRE_RECV_BLOCK),
-        .head_blocks = new_blocks(WIRE_HEAD_BLOCK),
-        .arena_blocks = new_blocks(WIRE_ARENA_BLOCK),
+        .recv_blocks = new_blocks(WIRE_RECV_BLOCK, SPARE_BLOCKS),
+        .head_blocks = new_blocks(WIRE_HEAD_BLOCK, SPARE_BLOCKS),
+        .arena_blocks = new_blocks(WIRE_ARENA_BLOCK, SPARE_ARENAS),
         .scratch = malloc(WIRE_SCRATCH),
         .limits = &first->limits,
         .on_bad_head = on_bad_head,
@@ -139,6 +142,7 @@ void gateway_init(struct gateway *g, struct snapshot *first)
         .server_name = SLICE(FORWARD_PSEUDONYM),
     };
     REQUIRE(g->wire.scratch != NULL);
+    g->wire.arena_blocks->ahead = ARENA_AHEAD;
     list_init(&g->at_end);
     list_init(&g->retired);
     timer_init(&g->mover, g->loop, plans_on_timer);
@@ -190,6 +194,8 @@ void gateway_deinit(struct gateway *g)
     timer_deinit(&g->mover);
     pool_free(g->pool);
     redis_free(g->redis);
+    if (g->spill)
+        spill_port_free(g->spill);
     dns_free(g->dns);
     exchange_table_deinit(&g->table);
     stats_free(g->stats);
@@ -205,6 +211,15 @@ static bool trusts_alike(const struct snapshot *a, const struct snapshot *b)
            (a->ntrusted_proxies == 0 ||
             memcmp(a->trusted_proxies, b->trusted_proxies,
                    a->ntrusted_proxies * sizeof(a->trusted_proxies[0])) == 0);
+}
+
+struct spill_port *gateway_spill(struct gateway *g)
+{
+    struct spill *s = g->spill ? NULL : spill_shared();
+
+    if (s)
+        g->spill = spill_port_new(s, g->loop, g->mailbox);
+    return g->spill;
 }
 
 void gateway_use(struct gateway *g, struct plan *plan)

@@ -20,6 +20,7 @@
 struct gate_stats;
 struct hold;
 struct hook_lap;
+struct spill_port;
 
 struct gateway {
     /* owned */
@@ -29,6 +30,7 @@ struct gateway {
     struct pool *pool;
     struct dns *dns;
     struct redis *redis;
+    struct spill_port *spill; /* made when it is first needed */
     struct gate_stats *stats; /* this worker's handles on its metric cells */
     struct plan *plan;        /* the current one */
     struct list retired;      /* those that have exchanges still */
@@ -60,6 +62,9 @@ void gateway_deinit(struct gateway *g);
 /* d runs as gateway_deinit begins, unless cancelled before: for what lives on the thread and uses its pool, resolver or
  * plans, however old. */
 void gateway_at_end(struct gateway *g, struct later *d);
+
+/* This worker's door to the process's spill; NULL when there is none. */
+struct spill_port *gateway_spill(struct gateway *g);
 
 /* Makes it the current one, with its limits; the one before retires. */
 void gateway_use(struct gateway *g, struct plan *plan);

@@ -73,9 +73,9 @@ static void *new_table(size_t n, size_t size)
 {
     size_t bytes = (n * size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
     size_t page = 2 * MIB;
-    void *table = aligned_alloc(bytes < page ? CACHE_LINE : page, bytes);
+    void *table = NULL;
 
-    REQUIRE(table != NULL);
+    REQUIRE(posix_memalign(&table, bytes < page ? CACHE_LINE : page, bytes) == 0);
     if (bytes >= page)
         (void)!madvise(table, bytes / page * page, MADV_HUGEPAGE);
     return memset(table, 0, bytes);

@@ -100,6 +100,15 @@ struct plugin_host_ops {
     /* Does it answer CORS preflights (`answers_preflights = true`)? NULL: none does. */
     bool (*answers_preflights)(struct plugin_host *h, const struct plugin_use *plugin);
 
+    /* May a route whose plugin it is have nothing else that answers (`answers = true`)? NULL: none may. */
+    bool (*answers)(struct plugin_host *h, const struct plugin_use *plugin);
+
+    /* Does it look at the plugins before it (`remark`)? And what it says of one of those: a warning in the arena, or
+     * absent. NULL: none does. */
+    bool (*looks_back)(struct plugin_host *h, const struct plugin_use *plugin);
+    struct slice (*remark)(struct plugin_host *h, const struct plugin_use *plugin,
+                           const struct plugin_use *before, struct arena *a);
+
     /* What to say where credentials stand under this name and no plugin takes them ("not installed ..."); absent when one
      * does. In the arena. NULL: all can. */
     struct slice (*missing)(struct plugin_host *h, struct slice name, struct arena *a);

@@ -30,6 +30,7 @@ struct plugin_use {
     struct hook_time *times; /* of its hooks (hook_time_of) */
     bool continues_on_error; /* on_error: continue */
     bool answers_preflights; /* CORS preflights end at it */
+    bool answers;            /* a route of its own needs nothing else that answers */
 };
 
 /* Plugins in the order in which they run. */
@@ -39,6 +40,7 @@ struct chain {
     uint32_t hooks;          /* union of the uses' */
     uint32_t index;          /* of chains in the snapshot: what the plan's functions are found by */
     bool answers_preflights; /* one of the uses does */
+    bool answers;            /* the same */
 };
 
 enum path_kind { PATH_PATTERN, PATH_REGEX };
@@ -58,7 +60,12 @@ struct route_header {
     bool is_secret; /* the value is never shown */
 };
 
-enum route_action { ROUTE_PROXY, ROUTE_RESPOND, ROUTE_REDIRECT };
+enum route_action {
+    ROUTE_PROXY,
+    ROUTE_RESPOND,
+    ROUTE_REDIRECT,
+    ROUTE_PLUGIN, /* one of its plugins answers */
+};
 
 struct route {
     /* What a request that is passed on reads of it: the first cache line. Among many routes each line is memory that it has to

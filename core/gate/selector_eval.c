@@ -139,6 +139,7 @@ struct slice selector_value(const struct selector *s, struct exchange *x)
     case SELECTOR_PARAM: return exchange_param(x, s->name, false);
     case SELECTOR_CLAIM: return claim(x->claims, s->name, x->arena);
     case SELECTOR_TLS_SUBJECT: return x->tls_subject;
+    case SELECTOR_TLS_THUMBPRINT: return x->tls_thumbprint;
     case SELECTOR_STATUS:
     case SELECTOR_RESPONSE: return response_value(s, x);
     case SELECTOR_UPSTREAM: return x->upstream ? x->upstream->name : SLICE_NONE;

@@ -26,6 +26,7 @@
     SELECTOR(PARAM, "param", true, false) \
     SELECTOR(CLAIM, "claim", true, false) \
     SELECTOR(TLS_SUBJECT, "tls:subject", false, false) \
+    SELECTOR(TLS_THUMBPRINT, "tls:thumbprint", false, false) \
     SELECTOR(STATUS, "status", false, true) \
     SELECTOR(UPSTREAM, "upstream", false, true) \
     SELECTOR(RESPONSE, "response", true, true) \

@@ -13,6 +13,7 @@
 #include "gate/snapshot_build.h"
 #include "net/tls_client.h"
 #include "net/tls_ctx.h"
+#include "side/kafka_cluster.h"
 #include "side/redis_server.h"
 #include "side/store.h"
 
@@ -134,6 +135,8 @@ static void release(struct snapshot *s)
         tls_server_unref(s->listeners[i].tls);
     for (uint32_t i = 0; i < s->nredis; i++)
         redis_server_unref(s->redis[i].server);
+    for (uint32_t i = 0; i < s->nkafka; i++)
+        kafka_cluster_unref(s->kafka[i].cluster);
     for (uint32_t i = 0; i < s->nupstreams; i++) {
         struct upstream *u = s->upstreams[i];
         for (uint32_t j = 0; j < u->nendpoints; j++) {
@@ -153,13 +156,18 @@ static void free_arena(void *arena)
     arena_free(arena);
 }
 
-static struct slice id_of(const struct conf *conf, struct arena *a)
+/* The same on every machine that has the same files. */
+static struct slice id_of(const struct snapshot *s)
 {
     uint64_t hash = 0;
 
-    for (const struct conf_file *f = conf->file; f; f = f->next)
+    for (const struct conf_file *f = s->conf->file; f; f = f->next)
         hash = hash_stable(f->text, hash + 1);
-    return arena_printf(a, "%016llx", (unsigned long long)hash);
+    for (uint32_t i = 0; i < s->ncertificates; i++) {
+        uint64_t print = s->certificates[i].print;
+        hash = hash_stable(slice_of((const char *)&print, sizeof(print)), hash + 1);
+    }
+    return arena_printf(s->arena, "%016llx", (unsigned long long)hash);
 }
 
 /* Plugins hold on to stores from their first moment, which is when they are checked. A store that exists keeps its size
@@ -177,6 +185,7 @@ static void build(struct snapshot *s, const struct snapshot_source *source, stru
     conf_check(s->conf, faults);
     build_settings(&b);
     build_redis(&b);
+    build_kafka(&b);
     build_upstreams(&b);
     build_consumers(&b);
     name_stores(s);
@@ -247,7 +256,7 @@ struct snapshot *snapshot_load(const struct snapshot_source *source, struct faul
         return NULL;
     }
     keep_seen(s, faults);
-    s->id = id_of(s->conf, a);
+    s->id = id_of(s);
     return s;
 }
 

@@ -19,7 +19,9 @@
 #include "http/message.h"
 #include "net/addr.h"
 #include "net/dns.h"
+#include "side/spill.h"
 
+struct kafka_cluster;
 struct redis_server;
 struct tls_server;
 
@@ -36,6 +38,7 @@ struct listener_conf {
 struct certificate_conf {
     struct slice file; /* as written */
     int64_t not_after; /* seconds since 1970 */
+    uint64_t print;    /* of it and its key */
 };
 
 struct store_conf {
@@ -47,6 +50,12 @@ struct store_conf {
 struct redis_conf {
     struct slice name;
     struct redis_server *server; /* a reference */
+};
+
+/* A Kafka cluster that plugins may name. */
+struct kafka_conf {
+    struct slice name;
+    struct kafka_cluster *cluster; /* a reference */
 };
 
 struct consumer {
@@ -66,7 +75,7 @@ struct snapshot {
     struct arena *arena;
     atomic_int refs;
     uint64_t version; /* 1, 2, ... in this process */
-    struct slice id;  /* hash of the text, for people */
+    struct slice id;  /* hash of the text and the certificates, for people */
     struct conf *conf;
 
     int workers;       /* resolved: never 0 */
@@ -96,6 +105,10 @@ struct snapshot {
     uint32_t nstores;
     struct redis_conf *redis;
     uint32_t nredis;
+    struct kafka_conf *kafka;
+    uint32_t nkafka;
+    struct slice spill_dir; /* NUL-terminated; absent: there is no spill */
+    struct spill_options spill;
     uint64_t metrics_max_series;
     struct dns_options dns;
     struct cidr *outbound_deny;
@@ -152,6 +165,7 @@ void snapshot_unref(struct snapshot *s);
 struct upstream *snapshot_upstream(const struct snapshot *s, struct slice name);
 struct route *snapshot_route(const struct snapshot *s, struct slice key);
 struct redis_server *snapshot_redis(const struct snapshot *s, struct slice name);
+struct kafka_cluster *snapshot_kafka(const struct snapshot *s, struct slice name);
 struct consumer *snapshot_consumer(const struct snapshot *s, struct slice name);
 
 #endif

@@ -63,6 +63,8 @@ struct tls_client *build_upstream_tls(struct build *b, const struct conf *tls, s
 
 void build_redis(struct build *b);
 
+void build_kafka(struct build *b);
+
 void build_upstreams(struct build *b);
 
 /* A route's: a name or a URL. NULL with a fault. */

@@ -12,7 +12,7 @@
 /* What was asked about a plugin. */
 struct plugin_kind {
     const struct plugin_use *use; /* one of it */
-    bool guards, answers_preflights;
+    bool guards, answers_preflights, looks_back, answers;
 };
 
 /* Which plugins are used, and which of them stand after which. */
@@ -53,6 +53,8 @@ static void ask_kind(struct build *b, const struct plugin_use *use)
         .use = use,
         .guards = ops->guards(b->host, use),
         .answers_preflights = ops->answers_preflights && ops->answers_preflights(b->host, use),
+        .answers = ops->answers && ops->answers(b->host, use),
+        .looks_back = ops->looks_back && ops->looks_back(b->host, use),
     };
 
     if (kind == o->cap)
@@ -126,6 +128,19 @@ static void check_preflights(struct build *b, const struct chain *c, uint32_t fr
     }
 }
 
+/* What a plugin says of those before it. */
+static void ask_remarks(struct build *b, const struct chain *c, uint32_t from)
+{
+    for (uint32_t j = MAX(from, 1u); j < c->n; j++) {
+        struct plugin_use *use = c->uses[j];
+        for (uint32_t i = 0; kind_of(b, use)->looks_back && i < j; i++) {
+            struct slice says = b->host->ops->remark(b->host, use, c->uses[i], b->faults->arena);
+            if (says.ptr)
+                warn_at(b->faults, use->place, use->path, "%.*s", SLICE_ARG(says));
+        }
+    }
+}
+
 /* A consumer's plugins run after those of any route. */
 static void check_after_routes(struct build *b, const struct plugin_use *use)
 {
@@ -191,6 +206,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
     vec_push(&b->uses, use);
     add_kind(b, use);
     use->answers_preflights = kind_of(b, use)->answers_preflights;
+    use->answers = kind_of(b, use)->answers;
     check_guard(b, use);
     return use;
 }
@@ -214,6 +230,7 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
     c->n = nbefore;
     c->hooks = before ? before->hooks : 0;
     c->answers_preflights = before && before->answers_preflights;
+    c->answers = false;
     for (uint32_t i = 0; i < nbefore; i++)
         c->uses[i] = before->uses[i];
     for (uint32_t i = 0; i < n; i++) {
@@ -224,9 +241,11 @@ static void read_chain(struct build *b, struct chain *c, const struct chain *bef
         c->uses[c->n++] = use;
         c->hooks |= use->hooks;
         c->answers_preflights |= use->answers_preflights;
+        c->answers |= use->answers;
     }
     check_order(b, c, nbefore);
     check_preflights(b, c, nbefore);
+    ask_remarks(b, c, nbefore);
 }
 
 static void mark_in_routes(struct build *b, const struct chain *c)
@@ -253,6 +272,7 @@ void build_route_chain(struct build *b, struct route *route)
     struct chain *c = &route->chain;
 
     *c = *global; /* its index too: what has the same functions is one chain */
+    c->answers = false;
     if (build_count(list) == 0)
         return;
     struct slice scope = arena_printf(b->a, "route:%.*s", SLICE_ARG(route->name));

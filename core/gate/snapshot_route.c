@@ -392,6 +392,13 @@ static bool has(const struct reading *r, const char *key)
     return node && (node->is_broken || node->type != CONF_NULL);
 }
 
+static void fault_of_action(struct reading *r)
+{
+    fault_at(r->b->faults, r->place, PATH(r->b, "routes[%u]", r->route->index),
+             "a route has exactly one of upstream, respond and redirect; or none, and a plugin "
+             "that answers, such as kafka");
+}
+
 static void read_action(struct reading *r)
 {
     static const char *const only_proxy[] = {"rewrite", "strip_prefix"};
@@ -400,9 +407,8 @@ static void read_action(struct reading *r)
     const struct conf *redirect = build_get(r->place, "redirect");
     int n = has(r, "upstream") + has(r, "respond") + has(r, "redirect");
 
-    if (n != 1) {
-        fault_at(r->b->faults, r->place, PATH(r->b, "routes[%u]", r->route->index),
-                 "a route has exactly one of upstream, respond and redirect");
+    if (n > 1) {
+        fault_of_action(r);
         return;
     }
     for (size_t i = 0; !has(r, "upstream") && i < COUNT_OF(only_proxy); i++)
@@ -416,6 +422,19 @@ static void read_action(struct reading *r)
         read_respond(r, respond);
     else if (redirect)
         read_redirect(r, redirect);
+    else if (n == 0)
+        r->route->action = ROUTE_PLUGIN;
+}
+
+/* Once its chain is known. Where a plugin could not be had, nobody knows whether it would have answered. */
+static void check_answerer(struct reading *r)
+{
+    const struct route *route = r->route;
+    uint32_t own = route->chain.n - r->b->s->global.n;
+
+    if (route->action == ROUTE_PLUGIN && !route->chain.answers &&
+        own == build_count(build_get(r->place, "plugins")))
+        fault_of_action(r);
 }
 
 /* Its own where it has one, else what holds for all. */
@@ -465,6 +484,7 @@ static struct route *read_route(struct build *b, const struct conf *item, uint32
     read_action(&r);
     read_limits(&r);
     build_route_chain(b, route);
+    check_answerer(&r);
     route->key = key_of(b, route);
     return route;
 }

@@ -346,6 +346,31 @@ static void read_plugin_path(struct build *b)
     }
 }
 
+/* --- the spill -------------------------------------------------------------------------------- */
+
+static enum spill_fsync fsync_of(struct slice word)
+{
+    if (slice_eq(word, SLICE("always")))
+        return SPILL_ALWAYS;
+    return slice_eq(word, SLICE("never")) ? SPILL_NEVER : SPILL_INTERVAL;
+}
+
+static void read_spill(struct build *b)
+{
+    const struct conf *spill = build_get(b->root, "spill");
+    const struct conf *dir = build_get(spill, "dir");
+    struct slice path = build_text(dir);
+
+    if (!path.len)
+        return;
+    b->s->spill_dir = conf_resolve(dir->file->dir, path, b->a);
+    b->s->spill = (struct spill_options){
+        .size = (uint64_t)conf_size(spill, "spill", "size"),
+        .fsync = fsync_of(conf_text(spill, "spill", "fsync")),
+        .drops_oldest = slice_eq(conf_text(spill, "spill", "on_full"), SLICE("drop_oldest")),
+    };
+}
+
 void build_settings(struct build *b)
 {
     read_workers(b);
@@ -361,4 +386,5 @@ void build_settings(struct build *b)
     read_outbound(b);
     read_trust(b);
     read_plugin_path(b);
+    read_spill(b);
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "gate/conf_keys.h"
 #include "gate/conf_scalar.h"
 #include "gate/snapshot_build.h"
@@ -48,7 +49,11 @@ static void note(struct build *b, struct slice file, const struct tls_cert *c)
 
     for (uint32_t i = 0; i < s->ncertificates; i++)
         more[i] = s->certificates[i];
-    more[s->ncertificates++] = (struct certificate_conf){.file = file, .not_after = c->not_after};
+    more[s->ncertificates++] = (struct certificate_conf){
+        .file = file,
+        .not_after = c->not_after,
+        .print = hash_stable(slice_of(c->shared.identity, sizeof(c->shared.identity)), 0),
+    };
     s->certificates = more;
 }
 

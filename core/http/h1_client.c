@@ -264,7 +264,7 @@ static int write_out(struct h1_conn *c, const struct slice *pieces, int n, bool 
     }
     if (rc < 0) {
         c->out_err = rc;
-        loop_later(c->env->loop, &c->later);
+        h1_conn_later(c);
         return 0;
     }
     if (ends)
@@ -307,7 +307,7 @@ static int client_head(struct wire *w, const struct message *m, bool ends)
     set_kind(c, m);
     if (ends)
         return write_out(c, NULL, 0, true, NULL);
-    loop_later(c->env->loop, &c->later);
+    h1_conn_later_head(c);
     return 0;
 }
 

@@ -158,6 +158,13 @@ static void pump(struct h1_conn *c)
         run(c, h1_conn_unread(c), false);
 }
 
+/* Among many requests nobody has looked at this one for long. */
+static inline void fetch(const char *from, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += CACHE_LINE)
+        __builtin_prefetch(from + at, 1);
+}
+
 void h1_conn_read(struct h1_conn *c)
 {
     bool in_scratch = h1_conn_held(c) == 0;
@@ -169,6 +176,10 @@ void h1_conn_read(struct h1_conn *c)
         return;
     }
     char *mem = in_scratch ? c->env->scratch : hold_room(c, want);
+    if (c->wire.ahead != 0) {
+        fetch((const char *)c->wire.owner - c->wire.ahead, WIRE_AHEAD);
+        fetch(c->wire.owner, WIRE_AHEAD_OWNER);
+    }
     ssize_t n = stream_recv(c->stream, mem, want);
     if (n == ERR_AGAIN)
         return;
@@ -219,22 +230,34 @@ static void on_later(struct later *l)
 {
     struct h1_conn *c = container_of(l, struct h1_conn, later);
 
+    c->later_is_heads = false;
     if (c->head != NULL && !c->head_closed && c->out_err == 0) {
         int rc = h1_conn_write(c, NULL, 0, false, NULL);
         c->out_err = MIN(rc, 0);
     }
-    if (c->out_err == 0 && c->eof == 0 && c->hold == NULL && c->in != H1_IN_DROP &&
-        c->in != H1_IN_TUNNEL)
+    if (c->out_err == 0 && !h1_conn_wants_pump(c))
         return; /* a head was to wait for its body, and nothing else */
     if (c->out_err != 0)
         c->role->on_lost(c, c->out_err);
     pump(c);
 }
 
+void h1_conn_later(struct h1_conn *c)
+{
+    c->later_is_heads = false;
+    loop_later(c->env->loop, &c->later);
+}
+
+void h1_conn_later_head(struct h1_conn *c)
+{
+    c->later_is_heads |= list_is_empty(&c->later.link);
+    loop_later(c->env->loop, &c->later);
+}
+
 void h1_conn_pump_later(struct h1_conn *c)
 {
     if (c->view == NULL && c->stream != NULL)
-        loop_later(c->env->loop, &c->later);
+        h1_conn_later(c);
 }
 
 /* --- deliveries ------------------------------------------------------------------------------- */
@@ -303,7 +326,7 @@ void h1_conn_grant(struct h1_conn *c, size_t n)
     if (c->stream == NULL || c->gone || c->view != NULL)
         return;
     if (h1_conn_held(c) > 0 || c->eof != 0)
-        loop_later(c->env->loop, &c->later);
+        h1_conn_later(c);
     else
         h1_conn_watch(c);
     h1_conn_rearm(c);
@@ -393,6 +416,7 @@ void h1_conn_reset(struct h1_conn *c)
     c->wire.arena = NULL;
     c->wire.trailers = NULL;
     c->wire.why = NULL;
+    c->wire.ahead = 0;
     c->wire.head_ms = c->wire.idle_ms = c->wire.body_ms = 0;
     c->credit = 0;
     c->out_left = 0;

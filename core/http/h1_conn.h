@@ -110,14 +110,15 @@ struct h1_conn {
     uint32_t out_mark;        /* bytes sent when out_due was set (their low bits) */
     uint32_t in_ms;           /* in_due is so long after the last byte */
     struct h1_scan scan;
-    int eof;          /* what ended the reading side, or 0 */
-    int out_err;      /* what ended the writing side, where its owner was not told so at once */
-    uint8_t waits;    /* enum h1_wait */
-    uint8_t in;       /* enum h1_in */
-    uint8_t out;      /* enum h1_out */
-    uint8_t kind;     /* enum body_kind of what is sent */
-    bool head_closed; /* the body's framing is in c->head, and perhaps some of the body */
-    uint8_t leaving;  /* index in env->leaving + 1: it leaves at the end of the turn; or 0 */
+    int eof;       /* what ended the reading side, or 0 */
+    int out_err;   /* what ended the writing side, where its owner was not told so at once */
+    uint8_t waits; /* enum h1_wait */
+    uint8_t in;    /* enum h1_in */
+    uint8_t out;   /* enum h1_out */
+    uint8_t kind;  /* enum body_kind of what is sent */
+    bool later_is_heads : 1; /* `later` is queued for the head alone */
+    bool head_closed : 1;    /* the body's framing is in c->head, and perhaps some of the body */
+    uint8_t leaving;         /* index in env->leaving + 1: it leaves at the end of the turn; or 0 */
     bool chunked;
     bool silent;   /* the content is not sent: HEAD, 204, 304 */
     bool old_peer; /* HTTP/1.0 */
@@ -140,6 +141,17 @@ void h1_conn_close_hard(struct h1_conn *c);
 
 /* Reads once, as when the stream has become readable. */
 void h1_conn_read(struct h1_conn *c);
+
+/* What is to be done at the end of the turn: a head leaves that has waited for its body, on_lost is told, hold is looked at.
+ * h1_conn_later_head: the first alone; it is taken back when the body has come. */
+void h1_conn_later(struct h1_conn *c);
+void h1_conn_later_head(struct h1_conn *c);
+
+/* Is there something that only a pump at the end of the turn would look at? */
+static inline bool h1_conn_wants_pump(const struct h1_conn *c)
+{
+    return c->eof != 0 || c->hold != NULL || c->in == H1_IN_DROP || c->in == H1_IN_TUNNEL;
+}
 
 /* Goes on with what is in hold, at the end of the turn. */
 void h1_conn_pump_later(struct h1_conn *c);

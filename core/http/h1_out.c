@@ -31,7 +31,7 @@ static void flush_or_note(struct h1_conn *c)
     if (rc >= 0)
         return;
     c->out_err = rc;
-    loop_later(c->env->loop, &c->later);
+    h1_conn_later(c);
 }
 
 char *h1_conn_head_room(struct h1_conn *c, size_t size)
@@ -83,6 +83,10 @@ static void close_head(struct h1_conn *c, size_t len, bool end)
     p = slice_put(p, connection);
     h1_conn_head_ready(c, slice_put(p, SLICE("\r\n")));
     c->head_closed = true;
+    if (c->later_is_heads && !h1_conn_wants_pump(c)) {
+        c->later_is_heads = false;
+        later_cancel(&c->later);
+    }
     c->wire.head_held = false;
 }
 

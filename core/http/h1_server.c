@@ -434,7 +434,7 @@ static int server_head(struct wire *w, const struct message *m, bool ends)
     if (ends)
         return write_out(c, NULL, 0, true, NULL);
     w->head_held = true;
-    loop_later(c->env->loop, &c->later);
+    h1_conn_later_head(c);
     return 0;
 }
 

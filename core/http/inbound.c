@@ -75,11 +75,12 @@ static void describe(struct h1_server *s, struct wire_peer *out)
     out->is_tls = s->is_tls;
     out->is_asked = in->is_asked;
     out->is_trusted = in->is_trusted;
-    out->tls_subject = out->server_name = SLICE_NONE;
+    out->tls_subject = out->tls_thumbprint = out->server_name = SLICE_NONE;
     out->listener = in->listener_index;
     if (s->is_tls) {
         struct tls_facts facts = tls_facts(s->conn.stream);
         out->tls_subject = facts.subject;
+        out->tls_thumbprint = facts.thumbprint;
         out->server_name = facts.server_name;
     }
     get_address(&out->address, in->addresses, in->peer_len);
@@ -99,6 +100,7 @@ static void on_request(struct h1_server *s, struct wire *w)
     peer->ip.ptr = ip;
     if (s->is_tls) {
         peer->tls_subject = arena_dup(w->arena, peer->tls_subject);
+        peer->tls_thumbprint = arena_dup(w->arena, peer->tls_thumbprint);
         peer->server_name = arena_dup(w->arena, peer->server_name);
     }
     w->peer = peer;

@@ -72,3 +72,28 @@ int message_set_authority(struct message *m, struct slice authority)
     m->port = port;
     return 0;
 }
+
+static struct slice dup(struct arena *a, struct slice text)
+{
+    return text.ptr ? arena_dup(a, text) : text;
+}
+
+struct message *message_dup(const struct message *m, struct arena *a)
+{
+    struct message *copy = arena_alloc(a, sizeof(*copy));
+
+    *copy = *m;
+    headers_init(&copy->headers, a, m->headers.n);
+    HEADERS_EACH(f, &m->headers)
+    headers_add_as(&copy->headers, (enum header_id)f->id, arena_dup(a, f->name),
+                   arena_dup(a, f->value));
+    copy->scheme = dup(a, m->scheme);
+    copy->path = dup(a, m->path);
+    copy->query = dup(a, m->query);
+    copy->reason = dup(a, m->reason);
+    copy->authority = dup(a, m->authority);
+    copy->host = SLICE_NONE;
+    if (copy->authority.len)
+        (void)!message_set_authority(copy, copy->authority);
+    return copy;
+}

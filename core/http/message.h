@@ -71,6 +71,9 @@ struct message {
  * ERR_SYNTAX when RFC 3986 does not allow it: nothing is set. */
 MUST_CHECK int message_set_authority(struct message *m, struct slice authority);
 
+/* A copy with copies of all its texts, in the arena. */
+struct message *message_dup(const struct message *m, struct arena *a);
+
 /* Limits that a server codec keeps (contract: limits). Read at each use: a reload may replace
  * the struct. */
 struct http_limits {

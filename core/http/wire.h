@@ -120,10 +120,13 @@ struct wire {
     /* server: longest silence between bytes of the request's body; 0 = the default. (While the
      * client takes nothing of the response, and in a tunnel, idle_timeout holds.) */
     uint32_t body_ms;
-    bool untouched; /* client: not a byte of the response has come */
-    bool unsent;    /* client: not a byte of the request was written */
-    bool reused;    /* client: the connection had carried a request before */
-    bool head_held; /* server: nothing follows the head yet (rule 3): another one takes its place */
+    bool untouched : 1; /* client: not a byte of the response has come */
+    bool unsent : 1;    /* client: not a byte of the request was written */
+    bool reused : 1;    /* client: the connection had carried a request before */
+    bool head_held : 1; /* server: nothing follows the head yet (rule 3): another takes its place */
+    /* client: so far before the owner lies something else that a response will be about: WIRE_AHEAD bytes
+     * of it, and the owner, come into the cache while the kernel is asked for one. 0: no such thing */
+    uint16_t ahead;
 };
 
 /* What is known of the connection's other end. */
@@ -135,6 +138,7 @@ struct wire_peer {
     bool is_asked;            /* TLS: its listener asks for client certificates */
     bool is_trusted;          /* set by the acceptor: in trusted_proxies */
     struct slice tls_subject; /* of the verified client certificate, or empty */
+    struct slice tls_thumbprint;
     struct slice server_name; /* TLS: that was asked for, in lower case, or empty */
     int listener; /* index in the configuration that is current when the request comes; -1: a reload
                      has taken the listener away */
@@ -145,6 +149,8 @@ struct wire_peer {
 #define WIRE_ARENA_BLOCK (8 * KIB)
 #define WIRE_SCRATCH (128 * KIB)
 #define WIRE_LEAVING_MAX 64
+#define WIRE_AHEAD 704
+#define WIRE_AHEAD_OWNER 256
 
 /* What all wires of a thread share. Filled by the worker. */
 struct wire_env {

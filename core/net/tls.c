@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/text.h"
 #include "net/addr.h"
 #include "net/tls_client.h"
 #include "net/tls_ctx.h"
@@ -22,6 +23,7 @@
 
 #define READS 8 /* of the socket in one turn */
 #define SUBJECT_MAX (4 * KIB)
+#define PRINT_ROOM 48 /* a SHA-256 in base64 */
 
 enum asking {
     ASKING_NOBODY,
@@ -79,48 +81,61 @@ static void dismantle(struct tls_handshake *h)
         h->on_over(h->over_arg);
 }
 
-/* Subject and server name in one piece of memory. */
-static void keep_texts(struct tls *t, struct slice name, struct slice subject)
+/* What is known of the other end's certificate. */
+struct peer_facts {
+    struct slice subject;
+    char thumbprint[PRINT_ROOM];
+    size_t print_len; /* 0: there is none */
+};
+
+/* Server name, subject and thumbprint in one piece of memory. */
+static void keep_texts(struct tls *t, struct slice name, const struct peer_facts *peer)
 {
     char *p;
 
-    if (name.len + subject.len == 0)
+    if (name.len + peer->subject.len + peer->print_len == 0)
         return;
-    t->texts = p = malloc(name.len + subject.len);
+    t->texts = p = malloc(name.len + peer->subject.len + peer->print_len);
     REQUIRE(p != NULL);
-    slice_put(slice_put(p, name), subject);
+    p = slice_put(slice_put(p, name), peer->subject);
+    slice_put(p, slice_of(peer->thumbprint, peer->print_len));
     t->name_len = (uint16_t)name.len;
-    t->subject_len = (uint16_t)subject.len;
+    t->subject_len = (uint16_t)peer->subject.len;
+    t->print_len = (uint8_t)peer->print_len;
 }
 
 /* "CN=ann,O=Example" (RFC 4514), UTF-8 as it is. False when it is too long to be kept. */
-static bool read_subject(SSL *ssl, BIO *out, struct slice *subject)
+static bool read_peer(SSL *ssl, BIO *out, struct peer_facts *facts)
 {
     X509 *peer = SSL_get0_peer_certificate(ssl);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int digest_len;
     char *text;
 
-    *subject = SLICE("");
     if (!peer)
         return true;
     X509_NAME_print_ex(out, X509_get_subject_name(peer), 0,
                        XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB);
     long len = BIO_get_mem_data(out, &text);
-    *subject = slice_of(text, (size_t)MAX(len, 0));
-    return subject->len <= SUBJECT_MAX;
+    facts->subject = slice_of(text, (size_t)MAX(len, 0));
+    if (X509_digest(peer, EVP_sha256(), digest, &digest_len) == 1)
+        facts->print_len =
+            text_base64(digest, digest_len, TEXT_URL | TEXT_NO_PAD, facts->thumbprint);
+    return facts->subject.len <= SUBJECT_MAX;
 }
 
 /* What would be gone after the handshake. */
 static bool keep_facts(struct tls_handshake *h)
 {
     struct tls *t = h->tls;
-    struct slice subject = SLICE("");
+    struct peer_facts peer = {.subject = SLICE("")};
     BIO *text = BIO_new(BIO_s_mem());
     bool fine;
 
     REQUIRE(text != NULL);
-    fine = !h->server || !tls_server_asks(h->server) || read_subject(t->ssl, text, &subject);
+    fine = !h->server || !tls_server_asks(h->server) || read_peer(t->ssl, text, &peer);
     if (fine)
-        keep_texts(t, h->hello.server_name, subject);
+        keep_texts(t, h->hello.server_name, &peer);
     BIO_free(text);
     t->more = SSL_has_pending(t->ssl); /* what came with the end of the handshake */
     return fine;

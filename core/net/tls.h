@@ -21,6 +21,7 @@ struct tls_session;
 struct tls_facts {
     struct slice server_name; /* that the client asked for: lower case; empty = none */
     struct slice subject;     /* of the client's verified certificate (RFC 4514); empty = none */
+    struct slice thumbprint;  /* its SHA-256, base64url (RFC 8705, 3.1); empty = none */
     struct slice protocol;    /* by ALPN; empty = none */
     const char *version;      /* "1.2", "1.3" */
     bool is_resumed;

@@ -20,16 +20,17 @@ struct tls {
     struct stream stream;
     /* owned */
     ev_io watcher;
-    struct timer again;          /* decrypted bytes wait, of which no descriptor will tell */
-    void *ssl;                   /* SSL */
-    char *texts;                 /* the server's name and the client's subject, or NULL */
+    struct timer again; /* decrypted bytes wait, of which no descriptor will tell */
+    void *ssl;          /* SSL */
+    char *texts;        /* the server's name, the client's subject and thumbprint, or NULL */
     struct tls_session *session; /* client: a reference, or NULL */
     /* borrowed */
     struct tls_handshake *handshake; /* NULL when it has ended */
     /* state */
     uint64_t sent;        /* bytes that the kernel has taken */
     uint16_t name_len;    /* of texts: the server's name, */
-    uint16_t subject_len; /* and the subject behind it */
+    uint16_t subject_len; /* the subject behind it, */
+    uint8_t print_len;    /* and the thumbprint */
     int in_err;           /* what ended reading, to be told after the bytes before it */
     uint8_t budget;       /* reads that the call under way may still make */
     bool eof;             /* the socket has ended */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "gate/cache_tier.h"
 #include "script/api_cache.h"
 #include "script/api_find.h"
 #include "script/scope.h"
@@ -79,4 +80,64 @@ int dml_cache_find(struct gateway *g, double handle, struct cache_conf *c)
     struct exchange *x = api_find(g, handle);
 
     return x ? (int)cache_lookup(x, c) : ERR_GONE;
+}
+
+int dml_cache_stand_in(struct gateway *g, double handle)
+{
+    struct exchange *x = api_find(g, handle);
+
+    return x && x->phase == PHASE_BALANCE && cache_stand_in(x);
+}
+
+/* --- the tier ------------------------------------------------------------------------------------------------------ */
+
+void dml_cache_enter(struct gateway *g, struct cache_conf *c)
+{
+    cache_tier_enter(g, c);
+}
+
+void dml_cache_leave(struct cache_conf *c)
+{
+    cache_tier_leave(c);
+}
+
+static const char letters[] = {
+    [RESPONSE_PURGE_KEY] = 'k', [RESPONSE_PURGE_PREFIX] = 'p', [RESPONSE_PURGE_TAG] = 't'};
+
+int dml_cache_purge_next(struct cache_conf *c, double *number, struct dml_slice *text)
+{
+    static _Thread_local char found[RESPONSE_PURGE_TEXT_MAX];
+    enum response_purge what;
+    uint64_t n;
+    size_t len;
+
+    if (!response_purges_first(response_store_purges(c->store), &n, &what, found, &len))
+        return 0;
+    *number = (double)n;
+    *text = (struct dml_slice){.ptr = found, .len = (int32_t)len};
+    return letters[what];
+}
+
+void dml_cache_purge_done(struct cache_conf *c, double number)
+{
+    response_purges_done(response_store_purges(c->store), (uint64_t)number);
+}
+
+void dml_cache_hear(struct cache_conf *c, double number, int what, const char *text, size_t len)
+{
+    enum response_purge meant = what == 'k'   ? RESPONSE_PURGE_KEY
+                                : what == 't' ? RESPONSE_PURGE_TAG
+                                              : RESPONSE_PURGE_PREFIX;
+
+    response_store_hear(c->store, (uint64_t)number, meant, slice_of(text, len));
+}
+
+void dml_cache_hear_number(struct cache_conf *c, double number)
+{
+    response_store_hear_number(c->store, (uint64_t)number);
+}
+
+void dml_cache_hear_nothing(struct cache_conf *c)
+{
+    response_store_hear_nothing(c->store);
 }

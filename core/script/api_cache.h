@@ -26,6 +26,23 @@ DML_API int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
                           const struct dml_scope *scope, struct dml_slice *error);
 DML_API int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
                            const struct dml_scope *scope, struct dml_slice *error);
+/* In balance hooks: 1 when what is kept and stale is the reply. */
+DML_API int dml_cache_stand_in(struct gateway *g, double handle);
+
+/* With a tier: the worker begins to use it, and leaves it. */
+DML_API void dml_cache_enter(struct gateway *g, struct cache_conf *c);
+DML_API void dml_cache_leave(struct cache_conf *c);
+
+/* The oldest purge that the tier is to be told, as 'k', 'p' or 't' for key, prefix and tag; 0: there is none. text lives
+ * until the next call. It goes by dml_cache_purge_done. */
+DML_API int dml_cache_purge_next(struct cache_conf *c, double *number, struct dml_slice *text);
+DML_API void dml_cache_purge_done(struct cache_conf *c, double number);
+
+/* What the tier tells of others' purges: one; the number of the latest; that it can't be listened to. */
+DML_API void dml_cache_hear(struct cache_conf *c, double number, int what, const char *text,
+                            size_t len);
+DML_API void dml_cache_hear_number(struct cache_conf *c, double number);
+DML_API void dml_cache_hear_nothing(struct cache_conf *c);
 DML_API int dml_cache_status(struct cache_conf *c, int status);
 
 /* In access hooks: DML_CACHE_ANSWERED: the reply is set; DML_CACHE_WAITS: cache_wait tells how it goes on. */

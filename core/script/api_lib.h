@@ -234,17 +234,17 @@ DML_API void dml_metric_observe(struct gateway *g, struct metric_series *s, doub
 /* --- api_log.c: access logs ----------------------------------------------------------------------------------------- */
 
 /* path NULL: standard output. The caller adds fields, then writes one line per exchange. NULL: the file can't be
- * opened, *error says why. */
+ * opened, *error says why; probe only looks whether it could be. */
 DML_API struct access_log *dml_access_log_new(const char *path, struct dml_slice *error);
-
-/* For a check: could it be opened? ERR_SYSTEM, *error says why. */
 DML_API int dml_access_log_probe(const char *path, struct dml_slice *error);
 DML_API void dml_access_log_free(struct access_log *l);
 DML_API int dml_access_log_field(struct access_log *l, const char *name, const char *value,
                                  const struct dml_scope *scope, struct dml_slice *error);
-
 /* Lines only for statuses from..to; any of several calls. */
 DML_API int dml_access_log_when(struct access_log *l, int from, int to);
 DML_API int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
+/* Instead of writing it: the line, for elsewhere. ERR_NOT_FOUND where there is none. */
+DML_API int dml_access_log_line(struct gateway *g, double handle, struct access_log *l,
+                                struct dml_slice *out);
 
 #endif

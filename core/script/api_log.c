@@ -58,3 +58,17 @@ int dml_access_log_write(struct gateway *g, double handle, struct access_log *l)
     access_log_write(l, x);
     return 0;
 }
+
+int dml_access_log_line(struct gateway *g, double handle, struct access_log *l,
+                        struct dml_slice *out)
+{
+    struct exchange *x = api_find(g, handle);
+    struct slice line;
+
+    if (!x)
+        return ERR_GONE;
+    if (!access_log_line(l, x, &line))
+        return ERR_NOT_FOUND;
+    *out = (struct dml_slice){line.ptr, line.len};
+    return 0;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Waiting for a response that another request fetches. */
+/* Waiting for a response that another request fetches, or that Redis may have; and which Redis a place has. */
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -8,8 +8,11 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "gate/cache.h"
+#include "gate/cache_tier.h"
 #include "gate/gateway.h"
+#include "script/call_redis.h"
 #include "script/calls.h"
+#include "side/redis_server.h"
 
 struct cache_wait {
     struct co *co;
@@ -65,7 +68,23 @@ static int cache_wait_call(lua_State *L)
     return co_wait(L, co, cancel_wait, wait, (uint64_t)(seconds * 1e3));
 }
 
+/* cache_tier(conf, client, name, seconds, prefix): the client's server, whose name in the configuration that is, is behind
+ * the place's memory from now on. conf: its address. */
+static int cache_tier_call(lua_State *L)
+{
+    struct cache_conf *conf = (struct cache_conf *)(uintptr_t)luaL_checknumber(L, 1);
+    struct redis_server *server = redis_check_server(L, 2);
+    struct slice name, prefix;
+
+    name.ptr = luaL_checklstring(L, 3, &name.len);
+    double seconds = luaL_checknumber(L, 4);
+    prefix.ptr = luaL_checklstring(L, 5, &prefix.len);
+    cache_tier_set(conf, server, (uint32_t)(seconds * 1e3), name, prefix);
+    return 0;
+}
+
 const struct call call_cache[] = {
+    {"cache_tier", cache_tier_call},
     {"cache_wait", cache_wait_call},
     {NULL, NULL},
 };

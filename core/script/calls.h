@@ -24,15 +24,18 @@ struct call {
     X(http) \
     X(http_stream) \
     X(json) \
+    X(kafka) \
     X(listen) \
     X(log) \
     X(net) \
     X(redis) \
     X(redis_sub) \
+    X(spill) \
     X(store) \
     X(task) \
     X(test) \
     X(test_exchange) \
+    X(test_kafka) \
     X(test_process) \
     X(time) \
     X(tls) \

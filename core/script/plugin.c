@@ -320,7 +320,7 @@ static void push_context(lua_State *L, const struct plugin_use *use, uint64_t ve
 {
     const struct route *route = use->route;
 
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     push_slice(L, use->scope);
     lua_setfield(L, -2, "scope");
     lua_pushnumber(L, (double)version);
@@ -329,6 +329,8 @@ static void push_context(lua_State *L, const struct plugin_use *use, uint64_t ve
         return;
     push_slice(L, route->name);
     lua_setfield(L, -2, "route");
+    lua_pushboolean(L, route->action == ROUTE_PLUGIN);
+    lua_setfield(L, -2, "must_answer");
     lua_createtable(L, (int)route->nparams, 0);
     for (uint32_t i = 0; i < route->nparams; i++) {
         push_slice(L, route->params[i]);
@@ -470,19 +472,47 @@ static bool host_answers_preflights(struct plugin_host *h, const struct plugin_u
     return ask(vm_of_host(h), "answers_preflights", plugin->name, SLICE_NONE);
 }
 
+static bool host_answers(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return ask(vm_of_host(h), "answers", plugin->name, SLICE_NONE);
+}
+
+static bool host_looks_back(struct plugin_host *h, const struct plugin_use *plugin)
+{
+    return ask(vm_of_host(h), "looks_back", plugin->name, SLICE_NONE);
+}
+
+/* On top of the stack: a text, or nil, which goes. */
+static struct slice take_text(lua_State *L, struct arena *a)
+{
+    struct slice text;
+
+    text.ptr = lua_tolstring(L, -1, &text.len);
+    text = text.ptr ? arena_dup(a, text) : SLICE_NONE;
+    lua_pop(L, 1);
+    return text;
+}
+
+static struct slice host_remark(struct plugin_host *h, const struct plugin_use *plugin,
+                                const struct plugin_use *before, struct arena *a)
+{
+    struct vm *vm = vm_of_host(h);
+
+    vm_push_function(vm, "demilune.plugin", "remark");
+    lua_pushinteger(vm->L, (lua_Integer)plugin->index);
+    lua_pushinteger(vm->L, (lua_Integer)before->index);
+    (void)!vm_call(vm, 2, 1);
+    return take_text(vm->L, a);
+}
+
 static struct slice host_missing(struct plugin_host *h, struct slice name, struct arena *a)
 {
     struct vm *vm = vm_of_host(h);
-    lua_State *L = vm->L;
-    struct slice message;
 
     vm_push_function(vm, "demilune.plugin", "missing");
-    push_slice(L, name);
+    push_slice(vm->L, name);
     (void)!vm_call(vm, 1, 1);
-    message.ptr = lua_tolstring(L, -1, &message.len);
-    message = message.ptr ? arena_dup(a, message) : SLICE_NONE;
-    lua_pop(L, 1);
-    return message;
+    return take_text(vm->L, a);
 }
 
 static void host_credentials(struct plugin_host *h, struct slice kind, struct faults *faults)
@@ -521,6 +551,9 @@ static const struct plugin_host_ops checker_ops = {
     .stands_after = host_stands_after,
     .guards = host_guards,
     .answers_preflights = host_answers_preflights,
+    .answers = host_answers,
+    .looks_back = host_looks_back,
+    .remark = host_remark,
     .missing = host_missing,
     .credentials = host_credentials,
     .saw = host_saw,

@@ -413,7 +413,9 @@ void vm_guard(struct vm *vm, struct vm_watch *watch)
 {
     vm->watch = watch;
     this_watch = watch;
-    if (watch)
+    /* Written once: the watchdog may read it in the middle of an entry, as of a spec that makes a
+     * gateway. */
+    if (watch && !pthread_equal(watch->thread, pthread_self()))
         watch->thread = pthread_self();
 }
 

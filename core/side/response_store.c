@@ -13,9 +13,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/hash.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "side/response_store_metrics.h"
 
 #define SHARDS 8u
 #define NOTES 1024u /* purges of keys are told apart by as many counters */
@@ -49,14 +49,18 @@ struct shard {
     struct list ages; /* the youngest first */
     /* state */
     size_t bytes, budget;
-    uint64_t responses, hits, misses, evictions;
+    size_t reserved; /* of bytes: what is not whole yet, and in no list */
+    uint64_t responses, evictions;
 } __attribute__((aligned(64)));
 
 struct response_store {
     struct shard shards[SHARDS];
     struct slice name;
     struct list link;
-    unsigned refs; /* under the list's lock */
+    unsigned refs;                  /* under the list's lock */
+    struct response_purges *purges; /* to be told to the tier */
+    atomic_uint sharers;
+    atomic_ullong heard; /* the number of the last purge that the tier told */
     atomic_ullong all_purges, key_purges[NOTES];
     atomic_ullong
         marks[MARKS]; /* the upper half of a key's hash, and the second in which its mark ends */
@@ -77,21 +81,21 @@ static char *put_text(char *at, struct slice *text, struct slice from)
 
 struct stored *stored_new(const struct stored *of)
 {
-    size_t texts = of->head.len + of->key.len + of->vary.len + of->variant.len + of->tags.len;
+    size_t texts = of->head.len + of->key.text.len + of->vary.len + of->variant.len + of->tags.len;
     struct kept *k = malloc(sizeof(*k) + texts);
 
     if (!k) {
         response_body_unref(of->body);
         return NULL;
     }
-    *k = (struct kept){.stored.body = of->body};
-    k->bytes =
-        sizeof(*k) + OVERHEAD + texts + of->key.len + (of->body ? response_body_size(of->body) : 0);
+    *k = (struct kept){.stored = {.key.hash = of->key.hash, .body = of->body}};
+    k->bytes = sizeof(*k) + OVERHEAD + texts + of->key.text.len +
+               (of->body ? response_body_size(of->body) : 0);
     atomic_init(&k->refs, 1);
     list_init(&k->link);
     list_init(&k->age);
     char *at = put_text((char *)(k + 1), &k->stored.head, of->head);
-    at = put_text(at, &k->stored.key, of->key);
+    at = put_text(at, &k->stored.key.text, of->key.text);
     at = put_text(at, &k->stored.vary, of->vary);
     at = put_text(at, &k->stored.variant, of->variant);
     put_text(at, &k->stored.tags, of->tags);
@@ -110,6 +114,11 @@ struct stored *stored_ref(struct stored *r)
     return r;
 }
 
+void stored_used(struct stored *r)
+{
+    atomic_store_explicit(&kept_of(r)->was_used, true, memory_order_relaxed);
+}
+
 bool stored_is_shared(struct stored *r)
 {
     return atomic_load_explicit(&kept_of(r)->refs, memory_order_acquire) > 1;
@@ -125,9 +134,9 @@ void stored_unref(struct stored *r)
 
 /* --- shards, each under its lock --------------------------------------------------------------- */
 
-static struct shard *enter(struct response_store *s, struct slice key)
+static struct shard *enter(struct response_store *s, const struct response_key *key)
 {
-    struct shard *shard = &s->shards[(hash_keyed(key) >> 61) % SHARDS];
+    struct shard *shard = &s->shards[(key->hash >> 61) % SHARDS];
 
     pthread_mutex_lock(&shard->lock);
     return shard;
@@ -138,15 +147,20 @@ static void leave(struct shard *shard)
     pthread_mutex_unlock(&shard->lock);
 }
 
-static struct family *make_family(struct shard *shard, struct slice key)
+static struct family *find_family(const struct shard *shard, const struct response_key *key)
 {
-    struct family *f = map_find(&shard->families, key);
+    return map_find_hashed(&shard->families, key->text, key->hash);
+}
+
+static struct family *make_family(struct shard *shard, const struct response_key *key)
+{
+    struct family *f = find_family(shard, key);
 
     if (f)
         return f;
     f = calloc(1, sizeof(*f));
     REQUIRE(f != NULL);
-    f->key = slice_of(slice_dup(key), key.len);
+    f->key = slice_of(slice_dup(key->text), key->text.len);
     list_init(&f->variants);
     map_set(&shard->families, f->key, f);
     return f;
@@ -173,8 +187,10 @@ static void take_out(struct shard *shard, struct kept *k)
 /* spared: the one that is being put in, or NULL. */
 static void evict(struct shard *shard, size_t down_to, const struct kept *spared)
 {
-    while (shard->bytes > down_to) {
+    while (shard->bytes > down_to && !list_is_empty(&shard->ages)) {
         struct kept *oldest = container_of(list_last(&shard->ages), struct kept, age);
+        if (oldest == spared && shard->responses == 1)
+            break; /* the rest is reserved */
         if (oldest == spared ||
             atomic_exchange_explicit(&oldest->was_used, false, memory_order_relaxed)) {
             list_remove(&oldest->age);
@@ -187,9 +203,9 @@ static void evict(struct shard *shard, size_t down_to, const struct kept *spared
 }
 
 /* What the new one stands for goes, and the oldest when there are too many. */
-static void make_place(struct shard *shard, struct slice key, const struct stored *r)
+static void make_place(struct shard *shard, const struct stored *r)
 {
-    struct family *f = map_find(&shard->families, key);
+    struct family *f = find_family(shard, &r->key);
 
     if (!f)
         return;
@@ -208,7 +224,7 @@ static void make_place(struct shard *shard, struct slice key, const struct store
 
 static void put_in(struct shard *shard, struct kept *k)
 {
-    struct family *f = make_family(shard, k->stored.key);
+    struct family *f = make_family(shard, &k->stored.key);
 
     k->family = f;
     f->n++;
@@ -221,36 +237,33 @@ static void put_in(struct shard *shard, struct kept *k)
 
 /* --- the store --------------------------------------------------------------------------------- */
 
-struct stored *response_store_find(struct response_store *s, struct slice key, stored_fits_fn fits,
-                                   void *arg)
+struct stored *response_store_find(struct response_store *s, const struct response_key *key,
+                                   stored_fits_fn fits, void *arg, enum stored_fit *fit)
 {
     struct shard *shard = enter(s, key);
-    struct family *f = map_find(&shard->families, key);
+    struct family *f = find_family(shard, key);
     struct stored *found = NULL;
 
+    *fit = f ? STORED_DIFFERS : STORED_ASKS;
     if (f)
         LIST_EACH (link, &f->variants) {
             struct kept *k = container_of(link, struct kept, link);
-            if (!fits(&k->stored, arg))
+            *fit = fits(&k->stored, arg);
+            if (*fit == STORED_DIFFERS)
                 continue;
-            atomic_store_explicit(&k->was_used, true, memory_order_relaxed);
             found = stored_ref(&k->stored);
             break;
         }
-    if (found)
-        shard->hits++;
-    else
-        shard->misses++;
     leave(shard);
     return found;
 }
 
-static atomic_ullong *key_purges(struct response_store *s, struct slice key)
+static atomic_ullong *key_purges(struct response_store *s, const struct response_key *key)
 {
-    return &s->key_purges[hash_keyed(key) % NOTES];
+    return &s->key_purges[key->hash % NOTES];
 }
 
-struct response_note response_store_note(struct response_store *s, struct slice key)
+struct response_note response_store_note(struct response_store *s, const struct response_key *key)
 {
     return (struct response_note){atomic_load(&s->all_purges), atomic_load(key_purges(s, key))};
 }
@@ -258,8 +271,8 @@ struct response_note response_store_note(struct response_store *s, struct slice 
 int response_store_put(struct response_store *s, struct stored *r, struct response_note note)
 {
     struct kept *k = kept_of(r);
-    struct shard *shard = enter(s, r->key);
-    struct response_note now = response_store_note(s, r->key);
+    struct shard *shard = enter(s, &r->key);
+    struct response_note now = response_store_note(s, &r->key);
     int rc = 0;
 
     if (now.all != note.all || now.key != note.key) {
@@ -267,7 +280,7 @@ int response_store_put(struct response_store *s, struct stored *r, struct respon
     } else if (k->bytes > shard->budget / 2) {
         rc = ERR_LIMIT;
     } else if (!k->family) {
-        make_place(shard, r->key, r);
+        make_place(shard, r);
         put_in(shard, k);
         evict(shard, shard->budget, k); /* k is at most half of it: it never stays alone */
     }
@@ -277,10 +290,33 @@ int response_store_put(struct response_store *s, struct stored *r, struct respon
 
 void response_store_remove(struct response_store *s, struct stored *r)
 {
-    struct shard *shard = enter(s, r->key);
+    struct shard *shard = enter(s, &r->key);
 
     if (kept_of(r)->family)
         take_out(shard, kept_of(r));
+    leave(shard);
+}
+
+bool response_store_reserve(struct response_store *s, const struct response_key *key, size_t bytes)
+{
+    struct shard *shard = enter(s, key);
+    bool fits = shard->reserved + bytes <= shard->budget / 2;
+
+    if (fits) {
+        shard->reserved += bytes;
+        shard->bytes += bytes;
+        evict(shard, shard->budget, NULL);
+    }
+    leave(shard);
+    return fits;
+}
+
+void response_store_release(struct response_store *s, const struct response_key *key, size_t bytes)
+{
+    struct shard *shard = enter(s, key);
+
+    shard->reserved -= bytes;
+    shard->bytes -= bytes;
     leave(shard);
 }
 
@@ -291,31 +327,31 @@ static uint64_t upper(uint64_t hash)
     return hash & ~(uint64_t)UINT32_MAX;
 }
 
-void response_store_mark(struct response_store *s, struct slice key)
+void response_store_mark(struct response_store *s, const struct response_key *key)
 {
-    uint64_t hash = hash_keyed(key), until = clock_ms() / 1000 + MARK_S;
+    uint64_t until = clock_ms() / 1000 + MARK_S;
 
-    atomic_store_explicit(&s->marks[hash % MARKS], upper(hash) | (uint32_t)until,
+    atomic_store_explicit(&s->marks[key->hash % MARKS], upper(key->hash) | (uint32_t)until,
                           memory_order_relaxed);
 }
 
-bool response_store_is_marked(struct response_store *s, struct slice key)
+bool response_store_is_marked(struct response_store *s, const struct response_key *key)
 {
-    uint64_t hash = hash_keyed(key);
-    uint64_t mark = atomic_load_explicit(&s->marks[hash % MARKS], memory_order_relaxed);
+    uint64_t mark = atomic_load_explicit(&s->marks[key->hash % MARKS], memory_order_relaxed);
 
-    return mark != 0 && upper(mark) == upper(hash) && (uint32_t)mark > clock_ms() / 1000;
+    return mark != 0 && upper(mark) == upper(key->hash) && (uint32_t)mark > clock_ms() / 1000;
 }
 
 /* --- purging ----------------------------------------------------------------------------------- */
 
-size_t response_store_purge_key(struct response_store *s, struct slice key)
+size_t response_store_purge_key(struct response_store *s, struct slice text)
 {
-    struct shard *shard = enter(s, key);
+    struct response_key key = response_key_of(text);
+    struct shard *shard = enter(s, &key);
     size_t n = 0;
 
-    atomic_fetch_add(key_purges(s, key), 1); /* under the lock: a put comes before it, or sees it */
-    for (struct family *f; (f = map_find(&shard->families, key)); n++)
+    atomic_fetch_add(key_purges(s, &key), 1); /* under the lock: a put before it, or sees it */
+    for (struct family *f; (f = find_family(shard, &key)); n++)
         take_out(shard, container_of(list_first(&f->variants), struct kept, link));
     leave(shard);
     return n;
@@ -344,7 +380,7 @@ static size_t purge_where(struct response_store *s,
 
 static bool has_prefix(const struct stored *r, struct slice prefix)
 {
-    return slice_starts(r->key, prefix);
+    return slice_starts(r->key.text, prefix);
 }
 
 static bool has_tag(const struct stored *r, struct slice tag)
@@ -367,6 +403,61 @@ size_t response_store_purge_tag(struct response_store *s, struct slice tag)
     return purge_where(s, has_tag, tag);
 }
 
+static size_t purge_here(struct response_store *s, enum response_purge what, struct slice text)
+{
+    switch (what) {
+    case RESPONSE_PURGE_KEY: return response_store_purge_key(s, text);
+    case RESPONSE_PURGE_PREFIX: return response_store_purge_prefix(s, text);
+    default: return response_store_purge_tag(s, text);
+    }
+}
+
+/* --- a tier ------------------------------------------------------------------------------------ */
+
+/* Told first: whoever finds nothing here any more finds there that it waits to be purged. */
+size_t response_store_purge(struct response_store *s, enum response_purge what, struct slice text)
+{
+    if (atomic_load(&s->sharers) > 0)
+        response_purges_add(s->purges, what, text);
+    return purge_here(s, what, text);
+}
+
+struct response_purges *response_store_purges(struct response_store *s)
+{
+    return s->purges;
+}
+
+void response_store_share(struct response_store *s, bool is_shared)
+{
+    if (is_shared)
+        atomic_fetch_add(&s->sharers, 1);
+    else
+        atomic_fetch_sub(&s->sharers, 1);
+}
+
+/* One that was heard already may come once more, after its number was asked for: that costs a fetch. */
+void response_store_hear(struct response_store *s, uint64_t number, enum response_purge what,
+                         struct slice text)
+{
+    uint64_t before = atomic_exchange(&s->heard, number);
+
+    if (before == UINT64_MAX || number > before + 1)
+        (void)purge_here(s, RESPONSE_PURGE_PREFIX, SLICE(""));
+    else
+        (void)purge_here(s, what, text);
+}
+
+void response_store_hear_number(struct response_store *s, uint64_t number)
+{
+    if (atomic_exchange(&s->heard, number) != number)
+        (void)purge_here(s, RESPONSE_PURGE_PREFIX, SLICE(""));
+}
+
+void response_store_hear_nothing(struct response_store *s)
+{
+    atomic_store(&s->heard, UINT64_MAX);
+}
+
 /* --- all stores -------------------------------------------------------------------------------- */
 
 static pthread_mutex_t stores_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -384,18 +475,22 @@ static struct response_store *store_new(struct slice name)
         map_init(&s->shards[i].families);
         list_init(&s->shards[i].ages);
     }
+    s->purges = response_purges_new();
     list_append(&stores, &s->link);
+    response_store_show(s, true);
     return s;
 }
 
 static void store_free(struct response_store *s)
 {
     list_remove(&s->link);
+    response_store_show(s, false);
     for (size_t i = 0; i < SHARDS; i++) {
         evict(&s->shards[i], 0, NULL);
         map_deinit(&s->shards[i].families);
         pthread_mutex_destroy(&s->shards[i].lock);
     }
+    response_purges_free(s->purges);
     free((char *)s->name.ptr);
     free(s);
 }
@@ -466,8 +561,6 @@ void response_store_stats(struct response_store *s, struct response_store_stats 
         out->responses += shard->responses;
         out->bytes += shard->bytes;
         out->budget += shard->budget;
-        out->hits += shard->hits;
-        out->misses += shard->misses;
         out->evictions += shard->evictions;
         leave(shard);
     }

@@ -7,7 +7,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local selector = require "demilune.selector"
 
-local C, gateway = border.C, border.gateway
+local C, gateway, out = border.C, border.gateway, border.out
 local message = ffi.new "struct dml_slice"
 
 local M = {}
@@ -43,6 +43,14 @@ end
 
 function Writer:when(from, to)
   C.dml_access_log_when(self.log, from, to)
+end
+
+-- For a log whose lines go elsewhere: the line, or nil where the exchange gets none.
+function Writer:line(exchange)
+  if C.dml_access_log_line(gateway, exchange.h, self.log, out) < 0 then
+    return nil
+  end
+  return (ffi.string(out.ptr, out.len))
 end
 
 function Writer:write(exchange)

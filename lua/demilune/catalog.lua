@@ -179,6 +179,9 @@ function M.describe(name)
   if loaded.answers_preflights then
     head = head .. "answers preflights: a route that it is enabled on takes the CORS preflights of its methods\n"
   end
+  if loaded.answers then
+    head = head .. "answers: a route that it is enabled on needs no upstream\n"
+  end
   if loaded.guards then
     head = head .. "guards: it decides who may pass, so its failure always ends in 500\n"
   end

@@ -335,6 +335,8 @@ int dml_access_log_field(struct access_log *l, const char *name, const char *val
                                  const struct dml_scope *scope, struct dml_slice *error);
 int dml_access_log_when(struct access_log *l, int from, int to);
 int dml_access_log_write(struct gateway *g, double handle, struct access_log *l);
+int dml_access_log_line(struct gateway *g, double handle, struct access_log *l,
+                                struct dml_slice *out);
 struct dml_key;
 struct dml_keys;
 struct dml_policy;
@@ -520,6 +522,15 @@ int dml_cache_key(struct cache_conf *c, const char *ptr, size_t len,
                           const struct dml_scope *scope, struct dml_slice *error);
 int dml_cache_vary(struct cache_conf *c, const char *ptr, size_t len,
                            const struct dml_scope *scope, struct dml_slice *error);
+int dml_cache_stand_in(struct gateway *g, double handle);
+void dml_cache_enter(struct gateway *g, struct cache_conf *c);
+void dml_cache_leave(struct cache_conf *c);
+int dml_cache_purge_next(struct cache_conf *c, double *number, struct dml_slice *text);
+void dml_cache_purge_done(struct cache_conf *c, double number);
+void dml_cache_hear(struct cache_conf *c, double number, int what, const char *text,
+                            size_t len);
+void dml_cache_hear_number(struct cache_conf *c, double number);
+void dml_cache_hear_nothing(struct cache_conf *c);
 int dml_cache_status(struct cache_conf *c, int status);
 enum dml_cache_found { DML_CACHE_PASS, DML_CACHE_MISS, DML_CACHE_ANSWERED, DML_CACHE_WAITS };
 int dml_cache_find(struct gateway *g, double handle, struct cache_conf *c);

@@ -53,19 +53,23 @@ function M.shared(make)
   end
 end
 
---- credentials: the names of the headers that hide_credentials removes. nil, a message and a path in the
---- configuration when the config is at fault.
+--- credentials: the names of the headers that hide_credentials removes. more: headers and templates that the request is
+--- told as well. nil, a message and a path in the configuration when the config is at fault.
 ---@param config table
 ---@param context context
 ---@param credentials? string[]
+---@param more? table<string, string>
 ---@return identity? it
 ---@return string? message
 ---@return string? path
-function M.new(config, context, credentials)
+function M.new(config, context, credentials, more)
   local changes = {
     remove = config.hide_credentials and credentials or nil,
     set = { [config.consumer_header] = "{consumer}" },
   }
+  for name, template in pairs(more or {}) do
+    changes.set[name] = template
+  end
   local edits, message = edit.new("request", changes, context)
   if not edits then
     return nil, message, "consumer_header"

@@ -91,6 +91,22 @@ function M.answers_preflights(name)
   return M.load(name).answers_preflights == true
 end
 
+function M.answers(name)
+  return M.load(name).answers == true
+end
+
+function M.looks_back(name)
+  return M.load(name).remark ~= nil
+end
+
+-- What the plugin of one place says of another place before it, by the selectors that this one turns request headers on:
+-- a warning, or nil.
+function M.remark(index, before)
+  local use, other = uses[index], uses[before]
+  local selectors = other.instance.turns_on
+  return selectors and use.plugin.remark(use.instance, other.plugin.name, selectors) or nil
+end
+
 -- --- instances ----------------------------------------------------------------------------------
 
 -- Another configuration has come into this VM.
@@ -115,6 +131,7 @@ end
 ---@field plugin string
 ---@field route string?  nil when it is enabled globally, or for a consumer.
 ---@field scope string  The place, as a text that survives reloads.
+---@field must_answer boolean?  The route has no upstream, respond or redirect: its plugins answer (`answers = true`).
 ---@field params string[]?  The path parameters of the route; nil where any may be meant.
 ---@field version integer  Of the configuration.
 ---@field worker integer  1, 2, ...

@@ -106,7 +106,7 @@ table.insert(package.loaders, 2, function(name)
 end)
 
 -- Modules of the library that are designed and do not exist yet; the last loader that is asked.
-local LATER = { cache = true, kafka = true, trace = true }
+local LATER = { cache = true, trace = true }
 
 table.insert(package.loaders, function(name)
   if LATER[name:match "^demilune%.([^.]*)"] then

@@ -15,6 +15,7 @@ local client = require "demilune.test.client"
 local exchange = require "demilune.test.exchange"
 local issuer = require "demilune.test.issuer"
 local json = require "demilune.json"
+local kafka = require "demilune.test.kafka"
 local redis = require "demilune.test.redis"
 local scope = require "demilune.test.scope"
 local task = require "demilune.task"
@@ -225,6 +226,20 @@ end
 ---@return test.redis
 function M.redis(options)
   return remember(redis.new(options))
+end
+
+--- A Kafka cluster that keeps what it is given and fails on command (test/kafka.lua).
+---@param options? test.kafka.options
+---@return test.kafka
+function M.kafka(options)
+  return remember(kafka.new(options))
+end
+
+--- Reads back what a Kafka cluster was given, a real one too.
+---@param options { brokers: string, topic: string, options?: table<string, string> }
+---@return test.kafka.reader
+function M.kafka_reader(options)
+  return kafka.reader(options)
 end
 
 --- An OAuth 2.0 and OpenID issuer whose keys rotate (test/issuer.lua).

@@ -105,12 +105,49 @@ describe("access-log", function()
     assert.equal(21, #lines(21))
   end)
 
+  describe("to Kafka", function()
+    local function gateway_to(cluster, config, options)
+      config.to = "kafka:events/access"
+      return test.gateway { upstream = upstream, global = { { name = "access-log", config = config } },
+        config = { kafka = { cluster:config("events", options) } } }
+    end
+
+    it("publishes a line as a record, with the request's id", function()
+      local cluster = test.kafka()
+      cluster:topic "access"
+      local fields = { path = "{path}", status = "{status}" }
+      local g = gateway_to(cluster, { fields = fields, when = { status = { "2xx" } } })
+      for i = 1, 3 do
+        g:get("/" .. i)
+      end
+      local records = cluster:records("access", 3)
+      for i, record in ipairs(records) do
+        assert.equal(('{"path":"/%d","status":201}'):format(i), record.value)
+        assert.equal("id", record.headers[1][1])
+        assert.is_true(#record.headers[1][2] > 10)
+      end
+    end)
+
+    it("loses lines that find the queue full, and answers as always", function()
+      local cluster = test.kafka()
+      cluster:topic "access"
+      cluster:down()
+      local g = gateway_to(cluster, {}, { ["queue.buffering.max.messages"] = 1 })
+      for _ = 1, 3 do
+        assert.equal(201, g:get("/").status)
+      end
+    end)
+  end)
+
   it("finds faults", function()
     local function faults(config)
       return test.faults { global = { { name = "access-log", config = config } } }
     end
     assert.truthy(faults({ to = "/nonexistent/access.log" }):find("can't be opened", 1, true))
-    assert.truthy(faults({ to = "kafka:events/access" }):find("not yet supported", 1, true))
+    assert.truthy(faults({ to = "kafka:events/access" }):find('"events"', 1, true))
+    assert.truthy(faults({ to = "kafka:events" }):find("expected kafka:NAME/TOPIC", 1, true))
+    assert.truthy(faults({ to = "https://otlp.example/" }):find("not yet supported", 1, true))
+    assert.truthy(faults({ to = path, mode = "accept" }):find("only what goes to Kafka has a mode", 1, true))
     assert.truthy(faults({ to = path, fields = { a = "{nothing}" } }):find("nothing", 1, true))
     assert.truthy(faults({ to = path, when = { status = { "6xx" } } }))
   end)

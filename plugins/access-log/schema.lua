@@ -1,11 +1,18 @@
 -- SPDX-License-Identifier: Apache-2.0
 
+local ranges = require "demilune.ranges"
+
 return {
   type = "object",
   properties = {
     to = {
       type = "string", minLength = 1, default = "stdout",
-      description = "Where lines go: stdout, or the path of a file.",
+      description = "Where lines go: stdout, the path of a file, or kafka:NAME/TOPIC with the name of a cluster.",
+    },
+    mode = {
+      enum = { "best_effort", "accept" },
+      description = "For Kafka. best_effort (unless given): a line that finds the queue full is lost, and counted. "
+        .. "accept: through the spill.",
     },
     fields = {
       type = "object",
@@ -18,15 +25,7 @@ return {
       properties = {
         status = {
           type = "array", minItems = 1, maxItems = 16,
-          items = {
-            anyOf = {
-              { type = "integer", minimum = 100, maximum = 599 },
-              {
-                type = "string", pattern = [[^([1-5]xx|[1-5]\d\d(-[1-5]\d\d)?)$]],
-                title = "a class such as 5xx or a range such as 400-499",
-              },
-            },
-          },
+          items = ranges.schema,
           description = "Only these statuses: 404, 5xx, 400-499.",
         },
       },

@@ -247,6 +247,79 @@ describe("cache", function()
     assert.equal(503, gateway:get("/").status)
   end)
 
+  it("tells a URL that it does not know from one that it knows for others", function()
+    answer = function(request)
+      local vary = request.path == "/some" and "Accept, X-Mine" or "X-Mine"
+      return 200, { ["cache-control"] = "max-age=60", vary = vary }, "x"
+    end
+    start()
+    local function status(path, mine)
+      return gateway:get(path, { headers = { ["x-mine"] = mine } }).headers["cache-status"]:match ";%s*(%S+)"
+    end
+    assert.equal("fwd=uri-miss;", status("/", "1"))
+    assert.equal("fwd=vary-miss;", status("/", "2"))
+    assert.equal("hit;", status("/", "1"))
+    assert.equal("fwd=uri-miss;", status("/some", "1"))
+    assert.equal("hit;", status("/some", "1"))
+  end)
+
+  it("finds what is kept of a URL with one Vary and another", function()
+    answer = function(request)
+      return 200, { ["cache-control"] = "max-age=60", vary = request.headers["x-vary"] }, request.headers["x-vary"]
+    end
+    start()
+    local function get(vary, a, b)
+      return body("/", { headers = { ["x-vary"] = vary, a = a, b = b } })
+    end
+    assert.same({ "A", "A, B", "B" }, { get("A", "1"), get("A, B", "2", "1"), get("B", "3", "2") })
+    assert.equal(3, #asked)
+    assert.same({ "A", "A, B", "B" }, { get("", "1"), get("", "2", "1"), get("", "4", "2") })
+    assert.equal(3, #asked)
+  end)
+
+  it("says that something is stored only when it is", function()
+    local headers = { ["cache-control"] = "max-age=60", ["transfer-encoding"] = "chunked" }
+    answer = function(request)
+      if request.path == "/chunks" then
+        return 200, headers, "4\r\nlong\r\n0\r\n\r\n"
+      end
+      return 200, { ["cache-control"] = "max-age=60" }, request.path == "/short" and "abc" or "long"
+    end
+    start { max_object = "3" }
+    local function status(path) return gateway:get(path).headers["cache-status"] end
+    assert.equal("demilune; fwd=uri-miss; stored", status "/short")
+    assert.equal("demilune; fwd=uri-miss", status "/long")
+    assert.equal("demilune; fwd=uri-miss", status "/chunks")
+  end)
+
+  it("goes on asking once for many, whatever one gets for himself or an upstream says that fails", function()
+    for _, first in ipairs {
+      { headers = { authorization = "Bearer x" }, status = 200, answer = {} },
+      { headers = {}, status = 503, answer = {} },
+    } do
+      local go = true
+      asked = {}
+      answer = function(_, n)
+        while not go do task.sleep(0.001) end
+        if n == 1 then return first.status, { ["cache-control"] = "max-age=60" }, "first" end
+        return 200, { ["cache-control"] = "max-age=60" }, "x"
+      end
+      start { statuses = { 200 } }
+      assert.equal(first.status, gateway:get("/", { headers = first.headers }).status)
+      go = false
+      local calls = {}
+      for i = 1, 5 do
+        calls[i] = task.spawn(function() return body() end)
+      end
+      test.eventually(function() return #asked == 2 end)
+      go = true
+      for i = 1, 5 do
+        assert.equal("x", calls[i]:join())
+      end
+      assert.equal(2, #asked)
+    end
+  end)
+
   it("never keeps a body that broke off", function()
     local upstream = test.upstream { headers = { ["cache-control"] = "max-age=60" } }
     gateway = test.gateway { upstream = upstream, plugins = { { name = "cache" } } }

@@ -8,6 +8,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local metrics = require "demilune.metrics"
 local selector = require "demilune.selector"
+local Tier = require "demilune.plugins.cache.tier"
 
 local C, gateway = border.C, border.gateway
 local WAITS = C.DML_CACHE_WAITS
@@ -18,7 +19,8 @@ local RESULTS = {
 local LONGEST_WAIT = 30 -- seconds that a request waits for another's response; the route's timeout may end it before
 
 local requests = metrics.counter("demilune_cache_requests_total",
-  "Requests, by what the cache made of them: hit, miss, waited (for what another asks for), pass (nothing to do).",
+  "Requests, by what the cache made of them: hit, miss, waited (for what another asks for, or for Redis), "
+    .. "pass (nothing to do).",
   { "place", "result" })
 
 local Cache = {
@@ -30,11 +32,15 @@ Cache.schema = require "demilune.plugins.cache.schema"
 
 -- What is wrong with a config beyond its schema, and where; or nil.
 local function fault_of(config)
-  if config.store == "redis" then
-    return "not yet supported: responses are kept in memory", "store"
-  elseif config.redis ~= nil then
-    return "not yet supported: responses are kept in memory", "redis"
-  elseif config.max_object > config.size then
+  if config.store == "redis" and not config.redis then
+    return '"redis" is missing: the name of the server'
+  end
+  for _, option in ipairs { "redis", "store_timeout" } do
+    if config.store ~= "redis" and config[option] ~= nil then
+      return "is for store: redis", option
+    end
+  end
+  if config.max_object > config.size then
     return "larger than size", "max_object"
   end
 end
@@ -44,6 +50,37 @@ local function add(conf, context, of, flags, text)
     return of(conf, text, #text, scope, out)
   end)
   return not rc and message or nil
+end
+
+-- Selectors that requests with different answers may differ in, and are kept apart by.
+local function keyed_by(config)
+  local set = {}
+  for _, one in ipairs(config.vary or {}) do
+    set[one:lower()] = true
+  end
+  for one in (config.key or ""):gsub("{{", ""):gmatch "{([^{}]+)}" do
+    set[one:lower()] = true
+  end
+  return set
+end
+
+-- A URL has these in it, or they are the same for all that share one, or belong to no answer.
+local OF_URL = { host = true, method = true, path = true, scheme = true, route = true, id = true }
+
+local function is_keyed(self, one)
+  local kind = one:lower():match "^[^:]+"
+  return self.keyed_by[one:lower()] or not self.has_key and (kind == "query" or kind == "param")
+    or OF_URL[kind] or not one:find ":" and kind ~= "consumer" and kind ~= "client_ip"
+end
+
+-- What is said where a plugin before this one sends upstream what the key does not have.
+function Cache.remark(self, name, selectors)
+  for _, one in ipairs(selectors) do
+    if not is_keyed(self, one) then
+      return ('"%s", which stands before it, sends upstream what "%s" is: requests that differ in it get the same '
+        .. 'response from the cache, unless that is in its vary'):format(name, one)
+    end
+  end
 end
 
 local function compile(config, context)
@@ -79,7 +116,29 @@ function Cache.new(config, context)
   if not conf then
     return nil, message, path
   end
-  return setmetatable({ conf = conf, place = context.scope }, Cache)
+  local self = setmetatable({
+    conf = conf, place = context.scope, keyed_by = keyed_by(config), has_key = config.key ~= nil,
+  }, Cache)
+  if config.store == "redis" then
+    local ok, tier = pcall(Tier.new, conf, { redis = config.redis, timeout = config.store_timeout }, context.scope)
+    if not ok then
+      return nil, (tostring(tier):gsub("^.-:%d+: ", "")), "redis"
+    end
+    self.tier = tier
+  end
+  return self
+end
+
+function Cache:start(context)
+  if self.tier then
+    self.tier:start(context)
+  end
+end
+
+function Cache:stop()
+  if self.tier then
+    self.tier:stop()
+  end
 end
 
 function Cache:access(exchange)

@@ -5,10 +5,14 @@ return {
   properties = {
     store = {
       enum = { "memory", "redis" }, default = "memory",
-      description = "Where responses are kept: memory of the process, shared by the workers. redis, a tier behind it "
-        .. "that nodes share, is not yet supported.",
+      description = "Where responses are kept: memory of the process, shared by its workers; with redis also in a "
+        .. "Redis behind it that gateways share.",
     },
-    redis = { type = "string", description = "The name of a redis. Not yet supported." },
+    redis = { type = "string", description = "The name of a server in `redis`; needed with store: redis." },
+    store_timeout = {
+      type = "string", format = "duration",
+      description = "What asking Redis may take; 100ms unless given.",
+    },
     size = {
       type = "string", format = "size", default = "64MiB",
       description = "The most memory that this place's responses take; beyond it those go that were not used for long.",

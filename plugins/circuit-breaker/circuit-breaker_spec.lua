@@ -251,6 +251,32 @@ describe("circuit-breaker", function()
     assert.equal(4, #upstream.requests)
   end)
 
+  it("or answers with what the cache has kept, unless that is forbidden", function()
+    local life, broken = { ["/free"] = "max-age=10", ["/bound"] = "max-age=10, must-revalidate" }, false
+    local upstream = test.upstream(function(request)
+      if broken then return 503, {}, "broken" end
+      return 200, { ["cache-control"] = life[request.path], etag = '"1"' }, "kept"
+    end)
+    local g = gateway({ upstream }, with { fallback = "stale" }, { plugins = { { name = "cache" } } })
+    assert.same({ 200, 200 }, { g:get("/free").status, g:get("/bound").status })
+    broken = true
+    test.clock.advance(15)
+    assert.same({ 503, 503, 503, 503 }, ask(g, 4))
+    local asked = #upstream.requests
+    local response = g:get "/free"
+    assert.same({ 200, "kept", "15" }, { response.status, response.body, response.headers.age })
+    assert.equal("demilune; hit; detail=circuit-open; ttl=-5", response.headers["cache-status"])
+    assert.equal(304, g:get("/free", { headers = { ["if-none-match"] = '"1"' } }).status)
+    assert.same({ 206, "ep" }, { (function(r) return r.status, r.body end)(
+      g:get("/free", { headers = { range = "bytes=1-2" } })) })
+    for _, path in ipairs { "/bound", "/never" } do
+      assert.equal(503, g:get(path).status)
+    end
+    assert.equal(503, g:get("/free", { headers = { ["cache-control"] = "no-cache" } }).status)
+    assert.equal(503, g:post("/free", { body = "x" }).status)
+    assert.equal(asked, #upstream.requests)
+  end)
+
   it("goes together with retry: each attempt counts, and an open circuit ends them", function()
     local upstream = test.upstream { status = 503 }
     local g = gateway({ upstream }, SMALL, { plugins = { { name = "retry",
@@ -277,7 +303,8 @@ describe("circuit-breaker", function()
       local plugins = { { name = "circuit-breaker", config = config } }
       return test.faults { upstream = "http://127.0.0.1:9", plugins = plugins }
     end
-    assert.truthy(faults({ fallback = "stale" }):find("not yet supported: an answer, or another", 1, true))
+    assert.is_nil(faults { fallback = "stale" })
+    assert.truthy(faults({ fallback = "old" }):find("fallback", 1, true))
     assert.truthy(faults({ fallback = { upstream = "nobody" } }):find('has no upstream "nobody"', 1, true))
     assert.truthy(faults({ fallback = { upstream = "x", body = "y" } }):find("not both", 1, true))
     assert.truthy(faults({ scope = "upstreams" }):find('did you mean "upstream"?', 1, true))

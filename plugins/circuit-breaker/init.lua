@@ -3,8 +3,11 @@
 -- Does not ask what does not work. The state machine is the core's (side/breaker), shared by all
 -- workers; an attempt passes it in one call, and it sees by itself what comes of that.
 
+local border = require "demilune.ffi"
 local breaker = require "demilune.breaker"
 local core = require "demilune.core"
+
+local C, gateway = border.C, border.gateway
 
 local CircuitBreaker = { name = "circuit-breaker", version = "1.0.0" }
 CircuitBreaker.__index = CircuitBreaker
@@ -12,9 +15,7 @@ CircuitBreaker.schema = require "demilune.plugins.circuit-breaker.schema"
 
 -- What is wrong with a fallback, and where; or nil.
 local function fault_of(fallback)
-  if fallback == "stale" then
-    return "not yet supported: an answer, or another upstream", "fallback"
-  elseif not fallback or not fallback.upstream then
+  if not fallback or fallback == "stale" or not fallback.upstream then
     return nil
   elseif fallback.headers or fallback.body then
     return "an answer or an upstream, not both", "fallback"
@@ -29,11 +30,13 @@ function CircuitBreaker.new(config)
     return nil, message, path
   end
   local circuit
-  circuit, message, path = breaker.circuit(config, config.fallback and config.fallback.upstream)
+  local is_stale = config.fallback == "stale"
+  circuit, message, path = breaker.circuit(config, not is_stale and config.fallback and config.fallback.upstream or nil)
   if not circuit then
     return nil, message, path
   end
-  return setmetatable({ circuit = circuit, answer = config.fallback }, CircuitBreaker)
+  return setmetatable({ circuit = circuit, is_stale = is_stale, answer = not is_stale and config.fallback or nil },
+    CircuitBreaker)
 end
 
 function CircuitBreaker:start(context)
@@ -54,7 +57,7 @@ end
 
 function CircuitBreaker:balance(exchange)
   local wait = self.circuit:enter(exchange)
-  if wait then
+  if wait and not (self.is_stale and C.dml_cache_stand_in(gateway, exchange.h) == 1) then
     refuse(self, exchange, wait)
   end
 end

@@ -65,8 +65,8 @@ return {
         },
         { const = "stale" },
       },
-      description = "What is done with a request while the circuit is open: an answer, or another upstream; absent = "
-        .. "503.",
+      description = "What is done with a request while the circuit is open: an answer, another upstream, or stale: "
+        .. "what the cache has kept; absent = 503.",
     },
   },
 }

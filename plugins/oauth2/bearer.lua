@@ -14,6 +14,8 @@ Bearer.__index = Bearer
 local ASYMMETRIC = {
   "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 }
+Bearer.ASYMMETRIC = ASYMMETRIC
+
 local TYPES = { ["jwt"] = true, ["at+jwt"] = true } -- tokens of other types are not for access
 
 -- --- made at load --------------------------------------------------------------------------------
@@ -35,24 +37,16 @@ local function algorithms_of(config)
 end
 
 -- Of an issuer's part of the config. nil, message and path when it is at fault.
-local function new_issuer(config, common)
+local function new_issuer(config, common, line)
   local path = config.path
   if not config.audience then
     return nil, "missing: tokens for others would be good here", path .. "audience"
   elseif config.keys and config.jwks_uri then
     return nil, "either keys or jwks_uri", path .. "jwks_uri"
   end
-  local self = { name = config.issuer }
-  if config.keys then
-    local message, i
-    self.sets, message, i = keys.from_files(config.keys)
-    if not self.sets then
-      return nil, message, ("%skeys[%d]"):format(path, i - 1)
-    end
-  elseif not config.jwks_uri and not config.issuer:find "^https?://" then
-    return nil, "no URL, so that its keys can't be discovered: give keys or jwks_uri", path .. "issuer"
-  else
-    self.remote = keys.remote(config.issuer, config.jwks_uri)
+  local self, message, at = keys.source(config, line)
+  if not self then
+    return nil, message, path .. at
   end
   self.verifier = jwt.verifier {
     algorithms = algorithms_of(config), issuer = config.issuer, audience = config.audience, skew = common.clock_skew,
@@ -78,14 +72,14 @@ local function list_of(config)
 end
 
 -- nil, message and path when the config is at fault.
-function Bearer.new(config)
+function Bearer.new(config, line)
   local self = setmetatable({ issuers = {}, skew = config.clock_skew, rfc9068 = config.rfc9068 }, Bearer)
   local list = list_of(config)
   for _, item in ipairs(list) do
     if self.issuers[item.issuer] then
       return nil, "named twice", item.path .. "issuer"
     end
-    local made, message, path = new_issuer(item, config)
+    local made, message, path = new_issuer(item, config, line)
     if not made then
       return nil, message, path
     end
@@ -132,38 +126,13 @@ local function type_fits(issuer, token)
   return true
 end
 
-local function by_files(issuer, token)
-  local claims, facts
-  for _, set in ipairs(issuer.sets) do
-    claims, facts = issuer.verifier:verify(token, set)
-    if claims or facts ~= "unknown_key" and facts ~= "signature" then
-      break
-    end
-  end
-  return claims, facts
-end
-
-local function by_remote(issuer, token)
-  local remote = issuer.remote
-  local set = remote:keys()
-  if not set then
-    return nil, "unavailable"
-  end
-  local claims, facts = issuer.verifier:verify(token, set)
-  local newer = not claims and facts == "unknown_key" and remote:newer(set)
-  if newer then
-    return issuer.verifier:verify(token, newer)
-  end
-  return claims, facts
-end
-
 -- Its claims and until when it is good; nil and a word: demilune.jwt's, or "unavailable" when there are no keys.
 function Bearer:verify(token)
   local issuer, word = issuer_of(self, token)
   if not issuer then
     return nil, word
   end
-  local claims, facts = (issuer.remote and by_remote or by_files)(issuer, token)
+  local claims, facts = keys.verify(issuer, issuer.verifier, token)
   if not claims then
     return nil, facts
   elseif not self.rfc9068 and not type_fits(issuer, token) then

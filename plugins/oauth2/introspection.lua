@@ -7,14 +7,12 @@
 -- ago stay good for GRACE seconds more, others get a 503.
 
 local crypto = require "demilune.crypto"
-local http = require "demilune.http"
 local json = require "demilune.json"
 local log = require "demilune.log"
 local stores = require "demilune.store"
 local task = require "demilune.task"
 local time = require "demilune.time"
-local url = require "demilune.url"
-local issuers = require "demilune.plugins.oauth2.issuer"
+local client = require "demilune.plugins.oauth2.client"
 
 local Introspection = {}
 Introspection.__index = Introspection
@@ -27,10 +25,6 @@ local CALLS_MAX = 64 -- of a worker and place at a time
 local TOKEN_MAX = 16 * 1024
 local ANSWER_MAX = 64 * 1024
 local INACTIVE = "-" -- what is kept of a token that is none
-
-local function basic(options)
-  return "Basic " .. crypto.base64(url.encode(options.client_id) .. ":" .. url.encode(options.client_secret))
-end
 
 -- A set of them; nil: any.
 local function issuers_of(issuer)
@@ -45,16 +39,17 @@ local function issuers_of(issuer)
 end
 
 -- nil, message and path when the config is at fault.
-function Introspection.new(config)
+function Introspection.new(config, line)
   local options = config.introspection
   if not options.endpoint and type(config.issuer) ~= "string" then
     return nil, "missing: it is discovered where there is one issuer", "introspection.endpoint"
   end
-  local id = ("%s %s"):format(options.endpoint or config.issuer, options.client_id)
+  local id = ("%s %s%s"):format(options.endpoint or config.issuer, options.client_id, line.id)
   return setmetatable({
     id = id, endpoint = options.endpoint, issuer = type(config.issuer) == "string" and config.issuer or nil,
     issuers = issuers_of(config.issuer),
-    secret = options.client_secret, authorization = basic(options), ttl = config.cache_ttl, skew = config.clock_skew,
+    secret = options.client_secret, client = client.new(options, line), line = line,
+    ttl = config.cache_ttl, skew = config.clock_skew,
     audience = type(config.audience) == "string" and { config.audience } or config.audience, calls = 0,
     down = "oauth2 down " .. id,
   }, Introspection)
@@ -64,7 +59,7 @@ end
 
 -- What stands in an answer: INACTIVE, or its JSON behind the time of the call.
 local function read(response)
-  local answer = json.decode(response.body, { depth = 32 })
+  local answer = #response.body <= ANSWER_MAX and json.decode(response.body, { depth = 32 })
   if response.status ~= 200 or type(answer) ~= "table" or type(answer.active) ~= "boolean" then
     return nil, response.status == 200 and "its answer is none of RFC 7662" or "status " .. response.status
   end
@@ -74,7 +69,7 @@ end
 local function endpoint_of(self)
   local why
   if not self.endpoint then
-    self.endpoint, why = issuers.discover(self.issuer, "introspection_endpoint")
+    self.endpoint, why = self.line:discover(self.issuer, "introspection_endpoint")
   end
   return self.endpoint, why
 end
@@ -83,14 +78,7 @@ local function call(self, token)
   local address, why = endpoint_of(self)
   local response
   if address then
-    response, why = http.post(address, {
-      timeout = issuers.TIMEOUT, max_body = ANSWER_MAX,
-      body = url.query { token = token, token_type_hint = "access_token" },
-      headers = {
-        Authorization = self.authorization, Accept = "application/json",
-        ["Content-Type"] = "application/x-www-form-urlencoded",
-      },
-    })
+    response, why = self.client:post(address, { token = token, token_type_hint = "access_token" })
   end
   local text
   if response then

@@ -1,29 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- Keys that tokens are verified with: from files, or the set that an issuer publishes.
---
--- A set lies in the store, where all workers find it and where it outlives reloads and the issuer's outages; each VM
--- has it parsed. It is fetched by one for all, and whoever asked last is asked again no sooner than after INTERVAL,
--- come what may: a failure, a key id that nobody knows. A fetch goes on when the request that needed it has left.
 
 local jwt = require "demilune.jwt"
 local crypto = require "demilune.crypto"
-local log = require "demilune.log"
-local stores = require "demilune.store"
-local task = require "demilune.task"
-local time = require "demilune.time"
-local issuer = require "demilune.plugins.oauth2.issuer"
+local issuers = require "demilune.plugins.oauth2.issuer"
+local remotes = require "demilune.plugins.oauth2.remote"
 
 local M = {}
-
-local INTERVAL = 10 -- seconds between two calls
-local RENEW = 300   -- after which a set is fetched again
-local TICK = 15     -- how often that is looked at
-local LOOK = 5      -- how often a worker looks whether another has a newer set
-local PATIENCE = 5  -- that a request waits for a set
-local LEASE = 30    -- longer than metadata and set together may take
-
-M.INTERVAL = INTERVAL
 
 -- --- files ---------------------------------------------------------------------------------------
 
@@ -32,7 +16,7 @@ local function read(path)
   if not file then
     return nil, message
   end
-  local text = file:read(issuer.MAX_BODY)
+  local text = file:read(issuers.MAX_BODY)
   file:close()
   return text or ""
 end
@@ -63,7 +47,7 @@ end
 
 -- Sets of the files' keys; nil, a message and the number of the faulty one. JWK sets are one each, keys of their own one
 -- set together.
-function M.from_files(list)
+local function from_files(list)
   local sets, single = {}, {}
   for i, item in ipairs(list) do
     local key, message = key_of(item)
@@ -87,109 +71,72 @@ end
 
 -- --- published sets ------------------------------------------------------------------------------
 
-local Remote = {}
-Remote.__index = Remote
-
-local remotes = setmetatable({}, { __mode = "v" }) -- one for each set in a VM
-
-function M.remote(name, jwks_uri)
-  local id = name .. " " .. (jwks_uri or "")
-  local remote = remotes[id]
-  if not remote then
-    remote = setmetatable({
-      name = name, jwks_uri = jwks_uri, key = "oauth2 keys " .. id, asked = "oauth2 asked " .. id, looked = -LOOK,
-    }, Remote)
-    remotes[id] = remote
-  end
-  return remote
-end
-
--- Takes over what is in the store.
-function Remote:look()
-  self.looked = time.monotonic()
-  local text = stores.use():get(self.key)
-  if type(text) ~= "string" or text == self.text then
-    return
-  end
-  local at, body = text:match "^(%S+)\n(.*)$"
-  local set = body ~= self.body and jwt.keys(body) or nil
-  self.text, self.fetched = text, tonumber(at)
-  if set then
-    self.body, self.set = body, set
-  end
-end
-
-local function fetch(self)
-  local address, why = self.jwks_uri, nil
-  if not address then
-    address, why = issuer.discover(self.name, "jwks_uri")
-    address = address or self.found -- where it was the last time
-    self.found = address
-  end
-  local body, set, _
-  if address then
-    body, why = issuer.get(address)
-  end
-  if body then
-    set, _, why = jwt.keys(body)
-  end
+local function parse(body)
+  local set, _, why = jwt.keys(body)
   if not set or set.count == 0 then
-    log.warn("the issuer's keys can't be had", { issuer = self.name, reason = why or "none that verifies signatures" })
-    return false
+    return nil, why or "it has no key that verifies signatures"
   end
-  stores.use():set(self.key, ("%.3f\n%s"):format(time.now(), body))
-  return true
+  return set
 end
 
--- Asks the issuer, unless anybody has within the interval. It does not outlast the patience.
-function Remote:ask()
-  local store = stores.use()
-  if store:get(self.asked) ~= nil then
-    return
+-- The set of an issuer, at jwks_uri or where its metadata say.
+function M.remote(name, jwks_uri, line)
+  local found -- where it was the last time
+  local function fetch()
+    local address, why = jwks_uri, nil
+    if not address then
+      address, why = line:discover(name, "jwks_uri")
+      found = address or found
+    end
+    if not (address or found) then
+      return nil, why
+    end
+    return line:get(address or found)
   end
-  local work = task.detach(function()
-    return store:once(self.asked, INTERVAL, function() return fetch(self) end, { lease = LEASE })
-  end)
-  task.deadline(PATIENCE, work.join, work)
+  return remotes.of("keys", name, name .. " " .. (jwks_uri or "") .. line.id, fetch, parse)
 end
 
--- The set that is at hand. nil: there is none yet, and the issuer gives none.
-function Remote:keys()
-  if time.monotonic() - self.looked >= LOOK then
-    self:look()
+-- Where an issuer's keys come from, as its part of a config says: issuer, keys, jwks_uri. A table with `sets` or
+-- `remote`; nil, message and path when the config is at fault.
+function M.source(config, line)
+  if config.keys then
+    local sets, message, i = from_files(config.keys)
+    return sets and { sets = sets }, message, i and ("keys[%d]"):format(i - 1)
+  elseif not config.jwks_uri and not config.issuer:find "^https?://" then
+    return nil, "no URL, so that its keys can't be discovered: give keys or jwks_uri", "issuer"
   end
-  if not self.set then
-    self:ask()
-    self:look()
-  end
-  return self.set
+  return { remote = M.remote(config.issuer, config.jwks_uri, line) }
 end
 
--- A newer set than this one, or nil.
-function Remote:newer(set)
-  self:look()
-  if self.set == set then
-    self:ask()
-    self:look()
-  end
-  return self.set ~= set and self.set or nil
-end
+-- --- verifying -----------------------------------------------------------------------------------
 
--- For one worker: has the set at hand before it is needed, and renews it. Once for all places of a configuration, whose
--- version it is.
-function Remote:watch(version)
-  if self.watched == version then
-    return
-  end
-  self.watched = version
-  local function renew()
-    self:look()
-    if not self.fetched or time.now() - self.fetched >= RENEW then
-      self:ask()
+local function by_sets(sets, verifier, token)
+  local claims, facts
+  for _, set in ipairs(sets) do
+    claims, facts = verifier:verify(token, set)
+    if claims or facts ~= "unknown_key" and facts ~= "signature" then
+      break
     end
   end
-  task.spawn(renew)
-  task.every(TICK, renew)
+  return claims, facts
+end
+
+-- Claims and facts of a token, by source's `sets` or `remote`; nil and a word: demilune.jwt's, or "unavailable" when
+-- there are no keys.
+function M.verify(source, verifier, token)
+  if source.sets then
+    return by_sets(source.sets, verifier, token)
+  end
+  local set = source.remote:get()
+  if not set then
+    return nil, "unavailable"
+  end
+  local claims, facts = verifier:verify(token, set)
+  local newer = not claims and facts == "unknown_key" and source.remote:newer(set)
+  if newer then
+    return verifier:verify(token, newer)
+  end
+  return claims, facts
 end
 
 return M

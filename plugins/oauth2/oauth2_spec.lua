@@ -225,7 +225,7 @@ describe("oauth2", function()
 
   it("tells those without a token what is needed, and no more", function()
     local g = gateway { scopes = { "read" } }
-    for _, value in ipairs { false, "Basic YTpi", "DPoP abc", "Bear abc" } do
+    for _, value in ipairs { false, "Basic YTpi", "Bear abc" } do
       local response = g:get("/", { headers = { Authorization = value or nil } })
       assert.same({ 401, 'Bearer scope="read"' }, { response.status, response.headers["www-authenticate"] })
     end
@@ -257,7 +257,7 @@ describe("oauth2", function()
       expect_refused(g, issuer:token({}, { type = kind }), "type")
     end
     assert.equal(200, ask(g, issuer:token({}, { type = "application/at+jwt" })).status)
-    expect_refused(g, issuer:token { cnf = { jkt = "x" } }, "bound")
+    expect_refused(g, issuer:token { cnf = { kid = "x" } }, "bound")
   end)
 
   it("wants tokens of RFC 9068, when told so", function()
@@ -330,8 +330,9 @@ describe("oauth2", function()
     fault({ issuer = "https://a.example", audience = "x", keys = { { file = "/nowhere/key" } } },
       "keys[0]: /nowhere/key")
     fault({ issuer = "https://a.example", audience = "x", algorithms = { "none" } }, "algorithms[0]")
-    fault({ issuer = "https://a.example", audience = "x", login = {} }, "not yet supported")
-    fault({ issuer = "https://a.example", audience = "x", upstream_token = {} }, "not yet supported")
+    fault({ issuer = "https://a.example", audience = "x", login = {} }, "client_id")
+    fault({ issuer = "https://a.example", audience = "x", ca = "/nowhere/ca" }, "ca: /nowhere/ca")
+    fault({ issuer = "https://a.example", audience = "x", anonymous = "nobody" }, "anonymous")
     fault({ issuer = "https://a.example", audience = "x", introspection = { client_id = "c" } }, "client_secret")
   end)
 end)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 
-local LATER = "Not yet supported."
+local identity = require "demilune.identity"
 
 local AUDIENCE = {
   anyOf = {
@@ -37,6 +37,15 @@ local KEYS = {
   description = "Keys in files, in place of a key set that is fetched.",
 }
 
+local CLIENT_AUTH = {
+  enum = { "basic", "post" }, default = "basic",
+  description = "How the client proves itself: in an Authorization field, or in the form.",
+}
+
+local function endpoint(description)
+  return { type = "string", pattern = "^https?://", title = "an http or https URL", description = description }
+end
+
 return {
   type = "object",
   properties = {
@@ -71,10 +80,8 @@ return {
       properties = {
         client_id = { type = "string", minLength = 1, description = "The gateway's own, at the issuer." },
         client_secret = { type = "string", minLength = 1, writeOnly = true, description = "Its secret." },
-        endpoint = {
-          type = "string", pattern = "^https?://", title = "an http or https URL",
-          description = "Where the issuer is asked. Unless given it is discovered.",
-        },
+        client_auth = CLIENT_AUTH,
+        endpoint = endpoint "Where the issuer is asked. Unless given it is discovered.",
       },
       required = { "client_id", "client_secret" },
       description = "Asks the issuer about tokens that are no JWTs (RFC 7662).",
@@ -122,7 +129,35 @@ return {
       type = "boolean", default = false,
       description = "Takes the token away from the request, so that the upstream does not see it.",
     },
-    login = { description = LATER },
-    upstream_token = { description = LATER },
+    anonymous = identity.options.anonymous,
+    ca = {
+      type = "string", minLength = 1,
+      description = "A file of authorities (PEM) that verify the issuer's certificate, in place of the system's.",
+    },
+    login = require "demilune.plugins.oauth2.login.schema",
+    upstream_token = {
+      type = "object",
+      properties = {
+        token_endpoint = endpoint "Where tokens are asked for. Unless given it is discovered.",
+        issuer = {
+          type = "string", pattern = "^https?://", title = "an http or https URL",
+          description = "Whose metadata name the token_endpoint. Unless given: issuer of the place.",
+        },
+        client_id = { type = "string", minLength = 1, description = "The gateway's own, at the issuer." },
+        client_secret = { type = "string", minLength = 1, writeOnly = true, description = "Its secret." },
+        client_auth = CLIENT_AUTH,
+        scopes = {
+          type = "array", items = { type = "string", pattern = "^[!#-\\[\\]-~]+$", title = "a scope" }, minItems = 1,
+          description = "Scopes that are asked for.",
+        },
+        parameters = {
+          type = "object", additionalProperties = { type = "string" },
+          propertyNames = { ["not"] = { enum = { "grant_type", "client_id", "client_secret", "scope" } } },
+          description = "More that is asked for, such as audience or resource.",
+        },
+      },
+      required = { "client_id", "client_secret" },
+      description = "Requests go upstream with a token of the gateway's own (client credentials).",
+    },
   },
 }

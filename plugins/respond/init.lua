@@ -5,7 +5,7 @@
 
 local selector = require "demilune.selector"
 
-local Respond = { name = "respond", version = "1.0.0" }
+local Respond = { name = "respond", version = "1.1.0", answers = true }
 Respond.__index = Respond
 Respond.schema = require "demilune.plugins.respond.schema"
 

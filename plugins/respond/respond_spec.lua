@@ -35,6 +35,23 @@ describe("respond", function()
     assert.equal("first", g:get("/").body)
   end)
 
+  it("answers a route that has nothing else; what it leaves is 404", function()
+    local g = test.gateway { routes = { { name = "stub", paths = { "/stub" }, plugins = {
+      { name = "respond", config = { body = "stub", when = "header:x-stub" } } } } } }
+    assert.equal("stub", g:get("/stub", { headers = { ["X-Stub"] = "1" } }).body)
+    assert.equal(404, g:get("/stub").status)
+  end)
+
+  it("a route that nothing answers is a fault", function()
+    local route = { name = "none", paths = { "/" }, plugins = { { name = "request-id" } } }
+    local faults = test.faults { routes = { route } }
+    assert.truthy(faults:find("a route has exactly one of upstream, respond and redirect; or none, and", 1, true))
+    faults = test.faults { global = { { name = "respond" } }, routes = { { name = "none", paths = { "/" } } } }
+    assert.truthy(faults:find("a route has exactly one of", 1, true))
+    faults = test.faults { routes = { { name = "none", paths = { "/" }, plugins = { { name = "respnd" } } } } }
+    assert.falsy(faults:find("a route has exactly one of", 1, true))
+  end)
+
   it("finds faults in its templates", function()
     assert.truthy(test.faults { plugins = { { name = "respond", config = { body = "{nothing}" } } } }:find "nothing")
     assert.truthy(test.faults { plugins = { { name = "respond", config = { status = 101 } } } }:find "at least 200")

@@ -103,7 +103,8 @@ local SIGNS = {
     return get(gateway, path).head:find("\nratelimit: ", 1, true), "no RateLimit field"
   end,
   retry = function(gateway)
-    return get(gateway, "/flaky").status == 200 and get(gateway, "/flaky").status == 200, "what fails is not tried again"
+    return get(gateway, "/flaky").status == 200 and get(gateway, "/flaky").status == 200,
+      "what fails is not tried again"
   end,
   breaker = function(gateway)
     local last
@@ -113,6 +114,17 @@ local SIGNS = {
     return last.head:find("\nretry-after: ", 1, true), "the circuit does not open"
   end,
 }
+
+-- The row's path is kept by now: the origin is not asked for it any more.
+local function check_cache(gateway, path)
+  local _, before = M.origin_counts()
+  local answer = get(gateway, path)
+  local _, after = M.origin_counts()
+  if answer.status ~= 200 or after ~= before then
+    return nil, ("%s is asked for each time"):format(path)
+  end
+  return true
+end
 
 -- The headers that five plugins set: all a copy of Accept.
 local function check_five(gateway, echo_path)
@@ -162,6 +174,8 @@ function M.check(gateway)
     return check_policy(gateway, echo_path)
   elseif wants.token or wants.first_token then
     return check_token(gateway, echo_path)
+  elseif wants.cache == "hit" then
+    return check_cache(gateway, path)
   elseif wants.traffic or wants.hooks == "five" then
     local fine, why = (SIGNS[wants.traffic] or check_five)(gateway, echo_path)
     if not fine then

@@ -2,7 +2,7 @@
 
 /* The upstream of the benchmark: HTTP/1.1 with keep-alive, answers made once at
  * start, nothing else. The last segment of the path chooses: 10k and 1m are bodies
- * of that size, echo sends the request head back, stats tells the connections
+ * of that size, fresh and fresh-10k are answers of 100 bytes and 10 KiB that a cache may keep, echo sends the request head back, stats tells the connections
  * accepted and requests answered so far (its own not counted), fails is a 503, flaky one
  * and then a 200 in turn, all else is 100 bytes.
  * A request body is skipped by its Content-Length. */
@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <strings.h>
+#include <time.h>
 
 struct answer {
     char *bytes;
@@ -28,24 +29,43 @@ struct conn {
     char in[16384];
 };
 
-static struct answer small, body_10k, body_1m, failure;
+static struct answer small, body_10k, body_1m, failure, fresh, fresh_10k;
 static unsigned long accepted, answered;
 
-static struct answer answer_new(const char *status, const char *body, size_t len)
+/* more: lines of the head, a date at least. */
+static struct answer answer_of_head(const char *status, const char *more, const char *body,
+                                    size_t len)
 {
     struct answer a = {.bytes = malloc(len + 512)};
 
     if (!a.bytes)
         fail("malloc");
     int head = snprintf(a.bytes, 512,
-                        "HTTP/1.1 %s\r\nServer: origin\r\n"
-                        "Date: Sat, 01 Jan 2022 00:00:00 GMT\r\n"
+                        "HTTP/1.1 %s\r\nServer: origin\r\n%s"
                         "Content-Type: text/plain\r\nContent-Length: %zu\r\n\r\n",
-                        status, len);
+                        status, more, len);
     for (size_t i = 0; i < len; i++)
         a.bytes[(size_t)head + i] = body ? body[i] : (char)('a' + i % 26);
     a.len = (size_t)head + len;
     return a;
+}
+
+static struct answer answer_new(const char *status, const char *body, size_t len)
+{
+    return answer_of_head(status, "Date: Sat, 01 Jan 2022 00:00:00 GMT\r\n", body, len);
+}
+
+/* Good for a day, from now on. */
+static struct answer answer_fresh(size_t len)
+{
+    char more[128];
+    time_t now = time(NULL);
+    struct tm tm;
+
+    gmtime_r(&now, &tm);
+    strftime(more, sizeof(more),
+             "Date: %a, %d %b %Y %H:%M:%S GMT\r\nCache-Control: max-age=86400\r\n", &tm);
+    return answer_of_head("200 OK", more, NULL, len);
 }
 
 static void conn_close(struct conn *c)
@@ -96,6 +116,10 @@ static struct answer answer_of(const char *segment, size_t len)
         return body_10k;
     if (segment_is(segment, len, "1m"))
         return body_1m;
+    if (segment_is(segment, len, "fresh"))
+        return fresh;
+    if (segment_is(segment, len, "fresh-10k"))
+        return fresh_10k;
     if (segment_is(segment, len, "fails"))
         return failure;
     return segment_is(segment, len, "flaky") && turn++ % 2 == 0 ? failure : small;
@@ -205,6 +229,8 @@ int main(int argc, char **argv)
     small = answer_new("200 OK", NULL, 100);
     body_10k = answer_new("200 OK", NULL, 10 * 1024);
     body_1m = answer_new("200 OK", NULL, 1024 * 1024);
+    fresh = answer_fresh(100);
+    fresh_10k = answer_fresh(10 * 1024);
     failure = answer_new("503 Service Unavailable", NULL, 0);
 
     int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on(argv[1]);

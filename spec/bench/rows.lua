@@ -23,6 +23,10 @@
 
 local TO_NGINX = { to = { "nginx" }, most = 1 } -- everywhere: never more than nginx
 
+local CACHES = {
+  { to = { "haproxy" }, most = 0.80 }, { to = { "nginx" }, most = 0.73 }, { to = { "varnish" }, most = 0.5 },
+}
+
 local function within_base(most)
   return { to_base = true, most = most }
 end
@@ -126,6 +130,24 @@ return {
     name = "body-1m", about = "a 1 MB answer",
     path = "/1m", connections = 8, needs = { "proxy" }, floor = true,
     goals = { better(1), TO_NGINX },
+  },
+  {
+    name = "cache-hit", about = "a 100 byte answer from the cache",
+    path = "/fresh", connections = 50, needs = { "cache" },
+    gateway = { cache = "hit" },
+    goals = CACHES,
+  },
+  {
+    name = "cache-hit-10k", about = "a 10 KB answer from the cache",
+    path = "/fresh-10k", connections = 50, needs = { "cache" },
+    gateway = { cache = "hit" },
+    goals = CACHES,
+  },
+  {
+    name = "cache-miss", about = "looked for in the cache, asked for, and not to be kept",
+    path = "/small", connections = 50, needs = { "cache", "proxy" }, floor = true,
+    gateway = { cache = "miss" }, against = "plain",
+    goals = { { figure = "over_base_us", most = 1.5, unit = "us" }, TO_NGINX },
   },
   {
     name = "hook-empty", about = "a plugin with five hooks that do nothing; the difference is of each",

@@ -8,7 +8,9 @@ package.path = "./?.lua;" .. package.path
 local client = require "spec.support.client"
 local json = require "cjson"
 local origin = require "spec.support.origin"
+local posix = require "spec.support.posix"
 local server = require "spec.support.server"
+local wait = require "spec.support.wait"
 
 local CONFIG = [[
 routes:
@@ -18,6 +20,44 @@ routes:
     plugins: [{ name: cache, config: { size: 16MiB, max_object: 1MiB } }]
 ]]
 local FRESH = { ["Cache-Control"] = "max-age=600", Connection = "close" } -- the next request comes by a new one
+
+describe("check", function()
+  local CHAIN = [[
+routes:
+  - name: named
+    paths: ["/{name}"]
+    upstream: http://127.0.0.1:9
+    plugins:
+      - { name: headers, config: { request: { set: { x-a: "%s" } } } }
+      - { name: cache, config: {%s} }
+]]
+
+  local function check(value, config)
+    local folder = server.folder()
+    local text = "listeners: [{ address: 127.0.0.1:0 }]\n" .. CHAIN:format(value, config)
+    local result = server.run { "check", "-c", folder:write("demilune.yaml", text) }
+    folder:remove()
+    assert.equal(0, result.status)
+    return result.out .. result.err
+  end
+
+  it("warns where a plugin sends upstream what the cache has no part of its key", function()
+    for _, selector in ipairs { "header:X-Tenant", "cookie:lang", "claim:tenant", "client_ip", "consumer" } do
+      local template = "a-{" .. selector .. "}"
+      local warning = '"headers", which stands before it, sends upstream what "' .. selector
+      assert.matches(warning, check(template, ""), 1, true)
+      assert.is_nil(check(template, ' vary: ["' .. selector .. '"] '):find("warning", 1, true))
+      assert.is_nil(check(template, ' key: "{path} {' .. selector .. '}" '):find("warning", 1, true))
+    end
+  end)
+
+  it("does not where that is of the URL, or no part of the request", function()
+    for _, template in ipairs { "fixed", "{{header:x}}", "{host} {path} {query:a}", "{name}", "{param:name}" } do
+      assert.is_nil(check(template, ""):find("warning", 1, true))
+    end
+    assert.matches("warning", check("{query:a}", ' key: "{path}" '))
+  end)
+end)
 
 describe("the response cache of several workers", function()
   local gateway, upstream
@@ -55,6 +95,10 @@ describe("the response cache of several workers", function()
     local metrics = client.get(gateway.admin_port, "/metrics").body
     local _, at = metrics:find(line, 1, true)
     return at and tonumber(metrics:match("^%d+", at + 1)) or 0
+  end
+
+  local function figure(name)
+    return tonumber(client.get(gateway.admin_port, "/metrics").body:match("\n" .. name .. '{place="route:all"} (%d+)'))
   end
 
   local function answers_with(list, body)
@@ -229,6 +273,128 @@ describe("the response cache of several workers", function()
     assert.equal("def", second:read(3))
     second:close()
     assert.equal(0, gateway:wait())
+  end)
+
+  it("is told something early where no client waits for it", function()
+    local stale = { ["Cache-Control"] = "max-age=0, stale-while-revalidate=600", ETag = '"1"', Connection = "close" }
+    local one = ask "/early"
+    upstream:serve(200, stale, "old")
+    answers_with({ one }, "old")
+    answers_with({ ask "/early" }, "old")
+    local c = upstream:accept()
+    c:request()
+    c:send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
+    c:respond(200, FRESH, "new")
+    c:close()
+    wait("the new one", function()
+      local response = client.get(gateway.port, "/early")
+      return response.status == 200 and response.body == "new"
+    end)
+    assert.is_true(upstream:is_left_alone(0))
+  end)
+
+  it("asks once more, for all who wait, when what it asks for is purged", function()
+    local clients = asks(50, "/twice")
+    local c = upstream:accept()
+    c:request()
+    purge { prefix = "" }
+    c:respond(200, FRESH, "old")
+    upstream:serve(200, FRESH, "new")
+    local bodies = {}
+    for _, one in ipairs(clients) do
+      local body = one:response("GET").body
+      bodies[body] = (bodies[body] or 0) + 1
+      one:close()
+    end
+    assert.same({ old = 1, new = 49 }, bodies)
+    assert.is_true(upstream:is_left_alone(0))
+  end)
+
+  it("keeps what was good when it is asked whether it still is, and the upstream fails", function()
+    local stale = { ["Cache-Control"] = "max-age=0, stale-if-error=600", ETag = '"1"', Connection = "close" }
+    local one = ask "/fails"
+    upstream:serve(200, stale, "good")
+    answers_with({ one }, "good")
+    for _, fail in ipairs { "close", "status", "head" } do
+      local clients = asks(20, "/fails")
+      local c = upstream:accept()
+      assert.equal('"1"', c:request().headers["if-none-match"])
+      if fail == "status" then
+        c:respond(503, { Connection = "close" }, "bad")
+      elseif fail == "head" then
+        c:send "HTTP/1.1 200 OK\r\nContent-"
+      end
+      c:close()
+      answers_with(clients, "good")
+    end
+  end)
+
+  it("bounds the variants of a URL", function()
+    local headers = { ["Cache-Control"] = "max-age=600", Vary = "X-Mine", Connection = "close" }
+    local function get(i)
+      local c = client.connect(gateway.port)
+      c:send(client.bytes("GET", "/many", { headers = { ["X-Mine"] = tostring(i) } }))
+      return c
+    end
+    for i = 1, 1000 do
+      local c = get(i)
+      local _, up = upstream:serve(200, headers, tostring(i))
+      up:close()
+      answers_with({ c }, tostring(i))
+    end
+    for i = 1000 - 63, 1000 do
+      answers_with({ get(i) }, tostring(i))
+    end
+    assert.equal(64, figure "demilune_cache_responses")
+  end)
+
+  it("tells what it keeps", function()
+    local one = ask "/told"
+    upstream:serve(200, FRESH, ("x"):rep(5000))
+    answers_with({ one }, ("x"):rep(5000))
+    assert.equal(1, figure "demilune_cache_responses")
+    assert.equal(0, figure "demilune_cache_evictions_total")
+    assert.equal(16 * 1024 * 1024, figure "demilune_cache_limit_bytes")
+    local bytes = figure "demilune_cache_bytes"
+    assert.is_true(bytes > 5000 and bytes < 7000)
+  end)
+
+  it("counts what is on its way, and keeps no more of it than there is room for", function()
+    local ups, clients = {}, {}
+    for i = 1, 24 do -- 24 MB of 16, of unknown length each
+      clients[i] = ask("/way" .. i)
+      ups[i] = upstream:accept()
+      ups[i]:request()
+      ups[i]:send("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nConnection: close\r\n\r\n")
+      clients[i]:read_until "\r\n\r\n"
+      ups[i]:send(("x"):rep(1000000))
+      assert.equal(1000000, #clients[i]:read(1000000))
+    end
+    local bytes = figure "demilune_cache_bytes"
+    assert.is_true(bytes >= 1000000 and bytes <= 8 * 1024 * 1024, bytes)
+    for i = 1, 24 do
+      ups[i]:close()
+      clients[i]:read_until "\r\n0\r\n\r\n"
+      clients[i]:close()
+    end
+    assert.equal(200, purge({ prefix = "" }).status)
+    wait("nothing more on its way", function() return figure "demilune_cache_bytes" == 0 end)
+  end)
+
+  it("begins anew when the process is killed while it fills", function()
+    local one = ask "/killed"
+    local c = upstream:accept()
+    c:request()
+    c:send("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 6\r\n\r\nabc")
+    one:read_until "abc"
+    posix.kill(gateway.process, posix.SIGKILL)
+    assert.is_true(one:is_ended())
+    c:close()
+    gateway:event "supervisor.restarted"
+    local two = ask "/killed"
+    upstream:serve(200, FRESH, "whole")
+    answers_with({ two }, "whole")
+    answers_with({ ask "/killed" }, "whole")
   end)
 
   it("survives reloads", function()

@@ -1,10 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- oauth2 over all workers of a gateway: what the issuer is asked counts once for all of them, and a reload asks nothing.
+-- oauth2 over all workers of a gateway: what the issuer is asked counts once for all of them, and a reload asks nothing;
+-- and tokens that are bound to the client certificate of a connection.
 
 package.path = "./?.lua;" .. package.path
 
+local Browser = require "spec.support.browser"
+local certs = require "spec.support.certs"
+local command = require "spec.support.command"
+local crypto = require "demilune.crypto"
 local http = require "demilune.http"
+local json = require "demilune.json"
+local jwt = require "demilune.jwt"
 local server = require "spec.support.server"
 local task = require "demilune.task"
 local test = require "demilune.test"
@@ -76,5 +83,106 @@ describe("oauth2 with several workers", function()
     local opaque = issuer:token({}, { opaque = true })
     ask_all(function() return opaque end)
     assert.equal(1, issuer:count "introspect")
+  end)
+end)
+
+local SITE = "http://shop.example"
+local LOGIN = [[
+redis: [{ name: main, url: "%s" }]
+routes:
+  - name: all
+    paths: ["/*"]
+    respond: { status: 200, body: "{header:x-user}" }
+    plugins:
+      - name: oauth2
+        config:
+          issuer: "%s"
+          claims_to_headers: { sub: X-User }
+          login:
+            { client_id: client, client_secret: secret, origin: "http://shop.example", plain_http: true, store: %s,
+              redis: main, keys: ["a secret of thirty-two characters"] }
+]]
+
+-- Sessions of this store, renewed by many requests to these gateways at a time: once.
+local function expect_one_renewal(store, ngateways, redis_url)
+  local issuer = test.issuer { subject = "ann", lifetime = 5 } -- renewed after four seconds
+  local gateways, browser = {}, Browser.new()
+  for i = 1, ngateways do
+    gateways[i] = server.start(LOGIN:format(redis_url, issuer.url, store), { workers = WORKERS })
+  end
+  local function use(i)
+    browser.sites[SITE] = "127.0.0.1:" .. gateways[i % ngateways + 1].port
+  end
+  local began = os.time() -- the gateways know nothing of clocks that specs have moved
+  issuer.options.claims = { iat = began, exp = began + 300 }
+  use(1)
+  assert.equal("ann", browser:go(SITE .. "/").body)
+  issuer.options.lifetime = 300 -- of what the renewal brings
+  test.eventually(function() return os.time() >= began + 6 end, nil, 20)
+  local asked, work = issuer:count "token", {}
+  for i = 1, CLIENTS do
+    work[i] = function()
+      use(i)
+      return browser:get(SITE .. "/" .. i).body
+    end
+  end
+  for _, body in ipairs(task.all(work)) do
+    assert.equal("ann", body)
+  end
+  assert.same({ asked + 1, 1 }, { issuer:count "token", issuer:count "authorize" })
+  for _, gateway in ipairs(gateways) do
+    gateway:stop()
+  end
+end
+
+describe("oauth2's sessions", function()
+  for _, store in ipairs { "memory", "cookie" } do
+    it("are known to all workers, and renewed once for all: " .. store, function()
+      expect_one_renewal(store, 1, "redis://127.0.0.1:1")
+    end)
+  end
+
+  it("are known to all gateways by Redis, and renewed once for all", function()
+    expect_one_renewal("redis", 2, test.redis().url)
+  end)
+end)
+
+local BOUND = [[
+listeners:
+  - address: 127.0.0.1:0
+    tls: { certificates: [{ cert: api.pem, key: api.key }], client_ca: ca.pem, client_auth: optional }
+routes:
+  - name: all
+    paths: ["/*"]
+    respond: { status: 200, body: "{claim:sub}" }
+    plugins: [{ name: oauth2, config: { issuer: me, audience: api, keys: [{ file: keys.json }] } }]
+]]
+
+describe("oauth2 with tokens of client certificates", function()
+  it("lets them pass on connections that show the certificate, and on no other", function()
+    local folder, key = server.folder(), crypto.generate "ES256"
+    folder:write("keys.json", json.encode { keys = { key:jwk() } })
+    certs.authority(folder, "ca")
+    for _, name in ipairs { "api", "ann", "bob" } do
+      certs.issue(folder, name, { by = "ca", names = { "DNS:api.example" } })
+    end
+    local gateway = server.start(BOUND, { bare = true, folder = folder })
+    local port = gateway.ports[1]
+    local print = command.run({ "sh", "-c", "openssl x509 -in ann.pem -outform DER | openssl dgst -sha256 -binary | "
+      .. "base64 | tr '+/' '-_' | tr -d '=\\n'" }, { dir = folder.path }).out
+    local now = os.time()
+    local token = jwt.sign({
+      iss = "me", sub = "ann", aud = "api", iat = now, exp = now + 300, cnf = { ["x5t#S256"] = print },
+    }, key, { algorithm = "ES256" })
+    local function curl(...)
+      return command.run({ "curl", "-sS", "--max-time", "10", "--cacert", "ca.pem", "-w", " %{http_code}", "--resolve",
+        "api.example:" .. port .. ":127.0.0.1", ("https://api.example:%d/"):format(port),
+        "-H", "Authorization: Bearer " .. token, ... }, { dir = folder.path }).out
+    end
+    assert.equal("ann 200", curl("--cert", "ann.pem", "--key", "ann.key"))
+    assert.truthy(curl("--cert", "bob.pem", "--key", "bob.key"):find " 401$")
+    assert.truthy(curl():find " 401$")
+    gateway:stop()
+    folder:remove()
   end)
 end)

@@ -117,8 +117,12 @@ describe("TLS of a gateway that runs", function()
     assert.equal(422, reload().status)
     assert.equal("first", subject())
     put "second"
-    assert.equal(200, reload().status)
+    local before = json.decode(client.get(gateway.admin_port, "/config").body).id
+    local answer = reload()
+    assert.equal(200, answer.status)
     assert.equal("second", subject())
+    assert.are_not.equal(before, json.decode(answer.body).id)
+    assert.equal(json.decode(answer.body).id, json.decode(reload().body).id)
   end)
 
   it("resumes sessions over a reload", function()

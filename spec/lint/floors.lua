@@ -25,12 +25,14 @@ local LIBRARIES = {
   { name = "libxcrypt", headers = { "^crypt%.h$" }, files = { "^script/crypto_password%.c$" } },
   { name = "nghttp2", headers = { "^nghttp2/" }, files = { "^http/h2%.[ch]$", "^app/cli_version%.c$" } },
   { name = "hiredis", headers = { "^hiredis/", "^hiredis%.h$" }, files = { "^side/redis_reply%.c$" } },
-  { name = "librdkafka", headers = { "^librdkafka/" }, files = { "^side/kafka%.c$", "^app/cli_version%.c$" } },
+  { name = "librdkafka", headers = { "^librdkafka/" },
+    files = { "^side/kafka[%w_]*%.c$", "^side/kafka_parts%.h$", "^app/cli_version%.c$" } },
   { name = "libyaml", headers = { "^yaml%.h$" }, files = { "^gate/conf_yaml%.c$" } },
   { name = "PCRE2", headers = { "^pcre2" }, files = { "^base/regex%.c$" } },
   { name = "LuaJIT", headers = { "^lua%.h$", "^lauxlib%.h$", "^lualib%.h$", "^luajit%.h$", "^luaconf%.h$" },
-    files = { "^script/vm%.[ch]$", "^script/vm_collect%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$", "^script/hooks_make%.c$",
-      "^script/plugin%.[ch]$", "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$", "^app/cli_version%.c$" } },
+    files = { "^script/vm%.[ch]$", "^script/vm_collect%.[ch]$", "^script/co%.[ch]$", "^script/hooks%.c$",
+      "^script/hooks_make%.c$", "^script/plugin%.[ch]$", "^script/plugin_chain%.c$", "^script/call_[%w_]+%.c$",
+      "^app/cli_version%.c$" } },
 }
 
 -- What libc, the compiler and the kernel bring. Anything that is in neither list is a new library,

@@ -161,7 +161,7 @@ end)
 describe("a module of the library", function()
   it("that is designed and does not exist yet is told from a misspelt one", function()
     for name, wanted in pairs {
-      ["demilune.kafka"] = 'module "demilune.kafka" is not yet supported',
+      ["demilune.trace"] = 'module "demilune.trace" is not yet supported',
       ["demilune.jwt.keys"] = "module 'demilune.jwt.keys' not found",
       ["demilune.redis.pool"] = "module 'demilune.redis.pool' not found",
     } do

@@ -55,7 +55,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
   ]]
 end
 
-local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15, SIGUSR1 = 10, SIGUSR2 = 12, SIGSTOP = 19 }
+local M = { SIGINT = 2, SIGHUP = 1, SIGKILL = 9, SIGTERM = 15, SIGUSR1 = 10, SIGUSR2 = 12, SIGCONT = 18, SIGSTOP = 19 }
 
 -- A sanitizer makes all of it several times slower.
 local preset = os.getenv "DEMILUNE_PRESET"

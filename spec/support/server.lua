@@ -51,6 +51,14 @@ function Folder:read(name)
   return read(path)
 end
 
+-- Removes a folder that a program has made there, with all that is in it.
+function Folder:clear(name)
+  local pid = posix.spawn({ "/bin/rm", "-rf", self.path .. "/" .. name }, {})
+  wait("the end of rm", function()
+    return posix.exit_status(pid)
+  end)
+end
+
 function Folder:remove()
   for path in pairs(self.files) do
     os.remove(path)

@@ -18,7 +18,7 @@ M.HOOKS = { "certificate", "rewrite", "access", "balance", "attempt", "response"
 -- The fields of the contract, and what each is. A plugin may have others, but none that looks like one of these.
 local FIELDS = {
   name = "string", version = "string", new = "function", schema = "table", after = "table", guards = "boolean",
-  answers_preflights = "boolean", credential = "table",
+  answers_preflights = "boolean", answers = "boolean", credential = "table", remark = "function",
 }
 for _, hook in ipairs(M.HOOKS) do
   FIELDS[hook] = "function"
@@ -89,6 +89,11 @@ local function fault_of(plugin, name)
     return "its guards is neither true nor false"
   elseif plugin.answers_preflights ~= nil and type(plugin.answers_preflights) ~= "boolean" then
     return "its answers_preflights is neither true nor false"
+  elseif plugin.answers ~= nil and type(plugin.answers) ~= "boolean" then
+    return "its answers is neither true nor false"
+  end
+  if plugin.remark ~= nil and type(plugin.remark) ~= "function" then
+    return "its remark is no function"
   end
   local has_hook = false
   for _, hook in ipairs(M.HOOKS) do

@@ -264,7 +264,7 @@ function handlers.userinfo(self, request)
   if not claims then
     return 401, { ["WWW-Authenticate"] = 'Bearer error="invalid_token"' }, ""
   end
-  return answer(200, { sub = claims.sub })
+  return answer(200, { sub = claims.sub, name = "Name of " .. claims.sub })
 end
 
 function handlers.logout(_, _, query)

@@ -137,8 +137,6 @@ static void test_not_yet_supported(void **state UNUSED)
         const char *yaml, *fault;
     } rows[] = {
         {"listeners: [{address: a, http2: True}]", "t:1:33: listeners[0].http2: True is not"},
-        {"kafka: [{name: a, brokers: [b]}]", "kafka: not yet supported"},
-        {"spill: {dir: x}", "spill: not yet supported"},
         {"listeners: [{address: a, http2: true}]", "listeners[0].http2: true is not yet supported"},
         {"upstreams: [{name: a, endpoints: [], protocol: http2}]",
          "upstreams[0].protocol: \"http2\" is not yet supported"},

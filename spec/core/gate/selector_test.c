@@ -220,6 +220,7 @@ static void test_values(void **state UNUSED)
         {"claim:a.c", "d"},
         {"claim:https://e.com/tenant", "t1"},
         {"tls:subject", NULL},
+        {"tls:thumbprint", NULL},
         {"status", NULL},
         {"upstream", NULL},
         {"response:etag", NULL},

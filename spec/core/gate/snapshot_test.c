@@ -18,8 +18,6 @@ static void test_the_whole_example_names_what_is_not_there_yet(void **state UNUS
         "listeners[1].tls.certificates[0].key: can't read",
         "listeners[1].tls.client_ca: can't read",
         "listeners[1].http2: true is not yet",
-        "kafka: not yet",
-        "spill: not yet",
         "upstreams[0].tls.ca: can't read",
         "upstreams[0].tls.cert: can't read",
         "upstreams[0].tls.key: can't read",
@@ -62,7 +60,6 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     cut(text, "user:", NULL);
     cut(text, "    tls:\n", "session_resumption");
     cut(text, "http2: true", NULL);
-    cut(text, "kafka:", "spill:");
     cut(text, "    tls: { verify", NULL);
     struct snapshot *s =
         load_from(&l, &(struct snapshot_source){.text = slice_from(text), .name = "t"});
@@ -72,6 +69,8 @@ static void test_the_rest_of_the_whole_example_loads(void **state UNUSED)
     expect_slice(s->admin_address, "127.0.0.1:9901");
     expect_slice(s->admin_token, "hidden");
     expect_slice(snapshot_redis(s, SLICE("main"))->password, "hidden");
+    expect_slice(s->spill_dir, "/var/lib/demilune/spill");
+    assert_int_equal(s->spill.size, 1024 * MIB);
     assert_int_equal(s->nupstreams, 1);
     assert_int_equal(s->upstreams[0]->nendpoints, 2);
     assert_int_equal(s->upstreams[0]->max_connections, 1024);

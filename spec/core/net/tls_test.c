@@ -371,12 +371,14 @@ static void test_client_certificates(void **state UNUSED)
     shake();
     assert_int_equal(seen.err, 0);
     expect_slice(tls_facts(seen.stream).subject, "CN=ann,O=Test");
+    assert_int_equal(tls_facts(seen.stream).thumbprint.len, 43);
 
     dial(required);
     shake();
     assert_string_equal(seen.reason, "certificate");
     meet(optional);
     assert_int_equal(tls_facts(seen.stream).subject.len, 0);
+    assert_int_equal(tls_facts(seen.stream).thumbprint.len, 0);
     for (int i = 0; i < 2; i++) {
         dial(i ? required : optional);
         tls_peer_use(peer, &stranger); /* one that is shown must be good */

@@ -47,7 +47,7 @@ static struct stored *make(const char *key, const char *variant, const char *tag
 {
     static char content[256 * 1024];
     struct stored of = {
-        .key = slice_from(key),
+        .key = response_key_of(slice_from(key)),
         .vary = *variant ? SLICE("accept") : SLICE(""),
         .variant = slice_from(variant),
         .tags = slice_from(tags),
@@ -61,21 +61,31 @@ static struct stored *make(const char *key, const char *variant, const char *tag
 static int put(const char *key, const char *variant, const char *tags, size_t size)
 {
     struct stored *r = make(key, variant, tags, size);
-    int rc = response_store_put(store, r, response_store_note(store, r->key));
+    int rc = response_store_put(store, r, response_store_note(store, &r->key));
 
     stored_unref(r);
     return rc;
 }
 
-static bool fits(const struct stored *r, void *arg)
+static enum stored_fit fits(const struct stored *r, void *arg)
 {
-    return slice_eq(r->variant, slice_from(arg));
+    return slice_eq(r->variant, slice_from(arg)) ? STORED_FITS : STORED_DIFFERS;
+}
+
+static struct stored *find(struct response_store *in, const char *key, const char *variant)
+{
+    struct response_key k = response_key_of(slice_from(key));
+    enum stored_fit fit;
+
+    return response_store_find(in, &k, fits, (void *)variant, &fit);
 }
 
 static bool has(const char *key, const char *variant)
 {
-    struct stored *r = response_store_find(store, slice_from(key), fits, (void *)variant);
+    struct stored *r = find(store, key, variant);
 
+    if (r)
+        stored_used(r);
     stored_unref(r);
     return r != NULL;
 }
@@ -89,9 +99,9 @@ static void test_what_is_put_is_found(void **state)
     assert_int_equal(put("/a", "", "x y", 3), 0);
     assert_false(has("/b", ""));
     assert_false(has("/a", "text"));
-    r = response_store_find(store, SLICE("/a"), fits, (void *)"");
+    r = find(store, "/a", "");
     assert_non_null(r);
-    assert_true(slice_eq(r->key, SLICE("/a")) && slice_eq(r->tags, SLICE("x y")));
+    assert_true(slice_eq(r->key.text, SLICE("/a")) && slice_eq(r->tags, SLICE("x y")));
     assert_true(slice_eq(r->head, SLICE("head")));
     assert_int_equal(response_body_seen(r->body, &body).len, 3);
     assert_int_equal(body, RESPONSE_BODY_WHOLE);
@@ -133,18 +143,65 @@ static void test_a_budget(void **state)
     (void)state;
     assert_int_equal(put("/large", "", "", 64 * 1024), ERR_LIMIT);
     assert_int_equal(put("/often", "", "", 1000), 0);
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 100000; i++) {
         snprintf(key, sizeof(key), "/%d", i);
         assert_int_equal(put(key, "", "", 1000), 0);
         assert_true(has("/often", ""));
     }
     response_store_stats(store, &stats);
     assert_true(stats.bytes <= BUDGET && stats.bytes > BUDGET / 2);
-    assert_true(stats.evictions > 4000);
+    assert_true(stats.evictions > 99000);
     store = response_store_get(SLICE("test"), 0);
     response_store_unref(store);
     response_store_stats(store, &stats);
     assert_int_equal(stats.responses, 0);
+    assert_int_equal(stats.bytes, 0);
+}
+
+static enum stored_fit asks(const struct stored *r UNUSED, void *arg UNUSED)
+{
+    return STORED_ASKS;
+}
+
+static void test_what_asks_is_looked_at_by_the_caller(void **state)
+{
+    struct response_key key = response_key_of(SLICE("/a"));
+    enum stored_fit fit;
+
+    (void)state;
+    assert_null(response_store_find(store, &key, asks, NULL, &fit));
+    assert_int_equal(fit, STORED_ASKS);
+    put("/a", "one", "", 1);
+    struct stored *r = response_store_find(store, &key, asks, NULL, &fit);
+    assert_non_null(r);
+    assert_int_equal(fit, STORED_ASKS);
+    stored_unref(r);
+    assert_null(response_store_find(store, &key, fits, (void *)"two", &fit));
+    assert_int_equal(fit, STORED_DIFFERS); /* something is kept of the key */
+}
+
+static void test_what_is_on_its_way_takes_room(void **state)
+{
+    struct response_key key = response_key_of(SLICE("/a"));
+    struct response_store_stats stats;
+    char name[16];
+
+    (void)state;
+    for (int i = 0; i < 500; i++) {
+        snprintf(name, sizeof(name), "/%d", i);
+        put(name, "", "", 1000);
+    }
+    assert_true(response_store_reserve(store, &key, 30 * 1024));
+    assert_false(response_store_reserve(store, &key, 3 * 1024));
+    assert_true(response_store_reserve(store, &key, 1024));
+    response_store_stats(store, &stats);
+    assert_true(stats.bytes <= BUDGET);
+    store = response_store_get(SLICE("test"), BUDGET / 2); /* all of the shard is reserved now */
+    response_store_unref(store);
+    assert_int_equal(put("/a", "", "", 10), 0);
+    response_store_release(store, &key, 31 * 1024);
+    response_store_purge_prefix(store, SLICE(""));
+    response_store_stats(store, &stats);
     assert_int_equal(stats.bytes, 0);
 }
 
@@ -169,9 +226,11 @@ static void test_a_purge_during_a_fill(void **state)
 {
     static const char *const what[] = {"key", "prefix", "tag"};
 
+    struct response_key key = response_key_of(SLICE("/a"));
+
     (void)state;
     for (size_t i = 0; i < COUNT_OF(what); i++) {
-        struct response_note note = response_store_note(store, SLICE("/a"));
+        struct response_note note = response_store_note(store, &key);
         struct stored *r = make("/a", "", "", 1);
         if (i == 0)
             response_store_purge_key(store, SLICE("/a"));
@@ -180,7 +239,7 @@ static void test_a_purge_during_a_fill(void **state)
         else
             response_store_purge_tag(store, SLICE("any"));
         assert_int_equal(response_store_put(store, r, note), ERR_GONE);
-        note = response_store_note(store, SLICE("/a"));
+        note = response_store_note(store, &key);
         assert_int_equal(response_store_put(store, r, note), 0);
         assert_int_equal(response_store_put(store, r, note), 0); /* it is in already */
         stored_unref(r);
@@ -196,7 +255,7 @@ static void test_stores_have_names(void **state)
     again = response_store_get(SLICE("test"), BUDGET);
     assert_ptr_equal(again, store);
     put("/a", "", "", 1);
-    assert_null(response_store_find(other, SLICE("/a"), fits, (void *)""));
+    assert_null(find(other, "/a", ""));
     response_store_unref(again);
     again = response_store_at(1);
     assert_true(slice_eq(response_store_name(again), SLICE("other")));
@@ -326,7 +385,7 @@ static void *churn(void *arg)
     for (unsigned i = 0; i < ROUNDS; i++) {
         seed = seed * 1103515245 + 12345;
         snprintf(key, sizeof(key), "/%u", seed >> 16 & 63);
-        struct stored *r = response_store_find(store, slice_from(key), fits, (void *)"");
+        struct stored *r = find(store, key, "");
         if (!r) {
             (void)!put(key, "", "tag", 2000);
         } else if (i % 16 == 0) {
@@ -358,6 +417,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_put_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_variants, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_budget, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_asks_is_looked_at_by_the_caller, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_on_its_way_takes_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_purging, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_purge_during_a_fill, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stores_have_names, set_up, tear_down),

@@ -1,7 +1,7 @@
 -- Made by rockspecs/make.lua. In the root of the source: luarocks --lua-version 5.1 make rockspecs/(this file)
 rockspec_format = "3.0"
 package = "demilune-plugin-respond"
-version = "1.0.0-1"
+version = "1.1.0-1"
 source = {
   url = "file://demilune-0.1.0.tar.gz", -- git archive --prefix=demilune-0.1.0/ -o demilune-0.1.0.tar.gz HEAD
   dir = "demilune-0.1.0",

@@ -1,0 +1,75 @@
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Proofs of DPoP (RFC 9449): a JWT that the client signs for each request with the key that its token is bound to. It
+-- names the request and the token, is young, and is good once.
+
+local crypto = require "demilune.crypto"
+local jwt = require "demilune.jwt"
+local stores = require "demilune.store"
+local time = require "demilune.time"
+local url = require "demilune.url"
+
+local M = {}
+
+local AGE = 60  -- seconds that a proof may be old
+local SKEW = 5  -- seconds that its clock may be ahead
+local SIZE = 8 * 1024
+
+local verifier = jwt.verifier {
+  algorithms = { "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA" },
+  type = "dpop+jwt", audience = false, required = { "jti", "htm", "htu", "iat", "ath" }, max_size = SIZE,
+}
+
+-- What a proof says of a token.
+function M.ath(token)
+  return crypto.base64url(crypto.digest("sha256", token))
+end
+
+-- The key that the proof brings along, if it is the one that the token is bound to.
+local function key_of(proof, jkt)
+  local parts = jwt.decode(proof)
+  local jwk = parts and parts.header and parts.header.jwk
+  if type(jwk) ~= "table" or jwk.d ~= nil or jwk.k ~= nil then
+    return nil
+  end
+  local key = crypto.key(jwk)
+  return key and key:thumbprint() == jkt and key or nil
+end
+
+-- scheme, authority and path in their one form, without query.
+local function place(text)
+  local parts = type(text) == "string" and url.parse(text)
+  return parts and url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = parts.path }
+end
+
+local function own_place(request)
+  return url.build { scheme = request.scheme, host = request.host:lower(), port = request.port, path = request.path }
+end
+
+local function is_of(claims, request, ath)
+  local age = time.now() - (tonumber(claims.iat) or 0)
+  return claims.htm == request.method and place(claims.htu) == own_place(request) and claims.ath == ath
+    and age <= AGE and age >= -SKEW
+end
+
+-- A jti is good once for a key.
+local function is_new(claims, jkt)
+  if type(claims.jti) ~= "string" or #claims.jti > 512 then
+    return false
+  end
+  local key = "oauth2 proof " .. crypto.digest("sha256", jkt .. " " .. claims.jti)
+  return stores.use():add(key, true, AGE + SKEW) == true
+end
+
+-- Why the request has no good proof: "proof"; nil: it has one. bound: jkt and ath.
+function M.fault(bound, exchange)
+  local proofs = exchange.request.headers:all "dpop"
+  local key = #proofs == 1 and #proofs[1] <= SIZE and key_of(proofs[1], bound.jkt)
+  local claims = key and verifier:verify(proofs[1], jwt.keys(key))
+  if not claims or not is_of(claims, exchange.request, bound.ath) or not is_new(claims, bound.jkt) then
+    return "proof"
+  end
+  return nil
+end
+
+return M

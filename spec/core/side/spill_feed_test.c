@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The feeder between a spill on disk and producers that a test plays itself: they take what is published, and the test
+ * says what becomes of it. */
+
+#include "side/spill_feed.h"
+
+#include <pthread.h>
+
+#include "side/dead_letter.h"
+#include "side/kafka_cluster.h"
+#include "side/kafka_record.h"
+#include "support/spill_rig.h"
+
+/* --- the producers --------------------------------------------------------------------------------------------------- */
+
+#define TAKEN_MAX 100000
+
+struct taken {
+    char cluster[8], topic[16], value[24], reason[64], id[8];
+    struct kafka_report *report; /* NULL: it was reported */
+};
+
+struct kafka_producer {
+    struct kafka_cluster *cluster;
+    int uses;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kafka_producer producers[4];
+static struct taken taken[TAKEN_MAX];
+static size_t ntaken;
+static uint32_t epoch;
+static int answer; /* what kafka_publish returns instead of taking, or 0 */
+
+struct kafka_producer *kafka_producer_use(struct kafka_cluster *c, enum kafka_patience patience)
+{
+    struct kafka_producer *p = producers;
+
+    assert_int_equal(patience, KAFKA_ENDLESS);
+    pthread_mutex_lock(&lock);
+    while (p->cluster && !slice_eq(p->cluster->identity, c->identity))
+        p++;
+    p->cluster = c;
+    p->uses++;
+    pthread_mutex_unlock(&lock);
+    return p;
+}
+
+/* The real one flushes, and then says of the rest that it is unknown. */
+void kafka_producer_unuse(struct kafka_producer *p)
+{
+    pthread_mutex_lock(&lock);
+    p->uses--;
+    for (size_t i = 0; p->uses == 0 && i < ntaken; i++) {
+        if (!taken[i].report || !slice_eq(p->cluster->name, slice_from(taken[i].cluster)))
+            continue;
+        taken[i].report->outcome = KAFKA_UNKNOWN;
+        mailbox_send(taken[i].report->home, &taken[i].report->mail);
+        taken[i].report = NULL;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+uint32_t kafka_epoch(struct kafka_producer *p UNUSED)
+{
+    pthread_mutex_lock(&lock);
+    uint32_t now = epoch;
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+
+static void on_mail(struct mail *m, void *reader)
+{
+    struct kafka_report *r = container_of(m, struct kafka_report, mail);
+
+    r->fn(r, reader);
+}
+
+static void copy(char *out, size_t size, struct slice s)
+{
+    snprintf(out, size, "%.*s", SLICE_ARG(s));
+}
+
+static void note(struct kafka_producer *p, const struct kafka_record *record,
+                 struct kafka_report *r)
+{
+    struct taken *t = &taken[ntaken++];
+
+    *t = (struct taken){.report = r};
+    r->mail.fn = on_mail;
+    copy(t->cluster, sizeof(t->cluster), p->cluster->name);
+    copy(t->topic, sizeof(t->topic), record->topic);
+    copy(t->value, sizeof(t->value), record->value);
+    for (size_t i = 0; i < record->nheaders; i++) {
+        const struct kafka_header *h = &record->headers[i];
+        if (slice_eq(h->name, SLICE("dead-letter-reason")))
+            copy(t->reason, sizeof(t->reason), h->value);
+        if (slice_eq(h->name, SLICE("id")))
+            copy(t->id, sizeof(t->id), h->value);
+    }
+}
+
+int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
+                  struct kafka_report *r)
+{
+    pthread_mutex_lock(&lock);
+    int rc = record->epoch != 0 && record->epoch != epoch ? ERR_RESET : answer;
+    if (rc == 0 && ntaken < TAKEN_MAX)
+        note(p, record, r);
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+static void report(size_t i, enum kafka_outcome outcome)
+{
+    pthread_mutex_lock(&lock);
+    struct kafka_report *r = taken[i].report;
+    taken[i].report = NULL;
+    r->outcome = outcome;
+    snprintf(r->why, sizeof(r->why), "%s", outcome == KAFKA_REFUSED ? "no such topic" : "");
+    mailbox_send(r->home, &r->mail);
+    pthread_mutex_unlock(&lock);
+}
+
+static void set(int *where, int value)
+{
+    pthread_mutex_lock(&lock);
+    *where = value;
+    pthread_mutex_unlock(&lock);
+}
+
+static size_t count_taken(void)
+{
+    pthread_mutex_lock(&lock);
+    size_t n = ntaken;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+/* --- the rig --------------------------------------------------------------------------------------------------------- */
+
+static struct spill_feed *feed;
+static struct kafka_cluster *clusters[2];
+
+static void on_fault(void *arg UNUSED, ssize_t option UNUSED, const char *text)
+{
+    print_error("%s\n", text);
+}
+
+static struct kafka_cluster *cluster_new(const char *name, const char *brokers)
+{
+    struct kafka_cluster_source source = {.name = slice_from(name), .brokers = slice_from(brokers)};
+    struct kafka_cluster *c = kafka_cluster_new(&source, on_fault, NULL);
+
+    assert_non_null(c);
+    return c;
+}
+
+static void start(void)
+{
+    feed = spill_feed_start(spill);
+    spill_feed_use(feed, clusters, 2);
+}
+
+static void stop(void)
+{
+    spill_feed_quit(feed);
+    spill_feed_free(feed);
+}
+
+static int feed_set_up(void **state)
+{
+    spill_set_up(state);
+    memset(producers, 0, sizeof(producers));
+    ntaken = 0;
+    epoch = 1;
+    answer = 0;
+    clusters[0] = cluster_new("one", "127.0.0.1:1");
+    clusters[1] = cluster_new("two", "127.0.0.1:2");
+    start();
+    return 0;
+}
+
+static int feed_tear_down(void **state)
+{
+    stop();
+    kafka_cluster_unref(clusters[0]);
+    kafka_cluster_unref(clusters[1]);
+    return spill_tear_down(state);
+}
+
+#define FEED_TEST(name) cmocka_unit_test_setup_teardown(name, feed_set_up, feed_tear_down)
+
+static void accept_event(const struct kafka_event *e)
+{
+    static char bytes[1 << 20];
+    size_t size = kafka_event_size(e);
+
+    kafka_event_write(e, bytes);
+    assert_int_equal(try_add(slice_of(bytes, size)), 0);
+}
+
+static void accept(const char *cluster, const char *value)
+{
+    accept_event(&(struct kafka_event){
+        .cluster = slice_from(cluster),
+        .record = {.topic = SLICE("t"), .value = slice_from(value), .partition = -1}});
+}
+
+static void delivered(size_t n)
+{
+    struct spill_count c;
+
+    for (int i = 0; i < PATIENCE; i++, loop_turn(loop, 2)) {
+        spill_count(spill, &c);
+        if (c.waiting == n)
+            return;
+    }
+    assert_int_equal(c.waiting, n);
+}
+
+/* What was published so far, once there are n. */
+static const char *published(size_t n)
+{
+    static char text[4096];
+    size_t at = 0;
+
+    UNTIL(count_taken() >= n);
+    text[0] = '\0';
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < ntaken && at < sizeof(text); i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s ", taken[i].value);
+    pthread_mutex_unlock(&lock);
+    return text;
+}
+
+static void turns(int n)
+{
+    while (n-- > 0)
+        loop_turn(loop, 5);
+}
+
+static struct spill_feed_count counts(void)
+{
+    struct spill_feed_count c;
+
+    spill_feed_count(feed, &c);
+    return c;
+}
+
+/* --- tests ----------------------------------------------------------------------------------------------------------- */
+
+static void events_are_published_in_order_and_struck_out_when_delivered(void **state)
+{
+    (void)state;
+    accept("one", "a");
+    accept("one", "b");
+    accept("one", "c");
+    assert_string_equal(published(3), "a b c ");
+    report(0, KAFKA_DELIVERED);
+    report(1, KAFKA_DELIVERED);
+    delivered(1);
+    assert_true(counts().oldest_ms > 0);
+    report(2, KAFKA_DELIVERED);
+    delivered(0);
+    UNTIL(counts().oldest_ms == 0);
+    assert_int_equal(counts().delivered, 3);
+    assert_string_equal(published(3), "a b c ");
+}
+
+static void what_has_no_word_is_published_again_by_the_next_process(void **state)
+{
+    (void)state;
+    accept("one", "a");
+    accept("one", "b");
+    accept("one", "c");
+    published(3);
+    report(1, KAFKA_DELIVERED);
+    delivered(2);
+    stop();
+    close_it();
+    ntaken = 0;
+    open_it();
+    start();
+    accept("one", "d");
+    assert_string_equal(published(3), "a c d ");
+}
+
+static void a_cluster_that_is_down_holds_up_no_other(void **state)
+{
+    (void)state;
+    spill_feed_use(feed, clusters + 1, 1);
+    for (int i = 0; i < 20; i++)
+        accept("one", (char[]){(char)('a' + i), '\0'});
+    accept("two", "x");
+    accept("two", "y");
+    assert_string_equal(published(2), "x y ");
+    spill_feed_use(feed, clusters, 2);
+    accept("one", "z");
+    assert_string_equal(published(23), "x y a b c d e f g h i j k l m n o p q r s t z ");
+}
+
+static void a_producer_that_is_full_gets_the_rest_later(void **state)
+{
+    (void)state;
+    accept("one", "a");
+    published(1);
+    set(&answer, ERR_FULL);
+    accept("one", "b");
+    accept("one", "c");
+    turns(5);
+    assert_int_equal(count_taken(), 1);
+    set(&answer, 0);
+    assert_string_equal(published(3), "a b c ");
+}
+
+static void no_more_than_a_window_is_under_way(void **state)
+{
+    static char value[64 * KIB];
+    (void)state;
+
+    memset(value, 'x', sizeof(value) - 1);
+    for (int i = 0; i < 240; i++)
+        accept("one", value); /* 15 MiB */
+    UNTIL(counts().under_way == 240);
+    stop();
+    close_it();
+    options.size = 64 * MIB;
+    ntaken = 0;
+    open_it();
+    start();
+    for (int i = 0; i < 60; i++)
+        accept("one", value);
+    UNTIL(counts().under_way == 257 || counts().under_way == 256);
+    turns(20);
+    assert_true(counts().under_way <= FEED_BYTES / sizeof(value) + 1);
+    for (size_t i = 0; i < 100; i++)
+        report(i, KAFKA_DELIVERED);
+    delivered(200);
+    UNTIL(count_taken() == 300);
+}
+
+/* Delivered ones are not published again; the rest is, from the first gap on, before anything newer. */
+static void after_a_failure_events_go_out_again_in_order(void **state)
+{
+    (void)state;
+    for (const char *c = "abcde"; *c; c++)
+        accept("one", (char[]){*c, '\0'});
+    published(5);
+    set((int *)&epoch, 2);
+    report(0, KAFKA_DELIVERED);
+    report(1, KAFKA_UNKNOWN);
+    report(2, KAFKA_DELIVERED);
+    accept("one", "f");
+    turns(5);
+    assert_int_equal(count_taken(), 5);
+    report(3, KAFKA_FAILED);
+    report(4, KAFKA_FAILED);
+    assert_string_equal(published(9), "a b c d e b d e f ");
+    for (size_t i = 5; i < 9; i++)
+        report(i, KAFKA_DELIVERED);
+    delivered(0);
+}
+
+static void another_epoch_waits_for_the_word_on_the_one_before(void **state)
+{
+    (void)state;
+    accept("one", "a");
+    published(1);
+    set((int *)&epoch, 2);
+    accept("one", "b");
+    turns(5);
+    assert_int_equal(count_taken(), 1);
+    report(0, KAFKA_DELIVERED);
+    assert_string_equal(published(2), "a b ");
+}
+
+static void other_brokers_get_what_the_old_ones_have_not_taken(void **state)
+{
+    struct kafka_cluster *old = clusters[0];
+    (void)state;
+
+    accept("one", "a");
+    accept("one", "b");
+    published(2);
+    spill_feed_use(feed, clusters, 2); /* the same: nothing happens */
+    accept("one", "c");
+    assert_string_equal(published(3), "a b c ");
+    clusters[0] = cluster_new("one", "127.0.0.1:3");
+    spill_feed_use(feed, clusters, 2);
+    assert_string_equal(published(6), "a b c a b c ");
+    kafka_cluster_unref(old);
+}
+
+/* --- dead letters ---------------------------------------------------------------------------------------------------- */
+
+static void accept_poison(const char *topic, const char *file)
+{
+    struct kafka_header id = {SLICE("id"), SLICE("42")};
+
+    accept_event(&(struct kafka_event){.cluster = SLICE("one"),
+                                       .id = SLICE("42"),
+                                       .dead_letter_topic = slice_from(topic),
+                                       .dead_letter_file = slice_from(file),
+                                       .record = {.topic = SLICE("t"),
+                                                  .key = SLICE("k"),
+                                                  .value = SLICE("po\"ison\xff"),
+                                                  .partition = -1,
+                                                  .headers = &id,
+                                                  .nheaders = 1}});
+}
+
+static void what_is_refused_goes_to_its_dead_letter_topic(void **state)
+{
+    (void)state;
+    accept_poison("dead", NULL);
+    accept("one", "fine");
+    published(2);
+    report(0, KAFKA_REFUSED);
+    published(3);
+    assert_string_equal(taken[2].topic, "dead");
+    assert_string_equal(taken[2].reason, "no such topic");
+    assert_string_equal(taken[2].id, "42");
+    delivered(2);
+    report(2, KAFKA_DELIVERED);
+    delivered(1);
+    assert_int_equal(counts().buried_topic, 1);
+}
+
+static void a_dead_letter_topic_that_refuses_too_leaves_the_file(void **state)
+{
+    char path[128];
+    (void)state;
+
+    snprintf(path, sizeof(path), "%s/dead.jsonl", folder.path);
+    accept_poison("dead", path);
+    published(1);
+    report(0, KAFKA_REFUSED);
+    published(2);
+    report(1, KAFKA_REFUSED);
+    delivered(0);
+    struct slice line = read_path(path);
+    assert_int_equal(counts().buried_file, 1);
+    assert_true(slice_find(line, SLICE("\"cluster\":\"one\",\"topic\":\"t\",\"id\":\"42\","
+                                       "\"reason\":\"no such topic\",\"key\":\"k\","
+                                       "\"value_base64\":\"cG8iaXNvbv8=\","
+                                       "\"headers\":[[\"id\",\"42\"]]}\n")) > 0);
+}
+
+static void a_file_that_can_not_be_written_is_tried_again(void **state)
+{
+    char path[128], sub[100];
+    (void)state;
+
+    snprintf(sub, sizeof(sub), "%s/sub", folder.path);
+    snprintf(path, sizeof(path), "%s/dead.jsonl", sub);
+    accept_poison(NULL, path);
+    accept("one", "fine");
+    published(2);
+    report(1, KAFKA_DELIVERED);
+    report(0, KAFKA_REFUSED);
+    delivered(1);
+    turns(10);
+    delivered(1);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    delivered(0);
+    assert_int_equal(counts().buried_file, 1);
+}
+
+static void without_a_place_the_log_has_it(void **state)
+{
+    (void)state;
+    accept_poison(NULL, NULL);
+    published(1);
+    report(0, KAFKA_REFUSED);
+    delivered(0);
+    assert_int_equal(counts().buried_log, 1);
+}
+
+static void a_record_that_no_producer_takes_is_a_dead_letter_too(void **state)
+{
+    (void)state;
+    set(&answer, ERR_LIMIT);
+    accept_poison("dead", NULL);
+    delivered(0);
+    assert_int_equal(counts().buried_log, 1);
+}
+
+/* --- much ------------------------------------------------------------------------------------------------------------ */
+
+#define MANY 20000
+
+/* With failures, full producers and other epochs in between: nothing is missing, and each number that is published for
+ * the first time comes behind all lower ones. */
+static void order_holds_through_it_all(void **state)
+{
+    size_t reported = 0;
+    uint64_t seed = 1;
+    char value[16];
+    int highest = -1;
+    (void)state;
+
+    for (int i = 0; i < MANY;) {
+        struct answer a = {.wait.fn = on_answer};
+        spill_begin(port, &a.wait);
+        for (int k = 0; k < 100; k++, i++) {
+            snprintf(value, sizeof(value), "%d", i);
+            struct kafka_event e = {.cluster = SLICE("one"),
+                                    .record = {.topic = SLICE("t"), .value = slice_from(value)}};
+            char *out;
+            assert_int_equal(spill_add(port, kafka_event_size(&e), &out), 0);
+            kafka_event_write(&e, out);
+        }
+        assert_true(spill_commit(port, &a.wait));
+        UNTIL(a.is_there);
+        size_t n = count_taken();
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        bool fails = (seed >> 60) == 0;
+        if (fails)
+            set((int *)&epoch, (int)epoch + 1);
+        set(&answer, (seed >> 58) % 16 == 1 ? ERR_FULL : 0);
+        for (; reported < n; reported++)
+            report(reported, fails && reported % 3 ? KAFKA_UNKNOWN : KAFKA_DELIVERED);
+    }
+    set(&answer, 0);
+    for (struct spill_count c = {.waiting = 1}; c.waiting > 0; loop_turn(loop, 1)) {
+        for (size_t n = count_taken(); reported < n; reported++)
+            report(reported, KAFKA_DELIVERED);
+        spill_count(spill, &c);
+    }
+    for (size_t i = 0; i < ntaken; i++) {
+        int number = atoi(taken[i].value);
+        assert_true(number <= highest + 1);
+        highest = MAX(highest, number);
+    }
+    assert_int_equal(highest, MANY - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FEED_TEST(events_are_published_in_order_and_struck_out_when_delivered),
+        FEED_TEST(what_has_no_word_is_published_again_by_the_next_process),
+        FEED_TEST(a_cluster_that_is_down_holds_up_no_other),
+        FEED_TEST(a_producer_that_is_full_gets_the_rest_later),
+        FEED_TEST(no_more_than_a_window_is_under_way),
+        FEED_TEST(after_a_failure_events_go_out_again_in_order),
+        FEED_TEST(another_epoch_waits_for_the_word_on_the_one_before),
+        FEED_TEST(other_brokers_get_what_the_old_ones_have_not_taken),
+        FEED_TEST(what_is_refused_goes_to_its_dead_letter_topic),
+        FEED_TEST(a_dead_letter_topic_that_refuses_too_leaves_the_file),
+        FEED_TEST(a_file_that_can_not_be_written_is_tried_again),
+        FEED_TEST(without_a_place_the_log_has_it),
+        FEED_TEST(a_record_that_no_producer_takes_is_a_dead_letter_too),
+        FEED_TEST(order_holds_through_it_all),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
