@@ -128,8 +128,17 @@ local function wants_help(args)
   return false
 end
 
+-- It is not a part of the gateway: who only runs one does without.
+local function lacks_busted()
+  return not package.searchpath("busted.runner", package.path)
+end
+
 -- Called with busted's arguments; gives the exit status.
 function M.main(args)
+  if lacks_busted() then
+    io.stderr:write "demilune test: busted is not installed (Debian: lua-busted; or: luarocks install busted)\n"
+    return 1
+  end
   if wants_help(args) then
     help()
     return 0
