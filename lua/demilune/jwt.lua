@@ -282,7 +282,7 @@ end
 ---@param token string
 ---@param keys? demilune.jwt.keys instead of the verifier's own
 ---@return table|string|nil claims
----@return string|{ algorithm: demilune.signing, kid: string?, expires: number? } err_or_facts
+---@return string|{ algorithm: demilune.signing, kid: string?, expires: number?, payload: string } err_or_facts
 ---@return string? detail
 function Verifier:verify(token, keys)
   want_text(token, "verifier:verify")
@@ -296,8 +296,9 @@ function Verifier:verify(token, keys)
     algorithm = algorithms[out.signing],
     kid = out.kid.ptr ~= nil and text_of(out.kid) or nil,
     expires = out.expires ~= 0 and out.expires or nil,
+    payload = text_of(out.payload),
   }
-  local payload = text_of(out.payload)
+  local payload = facts.payload
   return self.is_raw and payload or json.decode(payload, { depth = DEPTH }), facts
 end
 

@@ -38,11 +38,11 @@ function Admission.new(config, context)
   }, Admission)
 end
 
--- What is remembered of claims until a time.
-function Admission:entry(claims, good_until)
+-- What is remembered of claims until a time. text: the claims as JSON, where it is there already.
+function Admission:entry(claims, good_until, text)
   local client = claims_of.client(claims, self.consumer_claim)
   return {
-    claims = json.encode(claims), good_until = good_until, consumer = client and self.consumers[client],
+    claims = text or json.encode(claims), good_until = good_until, consumer = client and self.consumers[client],
     is_enough = claims_of.has_scopes(claims, self.scopes) and claims_of.keep_rules(claims, self.rules),
   }
 end

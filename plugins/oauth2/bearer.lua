@@ -126,7 +126,7 @@ local function type_fits(issuer, token)
   return true
 end
 
--- Its claims and until when it is good; nil and a word: demilune.jwt's, or "unavailable" when there are no keys.
+-- Its claims, until when it is good, and the claims as they were signed; nil and a word: demilune.jwt's, or "unavailable" when there are no keys.
 function Bearer:verify(token)
   local issuer, word = issuer_of(self, token)
   if not issuer then
@@ -138,7 +138,7 @@ function Bearer:verify(token)
   elseif not self.rfc9068 and not type_fits(issuer, token) then
     return nil, "type"
   end
-  return claims, facts.expires + self.skew
+  return claims, facts.expires + self.skew, facts.payload
 end
 
 return Bearer

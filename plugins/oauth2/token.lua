@@ -58,7 +58,7 @@ local function examine(self, exchange, value)
   if not token then
     return scheme
   end
-  local claims, good_until = verify(self, token)
+  local claims, good_until, text = verify(self, token)
   if not claims then
     if good_until == "unavailable" then
       return self.answers:unavailable(exchange, remotes.INTERVAL)
@@ -69,7 +69,7 @@ local function examine(self, exchange, value)
   if bound == nil then
     return self.answers:invalid(exchange, word)
   end
-  local entry = self.admission:entry(claims, good_until)
+  local entry = self.admission:entry(claims, good_until, text)
   entry.bound = bound
   self.memory:put(value, entry)
   return entry
