@@ -174,7 +174,7 @@ function M.check(gateway)
     return check_policy(gateway, echo_path)
   elseif wants.token or wants.first_token then
     return check_token(gateway, echo_path)
-  elseif wants.cache == "hit" then
+  elseif wants.kept == "hit" then
     return check_cache(gateway, path)
   elseif wants.traffic or wants.hooks == "five" then
     local fine, why = (SIGNS[wants.traffic] or check_five)(gateway, echo_path)

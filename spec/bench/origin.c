@@ -2,9 +2,10 @@
 
 /* The upstream of the benchmark: HTTP/1.1 with keep-alive, answers made once at
  * start, nothing else. The last segment of the path chooses: 10k and 1m are bodies
- * of that size, fresh and fresh-10k are answers of 100 bytes and 10 KiB that a cache may keep, echo sends the request head back, stats tells the connections
- * accepted and requests answered so far (its own not counted), fails is a 503, flaky one
- * and then a 200 in turn, all else is 100 bytes.
+ * of that size, fresh and fresh-10k are answers of 100 bytes and 10 KiB that a cache may keep,
+ * echo sends the request head back, stats tells the connections accepted and requests answered
+ * so far (its own not counted), fails is a 503, flaky one and then a 200 in turn, all else is
+ * 100 bytes.
  * A request body is skipped by its Content-Length. */
 
 #include "listen.h"

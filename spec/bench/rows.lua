@@ -134,19 +134,19 @@ return {
   {
     name = "cache-hit", about = "a 100 byte answer from the cache",
     path = "/fresh", connections = 50, needs = { "cache" },
-    gateway = { cache = "hit" },
+    gateway = { kept = "hit" },
     goals = CACHES,
   },
   {
     name = "cache-hit-10k", about = "a 10 KB answer from the cache",
     path = "/fresh-10k", connections = 50, needs = { "cache" },
-    gateway = { cache = "hit" },
+    gateway = { kept = "hit" },
     goals = CACHES,
   },
   {
     name = "cache-miss", about = "looked for in the cache, asked for, and not to be kept",
     path = "/small", connections = 50, needs = { "cache", "proxy" }, floor = true,
-    gateway = { cache = "miss" }, against = "plain",
+    gateway = { kept = "miss" }, against = "plain",
     goals = { { figure = "over_base_us", most = 1.5, unit = "us" }, TO_NGINX },
   },
   {

@@ -54,7 +54,8 @@ describe("jwt: signing and verifying", function()
       local claims, facts = jwt.verify(token, { keys = jwt.keys(key), algorithms = { algorithm } })
       assert.equal("me", claims.sub)
       assert.equal(2 ^ 53, claims.n)
-      assert.same({ algorithm = algorithm, kid = "k1", expires = claims.exp }, facts)
+      assert.same({ algorithm = algorithm, kid = "k1", expires = claims.exp, payload = facts.payload }, facts)
+      assert.same(claims, json.decode(facts.payload))
       assert.equal(60, claims.exp - claims.iat)
       -- The last but one: the last character has bits that don't count.
       local at = #token - 2
