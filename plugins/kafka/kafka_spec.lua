@@ -254,6 +254,27 @@ describe("kafka", function()
       assert.equal('{"one": "event"}', cluster:records(topic, #items + 1)[#items + 1].value)
     end)
 
+    it("takes no longer for the spaces in an item", function()
+      local g, topic = producer { batch = "auto" }
+      local item = '{"a":' .. (" "):rep(200000) .. "1}"
+      assert.equal(202, post(g, "[" .. item .. (" "):rep(200000) .. "]", "application/json").status)
+      assert.same({ item }, values_of(cluster:records(topic, 1)))
+    end)
+
+    it("says of each record that the broker did not answer in time", function()
+      local silent = test.kafka()
+      silent:topic "t"
+      silent:down()
+      local g = new_gateway { config = { kafka = { silent:config "events" } }, routes = { { name = "in",
+        paths = { "/in" }, plugins = { use("t", { timeout = "50ms", batch = "ndjson" }) } } } }
+      local response, answer = post(g, "1\n2\n3")
+      assert.equal(504, response.status, response.body)
+      assert.same({ 0, 3 }, { answer.published, answer.failed })
+      for _, record in ipairs(answer.records) do
+        assert.equal(504, record.status)
+      end
+    end)
+
     it("says of each record what came of it", function()
       local g, topic = producer { batch = "ndjson", key = "{body:k}" }
       local response, answer = post(g, '{"k":1}\nno JSON\n{"x":1}\n{"k":4}')
