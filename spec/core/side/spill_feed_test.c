@@ -411,6 +411,23 @@ static void accept_poison(const char *topic, const char *file)
                                                   .nheaders = 1}});
 }
 
+static void accept_poisons(const char *file, int n)
+{
+    struct answer a = {.wait.fn = on_answer};
+    struct kafka_event e = {.cluster = SLICE("one"),
+                            .dead_letter_file = slice_from(file),
+                            .record = {.topic = SLICE("t"), .partition = -1}};
+    char *out;
+
+    spill_begin(port, &a.wait);
+    while (n-- > 0) {
+        assert_int_equal(spill_add(port, kafka_event_size(&e), &out), 0);
+        kafka_event_write(&e, out);
+    }
+    assert_true(spill_commit(port, &a.wait));
+    UNTIL(a.is_there);
+}
+
 static void what_is_refused_goes_to_its_dead_letter_topic(void **state)
 {
     (void)state;
@@ -466,6 +483,27 @@ static void a_file_that_can_not_be_written_is_tried_again(void **state)
     assert_int_equal(mkdir(sub, 0700), 0);
     delivered(0);
     assert_int_equal(counts().buried_file, 1);
+}
+
+/* Their number is bounded; the rest waits on disk. */
+static void what_can_not_be_buried_is_bounded(void **state)
+{
+    char path[128];
+    (void)state;
+
+    snprintf(path, sizeof(path), "%s/sub/dead.jsonl", folder.path);
+    for (int i = 0; i < FEED_RECORDS / 100 + 2; i++)
+        accept_poisons(path, 100);
+    UNTIL(count_taken() >= FEED_RECORDS);
+    for (size_t i = 0; i < count_taken(); i++)
+        report(i, KAFKA_REFUSED);
+    UNTIL(counts().under_way == 0);
+    turns(20);
+    assert_int_equal(count_taken(), FEED_RECORDS);
+    *strrchr(path, '/') = '\0';
+    assert_int_equal(mkdir(path, 0700), 0);
+    UNTIL(counts().buried_file == FEED_RECORDS);
+    UNTIL(count_taken() == FEED_RECORDS + 200);
 }
 
 static void without_a_place_the_log_has_it(void **state)
@@ -551,6 +589,7 @@ int main(void)
         FEED_TEST(what_is_refused_goes_to_its_dead_letter_topic),
         FEED_TEST(a_dead_letter_topic_that_refuses_too_leaves_the_file),
         FEED_TEST(a_file_that_can_not_be_written_is_tried_again),
+        FEED_TEST(what_can_not_be_buried_is_bounded),
         FEED_TEST(without_a_place_the_log_has_it),
         FEED_TEST(a_record_that_no_producer_takes_is_a_dead_letter_too),
         FEED_TEST(order_holds_through_it_all),
