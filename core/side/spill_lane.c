@@ -176,10 +176,14 @@ static void bury(struct flying *fl, bool may_publish)
 
     spill_cursor_init(&c, s);
     spill_cursor_to(&c, fl->place);
-    if (spill_is_lost(s, fl->place)) {
+    bool is_lost = spill_is_lost(s, fl->place);
+    bool is_read = !is_lost && spill_cursor_next(&c, &r, &place) == 0 &&
+                   place.segment == fl->place.segment && r.index == fl->index;
+    if (is_lost) {
         flying_free(fl);
-    } else if (spill_cursor_next(&c, &r, &place) < 0 || r.index != fl->index ||
-               kafka_event_read(r.event, &e, headers) < 0) {
+    } else if (!is_read && c.is_short) {
+        bury_later(fl);
+    } else if (!is_read || kafka_event_read(r.event, &e, headers) < 0) {
         flying_free(fl); /* it can't be read any more: it stays for the next start */
     } else if (e.dead_letter_topic.ptr && may_publish) {
         bury_in_topic(fl, &e);
