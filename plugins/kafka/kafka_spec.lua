@@ -428,6 +428,34 @@ describe("kafka", function()
       assert.equal("e-3", header(records[3], "ce_id"))
     end)
 
+    it("refuses an id that no field can carry", function()
+      local g = producer { format = "cloudevents" }
+      for _, id in ipairs { "a\r\nX-Evil: 1", "a\nb", "a\0b", "\127", ("i"):rep(2000) } do
+        local response = g:post("/in", { headers = { ["Content-Type"] = "application/cloudevents+json" },
+          body = { specversion = "1.0", id = id, source = "s", type = "t" } })
+        assert.equal(400, response.status, response.body)
+        assert.is_nil(response.headers["x-evil"])
+      end
+      for _, id in ipairs { "%FF", "\xff", "%0D%0AX-Evil: 1" } do
+        local response = g:post("/in", { headers = { ["ce-specversion"] = "1.0", ["ce-id"] = id, ["ce-source"] = "s",
+          ["ce-type"] = "t" } })
+        assert.equal(400, response.status, response.body)
+      end
+    end)
+
+    it("tells what is wrong where that is no UTF-8", function()
+      for name in pairs { topic = 1, partition = 1, timestamp = 1 } do
+        local g = producer { [name] = "{header:x-what}" }
+        local response = g:post("/in", { body = "x", headers = { ["X-What"] = "\xff\xfe" } })
+        assert.equal(400, response.status, response.body)
+        assert.truthy(json.decode(response.body).detail:find(name, 1, true))
+      end
+      local g = producer { batch = "ndjson", partition = "{header:x-what}" }
+      local response = g:post("/in", { body = "1\n2", headers = { ["X-What"] = "\xff\xfe" } })
+      assert.equal(400, response.status, response.body)
+      assert.equal(2, #json.decode(response.body).records)
+    end)
+
     it("refuses what is none", function()
       local g = producer { format = "cloudevents" }
       for body, message in pairs {
