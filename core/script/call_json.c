@@ -184,13 +184,13 @@ static bool write_array(lua_State *L, struct writing *w)
 static bool write_object(lua_State *L, struct writing *w)
 {
     json_object(&w->writer);
-    for (lua_pushnil(L); lua_next(L, -2) && w->writer.err == 0; lua_pop(L, 1)) {
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING)
             return refuse(w, "a map with a key that is no text");
         size_t len;
         const char *key = lua_tolstring(L, -2, &len);
         json_key(&w->writer, slice_of(key, len));
-        if (!write_value(L, w))
+        if (!write_value(L, w) || w->writer.err != 0)
             return false;
     }
     json_object_end(&w->writer);

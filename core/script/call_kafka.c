@@ -119,16 +119,25 @@ static void cancel_wait(struct co *co UNUSED, void *wait)
     delivery_unref(d);
 }
 
+/* In milliseconds; 0: it does not wait. */
+static uint64_t wait_time(lua_State *L, const struct delivery *d)
+{
+    if (lua_isnoneornil(L, 2))
+        return (uint64_t)d->timeout_ms + SLACK_MS;
+    return luaL_checknumber(L, 2) == 0 ? 0 : net_timeout(L, 2);
+}
+
 /* kafka_wait(delivery, timeout): { topic, partition, offset }; or nil, word, text. timeout: in seconds, or nil. */
 static int kafka_wait(lua_State *L)
 {
     struct delivery *d = check_delivery(L);
     struct co *co = co_current(L);
-    uint64_t timeout_ms =
-        lua_isnoneornil(L, 2) ? (uint64_t)d->timeout_ms + SLACK_MS : net_timeout(L, 2);
+    uint64_t timeout_ms = wait_time(L, d);
 
     if (d->is_done)
         return push_report(L, d);
+    if (timeout_ms == 0)
+        return co_push_error(L, ERR_TIMEOUT);
     if (d->co)
         return luaL_error(L, "another coroutine waits for this delivery");
     d->co = co;

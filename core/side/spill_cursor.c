@@ -182,15 +182,22 @@ static int next_here(struct spill_cursor *c, struct spill_record *out, bool *is_
 {
     struct extent e = look_at(c);
 
+    c->is_short = false;
     if (!e.is_removed && !c->at.segment->is_walked) {
-        spill_repair(c->spill, c->at.segment);
+        c->is_short = !spill_repair(c->spill, c->at.segment);
         e = look_at(c);
     }
+    *is_over = false;
+    if (c->is_short)
+        return ERR_AGAIN;
     *is_over = e.is_removed || c->at.segment->is_broken;
     if (*is_over)
         return ERR_AGAIN;
     if (c->fd < 0 && !open_segment(c)) {
         int why = errno;
+        c->is_short = spill_is_short(why);
+        if (c->is_short)
+            return ERR_AGAIN;
         if (!look_at(c).is_removed) /* just now */
             give_up_segment(c, strerrordesc_np(why));
         *is_over = true;

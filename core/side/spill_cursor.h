@@ -28,6 +28,7 @@ struct spill_cursor {
     /* state */
     struct spill_place at; /* of the next event; held */
     size_t size, start, end;
+    bool is_short; /* of descriptors, when it gave no event: to be tried again */
 };
 
 void spill_cursor_init(struct spill_cursor *c, struct spill *s);

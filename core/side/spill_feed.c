@@ -125,6 +125,7 @@ static void pump(struct spill_feed *f)
         goes_on = lane_catch_up(l, &f->scout, AT_ONCE) || goes_on;
     }
     goes_on = scout_on(f) || goes_on;
+    waits = waits || f->scout.is_short;
     LIST_EACH (link, &f->lanes)
         waits = waits || container_of(link, struct lane, link)->lags;
     if (goes_on || waits)

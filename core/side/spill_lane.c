@@ -23,6 +23,8 @@
 #define START_PAUSE_MS 1000
 #define FAILURE_PAUSE_MS 100 /* doubles with each in a row */
 #define FAILURE_PAUSE_MAX_MS 5000
+#define BURY_PAUSE_MS 500
+#define BURY_FAILURES 16 /* before it pauses */
 
 /* An event that was published and has no word yet, or waits for another try at its dead-letter place. */
 struct flying {
@@ -34,6 +36,7 @@ struct flying {
     uint64_t at_ms, number;
     size_t size;
     char *why; /* it was refused: this goes to its dead-letter place */
+    bool is_unburied;
 };
 
 static struct kafka_header headers[KAFKA_HEADERS_MAX]; /* the feeder's thread only */
@@ -62,9 +65,17 @@ static struct flying *flying_new(struct lane *l, const struct spill_record *r,
     return fl;
 }
 
-static void flying_free(struct flying *fl)
+/* Out of the list of those that wait for another try. */
+static void dig_up(struct flying *fl)
 {
     list_remove(&fl->link);
+    fl->lane->nunburied -= fl->is_unburied;
+    fl->is_unburied = false;
+}
+
+static void flying_free(struct flying *fl)
+{
+    dig_up(fl);
     spill_release(fl->lane->spill, fl->place);
     free(fl->why);
     free(fl);
@@ -80,7 +91,7 @@ static void take_off(struct flying *fl)
 {
     struct lane *l = fl->lane;
 
-    list_remove(&fl->link);
+    dig_up(fl);
     list_append(&l->flying, &fl->link);
     l->nflying++;
     l->bytes += fl->size;
@@ -117,8 +128,10 @@ static void bury_in_log(struct flying *fl, const struct kafka_event *e)
 
 static void bury_later(struct flying *fl)
 {
-    list_remove(&fl->link);
+    dig_up(fl);
     list_append(&fl->lane->unburied, &fl->link);
+    fl->lane->nunburied++;
+    fl->is_unburied = true;
 }
 
 static void bury_in_file(struct flying *fl, const struct kafka_event *e)
@@ -163,10 +176,14 @@ static void bury(struct flying *fl, bool may_publish)
 
     spill_cursor_init(&c, s);
     spill_cursor_to(&c, fl->place);
-    if (spill_is_lost(s, fl->place)) {
+    bool is_lost = spill_is_lost(s, fl->place);
+    bool is_read = !is_lost && spill_cursor_next(&c, &r, &place) == 0 &&
+                   place.segment == fl->place.segment && r.index == fl->index;
+    if (is_lost) {
         flying_free(fl);
-    } else if (spill_cursor_next(&c, &r, &place) < 0 || r.index != fl->index ||
-               kafka_event_read(r.event, &e, headers) < 0) {
+    } else if (!is_read && c.is_short) {
+        bury_later(fl);
+    } else if (!is_read || kafka_event_read(r.event, &e, headers) < 0) {
         flying_free(fl); /* it can't be read any more: it stays for the next start */
     } else if (e.dead_letter_topic.ptr && may_publish) {
         bury_in_topic(fl, &e);
@@ -182,23 +199,31 @@ static void refuse(struct flying *fl, const char *why)
     bury(fl, true);
 }
 
+/* Those that fail go to the end, so that each has its turn. */
 bool lane_bury_again(struct lane *l)
 {
-    struct list again;
+    int failures = 0;
 
-    list_init(&again);
-    list_splice(&again, &l->unburied);
-    while (!list_is_empty(&again))
-        bury(container_of(again.next, struct flying, link), true);
-    return !list_is_empty(&l->unburied);
+    if (clock_ms() < l->bury_pause_end)
+        return l->nunburied > 0;
+    for (size_t n = l->nunburied; n > 0 && failures < BURY_FAILURES; n--) {
+        size_t before = l->nunburied;
+        bury(container_of(list_first(&l->unburied), struct flying, link), true);
+        failures += l->nunburied == before;
+    }
+    if (failures > 0)
+        l->bury_pause_end = clock_ms() + BURY_PAUSE_MS;
+    return l->nunburied > 0;
 }
 
 /* --- going back ------------------------------------------------------------------------------------------------------ */
 
 static void forget_back(struct lane *l)
 {
-    if (l->back_to.segment)
+    if (l->back_to.segment) {
+        (void)spill_is_lost(l->spill, l->back_to);
         spill_release(l->spill, l->back_to);
+    }
     l->back_to = (struct spill_place){NULL, 0};
 }
 
@@ -207,8 +232,10 @@ static void drop_unburied(struct lane *l, uint64_t from)
 {
     LIST_EACH (link, &l->unburied) {
         struct flying *fl = container_of(link, struct flying, link);
-        if (fl->number > from)
-            flying_free(fl);
+        if (fl->number <= from)
+            continue;
+        (void)spill_is_lost(l->spill, fl->place);
+        flying_free(fl);
     }
 }
 
@@ -326,7 +353,7 @@ static bool has_producer(struct lane *l)
 
 bool lane_is_open(struct lane *l)
 {
-    return !l->gathers && clock_ms() >= l->pause_end && l->nflying < FEED_RECORDS &&
+    return !l->gathers && clock_ms() >= l->pause_end && l->nflying + l->nunburied < FEED_RECORDS &&
            l->bytes < FEED_BYTES && has_producer(l);
 }
 

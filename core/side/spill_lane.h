@@ -41,10 +41,10 @@ struct lane {
     uint64_t sent,
         back_number;     /* numbers of records that were published; of the one to go back to */
     uint64_t next_at_ms; /* lags: when what it stands at was added */
-    size_t nflying, bytes;
+    size_t nflying, bytes, nunburied;
     uint32_t epoch;
-    uint32_t failures;  /* in a row */
-    uint64_t pause_end; /* clock_ms; 0: none */
+    uint32_t failures;                  /* in a row */
+    uint64_t pause_end, bury_pause_end; /* clock_ms; 0: none */
     bool lags, gathers, is_told;
 };
 

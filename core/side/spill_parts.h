@@ -6,6 +6,7 @@
 #ifndef DML_SIDE_SPILL_PARTS_H
 #define DML_SIDE_SPILL_PARTS_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -110,8 +111,15 @@ MUST_CHECK int spill_read_file(const struct spill *s, const struct spill_segment
                                const char *kind, char **bytes, size_t *len);
 
 /* spill_repair.c: makes a segment of another process fit to be read, before a cursor goes there: what is no record is
- * moved aside, its strikes are read, its events counted. The reader's thread. */
-void spill_repair(struct spill *s, struct spill_segment *seg);
+ * moved aside, its strikes are read, its events counted. False: not now, for want of descriptors or memory. The reader's
+ * thread. */
+MUST_CHECK bool spill_repair(struct spill *s, struct spill_segment *seg);
+
+/* An errno that says nothing of the file, and passes. */
+static inline bool spill_is_short(int why)
+{
+    return why == EMFILE || why == ENFILE || why == ENOMEM;
+}
 
 /* spill_write.c: the writer thread */
 void *spill_write_main(void *spill);

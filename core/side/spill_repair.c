@@ -75,16 +75,6 @@ static void on_strike(void *arg, uint32_t first, uint32_t count)
     }
 }
 
-static void read_strikes(struct repair *p)
-{
-    char *bytes;
-    size_t len;
-
-    if (spill_read_file(p->spill, p->seg, "struck", &bytes, &len) == 0)
-        spill_strikes_walk(slice_of(bytes, len), p->seg->seed, on_strike, p->seg);
-    free(bytes);
-}
-
 /* --- mending --------------------------------------------------------------------------------------------------------- */
 
 static int write_all(int fd, struct slice s)
@@ -179,16 +169,24 @@ static void mend(struct repair *p, size_t length, size_t torn)
     }
 }
 
-void spill_repair(struct spill *s, struct spill_segment *seg)
+bool spill_repair(struct spill *s, struct spill_segment *seg)
 {
     struct repair p = {.spill = s, .seg = seg};
     struct spill_walk walk = {on_good, on_bad, &p};
-    char *bytes;
-    size_t len;
+    char *bytes, *strikes = NULL;
+    size_t len, nstrikes = 0;
 
     int rc = spill_read_file(s, seg, "events", &bytes, &len);
+    bool is_short = rc == ERR_SYSTEM && spill_is_short(errno);
+    if (!is_short && spill_read_file(s, seg, "struck", &strikes, &nstrikes) == ERR_SYSTEM)
+        is_short = spill_is_short(errno);
+    if (is_short) {
+        free(bytes);
+        return false;
+    }
     size_t length = spill_walk(slice_of(bytes, len), seg->seed, &walk);
-    read_strikes(&p);
+    spill_strikes_walk(slice_of(strikes, nstrikes), seg->seed, on_strike, seg);
+    free(strikes);
     pthread_mutex_lock(&s->lock);
     if (rc == 0 && !seg->is_removed)
         mend(&p, length, len - length);
@@ -208,4 +206,5 @@ void spill_repair(struct spill *s, struct spill_segment *seg)
     vec_free(&p.good);
     vec_free(&p.bad);
     free(bytes);
+    return true;
 }

@@ -61,7 +61,7 @@ end
 ---@field offset integer
 
 --- Waits for the broker's word. May be called again after a timeout, and after the word has come.
----@param timeout? number  Seconds; absent: until the cluster's message.timeout.ms has decided.
+---@param timeout? number  Seconds; 0: what is known now; absent: until the cluster's message.timeout.ms has decided.
 ---@return kafka.report? report
 ---@return string? err
 ---@return string? why

@@ -72,7 +72,7 @@ local function items_of(body, max)
   local records, at = {}, body:match "^%s*%[%s*()"
   for i = 1, #value do
     local stop = end_of_value(body, at)
-    records[i] = body:sub(at, stop - 1):match "^(.-)%s*$"
+    records[i] = body:sub(at, stop - 1):match "^.*%S" -- in one pass, whatever spaces are inside
     at = body:match("^[,%]]%s*()", stop)
   end
   return records

@@ -14,6 +14,7 @@ local M = {}
 M.__index = M
 
 local NEEDED = { "id", "source", "type" }
+local LONGEST_ID = 1024 -- it is a field of the answer, too
 local STRUCTURED = "application/cloudevents+json; charset=UTF-8"
 
 local function compile_all(config, context, options, needs)
@@ -90,6 +91,17 @@ local function envelope_of(source)
   return attributes, nil, data
 end
 
+-- CloudEvents 1.0, 2.4: Unicode without control characters.
+local function fault_of_texts(attributes)
+  for name, value in pairs(attributes) do
+    if value:find "%c" then
+      return ('the attribute "%s" has control characters'):format(name)
+    end
+  end
+  return not json.encode(attributes) and "an attribute is no UTF-8"
+    or #attributes.id > LONGEST_ID and ("the id is longer than %d bytes"):format(LONGEST_ID)
+end
+
 local function is_whole(attributes)
   if attributes.specversion ~= "1.0" then
     return nil, ('specversion is "%s", only 1.0 is understood'):format(attributes.specversion or "")
@@ -99,7 +111,8 @@ local function is_whole(attributes)
       return nil, ('the attribute "%s" is missing'):format(name)
     end
   end
-  return attributes
+  local fault = fault_of_texts(attributes)
+  return not fault and attributes or nil, fault or nil
 end
 
 -- The attributes of a CloudEvent that the client has sent, and its data; nil when it has sent none; nil and what is

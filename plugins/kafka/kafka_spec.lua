@@ -254,6 +254,27 @@ describe("kafka", function()
       assert.equal('{"one": "event"}', cluster:records(topic, #items + 1)[#items + 1].value)
     end)
 
+    it("takes no longer for the spaces in an item", function()
+      local g, topic = producer { batch = "auto" }
+      local item = '{"a":' .. (" "):rep(200000) .. "1}"
+      assert.equal(202, post(g, "[" .. item .. (" "):rep(200000) .. "]", "application/json").status)
+      assert.same({ item }, values_of(cluster:records(topic, 1)))
+    end)
+
+    it("says of each record that the broker did not answer in time", function()
+      local silent = test.kafka()
+      silent:topic "t"
+      silent:down()
+      local g = new_gateway { config = { kafka = { silent:config "events" } }, routes = { { name = "in",
+        paths = { "/in" }, plugins = { use("t", { timeout = "50ms", batch = "ndjson" }) } } } }
+      local response, answer = post(g, "1\n2\n3")
+      assert.equal(504, response.status, response.body)
+      assert.same({ 0, 3 }, { answer.published, answer.failed })
+      for _, record in ipairs(answer.records) do
+        assert.equal(504, record.status)
+      end
+    end)
+
     it("says of each record what came of it", function()
       local g, topic = producer { batch = "ndjson", key = "{body:k}" }
       local response, answer = post(g, '{"k":1}\nno JSON\n{"x":1}\n{"k":4}')
@@ -405,6 +426,34 @@ describe("kafka", function()
         records[1].key, header(records[1], "content-type") })
       assert.same({ '{"x":1}', "e-2" }, { records[2].value, header(records[2], "ce_id") })
       assert.equal("e-3", header(records[3], "ce_id"))
+    end)
+
+    it("refuses an id that no field can carry", function()
+      local g = producer { format = "cloudevents" }
+      for _, id in ipairs { "a\r\nX-Evil: 1", "a\nb", "a\0b", "\127", ("i"):rep(2000) } do
+        local response = g:post("/in", { headers = { ["Content-Type"] = "application/cloudevents+json" },
+          body = { specversion = "1.0", id = id, source = "s", type = "t" } })
+        assert.equal(400, response.status, response.body)
+        assert.is_nil(response.headers["x-evil"])
+      end
+      for _, id in ipairs { "%FF", "\xff", "%0D%0AX-Evil: 1" } do
+        local response = g:post("/in", { headers = { ["ce-specversion"] = "1.0", ["ce-id"] = id, ["ce-source"] = "s",
+          ["ce-type"] = "t" } })
+        assert.equal(400, response.status, response.body)
+      end
+    end)
+
+    it("tells what is wrong where that is no UTF-8", function()
+      for name in pairs { topic = 1, partition = 1, timestamp = 1 } do
+        local g = producer { [name] = "{header:x-what}" }
+        local response = g:post("/in", { body = "x", headers = { ["X-What"] = "\xff\xfe" } })
+        assert.equal(400, response.status, response.body)
+        assert.truthy(json.decode(response.body).detail:find(name, 1, true))
+      end
+      local g = producer { batch = "ndjson", partition = "{header:x-what}" }
+      local response = g:post("/in", { body = "1\n2", headers = { ["X-What"] = "\xff\xfe" } })
+      assert.equal(400, response.status, response.body)
+      assert.equal(2, #json.decode(response.body).records)
     end)
 
     it("refuses what is none", function()

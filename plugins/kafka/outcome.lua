@@ -3,6 +3,8 @@
 -- What became of an event, as a status and a sentence for the client. A result is { id, topic, status, partition, offset }, or
 -- has a `detail` where it was not published; `word` is for the counter.
 
+local json = require "demilune.json"
+
 local M = {}
 
 local RETRY = 1 -- seconds, where trying again is of use
@@ -49,8 +51,11 @@ function M.failed(record, word, why)
   return result
 end
 
--- The record could not even be made.
+-- The record could not even be made. What the client has sent may stand in the detail, which becomes JSON.
 function M.bad(detail, id)
+  if not json.encode(detail) then
+    detail = detail:gsub("[\128-\255]", "?")
+  end
   return { word = "bad", status = 400, detail = detail, id = id }
 end
 

@@ -21,7 +21,7 @@ end
 local function without_cookie(cookies, names)
   local kept = {}
   for pair in (cookies .. ";"):gmatch "%s*([^;]*);" do
-    if pair ~= "" and not names[pair:match "^[^=]*":match "^%s*(.-)%s*$"] then
+    if pair ~= "" and not names[pair:match "^[^=]*":match "^.*%S" or ""] then
       kept[#kept + 1] = pair
     end
   end

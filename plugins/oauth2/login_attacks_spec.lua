@@ -90,6 +90,21 @@ describe("oauth2 login under attack", function()
     assert.equal(303, attacker:get(callback).status)
   end)
 
+  it("takes no longer for the spaces in cookies", function()
+    local cookies = require("demilune.plugins.oauth2.login.cookies").new("login")
+    local function split(text)
+      local before = os.clock()
+      local own, others = cookies:split { request = { headers = { all = function() return { text } end } } }
+      assert.is_true(os.clock() - before < 1)
+      return own, others
+    end
+    local spaces = (" "):rep(30000)
+    for _, pair in ipairs { "a" .. spaces .. "b", "a=1" .. spaces .. "2", "a" .. spaces .. "=1" } do
+      local own, others = split(" __Host-login = mine;" .. spaces .. pair .. spaces .. ";" .. spaces)
+      assert.same({ { [""] = "mine" }, pair }, { own, (others:gsub("; $", "")) })
+    end
+  end)
+
   it("takes a state and a code once, also with the cookie put back", function()
     local browser = browser_of(gateway())
     local callback = begin(browser)

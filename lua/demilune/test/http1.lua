@@ -89,10 +89,11 @@ function Reader:fields()
     elseif line == "" then
       return fields, list
     end
-    local name, value = line:match "^([^:%s]+):%s*(.-)%s*$"
+    local name, value = line:match "^([^:%s]+):%s*(.*)$"
     if not name then
       return nil, "not a field: " .. line
     end
+    value = value:match "^.*%S" or ""
     list[#list + 1] = { name, value }
     name = name:lower()
     fields[name] = fields[name] and fields[name] .. ", " .. value or value

@@ -24,15 +24,22 @@ function Cookies:clear(suffix)
   return self:set(suffix, "", 0)
 end
 
+-- In time that grows with the text's length only: clients choose what is in it.
+local function trim(text)
+  local first = text:find "%S"
+  return first and text:match("^.*%S", first) or ""
+end
+
 -- The request's own cookies by suffix, and the others as a Cookie field; nil for none.
 function Cookies:split(exchange)
   local own, others = {}, {}
   for _, field in ipairs(exchange.request.headers:all "cookie") do
     for pair in field:gmatch "[^;]+" do
-      local name, value = pair:match "^%s*([^=%s]*)%s*=%s*(.-)%s*$"
+      pair = trim(pair)
+      local name, value = pair:match "^([^=%s]*)%s*=%s*(.*)$"
       local suffix = name and name:sub(1, #self.name) == self.name and name:sub(#self.name + 1)
       if not suffix or suffix:find "^[^-]" then
-        others[#others + 1] = pair:match "^%s*(.-)%s*$"
+        others[#others + 1] = pair
       elseif own[suffix] == nil then
         own[suffix] = value
       end

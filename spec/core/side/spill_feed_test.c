@@ -6,6 +6,7 @@
 #include "side/spill_feed.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "side/dead_letter.h"
 #include "side/kafka_cluster.h"
@@ -220,6 +221,23 @@ static void delivered(size_t n)
     assert_int_equal(c.waiting, n);
 }
 
+static void accept_poisons(const char *file, int n)
+{
+    struct answer a = {.wait.fn = on_answer};
+    struct kafka_event e = {.cluster = SLICE("one"),
+                            .dead_letter_file = slice_from(file),
+                            .record = {.topic = SLICE("t"), .partition = -1}};
+    char *out;
+
+    spill_begin(port, &a.wait);
+    while (n-- > 0) {
+        assert_int_equal(spill_add(port, kafka_event_size(&e), &out), 0);
+        kafka_event_write(&e, out);
+    }
+    assert_true(spill_commit(port, &a.wait));
+    UNTIL(a.is_there);
+}
+
 /* What was published so far, once there are n. */
 static const char *published(size_t n)
 {
@@ -393,6 +411,38 @@ static void other_brokers_get_what_the_old_ones_have_not_taken(void **state)
     kafka_cluster_unref(old);
 }
 
+/* Descriptors are there again some time: nothing is passed over meanwhile, or left for the next start. */
+static void want_of_descriptors_is_waited_for(void **state)
+{
+    struct rlimit before, none;
+    char path[128];
+    (void)state;
+
+    snprintf(path, sizeof(path), "%s/dead.jsonl", folder.path);
+    accept_poisons(path, 1);
+    published(1);
+    stop();
+    close_it();
+    ntaken = 0;
+    open_it();
+    add("so that there is a file to write to");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    start();
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    UNTIL(count_taken() == 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    report(0, KAFKA_REFUSED);
+    accept("one", "a");
+    published(2);
+    report(1, KAFKA_UNKNOWN);
+    turns(20);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_string_equal(published(3), " a a ");
+    report(2, KAFKA_DELIVERED);
+    UNTIL(counts().buried_file == 1);
+    delivered(1); /* what is no event */
+}
+
 /* --- dead letters ---------------------------------------------------------------------------------------------------- */
 
 static void accept_poison(const char *topic, const char *file)
@@ -466,6 +516,27 @@ static void a_file_that_can_not_be_written_is_tried_again(void **state)
     assert_int_equal(mkdir(sub, 0700), 0);
     delivered(0);
     assert_int_equal(counts().buried_file, 1);
+}
+
+/* Their number is bounded; the rest waits on disk. */
+static void what_can_not_be_buried_is_bounded(void **state)
+{
+    char path[128];
+    (void)state;
+
+    snprintf(path, sizeof(path), "%s/sub/dead.jsonl", folder.path);
+    for (int i = 0; i < FEED_RECORDS / 100 + 2; i++)
+        accept_poisons(path, 100);
+    UNTIL(count_taken() >= FEED_RECORDS);
+    for (size_t i = 0; i < count_taken(); i++)
+        report(i, KAFKA_REFUSED);
+    UNTIL(counts().under_way == 0);
+    turns(20);
+    assert_int_equal(count_taken(), FEED_RECORDS);
+    *strrchr(path, '/') = '\0';
+    assert_int_equal(mkdir(path, 0700), 0);
+    UNTIL(counts().buried_file == FEED_RECORDS);
+    UNTIL(count_taken() == FEED_RECORDS + 200);
 }
 
 static void without_a_place_the_log_has_it(void **state)
@@ -548,9 +619,11 @@ int main(void)
         FEED_TEST(after_a_failure_events_go_out_again_in_order),
         FEED_TEST(another_epoch_waits_for_the_word_on_the_one_before),
         FEED_TEST(other_brokers_get_what_the_old_ones_have_not_taken),
+        FEED_TEST(want_of_descriptors_is_waited_for),
         FEED_TEST(what_is_refused_goes_to_its_dead_letter_topic),
         FEED_TEST(a_dead_letter_topic_that_refuses_too_leaves_the_file),
         FEED_TEST(a_file_that_can_not_be_written_is_tried_again),
+        FEED_TEST(what_can_not_be_buried_is_bounded),
         FEED_TEST(without_a_place_the_log_has_it),
         FEED_TEST(a_record_that_no_producer_takes_is_a_dead_letter_too),
         FEED_TEST(order_holds_through_it_all),
