@@ -41,6 +41,7 @@ build = {
     ["demilune.plugins.oauth2.login.seal"] = "plugins/oauth2/login/seal.lua",
     ["demilune.plugins.oauth2.login.session"] = "plugins/oauth2/login/session.lua",
     ["demilune.plugins.oauth2.login.start"] = "plugins/oauth2/login/start.lua",
+    ["demilune.plugins.oauth2.login.userinfo"] = "plugins/oauth2/login/userinfo.lua",
     ["demilune.plugins.oauth2.memory"] = "plugins/oauth2/memory.lua",
     ["demilune.plugins.oauth2.metadata"] = "plugins/oauth2/metadata.lua",
     ["demilune.plugins.oauth2.remote"] = "plugins/oauth2/remote.lua",

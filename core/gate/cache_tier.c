@@ -176,6 +176,8 @@ static struct slice field_of(struct slice variant, char out[static FIELD_SIZE + 
 
 static void on_reply(void *arg, int err, const char *why, const struct redis_reply *reply);
 
+static void on_patience(struct timer *t);
+
 static void on_back(struct later *l)
 {
     struct cache_use *u = container_of(l, struct cache_use, question.back);
@@ -233,7 +235,11 @@ bool cache_tier_ask(struct cache_use *u)
         return false;
     q->was_asked = true;
     later_init(&q->back, on_back);
-    return send_question(u, cache_likely_vary(u));
+    timer_init(&q->patience, u->x->gateway->loop, on_patience);
+    if (!send_question(u, cache_likely_vary(u)))
+        return false;
+    timer_set(&q->patience, u->conf->tier->timeout_ms);
+    return true;
 }
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */
@@ -273,7 +279,21 @@ static struct stored *stored_of(struct cache_use *u, struct slice bytes)
 /* Not from inside of the connection that has read it. */
 static void come_back(struct cache_use *u)
 {
+    timer_deinit(&u->question.patience);
     loop_later(u->x->gateway->loop, &u->question.back);
+}
+
+/* A connection that others share has more patience than this request. */
+static void on_patience(struct timer *timer)
+{
+    struct cache_use *u = container_of(timer, struct cache_use, question.patience);
+    struct cache_question *q = &u->question;
+
+    redis_request_give_up(q->request);
+    q->request = NULL;
+    leave(u, BREAKER_FAILED);
+    count(u->conf->tier, TIER_FAILED);
+    come_back(u);
 }
 
 /* True: another variant is asked for now. */
@@ -346,8 +366,10 @@ void cache_tier_forget(struct cache_use *u)
         redis_request_give_up(q->request);
         leave(u, BREAKER_VOID);
     }
-    if (q->was_asked)
+    if (q->was_asked) {
         later_cancel(&q->back);
+        timer_deinit(&q->patience);
+    }
     stored_unref(q->found);
     q->request = NULL;
     q->found = NULL;

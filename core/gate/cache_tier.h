@@ -30,6 +30,7 @@ struct cache_question {
     struct redis_request *request; /* under way, or NULL */
     struct stored *found;          /* counted; or NULL */
     struct later back;
+    struct timer patience;
     /* state, in the exchange's arena */
     struct slice generation,
         purges;        /* as they were when it was asked; absent: it was not, or did not answer */

@@ -104,6 +104,21 @@ describe("forward-auth", function()
     end
   end)
 
+  it("keeps one person's pages from others behind a cache", function()
+    local service = test.upstream(function(request)
+      return 200, { ["X-User"] = request.headers.cookie:match "^s=(.*)" }, ""
+    end)
+    local pages = test.upstream(function(request)
+      return 200, { ["Cache-Control"] = "max-age=60" }, request.headers["x-user"]
+    end)
+    local g = test.gateway { upstream = pages, plugins = {
+      { name = "forward-auth", config = { url = service.url .. "/", upstream_headers = { "X-User" } } },
+      { name = "cache", config = { ttl = "1m" } } } }
+    for _, name in ipairs { "ann", "bob", "ann" } do
+      assert.equal(name, g:get("/", { headers = { Cookie = "s=" .. name } }).body)
+    end
+  end)
+
   it("asks an upstream of the configuration", function()
     local service = test.upstream { status = 403, body = "no" }
     local g = test.gateway { upstream = upstream, plugins = {

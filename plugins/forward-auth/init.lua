@@ -70,6 +70,8 @@ local function let_pass(self, exchange, answer)
   local consumer = from and self.consumer(answer.headers[from] or "")
   if consumer then
     exchange.consumer = consumer
+  elseif not exchange.claims then
+    exchange.claims = {} -- it is somebody's, whom the gateway does not know: a cache must not take it for anybody's
   end
 end
 

@@ -231,6 +231,21 @@ for _, store in ipairs { "memory", "redis", "cookie" } do
       assert.equal(503, browser_of(g):go(SITE .. "/").status)
     end)
 
+    it("knows what userinfo has said also after a renewal, and while that can't be asked", function()
+      issuer:script("userinfo", { status = 200, body = '{"sub":"ann","name":"Ann"}' })
+      local browser = browser_of(gateway({ userinfo = true }, { claims_to_headers = { name = "X-User" } }))
+      assert.equal("Ann", user(browser:go(SITE .. "/")))
+      issuer:script("userinfo", { status = 200, body = '{"sub":"ann","name":"Anna"}' })
+      test.clock.advance(250)
+      assert.equal("Anna", user(browser:get(SITE .. "/")))
+      for _, script in ipairs { { status = 500 }, { status = 200, body = '{"sub":"bob","name":"Bob"}' } } do
+        issuer:script("userinfo", script)
+        test.clock.advance(250)
+        assert.equal("Anna", user(browser:get(SITE .. "/")))
+      end
+      assert.same({ 1, 4, 4 }, { issuer:count "authorize", issuer:count "token", issuer:count "userinfo" })
+    end)
+
     it("wants the same scopes and claims of sessions as of tokens", function()
       local response = browser_of(gateway({}, { claims = { sub = "bob" } })):go(SITE .. "/")
       assert.same({ 403, "text/html; charset=utf-8" }, { response.status, response.headers["content-type"] })

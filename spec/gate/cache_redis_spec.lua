@@ -14,7 +14,7 @@ local test = require "demilune.test"
 local wait = require "spec.support.wait"
 
 local CONFIG = [[
-redis: [{ name: main, url: "%s", connect_timeout: 10s }]
+redis: [{ name: main, url: "%s", connect_timeout: 10s, timeout: %s }]
 routes:
   - name: all
     paths: ["/*"]
@@ -48,8 +48,8 @@ describe("gateways that share a Redis", function()
     upstream:close()
   end)
 
-  local function start(timeout)
-    return server.start(CONFIG:format(redis.url, upstream.port, timeout or "5s"), { workers = 2 })
+  local function start(timeout, of_server)
+    return server.start(CONFIG:format(redis.url, of_server or "1s", upstream.port, timeout or "5s"), { workers = 2 })
   end
 
   local function figure(gateway, result)
@@ -250,7 +250,7 @@ describe("gateways that share a Redis", function()
   end)
 
   it("wait for it no longer than they may when it is slow, and not for long at that", function()
-    one = start "50ms"
+    one = start("50ms", "2m")
     fetch(one, "/s", FRESH, "kept")
     redis:pause()
     for i = 1, 20 do

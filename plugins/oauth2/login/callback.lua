@@ -3,12 +3,12 @@
 -- The browser comes back from the issuer. Its answer must belong to a login that this browser has begun, once, and be of
 -- the issuer that it was sent to; then the code is exchanged for tokens, and a session of a new id begins.
 
-local json = require "demilune.json"
 local log = require "demilune.log"
 local url = require "demilune.url"
 local page = require "demilune.plugins.oauth2.login.page"
 local sessions = require "demilune.plugins.oauth2.login.session"
 local start = require "demilune.plugins.oauth2.login.start"
+local userinfo = require "demilune.plugins.oauth2.login.userinfo"
 
 local M = {}
 
@@ -55,25 +55,6 @@ local function is_of_issuer(login, answer)
   return answer.iss == login.issuer
 end
 
--- Adds what the issuer's userinfo endpoint says of the same person. nil and why.
-local function with_userinfo(login, claims, access)
-  local address, why = login.metadata:endpoint "userinfo_endpoint"
-  local body, more
-  if address then
-    body, why = login.client.line:get(address, "Bearer " .. access)
-  end
-  if body then
-    more, why = json.decode(body, { depth = 32 }), "its userinfo is none of this person"
-  end
-  if type(more) ~= "table" or more.sub ~= claims.sub then
-    return nil, why
-  end
-  for name, value in pairs(more) do
-    claims[name] = claims[name] == nil and value or claims[name]
-  end
-  return claims
-end
-
 -- The issuer's tokens and the claims of who has logged in; nil, why and the kind of failure.
 local function exchange_code(login, pending, code, origin)
   local address, why = login.metadata:endpoint "token_endpoint"
@@ -95,7 +76,7 @@ local function exchange_code(login, pending, code, origin)
     return nil, "ID token: " .. word, word == "unavailable" and word or "refused"
   end
   if login.userinfo then
-    claims, why = with_userinfo(login, claims, answer.access_token)
+    claims, why = userinfo.add(login, claims, answer.access_token)
     if not claims then
       return nil, why, "unavailable"
     end

@@ -9,6 +9,7 @@ local stores = require "demilune.store"
 local task = require "demilune.task"
 local time = require "demilune.time"
 local sessions = require "demilune.plugins.oauth2.login.session"
+local userinfo = require "demilune.plugins.oauth2.login.userinfo"
 
 local M = {}
 
@@ -17,11 +18,21 @@ local PATIENCE = 5 -- seconds that a request waits
 local LEASE = 30
 local LOOK = 0.1   -- seconds between two looks whether another gateway is done
 
+-- Of a new ID token; nil: those of before stay, for there is none, or userinfo that belongs to it can't be had. nil and a
+-- word when it is not good.
 local function claims_of(login, session, answer)
   if not answer.id_token then
     return nil
   end
-  return login.id_tokens:verify(answer.id_token, nil, session.claims.sub)
+  local claims, why = login.id_tokens:verify(answer.id_token, nil, session.claims.sub)
+  if not claims or not login.userinfo then
+    return claims, why
+  end
+  claims, why = userinfo.add(login, claims, answer.access_token)
+  if not claims then
+    log.warn("userinfo can't be had for now", { issuer = login.issuer, reason = why })
+  end
+  return claims
 end
 
 local function ask(login, entry)
