@@ -162,6 +162,10 @@ end
 
 -- False when the request has been answered.
 function Login:access(exchange)
+  if not self.fixed_origin and not exchange.request.host then -- HTTP/1.0 may not say it
+    page.show(exchange, 400, "Which site is it?", "The request does not say which host it is for.")
+    return false
+  end
   local own, others = self.cookies:split(exchange)
   local path, fields = exchange.request.path, {}
   if path == self.redirect_path then

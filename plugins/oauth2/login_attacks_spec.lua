@@ -7,6 +7,7 @@ package.path = "./?.lua;" .. package.path
 local Browser = require "spec.support.browser"
 local crypto = require "demilune.crypto"
 local json = require "demilune.json"
+local socket = require "demilune.socket"
 local test = require "demilune.test"
 local url = require "demilune.url"
 
@@ -387,5 +388,15 @@ describe("oauth2 login under attack", function()
     fault({ client_id = "c", client_secret = "s", cookie = "a=b" }, "login.cookie")
     fault({ client_id = "c", client_secret = "s" }, "login.issuer: missing",
       { issuer = { { issuer = "https://a.example" }, { issuer = "https://b.example" } }, audience = "x" })
+  end)
+
+  it("wants to be told the host where nothing else says the site", function()
+    local g = gateway { origin = false, plain_http = true }
+    for _, path in ipairs { "/", "/oauth2/callback?code=a&state=b", "/oauth2/logout" } do
+      local s = assert(socket.connect(g.address))
+      s:write("GET " .. path .. " HTTP/1.0\r\nAccept: text/html\r\n\r\n")
+      assert.matches("^HTTP/1.1 400", s:read_all(10000))
+      s:close()
+    end
   end)
 end)
