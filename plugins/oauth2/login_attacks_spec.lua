@@ -399,4 +399,29 @@ describe("oauth2 login under attack", function()
       s:close()
     end
   end)
+
+  it("lets userinfo say neither the client nor its scopes", function()
+    issuer:script("userinfo", { status = 200, body = '{"sub":"ann","client_id":"root","scope":"admin","scp":["admin"]}' })
+    local g = test.gateway { upstream = upstream, plugins = { { name = "oauth2", config = {
+      issuer = issuer.url, claims_to_headers = { client_id = "X-User" },
+      login = { client_id = "client", client_secret = "secret", origin = SITE, userinfo = true },
+    } } } }
+    assert.equal("client", browser_of(g):go(SITE .. "/").body)
+    g = test.gateway { upstream = upstream, plugins = { { name = "oauth2", config = {
+      issuer = issuer.url, scopes = { "admin" },
+      login = { client_id = "client", client_secret = "secret", origin = SITE, userinfo = true },
+    } } } }
+    assert.equal(403, browser_of(g):go(SITE .. "/").status)
+  end)
+
+  it("begins no session with an access token that no header could have", function()
+    local g = gateway { pass_token = true }
+    local browser = browser_of(g)
+    local callback, nonce = begin(browser)
+    local token = issuer:token({ aud = "client", nonce = nonce }, { type = "JWT" })
+    issuer:script("token", { status = 200, body = json.encode {
+      access_token = "a\r\nX-User: root", token_type = "Bearer", id_token = token } })
+    assert.equal(503, browser:get(callback).status)
+    assert.equal(303, browser:get(SITE .. "/").status)
+  end)
 end)
