@@ -112,7 +112,7 @@ function Login.new(config, line, admission)
     userinfo = options.userinfo, pass_token = options.pass_token,
     redirect_path = options.redirect_path, logout_path = options.logout_path, after_logout = options.after_logout,
     fixed_origin = options.origin, is_plain = options.plain_http, cookies = Cookies.new(name, options.plain_http),
-    admission = admission,
+    admission = admission, calls = 0,
   }, Login)
   self.id_tokens, message, path = IdTokens.new(issuer, options.client_id, config.clock_skew, line)
   if not self.id_tokens then
