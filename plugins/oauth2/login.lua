@@ -4,6 +4,7 @@
 -- in is handed to the one of login/ whose it is.
 
 local crypto = require "demilune.crypto"
+local stores = require "demilune.store"
 local url = require "demilune.url"
 local Client = require "demilune.plugins.oauth2.client"
 local Metadata = require "demilune.plugins.oauth2.metadata"
@@ -81,15 +82,13 @@ local function sessions_of(self, options, realm, admission)
     idle = options.idle_timeout > 0 and options.idle_timeout or NEVER,
     admit = function(session) return admission:entry(session.claims) end,
   }
-  if options.store == "cookie" then
-    return Carried.new(common)
-  end
-  local kind = options.store
-  local is_there, place = pcall(records[kind], options[kind])
+  local is_carried = options.store == "cookie"
+  local kind = is_carried and "memory" or options.store
+  local is_there, place = pcall(is_carried and stores.use or records[kind], options[kind])
   if not is_there then
     return nil, ("the configuration has no such %s"):format(kind == "redis" and "redis" or "store"), "login." .. kind
   end
-  return Kept.new(common, place)
+  return is_carried and Carried.new(common, place) or Kept.new(common, place)
 end
 
 -- nil, message and path when the config is at fault.

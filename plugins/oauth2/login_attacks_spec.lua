@@ -8,6 +8,7 @@ local Browser = require "spec.support.browser"
 local crypto = require "demilune.crypto"
 local json = require "demilune.json"
 local socket = require "demilune.socket"
+local stores = require "demilune.store"
 local test = require "demilune.test"
 local url = require "demilune.url"
 
@@ -422,6 +423,23 @@ describe("oauth2 login under attack", function()
     issuer:script("token", { status = 200, body = json.encode {
       access_token = "a\r\nX-User: root", token_type = "Bearer", id_token = token } })
     assert.equal(503, browser:get(callback).status)
+    assert.equal(303, browser:get(SITE .. "/").status)
+  end)
+
+  it("keeps cookies that were logged out so, whatever floods another store", function()
+    local g = gateway({ store = "cookie", keys = KEYS, memory = "sessions" },
+      { stores = { { name = "default", size = "1MiB" }, { name = "sessions", size = "1MiB" } } })
+    local browser, before = browser_of(g), {}
+    browser:go(SITE .. "/")
+    for name, cookie in pairs(browser:jar(SITE)) do
+      before[name] = cookie
+    end
+    browser:get(SITE .. "/oauth2/logout", { ["Sec-Fetch-Site"] = "same-origin" })
+    local default = stores.use()
+    for i = 1, 20000 do
+      default:set("flood " .. i, ("x"):rep(100), 600)
+    end
+    browser.jars[SITE] = before
     assert.equal(303, browser:get(SITE .. "/").status)
   end)
 end)
