@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 
+local socket = require "demilune.socket"
 local test = require "demilune.test"
 
 local CONSUMERS = { { name = "acme", groups = { "gold" } }, { name = "bolt", groups = { "silver" } } }
@@ -33,6 +34,15 @@ describe("forward-auth", function()
       asked.headers["x-forwarded-for"] })
     assert.is_nil(asked.headers["x-other"])
     assert.equal("Bearer x", upstream:last().headers.authorization)
+  end)
+
+  it("asks for a request that does not say its host, too", function()
+    local g, service = before { status = 204 }
+    local s = assert(socket.connect(g.address))
+    s:write "GET / HTTP/1.0\r\n\r\n"
+    assert.matches("^HTTP/1.1 200", s:read_all(10000))
+    s:close()
+    assert.is_nil(service:last().headers["x-forwarded-host"])
   end)
 
   it("hands the body on to the upstream, and none of it to the service", function()

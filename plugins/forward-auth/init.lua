@@ -34,7 +34,7 @@ local function question_of(self, exchange)
   local headers = {
     ["x-forwarded-method"] = request.method,
     ["x-forwarded-proto"] = request.scheme,
-    ["x-forwarded-host"] = url.authority(request.scheme, request.host, request.port),
+    ["x-forwarded-host"] = request.host and url.authority(request.scheme, request.host, request.port) or nil,
     ["x-forwarded-uri"] = query and request.path .. "?" .. query or request.path,
     ["x-forwarded-for"] = exchange.client_ip,
   }

@@ -7,7 +7,8 @@ local url = require "demilune.url"
 local M = {}
 
 local function authority(request)
-  return url.authority(request.scheme, request.host:lower(), request.port)
+  local host = request.host -- none: HTTP/1.0 may not say it
+  return host and url.authority(request.scheme, host:lower(), request.port) or ""
 end
 
 local function target(request)

@@ -5,6 +5,7 @@
 
 local crypto = require "demilune.crypto"
 local jwt = require "demilune.jwt"
+local socket = require "demilune.socket"
 local test = require "demilune.test"
 local time = require "demilune.time"
 
@@ -31,8 +32,8 @@ describe("oauth2 with tokens that are bound", function()
     })
   end
 
-  local function ask(value, scheme)
-    return g:get("/orders?page=1", { headers = { Authorization = (scheme or "DPoP ") .. token, DPoP = value } })
+  local function ask(value, scheme, path)
+    return g:get(path or "/orders?page=1", { headers = { Authorization = (scheme or "DPoP ") .. token, DPoP = value } })
   end
 
   local function expect_refused(response, error)
@@ -61,6 +62,38 @@ describe("oauth2 with tokens that are bound", function()
     local one = proof()
     assert.equal(200, ask(one).status)
     expect_refused(ask(one), "invalid_dpop_proof")
+  end)
+
+  it("takes a proof whose clock is a little ahead, once", function()
+    local one = proof { iat = math.floor(time.now()) + 4 }
+    assert.equal(200, ask(one).status)
+    test.clock.advance(63)
+    expect_refused(ask(one), "invalid_dpop_proof")
+  end)
+
+  it("refuses a proof that shows anything private of a key", function()
+    for _, name in ipairs { "d", "p", "oth", "k" } do
+      local jwk = key:jwk()
+      jwk[name] = "AAAA"
+      expect_refused(ask(proof(nil, { jwk = jwk })), "invalid_dpop_proof")
+    end
+  end)
+
+  it("knows a place by all of its spellings", function()
+    for path, named in pairs { ["/a%2fb"] = "/a%2fb", ["/a%2Fc"] = "/a%2fc", ["/%6frders"] = "/orders",
+      ["/orders"] = "/%6Frders" } do
+      assert.equal(200, ask(proof { htu = "http://" .. g.address .. named }, nil, path).status, path)
+    end
+    expect_refused(ask(proof { htu = "http://" .. g.address .. "/a/b" }, nil, "/a%2fb"), "invalid_dpop_proof")
+  end)
+
+  it("refuses a proof where the request does not say which host it asks", function()
+    for _, htu in ipairs { "http://" .. g.address .. "/orders", "/orders" } do
+      local s = assert(socket.connect(g.address))
+      s:write(("GET /orders HTTP/1.0\r\nAuthorization: DPoP %s\r\nDPoP: %s\r\n\r\n"):format(token, proof { htu = htu }))
+      assert.matches("^HTTP/1.1 401", s:read_all(10000))
+      s:close()
+    end
   end)
 
   it("refuses proofs of other requests, tokens, times and keys", function()

@@ -53,7 +53,7 @@ function Client:tokens(address, form)
   elseif response.status ~= 200 then
     return nil, word_of(answer, response.status), "unavailable"
   elseif type(answer) ~= "table" or not is_text(answer.access_token) or not is_text(answer.token_type)
-    or answer.token_type:lower() ~= "bearer" then
+    or answer.token_type:lower() ~= "bearer" or answer.access_token:find "[^!-~]" then
     return nil, "its answer has no bearer token", "unavailable"
   end
   for _, name in ipairs { "refresh_token", "id_token", "scope" } do

@@ -14,10 +14,12 @@ local M = {}
 local AGE = 60  -- seconds that a proof may be old
 local SKEW = 5  -- seconds that its clock may be ahead
 local SIZE = 8 * 1024
+local PRIVATE = { "d", "p", "q", "dp", "dq", "qi", "oth", "k" } -- what no proof may show of its key
 
 local verifier = jwt.verifier {
   algorithms = { "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA" },
   type = "dpop+jwt", audience = false, required = { "jti", "htm", "htu", "iat", "ath" }, max_size = SIZE,
+  skew = SKEW,
 }
 
 -- What a proof says of a token.
@@ -29,26 +31,41 @@ end
 local function key_of(proof, jkt)
   local parts = jwt.decode(proof)
   local jwk = parts and parts.header and parts.header.jwk
-  if type(jwk) ~= "table" or jwk.d ~= nil or jwk.k ~= nil then
+  if type(jwk) ~= "table" then
     return nil
+  end
+  for _, name in ipairs(PRIVATE) do
+    if jwk[name] ~= nil then
+      return nil
+    end
   end
   local key = crypto.key(jwk)
   return key and key:thumbprint() == jkt and key or nil
 end
 
+-- As the gateway has paths (RFC 3986, 6.2.2).
+local function normal(path)
+  return (path:gsub("%%(%x%x)", function(hex)
+    local char = string.char(tonumber(hex, 16))
+    return char:find "[%w._~-]" and char or "%" .. hex:upper()
+  end))
+end
+
 -- scheme, authority and path in their one form, without query.
 local function place(text)
   local parts = type(text) == "string" and url.parse(text)
-  return parts and url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = parts.path }
+  return parts and url.build { scheme = parts.scheme, host = parts.host, port = parts.port, path = normal(parts.path) }
 end
 
+-- nil: HTTP/1.0 may not say which host it asks.
 local function own_place(request)
-  return url.build { scheme = request.scheme, host = request.host:lower(), port = request.port, path = request.path }
+  local host = request.host
+  return host and url.build { scheme = request.scheme, host = host:lower(), port = request.port, path = request.path }
 end
 
 local function is_of(claims, request, ath)
-  local age = time.now() - (tonumber(claims.iat) or 0)
-  return claims.htm == request.method and place(claims.htu) == own_place(request) and claims.ath == ath
+  local age, own = time.now() - (tonumber(claims.iat) or 0), own_place(request)
+  return claims.htm == request.method and own and place(claims.htu) == own and claims.ath == ath
     and age <= AGE and age >= -SKEW
 end
 
@@ -58,7 +75,7 @@ local function is_new(claims, jkt)
     return false
   end
   local key = "oauth2 proof " .. crypto.digest("sha256", jkt .. " " .. claims.jti)
-  return stores.use():add(key, true, AGE + SKEW) == true
+  return stores.use():add(key, true, AGE + SKEW + 1) == true
 end
 
 -- Why the request has no good proof: "proof"; nil: it has one. bound: jkt and ath.

@@ -4,6 +4,7 @@
 -- in is handed to the one of login/ whose it is.
 
 local crypto = require "demilune.crypto"
+local stores = require "demilune.store"
 local url = require "demilune.url"
 local Client = require "demilune.plugins.oauth2.client"
 local Metadata = require "demilune.plugins.oauth2.metadata"
@@ -81,15 +82,13 @@ local function sessions_of(self, options, realm, admission)
     idle = options.idle_timeout > 0 and options.idle_timeout or NEVER,
     admit = function(session) return admission:entry(session.claims) end,
   }
-  if options.store == "cookie" then
-    return Carried.new(common)
-  end
-  local kind = options.store
-  local is_there, place = pcall(records[kind], options[kind])
+  local is_carried = options.store == "cookie"
+  local kind = is_carried and "memory" or options.store
+  local is_there, place = pcall(is_carried and stores.use or records[kind], options[kind])
   if not is_there then
     return nil, ("the configuration has no such %s"):format(kind == "redis" and "redis" or "store"), "login." .. kind
   end
-  return Kept.new(common, place)
+  return is_carried and Carried.new(common, place) or Kept.new(common, place)
 end
 
 -- nil, message and path when the config is at fault.
@@ -112,7 +111,7 @@ function Login.new(config, line, admission)
     userinfo = options.userinfo, pass_token = options.pass_token,
     redirect_path = options.redirect_path, logout_path = options.logout_path, after_logout = options.after_logout,
     fixed_origin = options.origin, is_plain = options.plain_http, cookies = Cookies.new(name, options.plain_http),
-    admission = admission,
+    admission = admission, calls = 0,
   }, Login)
   self.id_tokens, message, path = IdTokens.new(issuer, options.client_id, config.clock_skew, line)
   if not self.id_tokens then
@@ -162,6 +161,10 @@ end
 
 -- False when the request has been answered.
 function Login:access(exchange)
+  if not self.fixed_origin and not exchange.request.host then -- HTTP/1.0 may not say it
+    page.show(exchange, 400, "Which site is it?", "The request does not say which host it is for.")
+    return false
+  end
   local own, others = self.cookies:split(exchange)
   local path, fields = exchange.request.path, {}
   if path == self.redirect_path then

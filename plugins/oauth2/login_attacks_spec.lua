@@ -7,6 +7,8 @@ package.path = "./?.lua;" .. package.path
 local Browser = require "spec.support.browser"
 local crypto = require "demilune.crypto"
 local json = require "demilune.json"
+local socket = require "demilune.socket"
+local stores = require "demilune.store"
 local test = require "demilune.test"
 local url = require "demilune.url"
 
@@ -402,5 +404,57 @@ describe("oauth2 login under attack", function()
     fault({ client_id = "c", client_secret = "s", cookie = "a=b" }, "login.cookie")
     fault({ client_id = "c", client_secret = "s" }, "login.issuer: missing",
       { issuer = { { issuer = "https://a.example" }, { issuer = "https://b.example" } }, audience = "x" })
+  end)
+
+  it("wants to be told the host where nothing else says the site", function()
+    local g = gateway { origin = false, plain_http = true }
+    for _, path in ipairs { "/", "/oauth2/callback?code=a&state=b", "/oauth2/logout" } do
+      local s = assert(socket.connect(g.address))
+      s:write("GET " .. path .. " HTTP/1.0\r\nAccept: text/html\r\n\r\n")
+      assert.matches("^HTTP/1.1 400", s:read_all(10000))
+      s:close()
+    end
+  end)
+
+  it("lets userinfo say neither the client nor its scopes", function()
+    issuer:script("userinfo", { status = 200, body = '{"sub":"ann","client_id":"root","scope":"admin"}' })
+    local g = test.gateway { upstream = upstream, plugins = { { name = "oauth2", config = {
+      issuer = issuer.url, claims_to_headers = { client_id = "X-User" },
+      login = { client_id = "client", client_secret = "secret", origin = SITE, userinfo = true },
+    } } } }
+    assert.equal("client", browser_of(g):go(SITE .. "/").body)
+    g = test.gateway { upstream = upstream, plugins = { { name = "oauth2", config = {
+      issuer = issuer.url, scopes = { "admin" },
+      login = { client_id = "client", client_secret = "secret", origin = SITE, userinfo = true },
+    } } } }
+    assert.equal(403, browser_of(g):go(SITE .. "/").status)
+  end)
+
+  it("begins no session with an access token that no header could have", function()
+    local g = gateway { pass_token = true }
+    local browser = browser_of(g)
+    local callback, nonce = begin(browser)
+    local token = issuer:token({ aud = "client", nonce = nonce }, { type = "JWT" })
+    issuer:script("token", { status = 200, body = json.encode {
+      access_token = "a\r\nX-User: root", token_type = "Bearer", id_token = token } })
+    assert.equal(503, browser:get(callback).status)
+    assert.equal(303, browser:get(SITE .. "/").status)
+  end)
+
+  it("keeps cookies that were logged out so, whatever floods another store", function()
+    local g = gateway({ store = "cookie", keys = KEYS, memory = "sessions" },
+      { stores = { { name = "default", size = "1MiB" }, { name = "sessions", size = "1MiB" } } })
+    local browser, before = browser_of(g), {}
+    browser:go(SITE .. "/")
+    for name, cookie in pairs(browser:jar(SITE)) do
+      before[name] = cookie
+    end
+    browser:get(SITE .. "/oauth2/logout", { ["Sec-Fetch-Site"] = "same-origin" })
+    local default = stores.use()
+    for i = 1, 20000 do
+      default:set("flood " .. i, ("x"):rep(100), 600)
+    end
+    browser.jars[SITE] = before
+    assert.equal(303, browser:get(SITE .. "/").status)
   end)
 end)

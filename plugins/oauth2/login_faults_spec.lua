@@ -5,6 +5,7 @@
 package.path = "./?.lua;" .. package.path
 
 local Browser = require "spec.support.browser"
+local socket = require "demilune.socket"
 local task = require "demilune.task"
 local test = require "demilune.test"
 local time = require "demilune.time"
@@ -116,5 +117,38 @@ describe("oauth2 login and its issuer", function()
     local browser = browser_of { client_id = "public", client_secret = false, keys = { ("k"):rep(32) } }
     browser:go(SITE .. "/")
     assert.equal(200, browser:get(SITE .. "/").status)
+  end)
+
+  it("asks a slow issuer for 64 at a time, whoever comes back, and goes on when they have left", function()
+    local browser, g = browser_of()
+    local function answer_of(one)
+      local to = one:get(SITE .. "/").headers.location
+      return one:get(to).headers.location:match "^https://[^/]+(.*)$"
+    end
+    local answers, open = {}, {}
+    for i = 1, 70 do
+      local one = Browser.new { [SITE] = g.address }
+      answers[i] = { path = answer_of(one) }
+      for name, cookie in pairs(one:jar(SITE)) do
+        answers[i].cookie = name .. "=" .. cookie.value
+      end
+    end
+    issuer:script("token", function()
+      task.sleep(3)
+      return 503, {}, ""
+    end)
+    for i, answer in ipairs(answers) do
+      open[i] = assert(socket.connect(g.address))
+      open[i]:write(("GET %s HTTP/1.1\r\nHost: x\r\nCookie: %s\r\n\r\n"):format(answer.path, answer.cookie))
+    end
+    for i = 65, 70 do
+      assert.matches("^HTTP/1.1 503", open[i]:read(1000))
+    end
+    assert.is_true(issuer:count "token" <= 64)
+    for _, s in ipairs(open) do
+      s:close()
+    end
+    issuer:script("token", nil)
+    test.eventually(function() return browser:go(SITE .. "/").status == 200 end, nil, 15)
   end)
 end)

@@ -151,7 +151,7 @@ return {
           description = "Scopes that are asked for.",
         },
         parameters = {
-          type = "object", additionalProperties = { type = "string" },
+          type = "object", additionalProperties = { type = "string", writeOnly = true },
           propertyNames = { ["not"] = { enum = { "grant_type", "client_id", "client_secret", "scope" } } },
           description = "More that is asked for, such as audience or resource.",
         },

@@ -3,6 +3,7 @@
 -- Tokens of the gateway's own toward the upstream (client credentials, RFC 6749, section 4.4). One lies in the store for
 -- all workers, and is renewed ahead of its end by one call for all, while the old one still serves.
 
+local crypto = require "demilune.crypto"
 local log = require "demilune.log"
 local stores = require "demilune.store"
 local task = require "demilune.task"
@@ -32,6 +33,7 @@ function UpstreamToken.new(config, line)
     form[name] = value
   end
   local id = ("%s %s %s%s"):format(options.token_endpoint or issuer, options.client_id, url.query(form), line.id)
+  id = crypto.hmac("sha256", options.client_secret, id) -- who does not know the secret gets no token of who does
   return setmetatable({
     client = Client.new(options, line), form = form, metadata = Metadata.new(issuer, options, line),
     calls = 0, key = "oauth2 upstream " .. id, asked = "oauth2 upstream asked " .. id,

@@ -35,6 +35,20 @@ describe("oauth2 toward upstreams", function()
     assert.equal(1, issuer:count "token")
   end)
 
+  it("gives none to a place that does not know the secret", function()
+    local routes = {}
+    for i, secret in ipairs { "secret", "guess" } do
+      routes[i] = { name = secret, paths = { "/" .. secret }, upstream = upstream.url, plugins = { {
+        name = "oauth2", config = { upstream_token = {
+          token_endpoint = issuer.url .. "/token", client_id = "client", client_secret = secret,
+        } },
+      } } }
+    end
+    local g = test.gateway { upstream = upstream, config = { routes = routes } }
+    assert.equal(200, g:get("/secret").status)
+    assert.equal(503, g:get("/guess").status)
+  end)
+
   it("has it before the first request, once for twenty at a time", function()
     local g = gateway()
     test.eventually(function() return issuer:count "token" == 1 end, nil, 10)

@@ -13,6 +13,7 @@ local userinfo = require "demilune.plugins.oauth2.login.userinfo"
 local M = {}
 
 local TEXT_MAX = 4096
+local CALLS_MAX = 64 -- of a worker and place at a time: anybody can begin a login, and come back with a code of his own
 local AWAY = { temporarily_unavailable = true, server_error = true }
 
 -- The parameters; nil when one stands there twice, or is too long.
@@ -132,7 +133,7 @@ local function finish(login, exchange, own, pending, code, taken)
   end
 end
 
-function M.run(login, exchange, own)
+local function take(login, exchange, own)
   local answer = exchange.request.method == "GET" and answer_of(exchange.request)
   if not answer then
     return page.show(exchange, 400, "This is no answer", "The request is none of the identity provider's.",
@@ -154,6 +155,19 @@ function M.run(login, exchange, own)
     page.show(exchange, 400, "You were not signed in", "The identity provider's answer has no code.", options)
   else
     finish(login, exchange, own, pending, answer.code, taken)
+  end
+end
+
+-- A browser that is turned away can come again with the same answer.
+function M.run(login, exchange, own)
+  if login.calls >= CALLS_MAX then
+    return page.unavailable(exchange)
+  end
+  login.calls = login.calls + 1
+  local ok, message = pcall(take, login, exchange, own)
+  login.calls = login.calls - 1
+  if not ok then
+    error(message, 0)
   end
 end
 

@@ -4,7 +4,6 @@
 -- them but, for a while, which of them have ended and what a renewal has made of those that are under way.
 
 local memory = require "demilune.plugins.oauth2.memory"
-local stores = require "demilune.store"
 local time = require "demilune.time"
 local Seal = require "demilune.plugins.oauth2.login.seal"
 local sessions = require "demilune.plugins.oauth2.login.session"
@@ -16,10 +15,10 @@ local PIECE = 3800 -- characters of a cookie's value: browsers take 4096 with it
 local MOST = 4     -- cookies of a session
 local RENEWED = 600 -- seconds that requests with the cookie of before get the new one
 
--- options: as of kept.lua, and keys: secrets of the seal.
-function Carried.new(options)
+-- options: as of kept.lua, and keys: secrets of the seal. store: for what has ended and what was renewed.
+function Carried.new(options, store)
   return setmetatable({
-    options = options, cookies = options.cookies, opened = memory.new(),
+    options = options, store = store, cookies = options.cookies, opened = memory.new(),
     seal = Seal.new(options.keys, "oauth2 session " .. options.realm),
   }, Carried)
 end
@@ -103,7 +102,7 @@ end
 local function is_over(self, session)
   local now = time.now()
   return session.born + self.options.lifetime <= now or session.seen + self.options.idle <= now
-    or stores.use():get(ended(session)) ~= nil
+    or self.store:get(ended(session)) ~= nil
 end
 
 -- fields: the response's Set-Cookie fields are added to it.
@@ -139,11 +138,11 @@ function Carried:replace(entry, session)
   if is_over(self, entry.session) then
     return false
   end
-  return stores.use():set(renewed(entry.session), self.seal:seal(sessions.encode(session)), RENEWED) == true
+  return self.store:set(renewed(entry.session), self.seal:seal(sessions.encode(session)), RENEWED) == true
 end
 
 function Carried:newer(entry, fields)
-  local text = stores.use():get(renewed(entry.session))
+  local text = self.store:get(renewed(entry.session))
   local found = text and open(self, text)
   if not found then
     return nil
@@ -164,7 +163,7 @@ function Carried.unlock() end
 function Carried:remove(session)
   local left = session.born + self.options.lifetime - time.now()
   if left > 0 then
-    stores.use():set(ended(session), true, left)
+    self.store:set(ended(session), true, left)
   end
 end
 

@@ -38,7 +38,7 @@ function IdTokens:verify(token, nonce, subject)
   local claims, word = keys.verify(self.source, self.verifier, token)
   if not claims then
     return nil, word
-  elseif type(claims.sub) ~= "string" or subject and claims.sub ~= subject then
+  elseif type(claims.sub) ~= "string" or claims.sub == "" or subject and claims.sub ~= subject then
     return nil, "subject"
   elseif not is_ours(claims, self.client_id) then
     return nil, "audience"

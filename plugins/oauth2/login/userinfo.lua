@@ -6,6 +6,11 @@ local json = require "demilune.json"
 
 local M = {}
 
+-- What the ID token and the grant say, and no attribute of a person's.
+local NOT_ITS = {
+  iss = true, aud = true, azp = true, exp = true, nbf = true, iat = true, client_id = true, scope = true, scp = true,
+}
+
 -- Adds what it says of the same person to an ID token's claims. nil and why: they are as they were.
 function M.add(login, claims, access)
   local address, why = login.metadata:endpoint "userinfo_endpoint"
@@ -20,7 +25,7 @@ function M.add(login, claims, access)
     return nil, why
   end
   for name, value in pairs(more) do
-    if claims[name] == nil then
+    if claims[name] == nil and not NOT_ITS[name] then
       claims[name] = value
     end
   end
