@@ -219,6 +219,20 @@ describe("The spill", function()
     assert.equal(1, metric 'demilune_spill_dead_letters_total{place="topic"}')
   end)
 
+  it("sends those again that were refused with a batch", function()
+    start()
+    ask "/?0"
+    values(1)
+    cluster:fail("Produce", "MSG_SIZE_TOO_LARGE")
+    assert.equal("3 nil nil", ask "/many?a")
+    ask "/?b"
+    assert.equal("0 a1 a2 a3 b", values(5))
+    wait("the strikes", function()
+      return metric "demilune_spill_events" == 0
+    end)
+    assert.equal(0, metric 'demilune_spill_dead_letters_total{place="log"}')
+  end)
+
   it("refuses what it has no room for, and goes on when there is room again", function()
     start "spill: { dir: spill, size: 1MiB }"
     ask "/?0"
