@@ -184,6 +184,7 @@ describe("The spill", function()
     start()
     ask "/?3"
     assert.equal("0 1 2 3", values(4))
+    assert.is_nil(gateway:log():find("spill.no_cluster", 1, true))
   end)
 
   it("hands over to another gateway", function()
