@@ -320,7 +320,7 @@ int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
     r->why[0] = '\0';
     r->partition = -1;
     r->offset = -1;
-    r->was_left = false;
+    r->was_left = r->is_shared = false;
     pthread_rwlock_rdlock(&p->lock);
     if (rc < 0)
         ; /* said below */

@@ -64,6 +64,8 @@ struct kafka_report {
     int32_t partition;
     int64_t offset;
     char why[256]; /* for people; "" when delivered */
+    bool
+        is_shared; /* refused with all of its batch: another record in it may be the one at fault */
     /* state */
     struct mail mail;
     struct kafka_report *next; /* of one mail */

@@ -52,6 +52,7 @@ struct kafka_producer {
     /* its thread's */
     rd_kafka_t *aside; /* after a fatal error, until all that it has was reported */
     bool was_purged, has_gap;
+    bool may_gap;      /* a batch was refused as a whole: a gap, if anything is behind it */
     uint64_t anew_ms;  /* when it was made anew last */
     uint64_t told[2];  /* totals of the statistics before */
     char trouble[160]; /* what went wrong last with the brokers; "": nothing since */

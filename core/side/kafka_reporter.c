@@ -145,11 +145,21 @@ static void say_why(const struct kafka_producer *p, const rd_kafka_message_t *m,
     }
 }
 
+/* Brokers look at batches: this librdkafka doesn't say which record of one was at fault. */
+static bool is_of_batch(rd_kafka_resp_err_t err)
+{
+    return err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+           err == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE ||
+           err == RD_KAFKA_RESP_ERR_INVALID_RECORD || err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
+           err == RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE || err == RD_KAFKA_RESP_ERR_POLICY_VIOLATION;
+}
+
 static void report(struct kafka_producer *p, const rd_kafka_message_t *m, struct batches *b)
 {
     struct kafka_report *r = m->_private;
 
     r->outcome = outcome_of(m);
+    r->is_shared = r->outcome == KAFKA_REFUSED && is_of_batch(m->err);
     r->partition = m->partition;
     r->offset = m->offset;
     say_why(p, m, r->why, sizeof(r->why));
@@ -159,6 +169,8 @@ static void report(struct kafka_producer *p, const rd_kafka_message_t *m, struct
                               memory_order_relaxed);
     if (r->outcome == KAFKA_FAILED || r->outcome == KAFKA_UNKNOWN)
         p->has_gap = p->patience == KAFKA_ENDLESS;
+    if (r->is_shared)
+        p->may_gap = p->patience == KAFKA_ENDLESS;
     if (LIKELY(r->outcome == KAFKA_DELIVERED))
         p->trouble[0] = '\0';
     else if (p->patience == KAFKA_BOUNDED) /* the spill's feeder keeps the others, and tells */
@@ -255,6 +267,9 @@ static void collect(struct kafka_producer *p, int wait_ms)
         rd_kafka_event_destroy(ev);
         ev = b.nreports < REPORTS_MAX ? rd_kafka_queue_poll(p->queue, 0) : NULL;
     }
+    if (p->may_gap)
+        p->has_gap = p->has_gap || (p->rk && rd_kafka_outq_len(p->rk) > 0);
+    p->may_gap = false;
     if (is_fatal(p))
         set_aside(p); /* before anybody can act on the reports */
     send_all(&b);

@@ -60,13 +60,19 @@ static void tell_opened(struct spill *s)
                  LOG_C("dir", s->dir.path));
 }
 
-/* Can a file be made and written here? Told now, and not with the first event. */
+/* Can a file be made and written here? Told now, and not with the first event. A disk that is full is no reason not to
+ * deliver what is on it, which makes room again. */
 static bool is_writable(struct spill *s, const char **fault)
 {
     char byte = '\n';
 
     if (pwrite(s->dir.mine->lock_fd, &byte, 1, 0) == 1)
         return true;
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
+        LOG_ERROR("spill.write", "there is no room for events", LOG_C("dir", s->dir.path),
+                  LOG_C("why", strerrordesc_np(errno)));
+        return true;
+    }
     *fault = strerrordesc_np(errno);
     return false;
 }

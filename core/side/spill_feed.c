@@ -39,6 +39,7 @@ struct spill_feed {
     _Atomic(uint64_t) oldest_ms;
     atomic_bool is_woken;
     bool is_mine; /* no elder delivers any more */
+    bool has_clusters; /* it was told them */
     bool quits, ends;
 };
 
@@ -136,7 +137,7 @@ static void on_turn_end(struct later *later)
 {
     struct spill_feed *f = container_of(later, struct spill_feed, turn_end);
 
-    if (!f->quits)
+    if (f->has_clusters && !f->quits)
         pump(f);
     note_oldest(f);
     spill_flush_strikes(f->spill);
@@ -187,6 +188,7 @@ static void forget_clusters(struct spill_feed *f)
 static void use(struct spill_feed *f, const struct order_mail *om)
 {
     forget_clusters(f);
+    f->has_clusters = true;
     for (size_t i = 0; i < om->n; i++)
         vec_push(&f->clusters, om->clusters[i]);
     LIST_EACH (link, &f->lanes) {

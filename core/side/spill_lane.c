@@ -35,8 +35,8 @@ struct flying {
     uint32_t index;
     uint64_t at_ms, number;
     size_t size;
-    char *why; /* it was refused: this goes to its dead-letter place */
-    bool is_unburied;
+    char *why;                  /* it was refused: this goes to its dead-letter place */
+    bool is_unburied, is_alone; /* nothing else was under way with it */
 };
 
 static struct kafka_header headers[KAFKA_HEADERS_MAX]; /* the feeder's thread only */
@@ -92,6 +92,9 @@ static void take_off(struct flying *fl)
     struct lane *l = fl->lane;
 
     dig_up(fl);
+    fl->is_alone = list_is_empty(&l->flying);
+    if (!fl->is_alone)
+        container_of(list_first(&l->flying), struct flying, link)->is_alone = false;
     list_append(&l->flying, &fl->link);
     l->nflying++;
     l->bytes += fl->size;
@@ -268,7 +271,12 @@ static void end_gathering(struct lane *l)
     spill_cursor_to(&l->cursor, l->back_to);
     forget_back(l);
     l->lags = true;
-    pause_after_failure(l);
+    if (l->has_failed)
+        pause_after_failure(l);
+    if (l->suspects > 0)
+        l->group = MAX(l->suspects / 2, (size_t)1);
+    l->suspects = 0;
+    l->has_failed = false;
 }
 
 static void go_back(struct flying *fl)
@@ -316,6 +324,18 @@ static void on_burial(struct flying *fl)
     }
 }
 
+/* A group was delivered: the next one may be larger. */
+static void widen(struct lane *l)
+{
+    if (l->group == 0 || l->nflying > 0 || l->gathers)
+        return;
+    l->group *= 2;
+    if (l->group >= FEED_RECORDS)
+        l->group = 0;
+}
+
+/* Of a batch that was refused as a whole each half goes out again, and so on, until the one at fault is alone: only
+ * that is a dead letter. */
 static void on_report(struct kafka_report *r, void *reader UNUSED)
 {
     struct flying *fl = container_of(r, struct flying, report);
@@ -328,9 +348,14 @@ static void on_report(struct kafka_report *r, void *reader UNUSED)
         l->failures = 0;
         atomic_fetch_add(&l->counts->delivered, 1);
         finish(fl);
+        widen(l);
+    } else if (r->outcome == KAFKA_REFUSED && r->is_shared && !fl->is_alone) {
+        l->suspects++;
+        go_back(fl);
     } else if (r->outcome == KAFKA_REFUSED) {
         refuse(fl, r->why);
     } else {
+        l->has_failed = true;
         go_back(fl);
     }
     end_gathering(l);
@@ -351,10 +376,18 @@ static bool has_producer(struct lane *l)
     return l->producer != NULL;
 }
 
+/* Groups are not under way together. */
+static bool has_group_room(struct lane *l)
+{
+    if (l->nflying == 0)
+        l->group_left = l->group;
+    return l->group == 0 || l->group_left > 0;
+}
+
 bool lane_is_open(struct lane *l)
 {
-    return !l->gathers && clock_ms() >= l->pause_end && l->nflying + l->nunburied < FEED_RECORDS &&
-           l->bytes < FEED_BYTES && has_producer(l);
+    return has_group_room(l) && !l->gathers && clock_ms() >= l->pause_end &&
+           l->nflying + l->nunburied < FEED_RECORDS && l->bytes < FEED_BYTES && has_producer(l);
 }
 
 /* A later version of this program may have written it: it stays where it is. */
@@ -380,6 +413,7 @@ static bool publish(struct lane *l, const struct spill_record *r, struct spill_p
     int rc = kafka_publish(l->producer, &e.record, &fl->report);
     if (rc == 0) {
         take_off(fl);
+        l->group_left -= l->group_left > 0;
         return true;
     }
     if (rc == ERR_LIMIT || rc == ERR_SYNTAX) {

@@ -43,9 +43,12 @@ struct lane {
     uint64_t next_at_ms; /* lags: when what it stands at was added */
     size_t nflying, bytes, nunburied;
     uint32_t epoch;
+    size_t suspects; /* gathers: refused with others of their batch */
+    size_t group,
+        group_left; /* so many go together and nothing else, of them may still go; 0: no matter */
     uint32_t failures;                  /* in a row */
     uint64_t pause_end, bury_pause_end; /* clock_ms; 0: none */
-    bool lags, gathers, is_told;
+    bool lags, gathers, is_told, has_failed;
 };
 
 struct lane *lane_new(struct spill *s, struct slice name, struct mailbox *home);

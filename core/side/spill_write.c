@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -101,6 +102,14 @@ static int open_active(struct spill *s)
     return 0;
 }
 
+/* Somebody has removed it under our hands: what is written to it is on no disk. */
+static bool is_unlinked(const struct spill *s)
+{
+    struct stat st;
+
+    return fstat(s->active_fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 
 static int write_pieces(struct load *l)
@@ -125,13 +134,17 @@ static int write_pieces(struct load *l)
     }
     if (atomic_load(&l->spill->fsync) == SPILL_ALWAYS && fdatasync(l->spill->active_fd) < 0)
         return fail(l->spill, "can't force events to disk");
+    if (is_unlinked(l->spill)) {
+        errno = ENOENT;
+        return fail(l->spill, "the file that events are written to was removed");
+    }
     return 0;
 }
 
 /* What was written of it would be in the way of the next record. */
 static void take_back(struct spill *s)
 {
-    if (ftruncate(s->active_fd, (off_t)s->active->length) < 0)
+    if (ftruncate(s->active_fd, (off_t)s->active->length) < 0 || is_unlinked(s))
         close_active(s);
 }
 

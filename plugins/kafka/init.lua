@@ -195,9 +195,9 @@ local function answer_for(self, exchange, contents, kind)
   if not name then
     return run()
   end
-  local texts = {}
-  for i, content in ipairs(contents) do
-    texts[i] = content.body or content.response or ""
+  local texts = { exchange.request.path, exchange.request.query or "" }
+  for _, content in ipairs(contents) do
+    texts[#texts + 1] = content.body or content.response or ""
   end
   return self.once:answer(name, table.concat(texts, "\n"), run)
 end

@@ -356,6 +356,9 @@ describe("kafka", function()
       local g = producer()
       post(g, "a")
       assert.equal(422, post(g, "a", "y").status)
+      for _, path in ipairs { "/in/1", "/in?x=1" } do -- of which topics and keys are made
+        assert.equal(422, g:post(path, { body = "x", headers = { ["Idempotency-Key"] = "a" } }).status)
+      end
       assert.equal(400, post(g, ("k"):rep(600)).status)
     end)
 

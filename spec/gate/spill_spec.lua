@@ -184,6 +184,7 @@ describe("The spill", function()
     start()
     ask "/?3"
     assert.equal("0 1 2 3", values(4))
+    assert.is_nil(gateway:log():find("spill.no_cluster", 1, true))
   end)
 
   it("hands over to another gateway", function()
@@ -217,6 +218,20 @@ describe("The spill", function()
       return metric "demilune_spill_events" == 0
     end)
     assert.equal(1, metric 'demilune_spill_dead_letters_total{place="topic"}')
+  end)
+
+  it("sends those again that were refused with a batch", function()
+    start()
+    ask "/?0"
+    values(1)
+    cluster:fail("Produce", "MSG_SIZE_TOO_LARGE")
+    assert.equal("3 nil nil", ask "/many?a")
+    ask "/?b"
+    assert.equal("0 a1 a2 a3 b", values(5))
+    wait("the strikes", function()
+      return metric "demilune_spill_events" == 0
+    end)
+    assert.equal(0, metric 'demilune_spill_dead_letters_total{place="log"}')
   end)
 
   it("refuses what it has no room for, and goes on when there is room again", function()

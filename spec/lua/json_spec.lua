@@ -71,8 +71,8 @@ describe("json", function()
     assert.equal("bad_argument", select(2, json.encode(0 / 0)))
     assert.equal("bad_argument", select(2, json.encode(math.huge)))
     assert.equal("encoding", select(2, json.encode "\255"))
-    for _, value in ipairs { { { x = "\255" } }, { a = { b = { "\255" }, c = 1 }, d = 2 }, { a = { { x = "\255" } }, b = 1 },
-      { a = { { { x = "\255", y = 1 }, 2 }, 3 }, b = { 4 } }, { ["\255"] = { 1 } } } do
+    for _, value in ipairs { { { x = "\255" } }, { a = { b = { "\255" }, c = 1 }, d = 2 }, { ["\255"] = { 1 } },
+      { a = { { x = "\255" } }, b = 1 }, { a = { { { x = "\255", y = 1 }, 2 }, 3 }, b = { 4 } } } do
       assert.same({ nil, "encoding" }, { json.encode(value) })
     end
   end)

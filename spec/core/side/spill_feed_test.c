@@ -478,6 +478,44 @@ static void what_is_refused_goes_to_its_dead_letter_topic(void **state)
     assert_int_equal(counts().buried_topic, 1);
 }
 
+/* As brokers do, with the whole batch. */
+static void report_shared(size_t i)
+{
+    pthread_mutex_lock(&lock);
+    taken[i].report->is_shared = true;
+    pthread_mutex_unlock(&lock);
+    report(i, KAFKA_REFUSED);
+}
+
+static void who_is_refused_with_others_is_no_dead_letter(void **state)
+{
+    size_t done = 0;
+    (void)state;
+
+    for (const char *c = "abcdPefgh"; *c; c++)
+        accept("one", (char[]){*c, '\0'});
+    published(9);
+    while (counts().buried_log == 0 || counts().delivered < 8) {
+        turns(2);
+        size_t n = count_taken(), from = done;
+        bool is_bad = false;
+        for (size_t i = from; i < n; i++)
+            is_bad = is_bad || strcmp(taken[i].value, "P") == 0;
+        for (; done < n; done++)
+            is_bad ? report_shared(done) : report(done, KAFKA_DELIVERED);
+        assert_true(done < 60);
+    }
+    delivered(0);
+    assert_int_equal(counts().buried_log, 1);
+    for (const char *c = "xyz"; *c; c++)
+        accept("one", (char[]){*c, '\0'});
+    for (struct spill_count c = {.waiting = 1}; c.waiting > 0; turns(1)) {
+        for (size_t n = count_taken(); done < n; done++)
+            report(done, KAFKA_DELIVERED);
+        spill_count(spill, &c);
+    }
+}
+
 static void a_dead_letter_topic_that_refuses_too_leaves_the_file(void **state)
 {
     char path[128];
@@ -621,6 +659,7 @@ int main(void)
         FEED_TEST(other_brokers_get_what_the_old_ones_have_not_taken),
         FEED_TEST(want_of_descriptors_is_waited_for),
         FEED_TEST(what_is_refused_goes_to_its_dead_letter_topic),
+        FEED_TEST(who_is_refused_with_others_is_no_dead_letter),
         FEED_TEST(a_dead_letter_topic_that_refuses_too_leaves_the_file),
         FEED_TEST(a_file_that_can_not_be_written_is_tried_again),
         FEED_TEST(what_can_not_be_buried_is_bounded),

@@ -23,6 +23,41 @@ static void events_are_read_in_the_order_in_which_they_came(void **state)
     assert_int_equal(count().added, 3);
 }
 
+/* Its bytes would be on no disk: nobody is told that they are, and the next one has a file of its own. */
+static void a_file_that_was_removed_takes_nothing(void **state)
+{
+    char path[400];
+    (void)state;
+
+    add("a");
+    assert_int_equal(files(".events", path), 1);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(try_add(SLICE("b")), ERR_SYSTEM);
+    add("c");
+    assert_int_equal(files(".events", NULL), 1);
+    assert_string_equal(read_all(), "c ");
+}
+
+static void a_full_disk_keeps_no_event_back(void **state)
+{
+    struct rlimit before, none;
+    (void)state;
+
+    add("a");
+    close_it();
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    open_it();
+    assert_int_equal(try_add(SLICE("b")), ERR_FULL);
+    assert_string_equal(read_some(1, "a"), "a ");
+    assert_int_equal(files(".events", NULL), 1); /* the new one: the other is delivered and gone */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    add("c");
+    assert_string_equal(read_all(), "c ");
+}
+
 static void what_is_struck_out_is_not_read_again(void **state)
 {
     (void)state;
@@ -317,6 +352,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPILL_TEST(events_are_read_in_the_order_in_which_they_came),
+        SPILL_TEST(a_file_that_was_removed_takes_nothing),
+        SPILL_TEST(a_full_disk_keeps_no_event_back),
         SPILL_TEST(what_is_struck_out_is_not_read_again),
         SPILL_TEST(a_group_has_one_answer),
         SPILL_TEST(who_leaves_is_not_told_and_the_event_is_there),
