@@ -38,7 +38,7 @@ struct spill_feed {
     struct lane_counts counts;
     _Atomic(uint64_t) oldest_ms;
     atomic_bool is_woken;
-    bool is_mine; /* no elder delivers any more */
+    bool is_mine;      /* no elder delivers any more */
     bool has_clusters; /* it was told them */
     bool quits, ends;
 };
