@@ -13,15 +13,15 @@ install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 install(FILES ${luajit_prefix}/COPYRIGHT RENAME COPYRIGHT.luajit # which is linked in
   DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 
-install(FILES share/demilune.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT desk)
-install(FILES share/demilune.yaml.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT desk)
-install(FILES share/demilune.bash RENAME demilune
+install(FILES core/share/demilune.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT desk)
+install(FILES core/share/demilune.yaml.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT desk)
+install(FILES core/share/demilune.bash RENAME demilune
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT desk)
-install(FILES share/_demilune DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT desk)
+install(FILES core/share/_demilune DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT desk)
 
 # The unit names the program by its full path, known when it is installed.
 install(CODE "
   set(program \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/demilune\")
-  configure_file(\"${CMAKE_SOURCE_DIR}/share/demilune.service.in\"
+  configure_file(\"${CMAKE_SOURCE_DIR}/core/share/demilune.service.in\"
     \"${CMAKE_BINARY_DIR}/demilune.service\" @ONLY)" COMPONENT desk)
 install(FILES ${CMAKE_BINARY_DIR}/demilune.service DESTINATION lib/systemd/system COMPONENT desk)

@@ -1,7 +1,7 @@
--- The manual pages, the completion and the reference in share/ are what share/make.lua makes of the program's tables as
--- they are now.
+-- The manual pages, the completion and the reference in core/share/ are what core/share/make.lua makes of the
+-- program's tables as they are now.
 
-package.path = "spec/lint/support/?.lua;share/?.lua;" .. package.path
+package.path = "spec/lint/support/?.lua;core/share/?.lua;" .. package.path
 local lint = require "lint"
 local def = require "make.def"
 local make = require "make"
@@ -23,7 +23,7 @@ local faults, n = lint.faults(), 0
 for path, text in pairs(make.generate()) do
   n = n + 1
   if lint.read(path) ~= text then
-    faults:add(path, 1, "is stale: run luajit share/make.lua")
+    faults:add(path, 1, "is stale: run luajit core/share/make.lua")
   end
 end
 lint.finish(faults, n)

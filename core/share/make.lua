@@ -3,11 +3,11 @@
 -- Makes the manual pages, the completion and the reference of the tables that the program itself is made of,
 -- core/app/cli_commands.def and core/gate/conf_keys.def:
 --
---   luajit share/make.lua            writes them into share/
+--   luajit core/share/make.lua       writes them into core/share/
 --
 -- spec/lint/pages.lua compares what is there with what would be made.
 
-package.path = "share/?.lua;" .. package.path
+package.path = "core/share/?.lua;" .. package.path
 
 local completion = require "make.completion"
 local def = require "make.def"
@@ -20,11 +20,11 @@ local M = {}
 function M.generate()
   local line, sections = def.command_line(), def.configuration()
   return {
-    ["share/demilune.1"] = man.commands(line),
-    ["share/demilune.yaml.5"] = man.configuration(sections),
-    ["share/demilune.bash"] = completion.bash(line),
-    ["share/_demilune"] = completion.zsh(line),
-    ["share/REFERENCE.md"] = reference(line, sections),
+    ["core/share/demilune.1"] = man.commands(line),
+    ["core/share/demilune.yaml.5"] = man.configuration(sections),
+    ["core/share/demilune.bash"] = completion.bash(line),
+    ["core/share/_demilune"] = completion.zsh(line),
+    ["core/share/REFERENCE.md"] = reference(line, sections),
   }
 end
 

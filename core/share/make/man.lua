@@ -12,7 +12,8 @@ local function quote(text)
 end
 
 local function head(name, section, title)
-  return ('.\\" Made by share/make.lua. Not to be edited.\n.TH %s %d "" "Demilune" "%s"\n'):format(name, section, title)
+  return ('.\\" Made by core/share/make.lua. Not to be edited.\n.TH %s %d "" "Demilune" "%s"\n')
+    :format(name, section, title)
 end
 
 -- A help text: paragraphs, and lines set in by blanks, which stay as they are.

@@ -57,7 +57,7 @@ local function bash_case(c)
 end
 
 local BASH = [=[
-# Made by share/make.lua. Not to be edited.
+# Made by core/share/make.lua. Not to be edited.
 
 _demilune() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options= place=0 i
@@ -153,7 +153,7 @@ end
 
 local ZSH = [[
 #compdef demilune
-# Made by share/make.lua. Not to be edited.
+# Made by core/share/make.lua. Not to be edited.
 
 _demilune_plugins() {
     local -a found

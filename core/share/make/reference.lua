@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- The same as Markdown, for those who read the source: share/REFERENCE.md.
+-- The same as Markdown, for those who read the source: core/share/REFERENCE.md.
 
 local words = require "make.words"
 
@@ -54,9 +54,9 @@ local function configuration(sections)
 end
 
 return function(line, sections)
-  return "<!-- Made by share/make.lua. Not to be edited. -->\n\n# Commands and configuration\n\n"
-    .. "In one list what [the README](../README.md) explains. `demilune COMMAND --help`, `man demilune` and\n"
+  return "<!-- Made by core/share/make.lua. Not to be edited. -->\n\n# Commands and configuration\n\n"
+    .. "In one list what [the README](../../README.md) explains. `demilune COMMAND --help`, `man demilune` and\n"
     .. "`man demilune.yaml` say the same: all are made of the program's own tables. Plugins have their options in\n"
-    .. "their READMEs (`demilune plugins NAME`), and their library has [a reference](../lua/REFERENCE.md).\n\n"
+    .. "their READMEs (`demilune plugins NAME`), and their library has [a reference](../../lua/REFERENCE.md).\n\n"
     .. commands(line) .. "\n" .. configuration(sections)
 end

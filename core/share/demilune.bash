@@ -1,4 +1,4 @@
-# Made by share/make.lua. Not to be edited.
+# Made by core/share/make.lua. Not to be edited.
 
 _demilune() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options= place=0 i
