@@ -24,9 +24,9 @@ describe("respond", function()
 
   it("answers only requests that have a part", function()
     local g = test.gateway { upstream = upstream, plugins = { { name = "respond", config = {
-      body = "stub", when = "header:x-stub" } } } }
+      body = "aside", when = "header:x-aside" } } } }
     assert.equal("upstream", g:get("/").body)
-    assert.equal("stub", g:get("/", { headers = { ["X-Stub"] = "1" } }).body)
+    assert.equal("aside", g:get("/", { headers = { ["X-Aside"] = "1" } }).body)
   end)
 
   it("ends the chain", function()
@@ -36,10 +36,10 @@ describe("respond", function()
   end)
 
   it("answers a route that has nothing else; what it leaves is 404", function()
-    local g = test.gateway { routes = { { name = "stub", paths = { "/stub" }, plugins = {
-      { name = "respond", config = { body = "stub", when = "header:x-stub" } } } } } }
-    assert.equal("stub", g:get("/stub", { headers = { ["X-Stub"] = "1" } }).body)
-    assert.equal(404, g:get("/stub").status)
+    local g = test.gateway { routes = { { name = "aside", paths = { "/aside" }, plugins = {
+      { name = "respond", config = { body = "aside", when = "header:x-aside" } } } } } }
+    assert.equal("aside", g:get("/aside", { headers = { ["X-Aside"] = "1" } }).body)
+    assert.equal(404, g:get("/aside").status)
   end)
 
   it("a route that nothing answers is a fault", function()

@@ -13,24 +13,12 @@ local PORTS = { "PORT", "ADMIN_PORT", "ORDERS_PORT", "KAFKA_PORT", "CONTROLLER_P
 
 local preset = os.getenv "DEMILUNE_PRESET"
 
-local function free_ports()
-  local env, held = {}, {}
-  for _, name in ipairs(PORTS) do
-    held[name] = origin.listen()
-    env[name] = tostring(held[name].port)
-  end
-  for _, one in pairs(held) do
-    one:close()
-  end
-  return env
-end
-
 describe("examples/kafka", function()
   it("does what its tour says", function()
     if preset == "asan" or preset == "tsan" then
       return pending "the brokers are the same there"
     end
-    local folder, env = server.folder(), free_ports()
+    local folder, env = server.folder(), origin.free_ports(PORTS)
     env.DEMILUNE = server.program
     local out, err = folder.path .. "/stdout", folder.path .. "/stderr"
     local pid = posix.spawn({ "examples/kafka/run", "--check" }, { stdout = out, stderr = err, env = env })

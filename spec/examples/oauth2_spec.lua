@@ -17,18 +17,6 @@ PATH=${DEMILUNE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/demilune}/node/node_modul
 command -v npm && node -p process.version]]
 local LONG = 240 -- seconds: packages may have to be fetched, and Chromium is slow on a busy machine
 
-local function free_ports()
-  local env, held = {}, {}
-  for _, name in ipairs(PORTS) do
-    held[name] = origin.listen()
-    env[name] = tostring(held[name].port)
-  end
-  for _, one in pairs(held) do
-    one:close()
-  end
-  return env
-end
-
 -- Why it is not run here; nil: it is.
 local function reason_to_skip()
   local preset = os.getenv "DEMILUNE_PRESET"
@@ -49,7 +37,7 @@ describe("examples/oauth2", function()
       pending(reason)
       return
     end
-    local folder, env = server.folder(), free_ports()
+    local folder, env = server.folder(), origin.free_ports(PORTS)
     env.DEMILUNE = server.program
     local out, err = folder.path .. "/stdout", folder.path .. "/stderr"
     local pid = posix.spawn({ "examples/oauth2/run", "--check" }, { stdout = out, stderr = err, env = env })

@@ -11,21 +11,9 @@ local wait = require "spec.support.wait"
 
 local PORTS = { "PORT", "ADMIN_PORT", "CATALOG_1_PORT", "CATALOG_2_PORT", "ORDERS_PORT" }
 
-local function free_ports()
-  local env, held = {}, {}
-  for _, name in ipairs(PORTS) do
-    held[name] = origin.listen()
-    env[name] = tostring(held[name].port)
-  end
-  for _, one in pairs(held) do
-    one:close()
-  end
-  return env
-end
-
 describe("examples/quickstart", function()
   it("does what its tour says", function()
-    local folder, env = server.folder(), free_ports()
+    local folder, env = server.folder(), origin.free_ports(PORTS)
     env.DEMILUNE = server.program
     local out, err = folder.path .. "/stdout", folder.path .. "/stderr"
     local pid = posix.spawn({ "examples/quickstart/run", "--check" }, { stdout = out, stderr = err, env = env })

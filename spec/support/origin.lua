@@ -47,4 +47,17 @@ function Origin:close()
   posix.close(self.fd)
 end
 
+-- An environment in which each of the names is a port that was free a moment ago.
+function M.free_ports(names)
+  local env, held = {}, {}
+  for _, name in ipairs(names) do
+    held[name] = M.listen()
+    env[name] = tostring(held[name].port)
+  end
+  for _, one in pairs(held) do
+    one:close()
+  end
+  return env
+end
+
 return M

@@ -45,7 +45,6 @@ if not pcall(ffi.typeof, "struct spec_actions") then
 
     int clock_gettime(int clock, struct spec_timespec *out);
     int nanosleep(const struct spec_timespec *wanted, struct spec_timespec *left);
-    int symlink(const char *target, const char *path);
     int truncate(const char *path, long size);
     long readlink(const char *path, char *out, size_t size);
     char *mkdtemp(char *template);
@@ -263,10 +262,6 @@ function M.readlink(path)
   local out = ffi.new "char[4096]"
   local n = tonumber(C.readlink(path, out, 4096))
   return n > 0 and ffi.string(out, n) or nil
-end
-
-function M.symlink(target, path)
-  return C.symlink(target, path) == 0
 end
 
 -- Cuts a file to so many bytes.
