@@ -112,16 +112,19 @@ static bool hangs(struct watchdog *w, struct guarded *g, const struct spell *s, 
     return used >= hang + slack_us || lasted >= hang * WALL_FACTOR + slack_us || is_fast_asleep(g);
 }
 
-static void tell(const struct guarded *g, const char *event, const char *text)
+static void tell(struct guarded *g, const char *event, const char *text)
 {
-    struct vm *vm = atomic_load_explicit(&g->watch.vm, memory_order_relaxed);
-    struct slice plugin;
-    const char *phase;
+    struct slice plugin = SLICE("-");
+    const char *phase = "-";
 
-    hooks_where(vm, &plugin, &phase);
+    pthread_mutex_lock(&g->watch.telling);
+    struct vm *vm = atomic_load_explicit(&g->watch.vm, memory_order_relaxed);
+    if (vm)
+        hooks_where(vm, &plugin, &phase);
     LOG_ERROR(event, text, LOG_S("plugin", plugin), LOG_C("hook", phase),
               LOG_I("worker", g->worker), LOG_I("cpu_ms", (cpu_us_of(g) - g->in_lua.cpu_us) / 1000),
               LOG_I("lasted_ms", (clock_us_now() - g->in_lua.since_us) / 1000));
+    pthread_mutex_unlock(&g->watch.telling);
 }
 
 /* Lua still runs the entry that was seen before. */
@@ -245,6 +248,7 @@ struct vm_watch *watchdog_watch(struct watchdog *w, int worker)
 
     REQUIRE(g != NULL);
     atomic_store(&g->watch.budget_us, atomic_load(&w->budget_us));
+    pthread_mutex_init(&g->watch.telling, NULL);
     g->is_watched = true;
     g->worker = worker;
     g->tid = gettid();
@@ -275,8 +279,10 @@ void watchdog_free(struct watchdog *w)
     pthread_cond_signal(&w->stop);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
-    for (size_t i = 0; i < w->all.n; i++)
+    for (size_t i = 0; i < w->all.n; i++) {
+        pthread_mutex_destroy(&w->all.items[i]->watch.telling);
         free(w->all.items[i]);
+    }
     vec_free(&w->all);
     pthread_cond_destroy(&w->stop);
     pthread_mutex_destroy(&w->lock);

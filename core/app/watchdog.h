@@ -18,10 +18,9 @@ struct watchdog *watchdog_new(uint32_t budget_ms, uint32_t hang_ms);
 /* A reload has changed them. */
 void watchdog_set(struct watchdog *w, uint32_t budget_ms, uint32_t hang_ms);
 
-/* Watches the calling thread, which is that worker's (0: of one that builds, its stops are not logged). The place that its VMs are seen through is to be given to
- * vm_use_on_this_thread. It belongs to the watchdog, and may
- * be read by the VMs until watchdog_free; after watchdog_unwatch, which the worker's thread calls before it ends, nobody
- * looks at it. */
+/* Watches the calling thread, which is that worker's (0: of one that builds, its stops are not logged). The place that
+ * its VMs are seen through is to be given to vm_use_on_this_thread. It belongs to the watchdog, and may be read by the
+ * VMs until watchdog_free; after watchdog_unwatch, which the worker's thread calls before it ends, nobody looks at it. */
 struct vm_watch *watchdog_watch(struct watchdog *w, int worker);
 void watchdog_unwatch(struct watchdog *w, struct vm_watch *watch);
 

@@ -409,8 +409,23 @@ void vm_use_on_this_thread(struct vm *vm, struct gateway *gateway, struct vm_wat
     }
 }
 
+/* The watchdog may be telling about this VM, even though its code has returned by now. */
+static void end_watch(struct vm *vm)
+{
+    struct vm_watch *w = vm->watch;
+
+    vm->watch = NULL;
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->telling);
+    if (atomic_load_explicit(&w->vm, memory_order_relaxed) == vm)
+        atomic_store_explicit(&w->vm, NULL, memory_order_relaxed);
+    pthread_mutex_unlock(&w->telling);
+}
+
 void vm_guard(struct vm *vm, struct vm_watch *watch)
 {
+    end_watch(vm);
     vm->watch = watch;
     this_watch = watch;
     /* Written once: the watchdog may read it in the middle of an entry, as of a spec that makes a
@@ -439,13 +454,14 @@ void vm_leave_this_thread(struct vm *vm)
     if (vm->gateway->script == vm)
         vm->gateway->script = NULL;
     vm->gateway = NULL;
-    vm->watch = NULL;
+    end_watch(vm);
 }
 
 void vm_free(struct vm *vm)
 {
     if (vm->gateway)
         vm_leave_this_thread(vm);
+    end_watch(vm);
     vm->is_closing = true;
     lua_close(vm->L);
     close_memory(vm);

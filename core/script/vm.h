@@ -33,9 +33,9 @@ struct vm;
 struct vm_watch {
     atomic_ullong entry;
     atomic_ullong stop;
-    _Atomic(struct vm *)
-        vm; /* which one was entered last: alive as long as entry stays the same odd number */
-    atomic_uint budget_us; /* CPU time of one entry; set by control, or by test.gateway */
+    pthread_mutex_t telling; /* held while the watchdog reads vm, and by who takes one away */
+    _Atomic(struct vm *) vm; /* which one was entered last; NULL when that one has gone */
+    atomic_uint budget_us;   /* CPU time of one entry; set by control, or by test.gateway */
     pthread_t thread;
     clockid_t cpu_clock;
 };

@@ -70,6 +70,20 @@ static void a_wait_is_not_counted(void **state)
     finish();
 }
 
+/* Whom the watchdog names in its lines is never one that has gone. */
+static void a_vm_that_ends_is_taken_from_its_watch(void **state)
+{
+    (void)state;
+    begin(1000, 60000);
+    struct vm_watch *watch = l.vm->watch;
+    assert_int_equal(0, lua_vm_do(&l, "return 1"));
+    assert_ptr_equal(l.vm, atomic_load(&watch->vm));
+    watchdog_unwatch(w, watch);
+    lua_vm_deinit(&l);
+    assert_null(atomic_load(&watch->vm));
+    watchdog_free(w);
+}
+
 static void a_changed_budget_counts_at_once(void **state)
 {
     (void)state;
@@ -156,6 +170,7 @@ int main(void)
         cmocka_unit_test(a_runaway_is_stopped_soon_after_its_budget),
         cmocka_unit_test(work_within_the_budget_is_left_alone),
         cmocka_unit_test(a_wait_is_not_counted),
+        cmocka_unit_test(a_vm_that_ends_is_taken_from_its_watch),
         cmocka_unit_test(a_changed_budget_counts_at_once),
         cmocka_unit_test(a_hang_ends_the_process),
         cmocka_unit_test(a_wait_inside_c_is_a_hang),
