@@ -14,10 +14,14 @@
 
 /* --- conditions -------------------------------------------------------------------------------------------------------- */
 
-/* RFC 9110, 8.8.3.2: weak comparison. */
 static struct slice opaque_tag(struct slice etag)
 {
     return slice_starts(etag, SLICE("W/")) ? slice_from_index(etag, 2) : etag;
+}
+
+bool cache_same_etag(struct slice a, struct slice b)
+{
+    return slice_eq(opaque_tag(a), opaque_tag(b));
 }
 
 static bool matches_etag(struct slice list, struct slice etag)
@@ -27,7 +31,7 @@ static bool matches_etag(struct slice list, struct slice etag)
     if (slice_eq(slice_trim(list), SLICE("*")))
         return true;
     while (slice_next_token(&list, &one))
-        if (etag.len && slice_eq(opaque_tag(one), opaque_tag(etag)))
+        if (etag.len && cache_same_etag(one, etag))
             return true;
     return false;
 }

@@ -20,7 +20,7 @@ void cache_land(struct cache_use *u, char what)
  * gets for himself, or an upstream says while it fails, tells nothing of that. */
 static void refuse(struct cache_use *u, bool is_usual)
 {
-    if (is_usual && !u->is_personal)
+    if (is_usual && !u->is_personal && u->x->request->method == METHOD_GET)
         response_store_mark(u->conf->store, &u->key);
     cache_land(u, LAND_GO);
 }

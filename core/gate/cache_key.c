@@ -248,6 +248,11 @@ static struct slice key_of_reference(struct exchange *x, struct slice ref)
     return url_of(x, x->request->authority, normal, query);
 }
 
+bool cache_is_own_url(const struct cache_use *u, struct slice ref)
+{
+    return ref.len > 0 && slice_eq(key_of_reference(u->x, ref), u->key.text);
+}
+
 static void invalidate_reference(struct cache_use *u, const struct message *response,
                                  enum header_id id)
 {
