@@ -147,9 +147,8 @@ static enum cache_found join(struct cache_use *u)
     struct exchange *x = u->x;
     uint64_t left = exchange_time_left_ms(x);
     struct slice variant = cache_variant(u, cache_likely_vary(u));
-    struct slice key = arena_printf(x->arena, "cache/%.*s\n%.*s\n%.*s",
-                                    SLICE_ARG(response_store_name(u->conf->store)),
-                                    SLICE_ARG(u->key.text), SLICE_ARG(variant));
+    struct slice key = ARENA_JOIN(x->arena, SLICE("cache/"), response_store_name(u->conf->store),
+                                  SLICE("\n"), u->key.text, SLICE("\n"), variant);
     int rc = flight_join(flights_shared(), key, left == UINT64_MAX ? LEASE_MS : left + 1,
                          WAITERS_MAX, x->gateway->mailbox, on_flight, u, &u->seat);
 
@@ -170,14 +169,23 @@ static struct slice why_forward(const struct cache_use *u)
     return is_good ? SLICE("fwd=request") : SLICE("fwd=stale");
 }
 
+/* Who wants nothing but what is kept goes no further (RFC 9111, 5.2.1.7). */
+static enum cache_found go_upstream(struct cache_use *u)
+{
+    if (!u->asked.only_if_cached) {
+        ask_upstream(u);
+        return CACHE_MISS;
+    }
+    (void)!exchange_reply(u->x, 504, NULL,
+                          reply_problem(u->x, 504, SLICE("Nothing is kept for this request.")));
+    return CACHE_ANSWERED;
+}
+
 static enum cache_found miss(struct cache_use *u)
 {
     u->says = why_forward(u);
-    if (u->asked.only_if_cached) { /* RFC 9111, 5.2.1.7 */
-        (void)!exchange_reply(u->x, 504, NULL,
-                              reply_problem(u->x, 504, SLICE("Nothing is kept for this request.")));
-        return CACHE_ANSWERED;
-    }
+    if (u->asked.only_if_cached)
+        return may_keep(u) && cache_tier_ask(u) ? CACHE_WAITS : go_upstream(u);
     if (!may_keep(u)) {
         u->says = SLICE("fwd=bypass");
         return CACHE_MISS;
@@ -362,10 +370,8 @@ static enum cache_found back_from_tier(struct cache_use *u)
 {
     struct stored *r = take_from_tier(u);
 
-    if (!r) {
-        ask_upstream(u);
-        return CACHE_MISS;
-    }
+    if (!r)
+        return go_upstream(u);
     cache_land(u, LAND_LOOK);
     u->is_from_tier = true;
     return use_stored(u, r);
@@ -403,7 +409,7 @@ void cache_give_up(struct exchange *x)
 
     stop_waiting(u);
     u->is_alone = true;
-    ask_upstream(u);
+    (void)go_upstream(u);
 }
 
 /* --- the end of it --------------------------------------------------------------------------------------------------------- */

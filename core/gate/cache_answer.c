@@ -177,11 +177,12 @@ static void say_how(struct cache_use *u, struct message *m, const struct stored 
                     struct slice how)
 {
     const struct cache_life *life = &cached_head_of(r)->life;
-    long long ttl = (long long)(life->lifetime_s - cache_age_s(life, clock_ms()));
+    char ttl[24];
+    size_t n = text_from_i64(life->lifetime_s - cache_age_s(life, clock_ms()), ttl);
 
-    headers_add_id(
-        &m->headers, HEADER_CACHE_STATUS,
-        arena_printf(u->x->arena, FORWARD_PSEUDONYM "; %.*s; ttl=%lld", SLICE_ARG(how), ttl));
+    headers_add_id(&m->headers, HEADER_CACHE_STATUS,
+                   ARENA_JOIN(u->x->arena, SLICE(FORWARD_PSEUDONYM "; "), how, SLICE("; ttl="),
+                              slice_of(ttl, n)));
 }
 
 void cache_answer(struct cache_use *u, struct stored *r, struct slice how)

@@ -215,9 +215,7 @@ struct slice cache_vary_of(struct cache_use *u, const struct message *response)
     for (size_t i = 0; i < n; i++) {
         if (i > 0 && slice_eq(names[i], names[i - 1]))
             continue;
-        list = list.len
-                   ? arena_printf(u->x->arena, "%.*s,%.*s", SLICE_ARG(list), SLICE_ARG(names[i]))
-                   : names[i];
+        list = list.len ? ARENA_JOIN(u->x->arena, list, SLICE(","), names[i]) : names[i];
     }
     return list;
 }
@@ -227,8 +225,7 @@ struct slice cache_vary_of(struct cache_use *u, const struct message *response)
 /* The key of a URL reference, when it is on the same host; absent otherwise. */
 static struct slice key_of_reference(struct exchange *x, struct slice ref)
 {
-    struct slice origin = arena_printf(x->arena, "%.*s://%.*s", SLICE_ARG(x->scheme),
-                                       SLICE_ARG(x->request->authority));
+    struct slice origin = ARENA_JOIN(x->arena, x->scheme, SLICE("://"), x->request->authority);
     struct slice path = ref, query = SLICE_NONE, normal;
 
     if (ref.len > origin.len && slice_eq_nocase(slice_sub(ref, 0, origin.len), origin))

@@ -44,7 +44,7 @@ bool cache_stand_in(struct exchange *x)
 
 static void answer_validated(struct cache_use *u, struct stored *r)
 {
-    cache_answer(u, r, arena_printf(u->x->arena, "%.*s; fwd-status=304", SLICE_ARG(u->says)));
+    cache_answer(u, r, ARENA_JOIN(u->x->arena, u->says, SLICE("; fwd-status=304")));
 }
 
 static void freshen(struct cache_use *u, const struct message *response)
@@ -96,7 +96,7 @@ static enum cache_verdict keep(struct cache_use *u, struct message *response, bo
     if (answers_fetcher(u, response))
         return CACHE_BOTH;
     headers_add_id(&response->headers, HEADER_CACHE_STATUS,
-                   arena_printf(u->x->arena, FORWARD_PSEUDONYM "; %.*s", SLICE_ARG(u->says)));
+                   ARENA_JOIN(u->x->arena, SLICE(FORWARD_PSEUDONYM "; "), u->says));
     return CACHE_THEIRS;
 }
 

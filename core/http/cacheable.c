@@ -187,17 +187,20 @@ enum cache_refusal cache_judge(const struct message *request, const struct messa
     if (!rules->keeps_set_cookie && headers_find(&response->headers, HEADER_SET_COOKIE))
         return CACHE_COOKIE;
 
+    int64_t lifetime_s = lifetime(request, response, &says, is_targeted, rules, moment);
+    if (lifetime_s < 0)
+        return CACHE_NO_LIFE;
     *life = (struct cache_life){
         .came_ms = moment->came_ms,
         .initial_age_s = initial_age(response, moment),
-        .lifetime_s = lifetime(request, response, &says, is_targeted, rules, moment),
+        .lifetime_s = lifetime_s,
         .stale_while_revalidate_s = MAX(says.stale_while_revalidate, 0),
         .stale_if_error_s = MAX(says.stale_if_error, 0),
         .always_validate = says.no_cache,
         .never_stale = says.must_revalidate || says.proxy_revalidate,
         .is_shared = says.s_maxage >= 0,
     };
-    return life->lifetime_s < 0 ? CACHE_NO_LIFE : CACHE_KEPT;
+    return CACHE_KEPT;
 }
 
 /* --- use -------------------------------------------------------------------------------------- */

@@ -121,6 +121,17 @@ describe("gateways that share a Redis", function()
     has(two, "/a?x=1", body)
   end)
 
+  it("ask Redis for who wants nothing but what is kept, and nobody else", function()
+    both()
+    local only = { headers = { ["Cache-Control"] = "only-if-cached" } }
+    assert.equal(504, client.get(two.port, "/o", only).status)
+    fetch(one, "/o", FRESH, "kept")
+    has(two, "/o", "kept", only)
+    redis:command "FLUSHALL"
+    assert.equal(504, client.get(two.port, "/p", only).status)
+    assert.is_true(upstream:is_left_alone(0))
+  end)
+
   it("keep apart what varies", function()
     both()
     local function with(language) return { headers = { ["Accept-Language"] = language } } end
