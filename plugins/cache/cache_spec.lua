@@ -38,6 +38,17 @@ describe("cache", function()
     assert.equal(2, #asked)
   end)
 
+  it("takes a host with and without the port of its scheme for one", function()
+    local location
+    answer = function(_, n) return 200, { ["cache-control"] = "max-age=60", location = location }, tostring(n) end
+    start()
+    local function from(host, path) return body(path, { headers = { host = host } }) end
+    assert.same({ "1", "1", "1", "2" }, { from "h", from "h:80", from "H:80", from "h:8080" })
+    location = "http://h:80/"
+    gateway:request { method = "POST", path = "/b", body = "x", headers = { host = "h" } }
+    assert.same({ "4", "4", "2" }, { from "h", from "h:80", from "h:8080" })
+  end)
+
   it("asks again when it is stale", function()
     answer = function(_, n) return 200, { ["cache-control"] = "max-age=60" }, tostring(n) end
     start()

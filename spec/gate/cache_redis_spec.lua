@@ -238,6 +238,7 @@ describe("gateways that share a Redis", function()
     redis:restart()
     wait("both to listen", listens)
     wait("it to be there", function() return redis:command("GET", PREFIX .. "n") == "2" end)
+    wait("the other to have heard", function() return responses(two) == 0 end)
     fetch(two, "/late", FRESH, "new")
   end)
 

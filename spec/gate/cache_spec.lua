@@ -64,8 +64,10 @@ describe("check, of what goes upstream beside the cache's key,", function()
   local CACHE = "{ name: cache%s }"
   local CHAINS = {
     ["claim:sub"] = [[
-    plugins: [{ name: oauth2, config: { issuer: "https://id.example.com", audience: a, claims_to_headers: { sub: x-a } } },
-      %s] ]],
+    plugins:
+      - { name: oauth2, config: { issuer: "https://id.example.com", audience: a, claims_to_headers: { sub: x-a } } }
+      - %s
+]],
     ["header:x-a"] = [[
     plugins: [{ name: forward-auth, config: { url: "http://127.0.0.1:9/", upstream_headers: [x-a] } }, %s] ]],
     ["header:x-b"] = [[
@@ -78,7 +80,8 @@ describe("check, of what goes upstream beside the cache's key,", function()
   local function check(chain, config, global)
     local folder = server.folder()
     local text = "listeners: [{ address: 127.0.0.1:0 }]\n" .. (global or "")
-      .. "routes:\n  - name: a\n    paths: [/]\n    upstream: http://127.0.0.1:9\n" .. chain:format(CACHE:format(config))
+      .. "routes:\n  - name: a\n    paths: [/]\n    upstream: http://127.0.0.1:9\n"
+      .. chain:format(CACHE:format(config))
     local result = server.run { "check", "-c", folder:write("demilune.yaml", text) }
     folder:remove()
     assert.equal(0, result.status, result.err)
