@@ -67,7 +67,7 @@ static enum range_kind read_range(struct slice text, size_t size, struct range *
 {
     uint64_t first = 0, last = UINT64_MAX;
 
-    if (!slice_starts(text, SLICE("bytes=")) || slice_find_char(text, ',') >= 0)
+    if (!slice_eq_nocase(slice_sub(text, 0, 6), SLICE("bytes=")) || slice_find_char(text, ',') >= 0)
         return RANGE_NONE;
     text = slice_trim(slice_from_index(text, 6));
     ssize_t dash = slice_find_char(text, '-');

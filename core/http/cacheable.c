@@ -85,7 +85,7 @@ static int64_t initial_age(const struct message *response, const struct cache_mo
     int64_t delay = (int64_t)(moment->came_ms - moment->asked_ms) / 1000;
     int64_t corrected = age_field(response) + delay;
 
-    return MAX(moment->came_wall_s - date_of(response, moment), corrected);
+    return MIN(MAX(moment->came_wall_s - date_of(response, moment), corrected), CACHE_SECONDS_MAX);
 }
 
 /* --- freshness -------------------------------------------------------------------------------- */
@@ -98,7 +98,7 @@ static int64_t by_expires(const struct message *response, const struct cache_mom
         return -1;
     if (!read_date(&response->headers, HEADER_EXPIRES, &expires))
         return 0; /* "0" and the like: it has expired */
-    return MAX(expires - date_of(response, moment), 0);
+    return MIN(MAX(expires - date_of(response, moment), 0), CACHE_SECONDS_MAX);
 }
 
 static int64_t by_last_change(const struct message *response, const struct cache_moment *moment)

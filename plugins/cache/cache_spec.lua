@@ -187,6 +187,7 @@ describe("cache", function()
     end
     assert.same({ 206, "234", "bytes 2-4/10" }, range "bytes=2-4")
     assert.same({ 206, "89", "bytes 8-9/10" }, range "bytes=-2")
+    assert.same({ 206, "89", "bytes 8-9/10" }, range "Bytes=8-") -- RFC 9110, 14.1
     assert.same({ 206, "9", "bytes 9-9/10" }, range "bytes=9-100")
     assert.same({ 416, "", "bytes */10" }, range "bytes=10-")
     assert.same({ 200, "0123456789" }, range "bytes=1-2,4-5")

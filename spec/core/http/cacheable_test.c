@@ -78,6 +78,7 @@ static void test_lifetimes(void **state)
         {DATE "Expires: Sun, 06 Nov 1994 08:50:37 GMT", 60},
         {DATE "Expires: Sun, 06 Nov 1994 08:48:37 GMT", 0},
         {DATE "Expires: 0", 0},
+        {DATE "Expires: Fri, 31 Dec 9999 23:59:59 GMT", CACHE_SECONDS_MAX},
         {DATE "Expires: Sun, 06 Nov 1994 08:50:37 GMT\nExpires: Sun, 06 Nov 1994 08:50:37 GMT", 0},
         {"Date: nonsense\nExpires: Sun, 06 Nov 1994 08:50:37 GMT", 60},
         {DATE "Expires: Sun, 06 Nov 1994 08:50:37 GMT\nCache-Control: max-age=5", 5},
@@ -206,7 +207,7 @@ static void test_ages(void **state)
         {"Age: -1\n", 2},
         {"Age: 7.5\n", 2},
         {"Age: abc\n", 2},
-        {"Age: 2147483649\n", CACHE_SECONDS_MAX + 2},
+        {"Age: 2147483649\n", CACHE_SECONDS_MAX},
     };
     struct cache_life life;
 
