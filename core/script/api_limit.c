@@ -14,11 +14,13 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/vec.h"
 #include "gate/edit.h"
+#include "gate/exchange_note.h"
 #include "gate/gateway.h"
 #include "net/addr.h"
 #include "script/api_find.h"
@@ -280,9 +282,9 @@ static int decide(struct store *s, const struct policy *p, struct slice key, int
     return ERR_ARG;
 }
 
-static void leave(struct store *s, struct slice key)
+static void leave(struct store *s, struct slice key, uint64_t since_us)
 {
-    int rc = window_leave(s, key);
+    int rc = window_leave(s, key, since_us);
 
     (void)rc; /* not found: its lease has ended already */
 }
@@ -293,7 +295,7 @@ static int undo(struct store *s, const struct policy *p, struct slice key, int64
     case DML_GCRA: return window_gcra_undo(s, key, p->limit, p->window_us, cost);
     case DML_SLIDING_WINDOW: return window_sliding_undo(s, key, p->window_us, cost);
     case DML_FIXED_WINDOW: return window_fixed_undo(s, key, p->window_us, cost);
-    case DML_CONCURRENT: return window_leave(s, key);
+    case DML_CONCURRENT: return window_leave(s, key, clock_us());
     }
     return ERR_ARG;
 }
@@ -361,9 +363,10 @@ static int set_number(struct exchange *x, enum told field, double n)
     return set_field(x, field, slice_of(digits, text_from_u64((uint64_t)n, digits)));
 }
 
+/* An Integer of a Structured Field has at most 15 digits (RFC 9651, 3.3.1). */
 static double whole_seconds(double seconds)
 {
-    return seconds < 1e15 ? ceil(seconds) : 1e15;
+    return MIN(ceil(seconds), 1e15 - 1);
 }
 
 static struct slice describe(const struct policy *p, const struct dml_verdict *v,
@@ -415,13 +418,14 @@ static int tell(const struct dml_limiter *l, struct exchange *x, const struct dm
 struct stay {
     struct store *store;
     struct slice key;
+    uint64_t since_us;
 };
 
 static void end_stay(void *arg)
 {
     struct stay *stay = arg;
 
-    leave(stay->store, stay->key);
+    leave(stay->store, stay->key, stay->since_us);
 }
 
 static void note_stays(const struct dml_limiter *l, struct key *k, struct exchange *x)
@@ -432,6 +436,7 @@ static void note_stays(const struct dml_limiter *l, struct key *k, struct exchan
         struct stay *stay = arena_alloc(x->arena, sizeof(*stay));
         stay->store = l->store;
         stay->key = arena_dup(x->arena, key_for(k, &l->policies[i]));
+        stay->since_us = clock_us();
         arena_on_free(x->arena, end_stay, stay);
     }
 }
@@ -504,7 +509,7 @@ int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)
     key_add_value(&key, '=', slice_of(text, len));
     for (int i = 0; i < l->npolicies; i++)
         if (l->policies[i].options.algorithm == DML_CONCURRENT)
-            leave(l->store, key_for(&key, &l->policies[i]));
+            leave(l->store, key_for(&key, &l->policies[i]), 0);
     return 0;
 }
 
@@ -545,6 +550,25 @@ int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter 
     if (!x)
         return ERR_GONE;
     return v->policy < 0 || v->policy >= l->npolicies ? ERR_ARG : tell(l, x, v);
+}
+
+int dml_limiter_note(struct gateway *g, double handle, const char *name, size_t len,
+                     const char *text, size_t text_len)
+{
+    struct exchange *x = api_find(g, handle);
+
+    if (!x)
+        return ERR_GONE;
+    exchange_note(x, slice_of(name, len), slice_of(text, text_len));
+    return 0;
+}
+
+int dml_limiter_noted(struct gateway *g, double handle, const char *name, size_t len,
+                      struct dml_slice *out)
+{
+    struct exchange *x = api_find(g, handle);
+
+    return x ? api_give(out, exchange_noted(x, slice_of(name, len))) : ERR_GONE;
 }
 
 int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,

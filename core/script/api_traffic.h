@@ -24,6 +24,13 @@ DML_API double dml_limiter_cost_of(struct gateway *g, double handle, const struc
 DML_API int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
                              const struct dml_verdict *v);
 
+/* What a limiter has to give back when the exchange ends, whatever becomes of this VM meanwhile; name: of its place.
+ * ERR_NOT_FOUND: nothing. */
+DML_API int dml_limiter_note(struct gateway *g, double handle, const char *name, size_t len,
+                             const char *text, size_t text_len);
+DML_API int dml_limiter_noted(struct gateway *g, double handle, const char *name, size_t len,
+                              struct dml_slice *out);
+
 /* --- api_retry.c: budgets, and attempts after attempts ---------------------------------------------------------------- */
 
 /* By name, shared by all workers; least: what it has in any case. Each one that Lua has is a reference. */

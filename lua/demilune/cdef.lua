@@ -468,6 +468,10 @@ int dml_limiter_shared_key(struct gateway *g, double handle, const struct dml_li
 double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l);
 int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
                              const struct dml_verdict *v);
+int dml_limiter_note(struct gateway *g, double handle, const char *name, size_t len,
+                             const char *text, size_t text_len);
+int dml_limiter_noted(struct gateway *g, double handle, const char *name, size_t len,
+                              struct dml_slice *out);
 struct budget *dml_budget_new(const char *name, size_t len, double window);
 void dml_budget_free(struct budget *b);
 void dml_budget_count(struct budget *b);

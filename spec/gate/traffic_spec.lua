@@ -6,6 +6,8 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "demilune.test.client"
 local json = require "demilune.json"
+local origin = require "spec.support.origin"
+local raw = require "spec.support.client"
 local server = require "spec.support.server"
 local task = require "demilune.task"
 local test = require "demilune.test"
@@ -285,6 +287,51 @@ routes:
       end
       assert.is_true(longest < 1) -- a tenth, and what a busy machine adds; the server stood still for longer
     end)
+  end)
+
+  it("a place in Redis is given back by who has taken it before a reload", function()
+    local redis, far = test.redis(), origin.listen()
+    gateway = server.start(([[
+drain: { timeout: 100ms }
+redis: [{ name: main, url: "%s", timeout: 5s }]
+routes:
+  - name: all
+    upstream: http://127.0.0.1:%d
+    plugins:
+      - name: rate-limit
+        config: { limit: 9, algorithm: concurrent, store: redis, redis: main, store_timeout: 5s }
+]]):format(redis.url, far.port), { workers = 1 })
+    local function inside()
+      local keys = redis:command("KEYS", "*")
+      return keys[1] and redis:command("ZCARD", keys[1]) or 0
+    end
+
+    -- A tunnel lives on with the new configuration; so does a response that is still to come when the old one has to go.
+    local tunnel = raw.connect(gateway.port):send("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n",
+      "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    local tunnel_up = far:accept()
+    tunnel_up:request_head()
+    tunnel_up:send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+    tunnel:response_head()
+    local late = raw.connect(gateway.port):send "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    local late_up = far:accept()
+    late_up:request_head()
+    assert.equal(2, inside())
+
+    assert.equal(200, (admin("POST", "/reload")))
+    gateway:event "plan.left"
+    assert.equal(2, inside())
+    late_up:respond(200)
+
+    late:response()
+    test.eventually(function() return inside() == 1 end)
+    tunnel:close()
+    tunnel_up:close()
+    test.eventually(function() return inside() == 0 end)
+    late:close()
+    late_up:close()
+    far:close()
   end)
 
   it("all three on one route do what each does alone", function()
