@@ -20,11 +20,11 @@
 #include "base/text.h"
 #include "base/vec.h"
 #include "gate/edit.h"
-#include "gate/exchange_note.h"
 #include "gate/gateway.h"
 #include "net/addr.h"
 #include "script/api_find.h"
 #include "script/api_traffic.h"
+#include "script/core_hook.h"
 #include "script/scope.h"
 #include "side/window.h"
 
@@ -47,6 +47,7 @@ struct policy {
 };
 
 struct dml_limiter {
+    struct dml_core_hook hook;
     /* owned */
     struct arena *arena;
     struct slice scope; /* what the counts belong to, and what they are by */
@@ -62,6 +63,7 @@ struct dml_limiter {
     int headers;
     int ipv6_prefix;
     bool has_cost;
+    double hook_cost;
 };
 
 /* --- making one ---------------------------------------------------------------------------------------------------- */
@@ -460,21 +462,46 @@ static int64_t cost_of(const struct dml_limiter *l, struct exchange *x)
     return whole(cost);
 }
 
+static int take(const struct dml_limiter *l, struct exchange *x, double cost,
+                struct dml_verdict *out)
+{
+    struct key key;
+
+    key_of_exchange(&key, l, x);
+    int rc = decide_all(l, &key, cost < 0 ? cost_of(l, x) : whole(cost), out);
+    if (rc == 0 && !out->refused)
+        note_stays(l, &key, x);
+    return rc;
+}
+
 int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l, double cost,
                      struct dml_verdict *out)
 {
     struct exchange *x = api_find(g, handle);
-    struct key key;
 
     if (!x)
         return ERR_GONE;
-    key_of_exchange(&key, l, x);
-    int rc = decide_all(l, &key, cost < 0 ? cost_of(l, x) : whole(cost), out);
-    if (rc < 0)
-        return rc;
-    if (!out->refused)
-        note_stays(l, &key, x);
-    return l->headers ? tell(l, x, out) : 0;
+    int rc = take(l, x, cost, out);
+    return rc == 0 ? tell(l, x, out) : rc;
+}
+
+/* Who is refused, or can't be counted, has taken nothing: Lua asks once more, and answers. */
+static bool run_take(const struct dml_core_hook *hook, struct exchange *x)
+{
+    const struct dml_limiter *l = container_of(hook, const struct dml_limiter, hook);
+    struct dml_verdict verdict;
+
+    if (take(l, x, l->hook_cost, &verdict) < 0 || verdict.refused)
+        return false;
+    (void)CHECK(tell(l, x, &verdict) == 0);
+    return true;
+}
+
+const struct dml_core_hook *dml_limiter_hook(struct dml_limiter *l, double cost)
+{
+    l->hook.run = run_take;
+    l->hook_cost = cost;
+    return &l->hook;
 }
 
 int dml_limiter_take_key(const struct dml_limiter *l, const char *text, size_t len, double cost,
@@ -550,25 +577,6 @@ int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter 
     if (!x)
         return ERR_GONE;
     return v->policy < 0 || v->policy >= l->npolicies ? ERR_ARG : tell(l, x, v);
-}
-
-int dml_limiter_note(struct gateway *g, double handle, const char *name, size_t len,
-                     const char *text, size_t text_len)
-{
-    struct exchange *x = api_find(g, handle);
-
-    if (!x)
-        return ERR_GONE;
-    exchange_note(x, slice_of(name, len), slice_of(text, text_len));
-    return 0;
-}
-
-int dml_limiter_noted(struct gateway *g, double handle, const char *name, size_t len,
-                      struct dml_slice *out)
-{
-    struct exchange *x = api_find(g, handle);
-
-    return x ? api_give(out, exchange_noted(x, slice_of(name, len))) : ERR_GONE;
 }
 
 int dml_limiter_describe(const struct dml_limiter *l, const struct dml_verdict *v, int policy,

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/vec.h"
+#include "side/store_metrics.h"
 #include "side/store_shard.h"
 
 #define SHARDS 16u
@@ -285,6 +286,15 @@ static struct store *find_named(struct slice name)
     return NULL;
 }
 
+static struct store *make_named(struct slice name, size_t bytes)
+{
+    struct store *s = store_new(name, bytes);
+
+    vec_push(&all, s);
+    store_show(s, true);
+    return s;
+}
+
 struct store *stores_find(struct slice name)
 {
     pthread_mutex_lock(&all_lock);
@@ -298,8 +308,7 @@ struct store *stores_make(struct slice name, size_t bytes)
     pthread_mutex_lock(&all_lock);
     struct store *s = find_named(name);
     if (!s) {
-        s = store_new(name, bytes);
-        vec_push(&all, s);
+        s = make_named(name, bytes);
     } else if (atomic_load(&s->budget) != bytes) {
         store_resize(s, bytes);
     }
@@ -312,8 +321,7 @@ void stores_name(struct slice name, size_t bytes)
     pthread_mutex_lock(&all_lock);
     struct store *s = find_named(name);
     if (!s) {
-        s = store_new(name, bytes);
-        vec_push(&all, s);
+        s = make_named(name, bytes);
     } else if (s->named == 0) {
         store_resize(s, bytes);
     }
@@ -332,7 +340,9 @@ void stores_unname(struct slice name)
 
 void stores_free_all(void)
 {
-    for (size_t i = 0; i < all.n; i++)
+    for (size_t i = 0; i < all.n; i++) {
+        store_show(all.items[i], false);
         store_free(all.items[i]);
+    }
     vec_free(&all);
 }

@@ -101,6 +101,7 @@ function RateLimit.new(config, context)
   return setmetatable({
     limiter = limiter, status = config.status, place = context.scope, is_shared = is_shared,
     on_failure = config.on_store_failure, quiet_until = 0,
+    core_hooks = not is_shared and { access = limiter:core_hook() } or nil,
     log = is_shared and limiter.has_places and RateLimit.log or false,
   }, RateLimit)
 end

@@ -173,6 +173,21 @@ describe("rate-limit", function()
     assert.equal(429, g:get("/a").status)
   end)
 
+  it("counts a request once at each of its places, whichever refuses it", function()
+    local function limit(n)
+      return { name = "rate-limit", config = { limit = n, window = "1h" } }
+    end
+    local g = test.gateway { global = { limit(5) }, routes = {
+      { name = "a", paths = { "/a" }, respond = { status = 200 }, plugins = { limit(2) } },
+      { name = "b", paths = { "/b" }, respond = { status = 200 } },
+    } }
+    local list = {}
+    for i, path in ipairs { "/a", "/a", "/a", "/a", "/b", "/b" } do
+      list[i] = g:get(path).status
+    end
+    assert.same({ 200, 200, 429, 429, 200, 429 }, list)
+  end)
+
   it("keeps its counts in the store, beyond the gateway that counted", function()
     local config = { limit = 1, window = "1m" }
     assert.equal(200, gateway(config):get("/").status)

@@ -36,15 +36,19 @@ describe("over all workers,", function()
   end)
 
   -- plugins: of the route, as YAML flow.
-  local function start(plugins, more)
-    gateway = server.start(([[
+  local function configuration(plugins, more)
+    return ([[
 upstreams:
   - name: up
     endpoints: [{ address: "%s" }]
     health: { passive: { consecutive_errors: 1000000 } }
 %s
 routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
-]]):format(upstream.address, more or "", plugins), { workers = 4 })
+]]):format(upstream.address, more or "", plugins)
+  end
+
+  local function start(plugins, more)
+    gateway = server.start(configuration(plugins, more), { workers = 4 })
     gateway.address = "127.0.0.1:" .. gateway.port
   end
 
@@ -196,6 +200,12 @@ routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
     assert.equal(0, #upstream.requests)
     assert.equal(200, (admin("POST", "/reload")))
     assert.equal(503, get().status)
+    gateway:configure((configuration "{ name: circuit-breaker, config: { open_for: 1s } }"))
+    assert.equal(200, (admin("POST", "/reload")))
+    assert.equal(503, get().status) -- other options, and the same order
+    assert.equal(0, #upstream.requests)
+    gateway:configure((configuration "{ name: circuit-breaker }"))
+    assert.equal(200, (admin("POST", "/reload")))
 
     assert.equal(200, (admin("POST", "/breakers/up/close")))
     upstream:script { status = 500 }

@@ -247,7 +247,7 @@ local function note_places(self, exchange, keys, member)
     texts[i] = #text .. ":" .. text
   end
   local note = table.concat(texts)
-  C.dml_limiter_note(gateway, exchange.h, self.scope, #self.scope, note, #note)
+  C.dml_exchange_note(gateway, exchange.h, self.scope, #self.scope, note, #note)
 end
 
 local function texts_of(note)
@@ -327,7 +327,7 @@ end
 
 -- The request is over: gives back what it has of places, whichever VM took them.
 function Shared:leave(exchange)
-  if C.dml_limiter_noted(gateway, exchange.h, self.scope, #self.scope, out) < 0 then
+  if C.dml_exchange_noted(gateway, exchange.h, self.scope, #self.scope, out) < 0 then
     return
   end
   local keys = texts_of(ffi.string(out.ptr, out.len))
