@@ -286,15 +286,6 @@ static struct store *find_named(struct slice name)
     return NULL;
 }
 
-static struct store *make_named(struct slice name, size_t bytes)
-{
-    struct store *s = store_new(name, bytes);
-
-    vec_push(&all, s);
-    store_show(s, true);
-    return s;
-}
-
 struct store *stores_find(struct slice name)
 {
     pthread_mutex_lock(&all_lock);
@@ -308,10 +299,12 @@ struct store *stores_make(struct slice name, size_t bytes)
     pthread_mutex_lock(&all_lock);
     struct store *s = find_named(name);
     if (!s) {
-        s = make_named(name, bytes);
+        s = store_new(name, bytes);
+        vec_push(&all, s);
     } else if (atomic_load(&s->budget) != bytes) {
         store_resize(s, bytes);
     }
+    store_show(s, true);
     pthread_mutex_unlock(&all_lock);
     return s;
 }
@@ -321,7 +314,8 @@ void stores_name(struct slice name, size_t bytes)
     pthread_mutex_lock(&all_lock);
     struct store *s = find_named(name);
     if (!s) {
-        s = make_named(name, bytes);
+        s = store_new(name, bytes);
+        vec_push(&all, s);
     } else if (s->named == 0) {
         store_resize(s, bytes);
     }

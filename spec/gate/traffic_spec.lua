@@ -108,6 +108,24 @@ routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
     end)
   end
 
+  it("a store that is too small for its counts says so", function()
+    start("{ name: rate-limit, config: { limit: 1, window: 1h, by: '{header:x-k}' } }",
+      "stores: [{ name: default, size: 64KiB }]")
+    local function figure(name)
+      local _, page = admin("GET", "/metrics")
+      return tonumber(page:match('demilune_store_' .. name .. '{store="default"} (%d+)'))
+    end
+    assert.equal(0, figure "evictions_total")
+    local asked = 0
+    crowd(8, times(1000, function()
+      asked = asked + 1
+      return get("/", { ["X-K"] = ("%d"):format(asked) }).status
+    end))
+    assert.is_true(figure "evictions_total" > 0)
+    assert.is_true(figure "bytes" <= figure "limit_bytes")
+    assert.equal(1000, figure "entries" + figure "evictions_total")
+  end)
+
   it("no more are under way than may be", function()
     start "{ name: rate-limit, config: { limit: 10, algorithm: concurrent } }"
     local inside, most = 0, 0
