@@ -72,6 +72,23 @@ routes: [{ name: all, paths: ["/*"], respond: { body: "here" }, plugins: [{ name
     assert.matches("Mike Pall", read(tree .. "/share/doc/demilune/COPYRIGHT.luajit"), 1, true)
   end)
 
+  it("has a unit that systemd finds no fault in", function()
+    if not command.has "systemd-analyze" then
+      pending "systemd is not installed"
+    end
+    local unit = read(tree .. "/lib/systemd/system/demilune.service"):gsub("=%S*(/bin/demilune )", "=" .. tree .. "%1")
+    local path = folder .. "/demilune.service"
+    local file = assert(io.open(path, "w"))
+    file:write(unit)
+    file:close()
+    local result = command.run { "systemd-analyze", "verify", "--man=no", path }
+    local ours = {}
+    for line in (result.out .. result.err):gmatch "[^\n]*demilune[^\n]*" do -- others may have faults on this machine
+      ours[#ours + 1] = line
+    end
+    assert.same({}, ours)
+  end)
+
   -- What bash offers when the last of these words is being typed.
   local function completed(...)
     local script = [[
