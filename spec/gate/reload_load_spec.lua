@@ -31,6 +31,7 @@ describe("a reload under load", function()
 
   local FULL = os.getenv "DEMILUNE_FULL"
   local CLIENTS = 16
+  local CALM_MAX = 5 -- seconds between two reloads
 
   local function routes(n, version)
     local list = { "routes:" }
@@ -117,10 +118,10 @@ describe("a reload under load", function()
       local pid = tonumber(gateway:event("ready"):match '"pid":(%d+)')
       local before = process.rss(pid)
       local chat, other = open_chat()
-      local admin = client.connect(gateway.admin_port)
+      local admin
       local done, asked, begun, busy_until, calm_until = 0, 0, 0, 0, 0
       local calm, busy = stretch(), stretch()
-      -- Each reload with what comes after it (new VMs run, old ones are freed), then as long without one.
+      -- Each reload with what comes after it (new VMs run, old ones are freed), then about as long without one.
       local function next_stretch(k)
         local now = posix.now()
         if asked > done then
@@ -128,10 +129,11 @@ describe("a reload under load", function()
             return busy
           end
           assert.equal(200, admin:response().status)
+          admin:close()
           assert.equal("x", other:send("x") and chat:read(1)) -- a silent tunnel has a deadline
           done = done + 1
           busy_until = FULL and now + (now - begun) / 2 or now
-          calm_until = busy_until + (busy_until - begun)
+          calm_until = busy_until + math.min(busy_until - begun, CALM_MAX)
         end
         if now < busy_until then
           return busy
@@ -141,12 +143,11 @@ describe("a reload under load", function()
           return nil
         end
         gateway:configure(routes(n, asked + 1))
-        admin:send(client.bytes("POST", "/reload"))
+        admin = client.connect(gateway.admin_port):send(client.bytes("POST", "/reload"))
         begun, asked = posix.now(), asked + 1
         return busy
       end
       local total, failed = load(next_stretch)
-      admin:close()
       chat:send "still"
       assert.equal("still", other:send("here"):read(5))
       assert.equal("here", chat:read(4))
