@@ -87,7 +87,9 @@ function Tokens:entry(exchange, value)
   end
   if entry.bound then
     local word = self.binding:fault(entry.bound, exchange)
-    if word then
+    if word == "full" then
+      return self.answers:unavailable(exchange, remotes.INTERVAL)
+    elseif word then
       return self.answers:invalid(exchange, word)
     end
   end
