@@ -140,6 +140,7 @@ enum dml_policy_number {
     DML_POLICY_MAX_SIZE, /* bytes of a token */
     DML_POLICY_ANY_AUD,  /* 1: whoever it is for */
     DML_POLICY_RAW,      /* 1: the payload is any bytes, and has no claims */
+    DML_POLICY_UNTYPED,  /* 1: typ may be left out, whatever types there are */
 };
 enum dml_policy_text {
     DML_POLICY_ISSUER,

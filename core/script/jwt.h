@@ -45,7 +45,7 @@ struct dml_policy {
     uint32_t signings; /* a bit for each that is allowed */
     double skew, max_age;
     size_t max_size;
-    bool any_audience, is_raw;
+    bool any_audience, is_raw, may_be_untyped;
 };
 
 struct dml_policy *jwt_policy_new(void);

@@ -78,6 +78,7 @@ int jwt_policy_number(struct dml_policy *p, int which, double n)
         return 0;
     case DML_POLICY_ANY_AUD: p->any_audience = n != 0; return 0;
     case DML_POLICY_RAW: p->is_raw = n != 0; return 0;
+    case DML_POLICY_UNTYPED: p->may_be_untyped = n != 0; return 0;
     default: return ERR_ARG;
     }
 }

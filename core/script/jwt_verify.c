@@ -183,7 +183,7 @@ static bool type_fits(const struct dml_policy *p, struct slice type)
     for (int i = 0; i < p->types.n; i++)
         if (type.ptr && slice_eq_nocase(p->types.items[i], own))
             return true;
-    return p->types.n == 0;
+    return p->types.n == 0 || (!type.ptr && p->may_be_untyped);
 }
 
 /* Whether a key may be tried. A key that has no kid fits every token. */

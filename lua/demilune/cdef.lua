@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 9,
+  abi = 10,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -412,6 +412,7 @@ enum dml_policy_number {
     DML_POLICY_MAX_SIZE,
     DML_POLICY_ANY_AUD,
     DML_POLICY_RAW,
+    DML_POLICY_UNTYPED,
 };
 enum dml_policy_text {
     DML_POLICY_ISSUER,

@@ -208,6 +208,7 @@ end
 ---@field issuer? string|string[] what iss has to be
 ---@field audience? string|string[]|false whom it has to be for; false: whoever it is for
 ---@field type? string|string[] what typ has to be, such as "at+jwt"
+---@field untyped? boolean and it may be left out
 ---@field skew? number seconds that clocks may differ (0)
 ---@field max_age? number seconds since iat
 ---@field required? string[] claims that must be there (exp)
@@ -225,7 +226,7 @@ local LISTS = {
   required = C.DML_POLICY_REQUIRED, critical = C.DML_POLICY_CRITICAL,
 }
 local NUMBERS = { skew = C.DML_POLICY_SKEW, max_age = C.DML_POLICY_MAX_AGE, max_size = C.DML_POLICY_MAX_SIZE }
-local OTHERS = { algorithms = true, keys = true, raw = true }
+local OTHERS = { algorithms = true, keys = true, raw = true, untyped = true }
 
 local function check_names(options)
   for name in pairs(options) do
@@ -255,6 +256,7 @@ local function set_numbers(policy, options)
   end
   C.dml_policy_number(policy, C.DML_POLICY_ANY_AUD, options.audience == false and 1 or 0)
   C.dml_policy_number(policy, C.DML_POLICY_RAW, options.raw and 1 or 0)
+  C.dml_policy_number(policy, C.DML_POLICY_UNTYPED, options.untyped and 1 or 0)
 end
 
 ---Makes what tokens are verified by: once, not for each request.

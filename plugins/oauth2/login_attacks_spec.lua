@@ -271,10 +271,32 @@ describe("oauth2 login under attack", function()
     assert.equal(0, issuer:count "token")
   end)
 
+  it("takes no state of a login at another issuer of the same site", function()
+    local second = test.issuer()
+    local function place(of, path)
+      return { name = "oauth2", config = { issuer = of.url, login = {
+        client_id = "client", client_secret = "secret", origin = SITE, redirect_path = path .. "/back", cookie = "same",
+      } } }
+    end
+    local g = test.gateway { config = { routes = {
+      { name = "a", paths = { "/a/*" }, upstream = upstream.url, plugins = { place(issuer, "/a") } },
+      { name = "b", paths = { "/b/*" }, upstream = upstream.url, plugins = { place(second, "/b") } },
+    } } }
+    local browser = browser_of(g)
+    local callback = begin(browser, "/a/x")
+    local elsewhere = with(callback, { iss = second.url }):gsub("/a/back", "/b/back")
+    assert.equal(400, browser:get(elsewhere).status)
+    assert.equal(400, browser:get((with(callback, { iss = false }):gsub("/a/back", "/b/back"))).status)
+    assert.same({ 0, 0 }, { issuer:count "token", second:count "token" })
+    assert.equal(303, browser:get(callback).status)
+  end)
+
   it("refuses ID tokens that are not for this login", function()
     local g = gateway()
     local function answer_with(claims, options)
       issuer:script("token", function()
+        options = options or {}
+        options.type = options.type or "JWT"
         local token = issuer:token(claims, options)
         return 200, { ["Content-Type"] = "application/json" },
           ('{"access_token":"a","token_type":"Bearer","id_token":"%s"}'):format(token)
@@ -283,7 +305,8 @@ describe("oauth2 login under attack", function()
     for _, case in ipairs { { { aud = "client", nonce = json.null } }, { { aud = "client", nonce = "x" } },
       { { aud = "other" } }, { { aud = "client", iss = "https://evil.example" } }, { { aud = { "client", "other" } } },
       { { aud = "client", azp = "other" } }, { { aud = "client" }, { lifetime = -100 } },
-      { { aud = "client" }, { key = crypto.generate "ES256" } } } do
+      { { aud = "client" }, { key = crypto.generate "ES256" } }, { { aud = "client" }, { type = "at+jwt" } },
+      { { aud = "client" }, { type = "logout+jwt" } }, { { aud = "client", events = { x = {} } } } } do
       local browser = browser_of(g)
       local callback, nonce = begin(browser)
       case[1].nonce = case[1].nonce or nonce

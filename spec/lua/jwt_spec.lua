@@ -277,6 +277,10 @@ describe("jwt: what does not pass", function()
     assert.equal("type", word_of(forge('{"alg":"HS256"}', SIMPLE), options))
     assert.equal("type", word_of(good({}, { type = "xapplication/at+jwt" }), options))
     assert.is_table((verifier { type = { "JWT", "at+jwt" } }:verify(good())))
+    local lax = { type = "at+jwt", untyped = true }
+    assert.is_table((verifier(lax):verify(forge('{"alg":"HS256"}', SIMPLE))))
+    assert.equal("type", word_of(good(), lax))
+    assert.equal("type", word_of(forge('{"alg":"HS256","typ":""}', SIMPLE), lax))
   end)
 end)
 
