@@ -264,7 +264,8 @@ describe("oauth2", function()
     local g = gateway()
     local others = {
       { nonce = "n" }, { at_hash = "h", nonce = "n", scope = "read" }, { c_hash = "h" }, { typ = "ID" },
-      { typ = "Refresh" }, { typ = "Offline" }, { typ = "Logout" }, { token_use = "id" }, { token_use = "refresh_token" },
+      { typ = "Refresh" }, { typ = "Offline" }, { typ = "Logout" }, { token_use = "id" },
+      { token_use = "refresh_token" },
       { events = { ["http://schemas.openid.net/event/backchannel-logout"] = {} }, sid = "s" },
     }
     for _, claims in ipairs(others) do
