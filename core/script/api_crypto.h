@@ -148,6 +148,7 @@ enum dml_policy_text {
     DML_POLICY_TYPE,
     DML_POLICY_REQUIRED, /* a claim that must be there */
     DML_POLICY_CRITICAL, /* a header parameter that the caller understands */
+    DML_POLICY_NOTED,    /* a claim; whether there is any of them is told */
 };
 DML_API struct dml_policy *dml_policy_new(void);
 DML_API void dml_policy_free(struct dml_policy *p);
@@ -184,6 +185,7 @@ struct dml_jwt {
     struct dml_slice claim; /* of DML_JWT_MISSING_CLAIM and DML_JWT_BAD_CLAIM */
     double expires;         /* exp; 0 = it has none */
     int32_t signing, key;   /* which, and the index of the key */
+    int32_t has_noted;      /* one of DML_POLICY_NOTED */
 };
 
 /* The word of a fault; NULL behind the last. */

@@ -40,7 +40,7 @@ struct jwt_list {
 struct dml_policy {
     /* owned */
     struct arena *arena;
-    struct jwt_list issuers, audiences, types, required, critical;
+    struct jwt_list issuers, audiences, types, required, critical, noted;
     /* state */
     uint32_t signings; /* a bit for each that is allowed */
     double skew, max_age;

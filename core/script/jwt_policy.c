@@ -35,6 +35,7 @@ static struct jwt_list *list_of(struct dml_policy *p, int which)
     case DML_POLICY_TYPE: return &p->types;
     case DML_POLICY_REQUIRED: return &p->required;
     case DML_POLICY_CRITICAL: return &p->critical;
+    case DML_POLICY_NOTED: return &p->noted;
     default: return NULL;
     }
 }

@@ -420,6 +420,7 @@ enum dml_policy_text {
     DML_POLICY_TYPE,
     DML_POLICY_REQUIRED,
     DML_POLICY_CRITICAL,
+    DML_POLICY_NOTED,
 };
 struct dml_policy *dml_policy_new(void);
 void dml_policy_free(struct dml_policy *p);
@@ -453,6 +454,7 @@ struct dml_jwt {
     struct dml_slice claim;
     double expires;
     int32_t signing, key;
+    int32_t has_noted;
 };
 const char *dml_jwt_word(int fault);
 int dml_jwt_decode(const char *ptr, size_t len, struct dml_jwt *out);

@@ -10,6 +10,8 @@ local M = {}
 -- and Ory in token_use.
 local OTHER_KINDS = { id = true, refresh = true, offline = true, logout = true }
 
+M.KINDS = { "typ", "token_use", "events", "at_hash", "c_hash", "nonce" } -- the claims by which kinds are told apart
+
 local function is_id_token(claims)
   local is_said = claims.scope ~= nil or claims.scp ~= nil or claims.typ == "Bearer" or claims.token_use ~= nil
   return claims.at_hash ~= nil or claims.c_hash ~= nil or claims.nonce ~= nil and not is_said

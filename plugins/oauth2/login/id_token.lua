@@ -36,7 +36,7 @@ end
 
 -- Its claims; nil and a word. nonce: that of the login; nil at a renewal, where subject is what must not change.
 function IdTokens:verify(token, nonce, subject)
-  local claims, word = keys.verify(self.source, self.verifier, token)
+  local claims, word = keys.verify(self.source, self.verifier, "verify", token)
   if not claims then
     return nil, word
   elseif type(claims.sub) ~= "string" or claims.sub == "" or subject and claims.sub ~= subject then
