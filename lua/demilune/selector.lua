@@ -135,6 +135,7 @@ function M.checks(params)
   }
 end
 
+---@private
 M.check = M.checks(nil)
 
 return M

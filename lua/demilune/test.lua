@@ -35,9 +35,35 @@ end
 
 -- Gateways ----------------------------------------------------------------------------------
 
----@class test.gateway  Requests are get, head, post, put, patch, delete, options (path, options) and request.
+---@class test.response
+---@field status integer
+---@field reason string
+---@field version string
+---@field headers table<string, string>  By lower-case name.
+---@field list string[][]  The same in their order: { name, value }.
+---@field body string
+---@field trailers? table<string, string>
+
+---@class test.request
+---@field method? string  GET
+---@field path? string
+---@field headers? table<string, any>
+---@field body? string|table  A table becomes JSON.
+---@field chunks? string[]
+---@field host? string
+---@field timeout? number
+
+---@class test.gateway
+---@field get fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?  As request, by its method and path.
+---@field head fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field post fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field put fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field patch fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field delete fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field options fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
 ---@field address string
 ---@field addresses string[]  One for each listener.
+---@field folder? string  Of a spill that names none.
 local Gateway = { __name = "test gateway" }
 Gateway.__index = Gateway
 
@@ -188,13 +214,11 @@ function M.faults(options)
   return nil
 end
 
---- request: { method, path, headers, body (a table becomes JSON), chunks, host, timeout }. The response is
---- { status, reason, version, headers (by lower-case name), list (in order), body, trailers }; nil, a word
---- and what there is of it when it broke off.
----@param request table
----@return table? response
+--- The response; or nil, a word and what there is of it when it broke off.
+---@param request test.request
+---@return test.response response
 ---@return string? word
----@return table? part
+---@return test.response? part
 function Gateway:request(request)
   return client.request(self.address, request)
 end

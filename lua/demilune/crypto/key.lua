@@ -18,9 +18,7 @@ local C = border.C
 
 local M = {}
 
----@alias demilune.signing
----| "HS256"|"HS384"|"HS512"|"RS256"|"RS384"|"RS512"|"PS256"|"PS384"|"PS512"
----| "ES256"|"ES384"|"ES512"|"EdDSA"|"Ed25519"
+---@alias demilune.signing "HS256"|"HS384"|"HS512"|"RS256"|"RS384"|"RS512"|"PS256"|"PS384"|"PS512"|"ES256"|"ES384"|"ES512"|"EdDSA"|"Ed25519"
 
 ---@class demilune.key
 ---@field kind "oct"|"RSA"|"EC"|"OKP" as the kty of a JWK
