@@ -271,8 +271,8 @@ What hooks are given, then the modules, which a plugin gets by `require "demilun
 file. What expects to fail returns nil and a word; misuse raises at the plugin's line. Every wait ends with
 `nil, "cancelled"` when the exchange has ended.
 
-An editor with the Lua language server completes all of this: `demilune new plugin` writes a `.luarc.json` that names the
-folder `lua/` of the installation (or of the source) in `workspace.library`, and a hook says what it gets:
+An editor with the Lua language server completes all of this: `demilune new plugin` writes a `.luarc.json` that
+names the folder `lua/` of the installation (or of the source) in `workspace.library`, and a hook says what it gets:
 `---@param exchange exchange`.
 ]]
 

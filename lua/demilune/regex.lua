@@ -14,6 +14,7 @@ local ffi = require "ffi"
 local border = require "demilune.ffi"
 
 local C = border.C
+local no_self = border.no_self
 local GROUPS_MAX = 32
 
 ---@class demilune.regex
@@ -62,7 +63,7 @@ function M.compile(pattern, flags)
 end
 
 local function run(self, text, from, n)
-  local rc = C.dml_regex_match(self.re, text, #text, from, spans, n)
+  local rc = C.dml_regex_match(self.re or no_self(), text, #text, from, spans, n)
   if rc < 0 then
     return border.failed(rc)
   end
