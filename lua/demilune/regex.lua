@@ -62,7 +62,14 @@ function M.compile(pattern, flags)
   }, Regex)
 end
 
+local function want_text(text)
+  if type(text) ~= "string" then
+    border.raise("a regex searches a text, not a " .. type(text))
+  end
+end
+
 local function run(self, text, from, n)
+  want_text(text)
   local rc = C.dml_regex_match(self.re or no_self(), text, #text, from, spans, n)
   if rc < 0 then
     return border.failed(rc)
@@ -133,6 +140,7 @@ end
 ---@return fun(): table? next
 function Regex:each(text)
   local from = 1
+  want_text(text)
   return function()
     if from > #text + 1 then
       return nil
@@ -168,6 +176,7 @@ end
 ---@return integer|string n_or_word
 function Regex:replace(text, with, most)
   local out, from, at, n = {}, 1, 1, 0
+  want_text(text)
   while at <= #text + 1 and n < (most or math.huge) do
     local match, err = self:match(text, at)
     if err then
@@ -190,6 +199,7 @@ end
 ---@return string? word
 function Regex:split(text, most)
   local out, from, at = {}, 1, 1
+  want_text(text)
   while at <= #text + 1 and #out + 1 < (most or math.huge) do
     local first, last = self:find(text, at)
     if not first and last then

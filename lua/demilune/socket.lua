@@ -133,8 +133,12 @@ function Socket:start_tls(host, options, timeout)
 end
 
 local function address_of(host, port)
-  if port == nil then
+  if type(host) ~= "string" then
+    border.raise("the host is a text, not a " .. type(host))
+  elseif port == nil then
     return host
+  elseif type(port) ~= "number" or port % 1 ~= 0 or port < 0 or port > 65535 then
+    border.raise "the port is a whole number from 0 to 65535"
   end
   return (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
 end
