@@ -369,6 +369,19 @@ void kafka_free(struct kafka_producer *p)
     free(p);
 }
 
+void kafka_hurry(void)
+{
+    pthread_mutex_lock(&kafka_all.lock);
+    LIST_EACH (it, &kafka_all.producers) {
+        struct kafka_producer *p = container_of(it, struct kafka_producer, link);
+        if (p->users > 0 || p->patience != KAFKA_ENDLESS)
+            continue;
+        p->deadline_ms = kafka_now_ms();
+        kafka_reporter_wake(p);
+    }
+    pthread_mutex_unlock(&kafka_all.lock);
+}
+
 void kafka_end(uint32_t flush_ms)
 {
     uint64_t until = kafka_now_ms() + flush_ms;

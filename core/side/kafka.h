@@ -104,6 +104,10 @@ MUST_CHECK int kafka_check(const struct kafka_cluster *c, const struct kafka_rec
  * it was called for all reports that are due there, the mailbox may be freed. */
 void kafka_report_leave(struct kafka_report *r);
 
+/* What endless producers still have that nobody uses any more is given up now: each record gets its report soon, and they
+ * end. Any thread. */
+void kafka_hurry(void);
+
 /* The end of the process: all producers are flushed for at most so long, what is left then gets its reports, and they
  * are ended. Waits for that. Afterwards nothing can be published. */
 void kafka_end(uint32_t flush_ms);
