@@ -274,11 +274,24 @@ struct spill_feed *spill_feed_start(struct spill *s)
     return f;
 }
 
-void spill_feed_free(struct spill_feed *f)
+static bool join_within(pthread_t thread, uint32_t ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
+bool spill_feed_free(struct spill_feed *f, uint32_t ms)
 {
     spill_on_commit(f->spill, NULL, NULL);
     mailbox_send(f->mailbox, &order_new(ORDER_END, 0)->mail);
-    pthread_join(f->thread, NULL);
+    if (!join_within(f->thread, ms))
+        return false;
     timer_deinit(&f->again);
     LIST_EACH (link, &f->lanes)
         lane_free(container_of(link, struct lane, link));
@@ -289,6 +302,7 @@ void spill_feed_free(struct spill_feed *f)
     mailbox_free(f->mailbox);
     loop_free(f->loop);
     free(f);
+    return true;
 }
 
 void spill_feed_count(const struct spill_feed *f, struct spill_feed_count *out)
@@ -297,7 +311,8 @@ void spill_feed_count(const struct spill_feed *f, struct spill_feed_count *out)
         .delivered = atomic_load(&f->counts.delivered),
         .buried_topic = atomic_load(&f->counts.buried_topic),
         .buried_file = atomic_load(&f->counts.buried_file),
-        .buried_log = atomic_load(&f->counts.buried_log),
+        .buried_default = atomic_load(&f->counts.buried_default),
+        .unburied = atomic_load(&f->counts.unburied),
         .under_way = atomic_load(&f->counts.under_way),
         .oldest_ms = atomic_load(&f->oldest_ms),
     };

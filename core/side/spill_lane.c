@@ -69,7 +69,10 @@ static struct flying *flying_new(struct lane *l, const struct spill_record *r,
 static void dig_up(struct flying *fl)
 {
     list_remove(&fl->link);
-    fl->lane->nunburied -= fl->is_unburied;
+    if (fl->is_unburied) {
+        fl->lane->nunburied--;
+        atomic_fetch_sub(&fl->lane->counts->unburied, 1);
+    }
     fl->is_unburied = false;
 }
 
@@ -113,46 +116,49 @@ static void land(struct flying *fl)
 
 /* --- dead letters ---------------------------------------------------------------------------------------------------- */
 
-static void tell_buried(struct flying *fl, const struct kafka_event *e, const char *where,
-                        struct slice place)
-{
-    LOG_ERROR("spill.dead_letter", "a broker refuses an event for good",
-              LOG_S("cluster", e->cluster), LOG_S("topic", e->record.topic), LOG_S("id", e->id),
-              LOG_C("why", fl->why), LOG_C("kept_in", where), LOG_S("place", place));
-}
-
-/* The last resort: it is told, with the reason, and struck out. */
-static void bury_in_log(struct flying *fl, const struct kafka_event *e)
-{
-    tell_buried(fl, e, "nothing: its route names no dead-letter place", SLICE(""));
-    atomic_fetch_add(&fl->lane->counts->buried_log, 1);
-    finish(fl);
-}
-
 static void bury_later(struct flying *fl)
 {
     dig_up(fl);
     list_append(&fl->lane->unburied, &fl->link);
     fl->lane->nunburied++;
+    atomic_fetch_add(&fl->lane->counts->unburied, 1);
     fl->is_unburied = true;
 }
 
-static void bury_in_file(struct flying *fl, const struct kafka_event *e)
+static void tell_unburied(const char *file, int rc)
 {
-    if (!e->dead_letter_file.ptr) {
-        bury_in_log(fl, e);
-        return;
-    }
-    if (dead_letter_write(e, slice_from(fl->why)) < 0) {
+    if (rc == ERR_FULL)
+        LOG_ERROR(
+            "spill.dead_letter.full",
+            "a dead-letter file has grown to spill.dead_letters_size: what is refused stays in the spill "
+            "until somebody has moved the file away",
+            LOG_C("file", file));
+    else
         LOG_ERROR("spill.dead_letter.file",
                   "can't write to a dead-letter file: the event stays in the spill meanwhile",
-                  LOG_S("file", e->dead_letter_file), LOG_C("why", strerrordesc_np(errno)));
+                  LOG_C("file", file), LOG_C("why", strerrordesc_np(errno)));
+}
+
+/* The event's own, or the spill's: no event is without one. */
+static void bury_in_file(struct flying *fl, const struct kafka_event *e)
+{
+    struct spill *s = fl->lane->spill;
+    struct lane_counts *counts = fl->lane->counts;
+    char *own = e->dead_letter_file.ptr ? slice_dup(e->dead_letter_file) : NULL;
+    const char *file = own ? own : spill_dead_letters(s);
+    int rc = dead_letter_write(file, spill_dead_letters_size(s), e, slice_from(fl->why));
+
+    if (rc < 0) {
+        tell_unburied(file, rc);
         bury_later(fl);
-        return;
+    } else {
+        LOG_ERROR("spill.dead_letter", "a broker refuses an event for good",
+                  LOG_S("cluster", e->cluster), LOG_S("topic", e->record.topic), LOG_S("id", e->id),
+                  LOG_C("why", fl->why), LOG_C("kept_in", "file"), LOG_C("file", file));
+        atomic_fetch_add(own ? &counts->buried_file : &counts->buried_default, 1);
+        finish(fl);
     }
-    tell_buried(fl, e, "file", e->dead_letter_file);
-    atomic_fetch_add(&fl->lane->counts->buried_file, 1);
-    finish(fl);
+    free(own);
 }
 
 static void bury_in_topic(struct flying *fl, const struct kafka_event *e)

@@ -18,7 +18,7 @@
 #include "side/spill_cursor.h"
 
 struct lane_counts {
-    _Atomic(uint64_t) delivered, buried_topic, buried_file, buried_log, under_way;
+    _Atomic(uint64_t) delivered, buried_topic, buried_file, buried_default, unburied, under_way;
 };
 
 struct lane {

@@ -59,6 +59,7 @@ static inline bool spill_bit(const struct spill_segment *seg, uint32_t index)
 struct spill {
     /* owned */
     struct spill_dir dir;
+    char *dead_letters;
     struct list segments; /* under the lock */
     pthread_t writer;
     pthread_mutex_t lock;       /* files may be touched under it; no worker takes it */
@@ -69,7 +70,7 @@ struct spill {
     void (*on_commit)(void *arg);
     void *on_commit_arg;
     /* state */
-    atomic_ullong size, bytes, queued;
+    atomic_ullong size, bytes, queued, dead_letters_size;
     atomic_ullong waiting, added, refused, failed, dropped, damaged, recovered;
     _Atomic(enum spill_fsync) fsync;
     atomic_bool drops_oldest;

@@ -48,12 +48,14 @@ struct kafka_producer *kafka_producer_use(struct kafka_cluster *c, enum kafka_pa
     return p;
 }
 
+static bool keeps_reports; /* as one that hangs */
+
 /* The real one flushes, and then says of the rest that it is unknown. */
 void kafka_producer_unuse(struct kafka_producer *p)
 {
     pthread_mutex_lock(&lock);
     p->uses--;
-    for (size_t i = 0; p->uses == 0 && i < ntaken; i++) {
+    for (size_t i = 0; p->uses == 0 && !keeps_reports && i < ntaken; i++) {
         if (!taken[i].report || !slice_eq(p->cluster->name, slice_from(taken[i].cluster)))
             continue;
         taken[i].report->outcome = KAFKA_UNKNOWN;
@@ -167,7 +169,7 @@ static void start(void)
 static void stop(void)
 {
     spill_feed_quit(feed);
-    spill_feed_free(feed);
+    assert_true(spill_feed_free(feed, PATIENCE * 10));
 }
 
 static int feed_set_up(void **state)
@@ -443,6 +445,21 @@ static void want_of_descriptors_is_waited_for(void **state)
     delivered(1); /* what is no event */
 }
 
+static void its_end_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    keeps_reports = true;
+    accept("one", "a");
+    published(1);
+    spill_feed_quit(feed);
+    assert_false(spill_feed_free(feed, 20));
+    keeps_reports = false;
+    report(0, KAFKA_UNKNOWN);
+    stop();
+    start();
+    assert_string_equal(published(2), "a a ");
+}
+
 /* --- dead letters ---------------------------------------------------------------------------------------------------- */
 
 static void accept_poison(const char *topic, const char *file)
@@ -495,7 +512,7 @@ static void who_is_refused_with_others_is_no_dead_letter(void **state)
     for (const char *c = "abcdPefgh"; *c; c++)
         accept("one", (char[]){*c, '\0'});
     published(9);
-    while (counts().buried_log == 0 || counts().delivered < 8) {
+    while (counts().buried_default == 0 || counts().delivered < 8) {
         turns(2);
         size_t n = count_taken(), from = done;
         bool is_bad = false;
@@ -506,7 +523,7 @@ static void who_is_refused_with_others_is_no_dead_letter(void **state)
         assert_true(done < 60);
     }
     delivered(0);
-    assert_int_equal(counts().buried_log, 1);
+    assert_int_equal(counts().buried_default, 1);
     for (const char *c = "xyz"; *c; c++)
         accept("one", (char[]){*c, '\0'});
     for (struct spill_count c = {.waiting = 1}; c.waiting > 0; turns(1)) {
@@ -577,14 +594,46 @@ static void what_can_not_be_buried_is_bounded(void **state)
     UNTIL(count_taken() == FEED_RECORDS + 200);
 }
 
-static void without_a_place_the_log_has_it(void **state)
+static void without_a_place_the_spill_has_a_file_of_its_own(void **state)
 {
     (void)state;
     accept_poison(NULL, NULL);
     published(1);
     report(0, KAFKA_REFUSED);
     delivered(0);
-    assert_int_equal(counts().buried_log, 1);
+    assert_int_equal(counts().buried_default, 1);
+    struct slice line = read_path(spill_dead_letters(spill));
+    assert_true(slice_find(line, SLICE("\"id\":\"42\",\"reason\":\"no such topic\"")) > 0);
+    stop();
+    close_it();
+    open_it(); /* which lets files alone that are none of its own */
+    start();
+    assert_int_equal(files("dead-letters.jsonl", NULL), 1);
+}
+
+/* What it has is not touched; what comes waits until somebody has taken it away. */
+static void a_dead_letter_file_that_is_full_takes_no_more(void **state)
+{
+    char away[400];
+    (void)state;
+
+    options.dead_letters_size = 200;
+    spill_configure(spill, &options);
+    for (int i = 0; i < 2; i++)
+        accept_poison(NULL, NULL);
+    published(2);
+    report(0, KAFKA_REFUSED);
+    report(1, KAFKA_REFUSED);
+    UNTIL(counts().unburied == 1);
+    turns(20);
+    delivered(1);
+    assert_int_equal(counts().buried_default, 1);
+    snprintf(away, sizeof(away), "%s.1", spill_dead_letters(spill));
+    assert_int_equal(rename(spill_dead_letters(spill), away), 0);
+    delivered(0);
+    assert_int_equal(counts().buried_default, 2);
+    assert_int_equal(counts().unburied, 0);
+    assert_true(slice_find(read_path(spill_dead_letters(spill)), SLICE("\"id\":\"42\"")) > 0);
 }
 
 static void a_record_that_no_producer_takes_is_a_dead_letter_too(void **state)
@@ -593,7 +642,7 @@ static void a_record_that_no_producer_takes_is_a_dead_letter_too(void **state)
     set(&answer, ERR_LIMIT);
     accept_poison("dead", NULL);
     delivered(0);
-    assert_int_equal(counts().buried_log, 1);
+    assert_int_equal(counts().buried_default, 1);
 }
 
 /* --- much ------------------------------------------------------------------------------------------------------------ */
@@ -658,12 +707,14 @@ int main(void)
         FEED_TEST(another_epoch_waits_for_the_word_on_the_one_before),
         FEED_TEST(other_brokers_get_what_the_old_ones_have_not_taken),
         FEED_TEST(want_of_descriptors_is_waited_for),
+        FEED_TEST(its_end_does_not_wait_for_ever),
         FEED_TEST(what_is_refused_goes_to_its_dead_letter_topic),
         FEED_TEST(who_is_refused_with_others_is_no_dead_letter),
         FEED_TEST(a_dead_letter_topic_that_refuses_too_leaves_the_file),
         FEED_TEST(a_file_that_can_not_be_written_is_tried_again),
         FEED_TEST(what_can_not_be_buried_is_bounded),
-        FEED_TEST(without_a_place_the_log_has_it),
+        FEED_TEST(without_a_place_the_spill_has_a_file_of_its_own),
+        FEED_TEST(a_dead_letter_file_that_is_full_takes_no_more),
         FEED_TEST(a_record_that_no_producer_takes_is_a_dead_letter_too),
         FEED_TEST(order_holds_through_it_all),
     };
