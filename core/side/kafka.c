@@ -49,6 +49,17 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
     REQUIRE(rd_kafka_conf_set(conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK);
 }
 
+/* Nothing overtakes what has failed: one request at a time, for a broker takes a second one of a producer that it does not know
+ * yet whatever has become of the first; and after a failure librdkafka itself sends no more. */
+static void be_endless(const struct kafka_cluster *c, rd_kafka_conf_t *conf)
+{
+    set(conf, "message.timeout.ms", "0");
+    set(conf, "message.send.max.retries", "2147483647");
+    set(conf, "max.in.flight.requests.per.connection", "1");
+    if (c->is_idempotent)
+        set(conf, "enable.gapless.guarantee", "true");
+}
+
 rd_kafka_t *kafka_make_rk(struct kafka_producer *p, char *why, size_t size)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_dup(p->cluster->conf);
@@ -58,12 +69,8 @@ rd_kafka_t *kafka_make_rk(struct kafka_producer *p, char *why, size_t size)
     rd_kafka_conf_set_events(
         conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS |
                   (p->cluster->token_file ? RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH : 0));
-    if (p->patience == KAFKA_ENDLESS) {
-        set(conf, "message.timeout.ms", "0");
-        set(conf, "message.send.max.retries", "2147483647");
-        if (!p->cluster->is_idempotent) /* else a retry would be overtaken */
-            set(conf, "max.in.flight.requests.per.connection", "1");
-    }
+    if (p->patience == KAFKA_ENDLESS)
+        be_endless(p->cluster, conf);
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, size);
     if (!rk)
         rd_kafka_conf_destroy(conf);
