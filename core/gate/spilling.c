@@ -57,6 +57,7 @@ READER(buried_topic, b.feed.buried_topic)
 READER(buried_file, b.feed.buried_file)
 READER(buried_default, b.feed.buried_default)
 READER(unburied, b.feed.unburied)
+READER(missing_topics, b.feed.missing_topics)
 
 static double read_age(void *arg)
 {
@@ -105,6 +106,9 @@ static const struct {
     {"demilune_spill_unburied",
      "Events that a broker has refused for good, and that no dead-letter place takes for now.",
      METRIC_GAUGE, read_unburied, NULL, NULL},
+    {"demilune_spill_missing_topics",
+     "Topics that are not there or may not be written to, and for which events wait.", METRIC_GAUGE,
+     read_missing_topics, NULL, NULL},
 };
 
 /* sp NULL: not any more. */

@@ -230,6 +230,13 @@ bool kafka_is_refusal(rd_kafka_resp_err_t err)
     }
 }
 
+bool kafka_is_of_topic(rd_kafka_resp_err_t err)
+{
+    return err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+}
+
 static rd_kafka_headers_t *headers_of(const struct kafka_record *record)
 {
     if (record->nheaders == 0)
@@ -314,6 +321,7 @@ static int publish_to(struct kafka_producer *p, rd_kafka_t *rk, const struct kaf
     case RD_KAFKA_RESP_ERR__QUEUE_FULL: return ERR_FULL;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return ERR_LIMIT;
     default:
+        r->is_of_topic = kafka_is_of_topic(err);
         send_own(p, r, kafka_is_refusal(err) ? KAFKA_REFUSED : KAFKA_FAILED, rd_kafka_err2str(err));
         return 0;
     }
@@ -327,7 +335,7 @@ int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
     r->why[0] = '\0';
     r->partition = -1;
     r->offset = -1;
-    r->was_left = r->is_shared = false;
+    r->was_left = r->is_shared = r->is_of_topic = false;
     pthread_rwlock_rdlock(&p->lock);
     if (rc < 0)
         ; /* said below */

@@ -34,6 +34,7 @@ void spill_configure(struct spill *s, const struct spill_options *o)
     atomic_store(&s->fsync, o->fsync);
     atomic_store(&s->drops_oldest, o->drops_oldest);
     atomic_store(&s->dead_letters_size, o->dead_letters_size);
+    atomic_store(&s->topic_patience_ms, o->topic_patience_ms);
 }
 
 static void start_writer(struct spill *s)
@@ -170,6 +171,11 @@ const char *spill_dead_letters(const struct spill *s)
 uint64_t spill_dead_letters_size(const struct spill *s)
 {
     return atomic_load(&s->dead_letters_size);
+}
+
+uint32_t spill_topic_patience_ms(const struct spill *s)
+{
+    return atomic_load(&s->topic_patience_ms);
 }
 
 void spill_count(struct spill *s, struct spill_count *out)

@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/vec.h"
-#include "side/spill_lane.h"
+#include "side/spill_branch.h"
 
 #define AT_ONCE \
     1000 /* events of the scout, and of a lane that catches up, before reports are looked at again */
@@ -64,13 +64,14 @@ static struct lane *lane_of(struct spill_feed *f, struct slice name)
 {
     LIST_EACH (link, &f->lanes) {
         struct lane *l = container_of(link, struct lane, link);
-        if (slice_eq(slice_from(l->name), name))
+        if (!l->trunk && slice_eq(slice_from(l->name), name))
             return l;
     }
     struct lane *l = lane_new(f->spill, name, f->mailbox);
     l->counts = &f->counts;
     l->on_change = on_change;
     l->arg = f;
+    l->lanes = &f->lanes;
     list_append(&f->lanes, &l->link);
     lane_use(l, find_cluster(f, name));
     return l;
@@ -126,6 +127,9 @@ static void pump(struct spill_feed *f)
         goes_on = lane_catch_up(l, &f->scout, AT_ONCE) || goes_on;
     }
     goes_on = scout_on(f) || goes_on;
+    LIST_EACH (link, &f->lanes)
+        if (container_of(link, struct lane, link)->trunk)
+            branch_join(container_of(link, struct lane, link));
     waits = waits || f->scout.is_short;
     LIST_EACH (link, &f->lanes)
         waits = waits || container_of(link, struct lane, link)->lags;
@@ -313,6 +317,7 @@ void spill_feed_count(const struct spill_feed *f, struct spill_feed_count *out)
         .buried_file = atomic_load(&f->counts.buried_file),
         .buried_default = atomic_load(&f->counts.buried_default),
         .unburied = atomic_load(&f->counts.unburied),
+        .missing_topics = atomic_load(&f->counts.missing_topics),
         .under_way = atomic_load(&f->counts.under_way),
         .oldest_ms = atomic_load(&f->oldest_ms),
     };

@@ -26,7 +26,8 @@ struct spill_feed_count {
     uint64_t delivered;
     /* refused for good, and where they went; "default" is the spill's own file */
     uint64_t buried_topic, buried_file, buried_default;
-    uint64_t unburied; /* that no such place takes for now: they wait in the spill */
+    uint64_t unburied;       /* that no such place takes for now: they wait in the spill */
+    uint64_t missing_topics; /* for which events wait */
     uint64_t under_way;
     uint64_t
         oldest_ms; /* when the oldest event was added that waits or is under way, since 1970; 0: there is none */

@@ -74,6 +74,7 @@ struct spill {
     atomic_ullong waiting, added, refused, failed, dropped, damaged, recovered;
     _Atomic(enum spill_fsync) fsync;
     atomic_bool drops_oldest;
+    atomic_uint topic_patience_ms;
     /* under the queue's lock */
     struct spill_batch *first, **last; /* for the writer */
     bool writer_sleeps, stopping;
