@@ -70,7 +70,7 @@ struct kafka_report {
     /* state */
     struct mail mail;
     struct kafka_report *next; /* of one mail */
-    bool was_left;
+    bool was_left, is_placed;  /* its partition was chosen by who has published it */
 };
 
 /* How a producer treats time. */

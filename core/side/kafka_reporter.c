@@ -161,7 +161,7 @@ static void report(struct kafka_producer *p, const rd_kafka_message_t *m, struct
 
     r->outcome = outcome_of(m);
     r->is_shared = r->outcome == KAFKA_REFUSED && is_of_batch(m->err);
-    r->is_of_topic = kafka_is_of_topic(m->err);
+    r->is_of_topic = kafka_is_of_topic(r, m->err);
     r->partition = m->partition;
     r->offset = m->offset;
     say_why(p, m, r->why, sizeof(r->why));

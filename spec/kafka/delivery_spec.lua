@@ -14,6 +14,7 @@ local kafka = require "spec.support.kafka"
 local posix = require "spec.support.posix"
 local producers = require "spec.support.producers"
 local server = require "spec.support.server"
+local wait = require "spec.support.wait"
 
 local FULL = os.getenv "DEMILUNE_FULL" ~= nil
 local EVENTS = FULL and 1000000 or 20000
@@ -37,6 +38,9 @@ routes:
     plugins:
       - name: kafka
         config: { kafka: events, topic: accept, key: "{body:k}", batch: ndjson, mode: accept }
+  - name: topics
+    paths: ["/topics/{topic}"]
+    plugins: [{ name: kafka, config: { kafka: events, topic: "{param:topic}", key: k, mode: accept } }]
 ]]
 
 local preset = os.getenv "DEMILUNE_PRESET"
@@ -228,5 +232,43 @@ describe("events on their way to Kafka", function()
         assert.equal("kill", event.s, told)
       end
     end
+  end)
+
+  it("wait for their topic while it is not there, in order, and hold up no others", function()
+    if is_sanitized then
+      return pending "the broker is the same, and the machine busier"
+    end
+    local function post(topic, value)
+      assert.equal(202, client.request(gateway.port, "POST", "/topics/" .. topic, { body = value }).status)
+    end
+    local function values(topic)
+      local list = {}
+      for record in cluster:records(topic) do
+        list[#list + 1] = record.value
+      end
+      return table.concat(list, " ")
+    end
+    cluster:topic "other"
+    for i = 1, 3 do
+      post("late", "a" .. i)
+    end
+    wait("the missing topic", function() return gateway:log():find('"spill.topic"', 1, true) end, 60)
+    post("other", "o")
+    wait("the other topic's event", function() return waiting() == 3 end, 60)
+    post("late", "a4")
+    cluster:topic "late"
+    wait("the topic's events", function() return waiting() == 0 end, 60)
+    assert.equal("a1 a2 a3 a4", values "late")
+    assert.equal("o", values "other")
+    cluster:delete "late"
+    for i = 1, 5 do
+      post("late", "b" .. i)
+    end
+    post("other", "p")
+    wait("the other topic's event", function() return waiting() == 5 end, 60)
+    cluster:topic "late"
+    wait("the topic's events", function() return waiting() == 0 end, 60)
+    assert.equal("b1 b2 b3 b4 b5", values "late")
+    assert.equal("o p", values "other")
   end)
 end)

@@ -259,20 +259,28 @@ end
 
 -- --- topics and records ---------------------------------------------------------------------------------------------
 
--- A topic with so many partitions (1). config: more words for it, such as "max.message.bytes=1000".
-function Cluster:topic(name, partitions, config)
+local function topic_command(self, name, ...)
   local argv = {
-    TOOLS .. "/java", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.brokers,
-    "--create", "--topic", name, "--partitions", tostring(partitions or 1),
+    TOOLS .. "/java", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.brokers, "--topic", name, ...
   }
-  if config then
-    argv[#argv + 1] = "--config"
-    argv[#argv + 1] = config
-  end
   local out, err = self.folder.path .. "/topic.out", self.folder.path .. "/topic.err"
   local pid = posix.spawn(argv, { stdout = out, stderr = err })
   local status = wait("the topic " .. name, function() return posix.exit_status(pid) end, PATIENCE)
   assert(status == 0, read(out) .. read(err))
+end
+
+-- A topic with so many partitions (1). config: more words for it, such as "max.message.bytes=1000".
+function Cluster:topic(name, partitions, config)
+  local argv = { "--create", "--partitions", tostring(partitions or 1) }
+  if config then
+    argv[#argv + 1] = "--config"
+    argv[#argv + 1] = config
+  end
+  topic_command(self, name, unpack(argv))
+end
+
+function Cluster:delete(topic)
+  topic_command(self, topic, "--delete")
 end
 
 local function record_of(line)

@@ -208,6 +208,7 @@ static void test_an_unknown_topic_is_refused(void **state UNUSED)
         assert_int_equal(publish_as(&w, i, &record), 0);
         wait_for(&w, i + 1);
         expect(&w, i, KAFKA_REFUSED, "nknown topic");
+        assert_true(w.records[i].report.is_of_topic);
     }
     finish(&w);
 }
@@ -222,6 +223,7 @@ static void test_a_partition_that_is_not_there_is_refused(void **state UNUSED)
     assert_int_equal(publish_as(&w, 0, &record), 0);
     wait_for(&w, 1);
     expect(&w, 0, KAFKA_REFUSED, "nknown partition");
+    assert_false(w.records[0].report.is_of_topic); /* who has chosen it is at fault */
     finish(&w);
 }
 
