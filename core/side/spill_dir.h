@@ -6,6 +6,7 @@
  *     OWNER.0000000a.events      a segment
  *     OWNER.0000000a.struck      what of it is struck out
  *     OWNER.0000000a.damaged     bytes that were no records, kept for people; nothing reads them
+ *     OWNER.0000000a.unread      a segment as it was, of which the disk did not give all; for people as well
  *     dead-letters.jsonl         what brokers have refused for good (side/dead_letter), for people
  *
  * OWNER is when its process started, its pid and a random number, so that names are in the order of time: a process that

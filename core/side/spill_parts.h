@@ -33,7 +33,8 @@ struct spill_segment {
     VEC(uint8_t) bits;     /* a bit for each index: struck out */
     VEC(uint32_t) pending; /* struck out, not yet written */
     struct list dirty;
-    bool is_broken; /* it could not be read to its end: it stays for the next start */
+    bool is_broken;   /* not all of it could be read: it stays for the next start */
+    uint64_t told_to; /* what can't be read before there was told of */
     atomic_uint nstruck, nflying;
 };
 
@@ -108,9 +109,15 @@ void spill_segment_unlink(const struct spill *s, const struct spill_segment *seg
 /* Events in it that are neither struck out nor on their way. */
 uint64_t spill_segment_waiting(struct spill *s, struct spill_segment *seg);
 
+/* What a disk did not give of a file: zeros stand in its place. */
+struct spill_holes {
+    uint64_t bytes, first; /* how many, and where they begin */
+};
+
 /* The whole of a file, malloc'ed; ERR_SYSTEM (errno), ERR_LIMIT when it can't be a segment. */
 MUST_CHECK int spill_read_file(const struct spill *s, const struct spill_segment *seg,
-                               const char *kind, char **bytes, size_t *len);
+                               const char *kind, char **bytes, size_t *len,
+                               struct spill_holes *holes);
 
 /* spill_repair.c: makes a segment of another process fit to be read, before a cursor goes there: what is no record is
  * moved aside, its strikes are read, its events counted. False: not now, for want of descriptors or memory. The reader's
