@@ -117,13 +117,15 @@ describe("events on their way to Kafka", function()
     if is_sanitized then
       return
     end
-    for _, one in pairs(both) do
+    for _, one in pairs(both or {}) do
       one:close()
     end
     if gateway then
       gateway:stop()
     end
-    cluster:close()
+    if cluster then
+      cluster:close()
+    end
     command.run { "rm", "-rf", folder }
   end)
 

@@ -22,7 +22,7 @@ local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
 local TOOLS = debug.getinfo(1, "S").source:match "^@(.*)%.lua$" -- the folder of that name
-local PATIENCE = 180 -- seconds for what a JVM does on a machine that has other things to do
+local PATIENCE = os.getenv "DEMILUNE_FULL" and 900 or 180 -- seconds for what a JVM does on a machine that has other things to do
 
 local LISTENERS = { -- what each serves, and the field that names its places
   { name = "PLAINTEXT", field = "brokers" },
