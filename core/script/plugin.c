@@ -541,8 +541,11 @@ static void host_saw(struct plugin_host *h, struct faults *faults)
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
     lua_getfield(L, -1, "demilune.strict");
     lua_getfield(L, -1, "seen");
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
-        faults_saw(faults, lua_tostring(L, -2), false);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        struct conf_seen seen = {.path = slice_from(lua_tostring(L, -2))};
+        memcpy(&seen.print, lua_tostring(L, -1), sizeof(seen.print));
+        faults_saw_print(faults, seen);
+    }
     lua_settop(L, top);
 }
 

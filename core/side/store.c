@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/vec.h"
+#include "side/store_metrics.h"
 #include "side/store_shard.h"
 
 #define SHARDS 16u
@@ -303,6 +304,7 @@ struct store *stores_make(struct slice name, size_t bytes)
     } else if (atomic_load(&s->budget) != bytes) {
         store_resize(s, bytes);
     }
+    store_show(s, true);
     pthread_mutex_unlock(&all_lock);
     return s;
 }
@@ -332,7 +334,9 @@ void stores_unname(struct slice name)
 
 void stores_free_all(void)
 {
-    for (size_t i = 0; i < all.n; i++)
+    for (size_t i = 0; i < all.n; i++) {
+        store_show(all.items[i], false);
         store_free(all.items[i]);
+    }
     vec_free(&all);
 }

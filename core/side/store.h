@@ -27,7 +27,8 @@ void store_resize(struct store *s, size_t bytes); /* reload; evicts when smaller
 /* The process's stores, by name, which live until the process ends: whoever has found one may keep it. What is in one goes
  * when nobody names it any more. stores_find: NULL when there is none. */
 struct store *stores_find(struct slice name);
-struct store *stores_make(struct slice name, size_t bytes); /* finds and resizes, or makes */
+struct store *stores_make(struct slice name,
+                          size_t bytes); /* finds and resizes, or makes; in /metrics */
 void stores_free_all(void);
 
 /* A configuration names it: it is made, or filled anew where none did. One that has a name already keeps its size. */

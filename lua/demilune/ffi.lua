@@ -38,6 +38,11 @@ local M = {
 local words, GONE = cdef.words, cdef.err.GONE
 local gateway, out, ffi_string = M.gateway, M.out, ffi.string
 
+-- For C: a pointer as a number.
+function M.address(pointer)
+  return (tonumber(ffi.cast("intptr_t", pointer)))
+end
+
 -- For expected failures: nil and the word of a code.
 function M.failed(code)
   return nil, words[code] or "unknown"

@@ -4,6 +4,7 @@
 -- instance per place where one is enabled, and says what each chain does in each phase. Finding and
 -- loading them is demilune.plugin.load's, what C calls for a chain demilune.chain's.
 
+local border = require "demilune.ffi"
 local chain = require "demilune.chain"
 local configs = require "demilune.plugin.config"
 local core = require "demilune.core"
@@ -257,18 +258,20 @@ function M.chain(phase, indices, is_timed)
   return chain.maker(phase, hooks, continues, is_timed)(objects, indices)
 end
 
--- Where all of these hooks are lists of edits: those, and their addresses; else nil.
-function M.edits(phase, indices)
-  local lists, addresses = {}, {}
+-- Where the core has a part of all of these hooks: what that lives in, and its addresses; else nil. It is a list of edits,
+-- or what the instance says in core_hooks: by phase, of an object of the library's that lives as long as the instance.
+function M.steps(phase, indices)
+  local owners, addresses = {}, {}
   for i, index in ipairs(indices) do
     local use = uses[index]
-    if use.plugin[phase] ~= edit.hook then
+    local is_list = use.plugin[phase] == edit.hook
+    local hook = is_list and use.instance[phase]:core_hook() or not is_list and (use.instance.core_hooks or NONE)[phase]
+    if not hook then
       return nil
     end
-    lists[i] = use.instance[phase]
-    addresses[i] = lists[i]:address()
+    owners[i], addresses[i] = use.instance, border.address(hook)
   end
-  return lists, addresses
+  return owners, addresses
 end
 
 -- The hook of one place, and what it is called on; nil when it has none.
