@@ -66,10 +66,11 @@ struct kafka_report {
     char why[256]; /* for people; "" when delivered */
     bool
         is_shared; /* refused with all of its batch: another record in it may be the one at fault */
+    bool is_of_topic; /* refused for what its topic is: not there, or not for us; that may change */
     /* state */
     struct mail mail;
     struct kafka_report *next; /* of one mail */
-    bool was_left;
+    bool was_left, is_placed;  /* its partition was chosen by who has published it */
 };
 
 /* How a producer treats time. */
