@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 9,
+  abi = 10,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -412,6 +412,7 @@ enum dml_policy_number {
     DML_POLICY_MAX_SIZE,
     DML_POLICY_ANY_AUD,
     DML_POLICY_RAW,
+    DML_POLICY_UNTYPED,
 };
 enum dml_policy_text {
     DML_POLICY_ISSUER,
@@ -419,6 +420,7 @@ enum dml_policy_text {
     DML_POLICY_TYPE,
     DML_POLICY_REQUIRED,
     DML_POLICY_CRITICAL,
+    DML_POLICY_NOTED,
 };
 struct dml_policy *dml_policy_new(void);
 void dml_policy_free(struct dml_policy *p);
@@ -452,6 +454,7 @@ struct dml_jwt {
     struct dml_slice claim;
     double expires;
     int32_t signing, key;
+    int32_t has_noted;
 };
 const char *dml_jwt_word(int fault);
 int dml_jwt_decode(const char *ptr, size_t len, struct dml_jwt *out);

@@ -79,6 +79,11 @@ jit.off(M.raise)
 
 local raise = M.raise
 
+-- In place of a pointer that an object of ours would have: nil would be C's NULL. ("text").store is nil, too.
+function M.no_self()
+  raise "this is not an object that has such a method: is it called with a colon, object:method(...)?"
+end
+
 -- Raises `what`, or that the exchange has ended, which explains all else.
 function M.misuse(code, what)
   raise(code == GONE and "exchange is gone" or what)
@@ -135,6 +140,12 @@ end
 local TLS_OPTIONS = M.option_names "verify ca server_name cert key"
 
 -- Raises for a field that `object` does not have. The tables have the fields as keys.
+-- Where the fault of a header's value may be. It may be a secret, and is not shown for that.
+function M.flaw(value)
+  local at = value:find "[%z\1-\8\10-\31\127]"
+  return at and ("0x%02x at %d"):format(value:byte(at), at) or ("%d bytes"):format(#value)
+end
+
 function M.no_field(object, name, ...)
   raise(('%s has no field "%s"%s'):format(object, tostring(name), suggest(name, ...)))
 end

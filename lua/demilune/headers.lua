@@ -38,7 +38,7 @@ local function refuse(rc, name, value)
   elseif not value or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" then
     raise(("not a header name: %q"):format(name))
   end
-  raise(('not a value for the header "%s": %q'):format(name, value))
+  raise(('not a value for the header "%s" (%s)'):format(name, border.flaw(value)))
 end
 
 local function change(self, op, name, value)
@@ -76,6 +76,9 @@ end
 ---@return string[]
 function methods.all(self, name)
   local list, index = {}, 0
+  if type(name) ~= "string" then
+    raise "the name of a header is a text"
+  end
   while true do
     index = C.dml_header_next(gateway, self.h, self.side, index, name, #name, field)
     if index == GONE then

@@ -24,6 +24,7 @@ local json = require "demilune.json"
 local key_module = require "demilune.crypto.key"
 
 local C = border.C
+local no_self = border.no_self
 local signing, load_key = key_module.signing, key_module.load
 
 ---@class demilune.jwt
@@ -39,7 +40,7 @@ for number = 0, C.DML_SIGNINGS - 1 do
 end
 local FINE = C.DML_JWT_FINE
 local SIGNED_MAX = 2 ^ 20
-local DEPTH = 32 -- of JSON in a token, as in C
+local JSON = { depth = 32 } -- in a token, as in C
 
 local why = ffi.new "const char *[1]"
 local kid_out = ffi.new "struct dml_slice"
@@ -90,9 +91,9 @@ function M.decode(token)
     return failed(fault)
   end
   local payload = text_of(out.payload)
-  local claims = json.decode(payload, { depth = DEPTH })
+  local claims = json.decode(payload, JSON)
   return {
-    header = json.decode(text_of(out.header), { depth = DEPTH }),
+    header = json.decode(text_of(out.header), JSON),
     claims = type(claims) == "table" and claims ~= json.null and not json.is_array(claims) and claims or nil,
     payload = payload,
     signature = text_of(out.signature),
@@ -113,7 +114,7 @@ local function add_jwks(self, source)
     text = assert(json.encode(source))
   end
   why[0] = nil
-  local n = C.dml_keys_add_jwks(self.keys, text, #text, why)
+  local n = C.dml_keys_add_jwks(self.keys or no_self(), text, #text, why)
   local reason = why[0] ~= nil and ffi.string(why[0]) or nil
   if n < 0 then
     return nil, reason or "it is no key set"
@@ -134,7 +135,7 @@ local function add_key(self, item)
   local algorithm = item.algorithm and signing(item.algorithm) or -1
   if algorithm >= 0 and not key:fits(item.algorithm) then
     return nil, ('the key is not for "%s"'):format(item.algorithm)
-  elseif C.dml_keys_add(self.keys, key.key, kid, kid and #kid or 0, algorithm) < 0 then
+  elseif C.dml_keys_add(self.keys or no_self(), key.key or no_self(), kid, kid and #kid or 0, algorithm) < 0 then
     return nil, "a set has 128 keys at most"
   end
   return true
@@ -184,7 +185,7 @@ function M.keys(source)
   if not fine then
     return nil, "bad_key", detail
   end
-  self.count = C.dml_keys_count(self.keys)
+  self.count = C.dml_keys_count(self.keys or no_self())
   return self
 end
 
@@ -193,7 +194,7 @@ end
 ---@return boolean
 function Keys:has(kid)
   for i = 0, self.count - 1 do
-    if C.dml_keys_kid(self.keys, i, kid_out) == 0 and text_of(kid_out) == kid then
+    if C.dml_keys_kid(self.keys or no_self(), i, kid_out) == 0 and text_of(kid_out) == kid then
       return true
     end
   end
@@ -208,10 +209,12 @@ end
 ---@field issuer? string|string[] what iss has to be
 ---@field audience? string|string[]|false whom it has to be for; false: whoever it is for
 ---@field type? string|string[] what typ has to be, such as "at+jwt"
+---@field untyped? boolean and it may be left out
 ---@field skew? number seconds that clocks may differ (0)
 ---@field max_age? number seconds since iat
 ---@field required? string[] claims that must be there (exp)
 ---@field critical? string[] header parameters in crit that the caller looks after
+---@field noted? string[] claims of which verify_text tells whether one is there
 ---@field max_size? integer bytes of a token (16 KiB, at most 64 KiB)
 ---@field raw? boolean the payload is any bytes and has no claims: a JWS
 
@@ -222,10 +225,10 @@ Verifier.__index = Verifier
 
 local LISTS = {
   issuer = C.DML_POLICY_ISSUER, audience = C.DML_POLICY_AUDIENCE, type = C.DML_POLICY_TYPE,
-  required = C.DML_POLICY_REQUIRED, critical = C.DML_POLICY_CRITICAL,
+  required = C.DML_POLICY_REQUIRED, critical = C.DML_POLICY_CRITICAL, noted = C.DML_POLICY_NOTED,
 }
 local NUMBERS = { skew = C.DML_POLICY_SKEW, max_age = C.DML_POLICY_MAX_AGE, max_size = C.DML_POLICY_MAX_SIZE }
-local OTHERS = { algorithms = true, keys = true, raw = true }
+local OTHERS = { algorithms = true, keys = true, raw = true, untyped = true }
 
 local function check_names(options)
   for name in pairs(options) do
@@ -255,6 +258,7 @@ local function set_numbers(policy, options)
   end
   C.dml_policy_number(policy, C.DML_POLICY_ANY_AUD, options.audience == false and 1 or 0)
   C.dml_policy_number(policy, C.DML_POLICY_RAW, options.raw and 1 or 0)
+  C.dml_policy_number(policy, C.DML_POLICY_UNTYPED, options.untyped and 1 or 0)
 end
 
 ---Makes what tokens are verified by: once, not for each request.
@@ -278,6 +282,27 @@ function M.verifier(options)
   return setmetatable({ policy = policy, keys = options.keys, is_raw = options.raw }, Verifier)
 end
 
+local function check(self, token, keys, what)
+  want_text(token, what)
+  keys = keys or self.keys or border.raise "there are no keys to verify with"
+  out.room = room
+  return C.dml_jwt_verify(keys.keys or no_self(), self.policy or no_self(), token, #token, out)
+end
+
+---Verifies a token, and makes no table of its claims: for who needs them seldom.
+---@param token string
+---@param keys? demilune.jwt.keys instead of the verifier's own
+---@return string? payload
+---@return number|string expires_or_err 0: it has none
+---@return boolean|string|nil has_noted_or_detail
+function Verifier:verify_text(token, keys)
+  local fault = check(self, token, keys, "verifier:verify_text")
+  if fault ~= FINE then
+    return failed(fault)
+  end
+  return text_of(out.payload), out.expires, out.has_noted == 1
+end
+
 ---Verifies a token. With `raw` the first result is the payload's bytes.
 ---@param token string
 ---@param keys? demilune.jwt.keys instead of the verifier's own
@@ -285,10 +310,7 @@ end
 ---@return string|{ algorithm: demilune.signing, kid: string?, expires: number?, payload: string } err_or_facts
 ---@return string? detail
 function Verifier:verify(token, keys)
-  want_text(token, "verifier:verify")
-  keys = keys or self.keys or border.raise "there are no keys to verify with"
-  out.room = room
-  local fault = C.dml_jwt_verify(keys.keys, self.policy, token, #token, out)
+  local fault = check(self, token, keys, "verifier:verify")
   if fault ~= FINE then
     return failed(fault)
   end
@@ -299,7 +321,7 @@ function Verifier:verify(token, keys)
     payload = text_of(out.payload),
   }
   local payload = facts.payload
-  return self.is_raw and payload or json.decode(payload, { depth = DEPTH }), facts
+  return self.is_raw and payload or json.decode(payload, JSON), facts
 end
 
 ---The same with a verifier of its own, for what is seldom done.
@@ -368,7 +390,7 @@ function M.sign(claims, key, options)
   header_in.ptr, header_in.len = header, #header
   payload_in.ptr, payload_in.len = payload, #payload
   local token = ffi.new("char[?]", math.ceil((#header + #payload) * 4 / 3) + 3000)
-  local n = C.dml_jwt_sign(key.key, number, header_in, payload_in, token)
+  local n = C.dml_jwt_sign(key.key or no_self(), number, header_in, payload_in, token)
   if n < 0 then
     border.raise(('a key of kind %s with %d bits does not sign "%s"'):format(key.kind, key.bits, options.algorithm))
   end

@@ -52,9 +52,20 @@ local function hooks_of(use)
   return bits
 end
 
+-- What new has found to be doubtful in the config and left in `warnings`, a list of { message, path } (with no value in it): as
+-- faults.
+local function warnings_of(instance)
+  local list
+  for i, item in ipairs(rawget(instance, "warnings") or NONE) do
+    list = list or {}
+    list[i] = { message = item[1], text = item[2], is_warning = true, is_bare = true }
+  end
+  return list
+end
+
 -- Called by plugin.c for each place where a plugin is enabled, in the first VM: makes its instance, and
--- returns its hooks' bits, or nil and a list of faults, each with a path within the config (none: the place
--- itself). The third result is a list of paths, or nil: what must never be shown. The fourth is the config
+-- returns its hooks' bits and warnings or nil, or nil and a list of faults, each with a path within the config (none: the
+-- place itself). The third result is a list of paths, or nil: what must never be shown. The fourth is the config
 -- for M.make_again.
 function M.check(index, name, config, context, continues)
   local faults, secrets, text = M.make(index, name, config, context, continues)
@@ -66,7 +77,7 @@ function M.check(index, name, config, context, continues)
   if faults then
     return nil, faults, paths
   end
-  return hooks_of(uses[index]), nil, paths, text
+  return hooks_of(uses[index]), warnings_of(uses[index].instance), paths, text
 end
 
 -- What is wrong with the credentials of a kind, the name of a plugin that can be used: as

@@ -89,6 +89,9 @@ local methods = {}
 ---@param name string
 ---@return string? value
 function methods.query_value(self, name)
+  if type(name) ~= "string" then
+    raise "the name of a query parameter is a text"
+  end
   local rc = C.dml_query_value(gateway, self.h, name, #name, out)
   if rc == 0 then
     return (ffi_string(out.ptr, out.len))
@@ -113,7 +116,8 @@ local function set(self, name, value)
   if rc == LIMIT then
     raise(("too late to set request.%s: the request is on its way"):format(name))
   elseif rc < 0 then
-    border.misuse(rc, ("request.%s: %q is not %s"):format(name, value, field[2]))
+    border.misuse(rc, ("request.%s: %s is not %s"):format(
+      name, name == "query" and "it" or ("%q"):format(value), field[2])) -- a query may have secrets
   end
 end
 
