@@ -256,6 +256,19 @@ struct slice arena_vprintf(struct arena *a, const char *fmt, va_list args)
     return slice_of(out, (size_t)n);
 }
 
+struct slice arena_join(struct arena *a, const struct slice *texts, size_t n)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        len += texts[i].len;
+    char *start = arena_alloc(a, len + 1), *p = start;
+    for (size_t i = 0; i < n; i++)
+        p = slice_put(p, texts[i]);
+    *p = '\0';
+    return slice_of(start, len);
+}
+
 void arena_on_free(struct arena *a, arena_cleanup_fn fn, void *arg)
 {
     struct cleanup *c = arena_alloc(a, sizeof(*c));

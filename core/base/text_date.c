@@ -115,6 +115,14 @@ void text_iso_date(uint64_t wall_ms, char *out)
 
 /* Reading: each take_ function removes what it expects from the front of *s, or says false. */
 
+static bool take_char(struct slice *s, char c)
+{
+    if (s->len == 0 || s->ptr[0] != c)
+        return false;
+    *s = slice_from_index(*s, 1);
+    return true;
+}
+
 static bool take_text(struct slice *s, struct slice text)
 {
     if (!slice_eq_nocase(slice_sub(*s, 0, text.len), text))
@@ -139,12 +147,24 @@ static bool take_number(struct slice *s, int digits, int *out)
     return true;
 }
 
+/* Three letters as a number, whatever their case; nothing but a letter becomes one of it. */
+static uint32_t letters(const char *three)
+{
+    return ((uint32_t)(unsigned char)three[0] << 16 | (uint32_t)(unsigned char)three[1] << 8 |
+            (uint32_t)(unsigned char)three[2]) |
+           0x202020;
+}
+
 /* One of n names of three letters, numbered from 1. */
 static bool take_name(struct slice *s, const char *names, int n, int *out)
 {
+    if (s->len < 3)
+        return false;
+    uint32_t wanted = letters(s->ptr);
     for (int i = 0; i < n; i++) {
-        if (take_text(s, slice_of(names + 3 * i, 3))) {
+        if (letters(names + 3 * i) == wanted) {
             *out = i + 1;
+            *s = slice_from_index(*s, 3);
             return true;
         }
     }
@@ -153,17 +173,16 @@ static bool take_name(struct slice *s, const char *names, int n, int *out)
 
 static bool take_clock(struct slice *s, struct date *d)
 {
-    return take_number(s, 2, &d->hour) && take_text(s, SLICE(":")) &&
-           take_number(s, 2, &d->minute) && take_text(s, SLICE(":")) &&
-           take_number(s, 2, &d->second);
+    return take_number(s, 2, &d->hour) && take_char(s, ':') && take_number(s, 2, &d->minute) &&
+           take_char(s, ':') && take_number(s, 2, &d->second);
 }
 
 /* "06 Nov 1994 08:49:37 GMT", behind "Sun, ". */
 static bool take_fixdate(struct slice *s, struct date *d)
 {
-    return take_number(s, 2, &d->day) && take_text(s, SLICE(" ")) &&
-           take_name(s, month_names, 12, &d->month) && take_text(s, SLICE(" ")) &&
-           take_number(s, 4, &d->year) && take_text(s, SLICE(" ")) && take_clock(s, d) &&
+    return take_number(s, 2, &d->day) && take_char(s, ' ') &&
+           take_name(s, month_names, 12, &d->month) && take_char(s, ' ') &&
+           take_number(s, 4, &d->year) && take_char(s, ' ') && take_clock(s, d) &&
            take_text(s, SLICE(" GMT"));
 }
 
@@ -184,9 +203,9 @@ static bool take_rfc850_date(struct slice *s, int weekday, struct date *d)
     static const char *const rest[] = {"", "day", "day", "sday", "nesday", "rsday", "day", "urday"};
 
     if (!take_text(s, slice_from(rest[weekday])) || !take_text(s, SLICE(", ")) ||
-        !take_number(s, 2, &d->day) || !take_text(s, SLICE("-")) ||
-        !take_name(s, month_names, 12, &d->month) || !take_text(s, SLICE("-")) ||
-        !take_number(s, 2, &d->year) || !take_text(s, SLICE(" ")) || !take_clock(s, d))
+        !take_number(s, 2, &d->day) || !take_char(s, '-') ||
+        !take_name(s, month_names, 12, &d->month) || !take_char(s, '-') ||
+        !take_number(s, 2, &d->year) || !take_char(s, ' ') || !take_clock(s, d))
         return false;
     d->year = full_year(d->year);
     return take_text(s, SLICE(" GMT"));
@@ -195,11 +214,11 @@ static bool take_rfc850_date(struct slice *s, int weekday, struct date *d)
 /* "Nov  6 08:49:37 1994", behind "Sun ". */
 static bool take_asctime_date(struct slice *s, struct date *d)
 {
-    if (!take_name(s, month_names, 12, &d->month) || !take_text(s, SLICE(" ")))
+    if (!take_name(s, month_names, 12, &d->month) || !take_char(s, ' '))
         return false;
-    int digits = take_text(s, SLICE(" ")) ? 1 : 2;
-    return take_number(s, digits, &d->day) && take_text(s, SLICE(" ")) && take_clock(s, d) &&
-           take_text(s, SLICE(" ")) && take_number(s, 4, &d->year);
+    int digits = take_char(s, ' ') ? 1 : 2;
+    return take_number(s, digits, &d->day) && take_char(s, ' ') && take_clock(s, d) &&
+           take_char(s, ' ') && take_number(s, 4, &d->year);
 }
 
 static bool is_real(const struct date *d)
@@ -218,9 +237,9 @@ int text_to_http_date(struct slice s, time_t *out)
 
     if (!take_name(&s, day_names, 7, &weekday))
         return ERR_SYNTAX;
-    bool ok = take_text(&s, SLICE(", "))  ? take_fixdate(&s, &d)
-              : take_text(&s, SLICE(" ")) ? take_asctime_date(&s, &d)
-                                          : take_rfc850_date(&s, weekday, &d);
+    bool ok = take_text(&s, SLICE(", ")) ? take_fixdate(&s, &d)
+              : take_char(&s, ' ')       ? take_asctime_date(&s, &d)
+                                         : take_rfc850_date(&s, weekday, &d);
     if (!ok || s.len || !is_real(&d))
         return ERR_SYNTAX;
     *out =

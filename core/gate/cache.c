@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What is done with a request, and with what upstream says to it. */
+/* What is done with a request; cache_response.c has what is done with what upstream says to it. */
 
 #include "gate/cache.h"
 
@@ -8,7 +8,6 @@
 #include "base/err.h"
 #include "gate/cache_parts.h"
 #include "gate/exchange_steps.h"
-#include "gate/forward.h"
 #include "gate/gateway.h"
 #include "gate/reply.h"
 
@@ -148,9 +147,8 @@ static enum cache_found join(struct cache_use *u)
     struct exchange *x = u->x;
     uint64_t left = exchange_time_left_ms(x);
     struct slice variant = cache_variant(u, cache_likely_vary(u));
-    struct slice key = arena_printf(x->arena, "cache/%.*s\n%.*s\n%.*s",
-                                    SLICE_ARG(response_store_name(u->conf->store)),
-                                    SLICE_ARG(u->key.text), SLICE_ARG(variant));
+    struct slice key = ARENA_JOIN(x->arena, SLICE("cache/"), response_store_name(u->conf->store),
+                                  SLICE("\n"), u->key.text, SLICE("\n"), variant);
     int rc = flight_join(flights_shared(), key, left == UINT64_MAX ? LEASE_MS : left + 1,
                          WAITERS_MAX, x->gateway->mailbox, on_flight, u, &u->seat);
 
@@ -171,14 +169,23 @@ static struct slice why_forward(const struct cache_use *u)
     return is_good ? SLICE("fwd=request") : SLICE("fwd=stale");
 }
 
+/* Who wants nothing but what is kept goes no further (RFC 9111, 5.2.1.7). */
+static enum cache_found go_upstream(struct cache_use *u)
+{
+    if (!u->asked.only_if_cached) {
+        ask_upstream(u);
+        return CACHE_MISS;
+    }
+    (void)!exchange_reply(u->x, 504, NULL,
+                          reply_problem(u->x, 504, SLICE("Nothing is kept for this request.")));
+    return CACHE_ANSWERED;
+}
+
 static enum cache_found miss(struct cache_use *u)
 {
     u->says = why_forward(u);
-    if (u->asked.only_if_cached) { /* RFC 9111, 5.2.1.7 */
-        (void)!exchange_reply(u->x, 504, NULL,
-                              reply_problem(u->x, 504, SLICE("Nothing is kept for this request.")));
-        return CACHE_ANSWERED;
-    }
+    if (u->asked.only_if_cached)
+        return may_keep(u) && cache_tier_ask(u) ? CACHE_WAITS : go_upstream(u);
     if (!may_keep(u)) {
         u->says = SLICE("fwd=bypass");
         return CACHE_MISS;
@@ -341,6 +348,7 @@ enum cache_found cache_lookup(struct exchange *x, struct cache_conf *conf)
         return CACHE_PASS;
     if (!method_is_safe(method)) {
         u->role = ROLE_INVALIDATE;
+        u->moment.asked_ms = clock_ms();
         return CACHE_PASS;
     }
     cache_control_read(&x->request->headers, &u->asked);
@@ -362,10 +370,8 @@ static enum cache_found back_from_tier(struct cache_use *u)
 {
     struct stored *r = take_from_tier(u);
 
-    if (!r) {
-        ask_upstream(u);
-        return CACHE_MISS;
-    }
+    if (!r)
+        return go_upstream(u);
     cache_land(u, LAND_LOOK);
     u->is_from_tier = true;
     return use_stored(u, r);
@@ -403,110 +409,10 @@ void cache_give_up(struct exchange *x)
 
     stop_waiting(u);
     u->is_alone = true;
-    ask_upstream(u);
+    (void)go_upstream(u);
 }
 
-/* --- what upstream says ------------------------------------------------------------------------------------------------ */
-
-static bool is_failure(int status)
-{
-    return status == 500 || status == 502 || status == 503 || status == 504;
-}
-
-static bool stands_in(struct cache_use *u)
-{
-    if (!u->stale || !cache_usable_on_error(&cached_head_of(u->stale)->life, &u->asked, clock_ms()))
-        return false;
-    cache_land(u, LAND_FAILED);
-    cache_answer(u, stored_ref(u->stale), SLICE("hit; detail=stale-if-error"));
-    return true;
-}
-
-/* An operator's word stands for a missing stale-if-error, but not against must-revalidate, s-maxage or no-cache, nor
- * against a client that wants no such answer (RFC 9111, 4.2.4). A hedge that is refused leaves the answer to the other. */
-bool cache_stand_in(struct exchange *x)
-{
-    struct cache_use *u = x->cache;
-
-    if (!u || !u->stale || x->rival || u->asked.no_cache || u->asked.max_age >= 0 ||
-        u->asked.min_fresh >= 0)
-        return false;
-    const struct cache_life *life = &cached_head_of(u->stale)->life;
-    if (life->always_validate || life->never_stale || life->is_shared)
-        return false;
-    cache_land(u, LAND_FAILED);
-    cache_answer(u, stored_ref(u->stale), SLICE("hit; detail=circuit-open"));
-    x->reply_fresh = true;
-    return true;
-}
-
-static void on_not_modified(struct cache_use *u, const struct message *response)
-{
-    struct message *fresh = cache_freshen(u, u->stale, response);
-    struct cache_life life;
-    bool is_kept = cache_judge(u->x->request, fresh, u->is_personal, &u->conf->rules, &u->moment,
-                               &life) == CACHE_KEPT;
-
-    if (!is_kept) { /* it may be used this once */
-        life = (struct cache_life){.came_ms = u->moment.came_ms};
-        response_store_remove(u->conf->store, u->stale);
-    }
-    struct stored *r = cache_store_head(u, fresh, &life, response_body_ref(u->stale->body));
-    if (is_kept && r && response_store_put(u->conf->store, r, u->note) == 0)
-        cache_tier_keep(u, r);
-    cache_land(u, is_kept ? LAND_LOOK : LAND_GO);
-    cache_answer(u, r ? r : stored_ref(u->stale),
-                 arena_printf(u->x->arena, "%.*s; fwd-status=304", SLICE_ARG(u->says)));
-}
-
-/* The one who fetched it may have had it all along. */
-static bool answers_fetcher(struct cache_use *u, const struct message *response)
-{
-    if (!u->filling || !u->filling->body || response->status != 200 ||
-        !cache_client_has(&u->conditions, &response->headers))
-        return false;
-    cache_answer(u, stored_ref(u->filling), u->says);
-    return true;
-}
-
-static enum cache_verdict keep(struct cache_use *u, struct message *response, bool end)
-{
-    if (u->stale && !is_failure(response->status))
-        response_store_remove(u->conf->store, u->stale);
-    cache_begin_fill(u, response, end);
-    if (answers_fetcher(u, response))
-        return CACHE_BOTH;
-    headers_add_id(&response->headers, HEADER_CACHE_STATUS,
-                   arena_printf(u->x->arena, FORWARD_PSEUDONYM "; %.*s", SLICE_ARG(u->says)));
-    return CACHE_THEIRS;
-}
-
-enum cache_verdict cache_on_response(struct exchange *x, struct message *response, bool end)
-{
-    struct cache_use *u = x->cache;
-
-    u->moment.came_ms = clock_ms();
-    u->moment.came_wall_s = (int64_t)(clock_wall_ms() / 1000);
-    if (u->role == ROLE_INVALIDATE && response->status >= 200 && response->status < 400)
-        cache_invalidate(u, response);
-    if (u->role != ROLE_FETCH)
-        return CACHE_THEIRS;
-    if (is_failure(response->status) && stands_in(u))
-        return CACHE_OURS;
-    if (response->status == 304 && u->validates) {
-        on_not_modified(u, response);
-        return CACHE_OURS;
-    }
-    return keep(u, response, end);
-}
-
-bool cache_on_failure(struct exchange *x, int err)
-{
-    struct cache_use *u = x->cache;
-
-    return u->role == ROLE_FETCH && x->state == EXCHANGE_UPSTREAM && err != ERR_CLIENT_GONE &&
-           err != ERR_STOPPING && stands_in(u);
-}
+/* --- the end of it --------------------------------------------------------------------------------------------------------- */
 
 bool cache_has_readers(struct exchange *x)
 {

@@ -14,10 +14,14 @@
 
 /* --- conditions -------------------------------------------------------------------------------------------------------- */
 
-/* RFC 9110, 8.8.3.2: weak comparison. */
 static struct slice opaque_tag(struct slice etag)
 {
     return slice_starts(etag, SLICE("W/")) ? slice_from_index(etag, 2) : etag;
+}
+
+bool cache_same_etag(struct slice a, struct slice b)
+{
+    return slice_eq(opaque_tag(a), opaque_tag(b));
 }
 
 static bool matches_etag(struct slice list, struct slice etag)
@@ -27,7 +31,7 @@ static bool matches_etag(struct slice list, struct slice etag)
     if (slice_eq(slice_trim(list), SLICE("*")))
         return true;
     while (slice_next_token(&list, &one))
-        if (etag.len && slice_eq(opaque_tag(one), opaque_tag(etag)))
+        if (etag.len && cache_same_etag(one, etag))
             return true;
     return false;
 }
@@ -63,7 +67,7 @@ static enum range_kind read_range(struct slice text, size_t size, struct range *
 {
     uint64_t first = 0, last = UINT64_MAX;
 
-    if (!slice_starts(text, SLICE("bytes=")) || slice_find_char(text, ',') >= 0)
+    if (!slice_eq_nocase(slice_sub(text, 0, 6), SLICE("bytes=")) || slice_find_char(text, ',') >= 0)
         return RANGE_NONE;
     text = slice_trim(slice_from_index(text, 6));
     ssize_t dash = slice_find_char(text, '-');
@@ -173,11 +177,12 @@ static void say_how(struct cache_use *u, struct message *m, const struct stored 
                     struct slice how)
 {
     const struct cache_life *life = &cached_head_of(r)->life;
-    long long ttl = (long long)(life->lifetime_s - cache_age_s(life, clock_ms()));
+    char ttl[24];
+    size_t n = text_from_i64(life->lifetime_s - cache_age_s(life, clock_ms()), ttl);
 
-    headers_add_id(
-        &m->headers, HEADER_CACHE_STATUS,
-        arena_printf(u->x->arena, FORWARD_PSEUDONYM "; %.*s; ttl=%lld", SLICE_ARG(how), ttl));
+    headers_add_id(&m->headers, HEADER_CACHE_STATUS,
+                   ARENA_JOIN(u->x->arena, SLICE(FORWARD_PSEUDONYM "; "), how, SLICE("; ttl="),
+                              slice_of(ttl, n)));
 }
 
 void cache_answer(struct cache_use *u, struct stored *r, struct slice how)

@@ -20,7 +20,7 @@ void cache_land(struct cache_use *u, char what)
  * gets for himself, or an upstream says while it fails, tells nothing of that. */
 static void refuse(struct cache_use *u, bool is_usual)
 {
-    if (is_usual && !u->is_personal)
+    if (is_usual && !u->is_personal && u->x->request->method == METHOD_GET)
         response_store_mark(u->conf->store, &u->key);
     cache_land(u, LAND_GO);
 }
@@ -48,7 +48,7 @@ static void begin_known(struct cache_use *u, const struct message *response,
         let_go(u);
         return;
     }
-    u->says = arena_printf(u->x->arena, "%.*s; stored", SLICE_ARG(u->says));
+    u->says = ARENA_JOIN(u->x->arena, u->says, SLICE("; stored"));
     if (size == 0)
         cache_on_body(u->x, NULL, 0, true);
     cache_land(u, LAND_LOOK);
@@ -89,8 +89,8 @@ void cache_begin_fill(struct cache_use *u, const struct message *response, bool 
     bool is_known = end || (response->body == BODY_LENGTH && response->has_length);
 
     if (why != CACHE_KEPT)
-        u->says = arena_printf(u->x->arena, "%.*s; detail=%s", SLICE_ARG(u->says),
-                               cache_refusal_text(why));
+        u->says = ARENA_JOIN(u->x->arena, u->says, SLICE("; detail="),
+                             slice_from(cache_refusal_text(why)));
     if (why != CACHE_KEPT || response->body == BODY_TUNNEL ||
         (is_known && !end && response->content_length > u->conf->max_object)) {
         refuse(u, response->status < 500);

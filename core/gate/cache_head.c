@@ -18,15 +18,16 @@ static bool is_kept(enum header_id id)
     }
 }
 
-/* What belongs to the content that is kept, whatever a 304 says (RFC 9111, 3.2). */
-static bool is_of_content(enum header_id id)
+/* What the content that is kept has to fit, whatever a 304 says (RFC 9111, 3.2): its coding, its part, its digests. */
+static bool is_of_content(const struct field *f)
 {
-    switch (id) {
-    case HEADER_CONTENT_ENCODING:
-    case HEADER_CONTENT_TYPE:
-    case HEADER_CONTENT_RANGE: return true;
-    default: return false;
-    }
+    static const struct slice digests[] = {
+        {"Content-MD5", 11}, {"Digest", 6}, {"Content-Digest", 14}, {"Repr-Digest", 11}};
+
+    for (size_t i = 0; i < COUNT_OF(digests); i++)
+        if (slice_eq_nocase(f->name, digests[i]))
+            return true;
+    return f->id == HEADER_CONTENT_ENCODING || f->id == HEADER_CONTENT_RANGE;
 }
 
 /* Names that no-cache and private speak of. */
@@ -123,6 +124,27 @@ struct stored *cache_store_head(struct cache_use *u, const struct message *respo
     return r;
 }
 
+static struct slice kept_field(const struct cached_head *head, enum header_id id)
+{
+    for (uint32_t i = 0; i < head->nfields; i++)
+        if (head->fields[i].id == id)
+            return head->fields[i].value;
+    return SLICE_NONE;
+}
+
+bool cache_is_meant(const struct stored *r, const struct message *not_modified)
+{
+    const struct cached_head *head = cached_head_of(r);
+    struct slice etag = headers_get_id(&not_modified->headers, HEADER_ETAG);
+    struct slice changed = headers_get_id(&not_modified->headers, HEADER_LAST_MODIFIED);
+    struct slice kept = kept_field(head, HEADER_ETAG);
+    struct slice kept_changed = kept_field(head, HEADER_LAST_MODIFIED);
+
+    if (etag.ptr && (kept.ptr || !slice_starts(etag, SLICE("W/"))))
+        return cache_same_etag(etag, kept);
+    return !changed.ptr || !kept_changed.ptr || slice_eq(changed, kept_changed);
+}
+
 struct message *cache_freshen(struct cache_use *u, const struct stored *r,
                               const struct message *not_modified)
 {
@@ -135,12 +157,12 @@ struct message *cache_freshen(struct cache_use *u, const struct stored *r,
     headers_init(&m->headers, u->x->arena, head->nfields + news->n);
     for (uint32_t i = 0; i < head->nfields; i++) {
         const struct field *f = &head->fields[i];
-        if (is_of_content((enum header_id)f->id) || !headers_find_name(news, f->name))
+        if (is_of_content(f) || !headers_find_name(news, f->name))
             headers_add(&m->headers, f->name, f->value);
     }
     HEADERS_EACH(f, news)
     {
-        if (!is_of_content((enum header_id)f->id) && f->id != HEADER_CONTENT_LENGTH)
+        if (!is_of_content(f) && f->id != HEADER_CONTENT_LENGTH)
             headers_add(&m->headers, f->name, f->value);
     }
     return m;

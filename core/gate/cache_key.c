@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A key is the URL: scheme, host in lower case with its port, normalised path, query as it stands. No two requests for
+/* A key is the URL: scheme, host in lower case with its port unless the scheme has it anyway, normalised path, query as it stands. No two requests for
  * different things share one: none of its parts can hold what divides them. What else keeps responses apart is their
  * variant: the route, the selectors of `vary`, the fields that the response's Vary names; each with its length before
  * it. So all that is kept of a URL is found, and purged, by the URL alone. */
@@ -14,9 +14,24 @@
 
 #define VARIES_MAX 8 /* different ones of one URL, that an answer is looked for by */
 
+/* The port that a scheme has anyway says nothing (RFC 9110, 4.2.3). */
+static struct slice default_port(const struct exchange *x)
+{
+    return slice_eq(x->scheme, SLICE("https")) ? SLICE(":443") : SLICE(":80");
+}
+
+static struct slice without_default_port(const struct exchange *x, struct slice authority)
+{
+    struct slice port = default_port(x);
+
+    return slice_ends(authority, port) ? slice_sub(authority, 0, authority.len - port.len)
+                                       : authority;
+}
+
 static struct slice url_of(struct exchange *x, struct slice authority, struct slice path,
                            struct slice query)
 {
+    authority = without_default_port(x, authority);
     char *start = arena_alloc(x->arena, x->scheme.len + authority.len + path.len + query.len + 4);
     char *p = slice_put(start, x->scheme);
 
@@ -215,9 +230,7 @@ struct slice cache_vary_of(struct cache_use *u, const struct message *response)
     for (size_t i = 0; i < n; i++) {
         if (i > 0 && slice_eq(names[i], names[i - 1]))
             continue;
-        list = list.len
-                   ? arena_printf(u->x->arena, "%.*s,%.*s", SLICE_ARG(list), SLICE_ARG(names[i]))
-                   : names[i];
+        list = list.len ? ARENA_JOIN(u->x->arena, list, SLICE(","), names[i]) : names[i];
     }
     return list;
 }
@@ -227,12 +240,14 @@ struct slice cache_vary_of(struct cache_use *u, const struct message *response)
 /* The key of a URL reference, when it is on the same host; absent otherwise. */
 static struct slice key_of_reference(struct exchange *x, struct slice ref)
 {
-    struct slice origin = arena_printf(x->arena, "%.*s://%.*s", SLICE_ARG(x->scheme),
-                                       SLICE_ARG(x->request->authority));
+    struct slice origin = ARENA_JOIN(x->arena, x->scheme, SLICE("://"),
+                                     without_default_port(x, x->request->authority));
     struct slice path = ref, query = SLICE_NONE, normal;
 
     if (ref.len > origin.len && slice_eq_nocase(slice_sub(ref, 0, origin.len), origin))
         path = slice_from_index(ref, origin.len);
+    if (slice_starts(path, default_port(x)))
+        path = slice_from_index(path, default_port(x).len);
     if (!path.len || path.ptr[0] != '/' || (path.len > 1 && path.ptr[1] == '/'))
         return SLICE_NONE;
     ssize_t hash = slice_find_char(path, '#');
@@ -246,6 +261,11 @@ static struct slice key_of_reference(struct exchange *x, struct slice ref)
     if (uri_normalise_path(path, x->arena, &normal) < 0)
         return SLICE_NONE;
     return url_of(x, x->request->authority, normal, query);
+}
+
+bool cache_is_own_url(const struct cache_use *u, struct slice ref)
+{
+    return ref.len > 0 && slice_eq(key_of_reference(u->x, ref), u->key.text);
 }
 
 static void invalidate_reference(struct cache_use *u, const struct message *response,

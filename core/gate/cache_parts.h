@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The inside of the cache, for its files: cache.c decides, cache_key.c tells requests apart, cache_head.c keeps heads,
- * cache_answer.c makes answers, cache_fill.c keeps what comes, cache_tier.c asks and tells Redis. */
+/* The inside of the cache, for its files: cache.c decides what becomes of a request and cache_response.c what
+ * of its response, cache_key.c tells requests apart, cache_head.c keeps heads, cache_answer.c makes answers, cache_fill.c
+ * keeps what comes, cache_tier.c asks and tells Redis. */
 
 #ifndef DML_GATE_CACHE_PARTS_H
 #define DML_GATE_CACHE_PARTS_H
@@ -85,6 +86,9 @@ void cache_copy_variant(struct cache_use *own, struct cache_use *u, struct slice
 /* The names of a response's Vary: lower case, sorted, joined by ','. */
 struct slice cache_vary_of(struct cache_use *u, const struct message *response);
 
+/* Is a reference that a response gives the request's own URL? */
+bool cache_is_own_url(const struct cache_use *u, struct slice ref);
+
 /* What an unsafe request has made invalid: its own URL, and those that the response names on the same host. */
 void cache_invalidate(struct cache_use *u, const struct message *response);
 
@@ -106,6 +110,9 @@ static inline const struct cached_head *cached_head_of(const struct stored *r)
 struct stored *cache_store_head(struct cache_use *u, const struct message *response,
                                 const struct cache_life *life, struct response_body *body);
 
+/* Does a 304 speak of r? By what it says of validators, if anything (RFC 9111, 4.3.4). */
+bool cache_is_meant(const struct stored *r, const struct message *not_modified);
+
 /* What is kept and what a 304 says of it, as one head in the exchange's arena (RFC 9111, 3.2). */
 struct message *cache_freshen(struct cache_use *u, const struct stored *r,
                               const struct message *not_modified);
@@ -115,6 +122,9 @@ struct message *cache_freshen(struct cache_use *u, const struct stored *r,
 /* The answer to the client from r, whose reference is taken over: conditions and a range of the request are kept. how: of
  * Cache-Status, "hit" or "fwd=stale; ...". */
 void cache_answer(struct cache_use *u, struct stored *r, struct slice how);
+
+/* Weak comparison (RFC 9110, 8.8.3.2). */
+bool cache_same_etag(struct slice a, struct slice b);
 
 /* Does one of the client's conditions say that it has this already (RFC 9110, 13.2.2)? */
 bool cache_client_has(const struct cache_conditions *c, const struct headers *h);

@@ -162,8 +162,7 @@ static void count(const struct cache_tier *t, enum outcome o)
 
 static struct slice url_key(struct cache_use *u)
 {
-    return arena_printf(u->x->arena, "%.*su:%.*s", SLICE_ARG(u->conf->tier->prefix),
-                        SLICE_ARG(u->key.text));
+    return ARENA_JOIN(u->x->arena, u->conf->tier->prefix, SLICE("u:"), u->key.text);
 }
 
 /* A short name for a variant; the record says which it really is. */
@@ -209,7 +208,7 @@ static bool send_question(struct cache_use *u, struct slice vary)
         slice_from(read_script),
         SLICE("2"),
         url_key(u),
-        arena_printf(u->x->arena, "%.*slog", SLICE_ARG(t->prefix)),
+        ARENA_JOIN(u->x->arena, t->prefix, SLICE("log")),
         field_of(cache_variant(u, vary), field),
         u->key.text,
     };

@@ -103,11 +103,13 @@ struct plugin_host_ops {
     /* May a route whose plugin it is have nothing else that answers (`answers = true`)? NULL: none may. */
     bool (*answers)(struct plugin_host *h, const struct plugin_use *plugin);
 
-    /* Does it look at the plugins before it (`remark`)? And what it says of one of those: a warning in the arena, or
-     * absent. NULL: none does. */
-    bool (*looks_back)(struct plugin_host *h, const struct plugin_use *plugin);
+    /* Does it look at what stands beside it (`remark`)? And what it says of another plugin of its chain, or of a template
+     * that a key of its route has: a warning in the arena, or absent. NULL: none does. */
+    bool (*looks_around)(struct plugin_host *h, const struct plugin_use *plugin);
     struct slice (*remark)(struct plugin_host *h, const struct plugin_use *plugin,
-                           const struct plugin_use *before, struct arena *a);
+                           const struct plugin_use *other, struct arena *a);
+    struct slice (*remark_of_key)(struct plugin_host *h, const struct plugin_use *plugin,
+                                  struct slice key, struct slice template, struct arena *a);
 
     /* What to say where credentials stand under this name and no plugin takes them ("not installed ..."); absent when one
      * does. In the arena. NULL: all can. */

@@ -12,7 +12,7 @@
 /* What was asked about a plugin. */
 struct plugin_kind {
     const struct plugin_use *use; /* one of it */
-    bool guards, answers_preflights, looks_back, answers;
+    bool guards, answers_preflights, looks_around, answers;
 };
 
 /* Which plugins are used, and which of them stand after which. */
@@ -54,7 +54,7 @@ static void ask_kind(struct build *b, const struct plugin_use *use)
         .guards = ops->guards(b->host, use),
         .answers_preflights = ops->answers_preflights && ops->answers_preflights(b->host, use),
         .answers = ops->answers && ops->answers(b->host, use),
-        .looks_back = ops->looks_back && ops->looks_back(b->host, use),
+        .looks_around = ops->looks_around && ops->looks_around(b->host, use),
     };
 
     if (kind == o->cap)
@@ -128,16 +128,34 @@ static void check_preflights(struct build *b, const struct chain *c, uint32_t fr
     }
 }
 
-/* What a plugin says of those before it. */
+/* What a plugin says of the others, but what was said of those before `from` already. */
 static void ask_remarks(struct build *b, const struct chain *c, uint32_t from)
 {
-    for (uint32_t j = MAX(from, 1u); j < c->n; j++) {
+    for (uint32_t j = 0; j < c->n; j++) {
         struct plugin_use *use = c->uses[j];
-        for (uint32_t i = 0; kind_of(b, use)->looks_back && i < j; i++) {
+        for (uint32_t i = 0; kind_of(b, use)->looks_around && i < c->n; i++) {
+            if (i == j || MAX(i, j) < from)
+                continue;
             struct slice says = b->host->ops->remark(b->host, use, c->uses[i], b->faults->arena);
             if (says.ptr)
                 warn_at(b->faults, use->place, use->path, "%.*s", SLICE_ARG(says));
         }
+    }
+}
+
+static void ask_of_rewrite(struct build *b, const struct route *route)
+{
+    const struct chain *c = &route->chain;
+
+    for (uint32_t i = 0; route->rewrite && i < c->n; i++) {
+        struct plugin_use *use = c->uses[i];
+        if (!kind_of(b, use)->looks_around)
+            continue;
+        struct slice says =
+            b->host->ops->remark_of_key(b->host, use, SLICE("rewrite"),
+                                        build_get(route->place, "rewrite")->text, b->faults->arena);
+        if (says.ptr)
+            warn_at(b->faults, use->place, use->path, "%.*s", SLICE_ARG(says));
     }
 }
 
@@ -274,14 +292,17 @@ void build_route_chain(struct build *b, struct route *route)
 
     *c = *global; /* its index too: what has the same functions is one chain */
     c->answers = false;
-    if (build_count(list) == 0)
+    if (build_count(list) == 0) {
+        ask_of_rewrite(b, route);
         return;
+    }
     struct slice scope = arena_printf(b->a, "route:%.*s", SLICE_ARG(route->name));
     read_chain(b, c, global, list, PATH(b, "routes[%u].plugins", route->index), scope, route);
     for (uint32_t i = global->n; i < c->n; i++)
         check_hooks(b, c->uses[i]);
     mark_in_routes(b, c);
     add_chain(b, c);
+    ask_of_rewrite(b, route);
 }
 
 static void read_consumer_chain(struct build *b, struct consumer *consumer, struct chain *none)

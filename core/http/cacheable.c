@@ -85,7 +85,7 @@ static int64_t initial_age(const struct message *response, const struct cache_mo
     int64_t delay = (int64_t)(moment->came_ms - moment->asked_ms) / 1000;
     int64_t corrected = age_field(response) + delay;
 
-    return MAX(moment->came_wall_s - date_of(response, moment), corrected);
+    return MIN(MAX(moment->came_wall_s - date_of(response, moment), corrected), CACHE_SECONDS_MAX);
 }
 
 /* --- freshness -------------------------------------------------------------------------------- */
@@ -98,7 +98,7 @@ static int64_t by_expires(const struct message *response, const struct cache_mom
         return -1;
     if (!read_date(&response->headers, HEADER_EXPIRES, &expires))
         return 0; /* "0" and the like: it has expired */
-    return MAX(expires - date_of(response, moment), 0);
+    return MIN(MAX(expires - date_of(response, moment), 0), CACHE_SECONDS_MAX);
 }
 
 static int64_t by_last_change(const struct message *response, const struct cache_moment *moment)
@@ -111,15 +111,17 @@ static int64_t by_last_change(const struct message *response, const struct cache
     return MIN(since / HEURISTIC_PART, HEURISTIC_MAX_S);
 }
 
-/* -1: nothing tells. */
-static int64_t lifetime(const struct message *response, const struct cache_control *says,
-                        bool is_targeted, const struct cache_rules *rules,
-                        const struct cache_moment *moment)
+/* -1: nothing tells. Of an answer to POST only what it says itself counts (RFC 9110, 9.3.3). */
+static int64_t lifetime(const struct message *request, const struct message *response,
+                        const struct cache_control *says, bool is_targeted,
+                        const struct cache_rules *rules, const struct cache_moment *moment)
 {
     int64_t s = says->s_maxage >= 0 ? says->s_maxage : says->max_age;
 
     if (s < 0 && !is_targeted)
         s = by_expires(response, moment);
+    if (request->method == METHOD_POST)
+        return s;
     if (s < 0 && (says->no_cache || says->must_revalidate))
         s = 0; /* to be asked for again each time */
     if (s < 0 && (is_heuristic(response->status) || says->is_public))
@@ -139,10 +141,16 @@ static bool varies_by_all(const struct message *response)
     return false;
 }
 
+/* What an unknown status may want of a cache nobody knows. */
+static bool is_understood(int status)
+{
+    return status_text(status)[0] != '\0';
+}
+
 /* must-understand takes the place of no-store where the status is known (RFC 9111, 5.2.2.3). */
 static bool forbids(const struct message *response, const struct cache_control *says)
 {
-    return says->no_store && !(says->must_understand && is_heuristic(response->status));
+    return says->no_store && !(says->must_understand && is_understood(response->status));
 }
 
 static bool is_for_all(const struct cache_control *says)
@@ -161,9 +169,10 @@ enum cache_refusal cache_judge(const struct message *request, const struct messa
     if (!is_targeted)
         cache_control_read(&response->headers, &says);
 
-    if (request->method != METHOD_GET)
+    if (request->method != METHOD_GET && request->method != METHOD_POST)
         return CACHE_BY_METHOD;
-    if (!keeps_status(rules, response->status))
+    if (!keeps_status(rules, response->status) ||
+        (says.must_understand && !is_understood(response->status)))
         return CACHE_BY_STATUS;
     if (asked.no_store)
         return CACHE_BY_REQUEST;
@@ -178,17 +187,20 @@ enum cache_refusal cache_judge(const struct message *request, const struct messa
     if (!rules->keeps_set_cookie && headers_find(&response->headers, HEADER_SET_COOKIE))
         return CACHE_COOKIE;
 
+    int64_t lifetime_s = lifetime(request, response, &says, is_targeted, rules, moment);
+    if (lifetime_s < 0)
+        return CACHE_NO_LIFE;
     *life = (struct cache_life){
         .came_ms = moment->came_ms,
         .initial_age_s = initial_age(response, moment),
-        .lifetime_s = lifetime(response, &says, is_targeted, rules, moment),
+        .lifetime_s = lifetime_s,
         .stale_while_revalidate_s = MAX(says.stale_while_revalidate, 0),
         .stale_if_error_s = MAX(says.stale_if_error, 0),
         .always_validate = says.no_cache,
         .never_stale = says.must_revalidate || says.proxy_revalidate,
         .is_shared = says.s_maxage >= 0,
     };
-    return life->lifetime_s < 0 ? CACHE_NO_LIFE : CACHE_KEPT;
+    return CACHE_KEPT;
 }
 
 /* --- use -------------------------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ struct cache_life {
 
 enum cache_refusal {
     CACHE_KEPT,
-    CACHE_BY_METHOD,  /* not GET */
+    CACHE_BY_METHOD,  /* neither GET nor POST */
     CACHE_BY_STATUS,  /* partial, not modified, or not among those that are kept */
     CACHE_BY_REQUEST, /* no-store in the request */
     CACHE_NO_STORE,

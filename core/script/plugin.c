@@ -477,9 +477,9 @@ static bool host_answers(struct plugin_host *h, const struct plugin_use *plugin)
     return ask(vm_of_host(h), "answers", plugin->name, SLICE_NONE);
 }
 
-static bool host_looks_back(struct plugin_host *h, const struct plugin_use *plugin)
+static bool host_looks_around(struct plugin_host *h, const struct plugin_use *plugin)
 {
-    return ask(vm_of_host(h), "looks_back", plugin->name, SLICE_NONE);
+    return ask(vm_of_host(h), "looks_around", plugin->name, SLICE_NONE);
 }
 
 /* On top of the stack: a text, or nil, which goes. */
@@ -494,14 +494,27 @@ static struct slice take_text(lua_State *L, struct arena *a)
 }
 
 static struct slice host_remark(struct plugin_host *h, const struct plugin_use *plugin,
-                                const struct plugin_use *before, struct arena *a)
+                                const struct plugin_use *other, struct arena *a)
 {
     struct vm *vm = vm_of_host(h);
 
     vm_push_function(vm, "demilune.plugin", "remark");
     lua_pushinteger(vm->L, (lua_Integer)plugin->index);
-    lua_pushinteger(vm->L, (lua_Integer)before->index);
+    lua_pushinteger(vm->L, (lua_Integer)other->index);
     (void)!vm_call(vm, 2, 1);
+    return take_text(vm->L, a);
+}
+
+static struct slice host_remark_of_key(struct plugin_host *h, const struct plugin_use *plugin,
+                                       struct slice key, struct slice template, struct arena *a)
+{
+    struct vm *vm = vm_of_host(h);
+
+    vm_push_function(vm, "demilune.plugin", "remark_of_key");
+    lua_pushinteger(vm->L, (lua_Integer)plugin->index);
+    push_slice(vm->L, key);
+    push_slice(vm->L, template);
+    (void)!vm_call(vm, 3, 1);
     return take_text(vm->L, a);
 }
 
@@ -555,8 +568,9 @@ static const struct plugin_host_ops checker_ops = {
     .guards = host_guards,
     .answers_preflights = host_answers_preflights,
     .answers = host_answers,
-    .looks_back = host_looks_back,
+    .looks_around = host_looks_around,
     .remark = host_remark,
+    .remark_of_key = host_remark_of_key,
     .missing = host_missing,
     .credentials = host_credentials,
     .saw = host_saw,

@@ -14,6 +14,7 @@ local exchange = require "demilune.exchange"
 local explain = core.explains and require "demilune.explain"
 local loading = require "demilune.plugin.load"
 local schema = require "demilune.schema"
+local selector = require "demilune.selector"
 
 local M = {}
 
@@ -107,16 +108,24 @@ function M.answers(name)
   return M.load(name).answers == true
 end
 
-function M.looks_back(name)
+function M.looks_around(name)
   return M.load(name).remark ~= nil
 end
 
--- What the plugin of one place says of another place before it, by the selectors that this one turns request headers on:
--- a warning, or nil.
-function M.remark(index, before)
-  local use, other = uses[index], uses[before]
-  local selectors = other.instance.turns_on
-  return selectors and use.plugin.remark(use.instance, other.plugin.name, selectors) or nil
+-- What the plugin of one place says of another place of its chain, by what that one makes request headers of: a warning,
+-- or nil.
+function M.remark(index, other)
+  local use, turns_on = uses[index], uses[other].instance.turns_on
+  return turns_on and use.plugin.remark(use.instance, uses[other].plugin.name, turns_on) or nil
+end
+
+-- ... of a template of the route, which its key `name` has.
+function M.remark_of_key(index, name, template)
+  local use, turns_on = uses[index], {}
+  for i, one in ipairs(selector.mentioned(template)) do
+    turns_on[i] = { selector = one }
+  end
+  return use.plugin.remark(use.instance, name, turns_on)
 end
 
 -- --- instances ----------------------------------------------------------------------------------

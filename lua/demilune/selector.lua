@@ -114,6 +114,16 @@ function M.either(text, context, options)
   return M[text:find("{", 1, true) and "template" or "selector"](text, context, options)
 end
 
+--- The selectors that a template mentions, as they stand there.
+---@private
+function M.mentioned(template)
+  local list = {}
+  for one in template:gsub("{{", ""):gmatch "{([^{}]+)}" do
+    list[#list + 1] = one
+  end
+  return list
+end
+
 --- The checks of the formats of demilune.schema, for a place with these path parameters (nil: any).
 ---@private
 function M.checks(params)

@@ -38,6 +38,17 @@ describe("cache", function()
     assert.equal(2, #asked)
   end)
 
+  it("takes a host with and without the port of its scheme for one", function()
+    local location
+    answer = function(_, n) return 200, { ["cache-control"] = "max-age=60", location = location }, tostring(n) end
+    start()
+    local function from(host, path) return body(path, { headers = { host = host } }) end
+    assert.same({ "1", "1", "1", "2" }, { from "h", from "h:80", from "H:80", from "h:8080" })
+    location = "http://h:80/"
+    gateway:request { method = "POST", path = "/b", body = "x", headers = { host = "h" } }
+    assert.same({ "4", "4", "2" }, { from "h", from "h:80", from "h:8080" })
+  end)
+
   it("asks again when it is stale", function()
     answer = function(_, n) return 200, { ["cache-control"] = "max-age=60" }, tostring(n) end
     start()
@@ -66,6 +77,83 @@ describe("cache", function()
     assert.equal(2, #asked)
     response = gateway:get("/", { headers = { ["cache-control"] = "no-cache" } })
     assert.equal("demilune; fwd=request; fwd-status=304; ttl=100", response.headers["cache-status"])
+  end)
+
+  it("takes over from a 304 all but what the content has to fit", function()
+    local first = { ["cache-control"] = "max-age=60", etag = '"v1"', ["content-type"] = "text/plain",
+      ["content-encoding"] = "br", ["content-md5"] = "A", ["content-digest"] = "sha-256=:A:", link = "</a>" }
+    local later = { ["cache-control"] = "max-age=70", etag = 'W/"v1"', ["content-type"] = "text/html",
+      ["content-encoding"] = "gzip", ["content-md5"] = "B", ["content-digest"] = "sha-256=:B:", link = "</b>" }
+    answer = function(request)
+      if request.headers["if-none-match"] then
+        return 304, later
+      end
+      return 200, first, "content"
+    end
+    start()
+    body()
+    test.clock.advance(61)
+    for _ = 1, 2 do
+      local response = gateway:get "/"
+      for name, value in pairs(later) do
+        local stays = name:find "md5" or name:find "digest" or name:find "encoding"
+        assert.equal(stays and first[name] or value, response.headers[name], name)
+      end
+      assert.equal("content", response.body)
+    end
+    assert.equal(2, #asked)
+  end)
+
+  it("renews nothing by a 304 that speaks of something else", function()
+    local first, later
+    answer = function(request, n)
+      local is_asked = request.headers["if-none-match"] or request.headers["if-modified-since"]
+      if is_asked then
+        return 304, later
+      end
+      return 200, first, tostring(n)
+    end
+    start()
+    local old, new = "Wed, 01 Jan 2020 00:00:00 GMT", "Thu, 02 Jan 2020 00:00:00 GMT"
+    for i, case in ipairs {
+      { { etag = '"v1"' }, { etag = '"v2"' } },
+      { { etag = '"v1"', ["last-modified"] = old }, { etag = '"v2"', ["last-modified"] = old } },
+      { { ["last-modified"] = new }, { ["last-modified"] = old } },
+      { { ["last-modified"] = old }, { ["last-modified"] = old, etag = '"v2"' } },
+    } do
+      local path = "/" .. i
+      first, later = case[1], case[2]
+      first["cache-control"], later["cache-control"] = "max-age=60", "max-age=60"
+      local n = #asked
+      body(path)
+      test.clock.advance(61)
+      local response = gateway:get(path)
+      assert.same({ tostring(n + 1), first.etag }, { response.body, response.headers.etag }, path)
+      assert.equal(tostring(n + 3), body(path), path)
+    end
+  end)
+
+  it("keeps an answer to POST that is what its URL has now, and says how long", function()
+    local headers
+    answer = function(request, n)
+      return 200, request.method == "POST" and headers or { ["cache-control"] = "max-age=60" }, tostring(n)
+    end
+    start()
+    body "/a"
+    headers = { ["cache-control"] = "max-age=60", ["content-location"] = "/a" }
+    local response = gateway:request { method = "POST", path = "/a", body = "x" }
+    assert.same({ "2", "demilune; fwd=method; stored" }, { response.body, response.headers["cache-status"] })
+    assert.equal("2", body "/a")
+    for i, others in ipairs {
+      { ["cache-control"] = "max-age=60", ["content-location"] = "/b" },
+      { ["cache-control"] = "max-age=60" },
+      { ["content-location"] = "/a", ["last-modified"] = "Wed, 01 Jan 2020 00:00:00 GMT" },
+      { ["content-location"] = "/a", ["cache-control"] = "private, max-age=60" },
+    } do
+      headers = others
+      local posted = gateway:request { method = "POST", path = "/a", body = "x" }.body
+      assert.not_equal(posted, body "/a", "kept " .. i)
+    end
   end)
 
   it("keeps what varies apart", function()
@@ -99,6 +187,7 @@ describe("cache", function()
     end
     assert.same({ 206, "234", "bytes 2-4/10" }, range "bytes=2-4")
     assert.same({ 206, "89", "bytes 8-9/10" }, range "bytes=-2")
+    assert.same({ 206, "89", "bytes 8-9/10" }, range "Bytes=8-") -- RFC 9110, 14.1
     assert.same({ 206, "9", "bytes 9-9/10" }, range "bytes=9-100")
     assert.same({ 416, "", "bytes */10" }, range "bytes=10-")
     assert.same({ 200, "0123456789" }, range "bytes=1-2,4-5")

@@ -58,7 +58,7 @@ local function keyed_by(config)
   for _, one in ipairs(config.vary or {}) do
     set[one:lower()] = true
   end
-  for one in (config.key or ""):gsub("{{", ""):gmatch "{([^{}]+)}" do
+  for _, one in ipairs(selector.mentioned(config.key or "")) do
     set[one:lower()] = true
   end
   return set
@@ -73,12 +73,13 @@ local function is_keyed(self, one)
     or OF_URL[kind] or not one:find ":" and kind ~= "consumer" and kind ~= "client_ip"
 end
 
--- What is said where a plugin before this one sends upstream what the key does not have.
-function Cache.remark(self, name, selectors)
-  for _, one in ipairs(selectors) do
-    if not is_keyed(self, one) then
-      return ('"%s", which stands before it, sends upstream what "%s" is: requests that differ in it get the same '
-        .. 'response from the cache, unless that is in its vary'):format(name, one)
+-- What is said where a plugin of its chain, or a key of the route, sends upstream what the key does not have.
+function Cache.remark(self, name, turns_on)
+  for _, one in ipairs(turns_on) do
+    local header = one.header and "header:" .. one.header:lower()
+    if not self.keyed_by[header or ""] and not (one.selector and is_keyed(self, one.selector)) then
+      return ('"%s" sends upstream what "%s" is: requests that differ in it get the same response from the cache, '
+        .. 'unless that is in its vary'):format(name, one.selector or header)
     end
   end
 end

@@ -15,6 +15,15 @@ ForwardAuth.schema = require "demilune.plugins.forward-auth.schema"
 
 local ANSWER_MAX = 64 * 1024 -- bytes of the service's answer
 
+-- What goes upstream of the service's answer, for plugins that have to know.
+local function turned_on(names)
+  local list = {}
+  for i, name in ipairs(names) do
+    list[i] = { header = name }
+  end
+  return list
+end
+
 function ForwardAuth.new(config, context)
   if config.upstream and not core.upstream(config.upstream) then
     return nil, ('the configuration has no upstream "%s"'):format(config.upstream), "upstream"
@@ -24,7 +33,9 @@ function ForwardAuth.new(config, context)
   if message then
     return nil, message, "upstream_headers"
   end
-  return setmetatable({ config = config, removal = removal, consumer = context.consumer }, ForwardAuth)
+  return setmetatable({
+    config = config, removal = removal, consumer = context.consumer, turns_on = turned_on(config.upstream_headers),
+  }, ForwardAuth)
 end
 
 -- What the service is told.

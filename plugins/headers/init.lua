@@ -4,19 +4,19 @@
 -- list per direction, and its hooks are these lists.
 
 local edit = require "demilune.edit"
+local selector = require "demilune.selector"
 
 local Headers = { name = "headers", version = "1.0.0", access = edit.hook, response = edit.hook }
 Headers.__index = Headers
 Headers.schema = require "demilune.plugins.headers.schema"
 
--- The selectors that what goes upstream is made from, for plugins behind this one that have to know; nil for none.
-local function selectors_of(request)
-  local list
+-- What goes upstream in which header, for plugins that have to know.
+local function turned_on(request)
+  local list = {}
   for _, operation in ipairs { "set", "add", "default" } do
-    for _, template in pairs(request and request[operation] or {}) do
-      for selector in tostring(template):gsub("{{", ""):gmatch "{([^{}]+)}" do
-        list = list or {}
-        list[#list + 1] = selector
+    for header, template in pairs(request and request[operation] or {}) do
+      for _, one in ipairs(selector.mentioned(tostring(template))) do
+        list[#list + 1] = { selector = one, header = header }
       end
     end
   end
@@ -34,7 +34,7 @@ function Headers.new(config, context)
     return nil, err, "response"
   end
   return setmetatable({
-    access = request or false, response = response or false, turns_on = selectors_of(config.request),
+    access = request or false, response = response or false, turns_on = turned_on(config.request),
   }, Headers)
 end
 

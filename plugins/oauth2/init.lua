@@ -81,12 +81,21 @@ local function fill(self, config, context)
   return not message, message, path
 end
 
+-- What goes upstream of a token, for plugins that have to know.
+local function turned_on(claims_to_headers)
+  local list = {}
+  for claim, header in pairs(claims_to_headers or {}) do
+    list[#list + 1] = { selector = "claim:" .. claim, header = header }
+  end
+  return list
+end
+
 function OAuth2.new(config, context)
   local message, path = fault_of(config)
   if message then
     return nil, message, path
   end
-  local self = setmetatable({}, OAuth2)
+  local self = setmetatable({ turns_on = turned_on(config.claims_to_headers) }, OAuth2)
   local is_fine
   is_fine, message, path = fill(self, config, context)
   return is_fine and self or nil, message, path

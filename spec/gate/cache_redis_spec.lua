@@ -121,6 +121,17 @@ describe("gateways that share a Redis", function()
     has(two, "/a?x=1", body)
   end)
 
+  it("ask Redis for who wants nothing but what is kept, and nobody else", function()
+    both()
+    local only = { headers = { ["Cache-Control"] = "only-if-cached" } }
+    assert.equal(504, client.get(two.port, "/o", only).status)
+    fetch(one, "/o", FRESH, "kept")
+    has(two, "/o", "kept", only)
+    redis:command "FLUSHALL"
+    assert.equal(504, client.get(two.port, "/p", only).status)
+    assert.is_true(upstream:is_left_alone(0))
+  end)
+
   it("have keys of their own in each place, whatever its name", function()
     one = server.start(CONFIG:gsub("name: all", 'name: "a:u"'):format(redis.url, "1s", upstream.port, "5s"))
     wait("it to listen", function()
@@ -235,6 +246,7 @@ describe("gateways that share a Redis", function()
     redis:restart()
     wait("both to listen", listens)
     wait("it to be there", function() return redis:command("GET", PREFIX .. "n") == "2" end)
+    wait("the other to have heard", function() return responses(two) == 0 end)
     fetch(two, "/late", FRESH, "new")
   end)
 

@@ -44,9 +44,10 @@ routes:
   it("warns where a plugin sends upstream what the cache has no part of its key", function()
     for _, selector in ipairs { "header:X-Tenant", "cookie:lang", "claim:tenant", "client_ip", "consumer" } do
       local template = "a-{" .. selector .. "}"
-      local warning = '"headers", which stands before it, sends upstream what "' .. selector
+      local warning = '"headers" sends upstream what "' .. selector
       assert.matches(warning, check(template, ""), 1, true)
       assert.is_nil(check(template, ' vary: ["' .. selector .. '"] '):find("warning", 1, true))
+      assert.is_nil(check(template, ' vary: ["header:X-A"] '):find("warning", 1, true))
       assert.is_nil(check(template, ' key: "{path} {' .. selector .. '}" '):find("warning", 1, true))
     end
   end)
@@ -56,6 +57,48 @@ routes:
       assert.is_nil(check(template, ""):find("warning", 1, true))
     end
     assert.matches("warning", check("{query:a}", ' key: "{path}" '))
+  end)
+end)
+
+describe("check, of what goes upstream beside the cache's key,", function()
+  local CACHE = "{ name: cache%s }"
+  local CHAINS = {
+    ["claim:sub"] = [[
+    plugins:
+      - { name: oauth2, config: { issuer: "https://id.example.com", audience: a, claims_to_headers: { sub: x-a } } }
+      - %s
+]],
+    ["header:x-a"] = [[
+    plugins: [{ name: forward-auth, config: { url: "http://127.0.0.1:9/", upstream_headers: [x-a] } }, %s] ]],
+    ["header:x-b"] = [[
+    rewrite: "/b/{header:x-b}"
+    plugins: [%s] ]],
+    ["cookie:c"] = [[
+    plugins: [%s, { name: headers, config: { request: { set: { x-a: "{cookie:c}" } } } }] ]],
+  }
+
+  local function check(chain, config, global)
+    local folder = server.folder()
+    local text = "listeners: [{ address: 127.0.0.1:0 }]\n" .. (global or "")
+      .. "routes:\n  - name: a\n    paths: [/]\n    upstream: http://127.0.0.1:9\n"
+      .. chain:format(CACHE:format(config))
+    local result = server.run { "check", "-c", folder:write("demilune.yaml", text) }
+    folder:remove()
+    assert.equal(0, result.status, result.err)
+    return result.out .. result.err
+  end
+
+  it("warns whichever plugin or key it is, and wherever that stands", function()
+    for selector, chain in pairs(CHAINS) do
+      assert.matches('sends upstream what "' .. selector, check(chain, ""), 1, true)
+      assert.is_nil(check(chain, (', config: { vary: ["%s"] }'):format(selector)):find("warning", 1, true), selector)
+    end
+    for _, rest in ipairs {
+      '    rewrite: "/b/{header:x-b}"\n',
+      '    plugins: [{ name: headers, config: { request: { add: { x-b: "{header:x-b}" } } } }]\n',
+    } do
+      assert.matches('sends upstream what "header:x-b', check(rest, "", "plugins: [{ name: cache }]\n"), 1, true)
+    end
   end)
 end)
 

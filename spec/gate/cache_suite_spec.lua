@@ -23,23 +23,29 @@ routes:
     plugins: [{ name: cache, config: { set_cookie: true } }]
 ]]
 
--- What the release that npm has asks for is older than RFC 9111, which says otherwise: an Age that is no number is to be
--- ignored (5.1), a 304 changes all fields but those of the content (3.2), must-understand is about statuses whose caching
--- is not known (5.2.2.3), Transfer-Encoding is of a connection. stale-close-* ask for an answer of a server that has gone.
+-- What the release that npm has asks for is older than RFC 9111, which says otherwise (later versions of the suite have been
+-- corrected in all of them):
+--   age-parse-*: an Age that is no number is ignored, and of several the first counts (5.1)
+--   304-etag-update-response-ETag: a 304 with another strong validator renews nothing (4.3.4)
+--   stale-close-*: an answer is wanted from a server that has closed the connection; the gateway's is a 502
+--   headers-store-Transfer-Encoding: a response in a coding that is unknown, and was not asked for, can't be read (RFC 9112,
+--   7), so there is nothing to be kept; the suite itself counts that as no result
 local SUPERSEDED = {
   "age%-parse%-nonnumeric", "age%-parse%-negative", "age%-parse%-float", "age%-parse%-prefix%-twoline",
   "age%-parse%-dup%-0", "age%-parse%-dup%-0%-twoline", "age%-parse%-dup%-old", "age%-parse%-parameter",
-  "age%-parse%-numeric%-parameter", "stale%-close%-.+", "status%-599%-must%-understand",
-  "headers%-store%-Transfer%-Encoding", "304%-etag%-update%-response%-Content%-MD5",
-  "304%-etag%-update%-response%-Content%-Type", "304%-etag%-update%-response%-ETag",
+  "age%-parse%-numeric%-parameter", "304%-etag%-update%-response%-ETag", "stale%-close%-.+",
+  "headers%-store%-Transfer%-Encoding",
 }
 
--- Partial responses are not put together, languages not chosen among, answers to POST not kept; and the Date of a response
--- without Last-Modified is later than the time that one test has the client name.
+-- Partial responses are not kept: the tests' have a length that contradicts their Content-Range. The order of languages is
+-- one of preference to many origins, and which of them an origin would choose is not guessed. And the Date of a response
+-- without Last-Modified is later than the time that one test has the client name (RFC 9111, 4.3.2).
 local NOT_DONE = {
-  "partial%-store%-.+", "vary%-normalise%-lang%-.+", "method%-POST",
+  "partial%-store%-partial%-.+", "vary%-normalise%-lang%-order", "vary%-normalise%-lang%-select",
   "conditional%-lm%-fresh%-no%-lm",
 }
+
+local OPTIONAL_SHARE = 0.9
 
 local function unknown(failed, known)
   local rest = {}
@@ -105,5 +111,6 @@ describe("the public suite for caches", function()
       #kinds.optimal.passed + #kinds.optimal.failed))
     assert.same({}, unknown(kinds.required.failed, SUPERSEDED))
     assert.same({}, unknown(kinds.optimal.failed, NOT_DONE))
+    assert.is_true(#kinds.optimal.passed > OPTIONAL_SHARE * (#kinds.optimal.passed + #kinds.optimal.failed))
   end)
 end)

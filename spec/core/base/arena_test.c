@@ -112,6 +112,8 @@ static void copies_and_prints_are_c_strings(void **state)
     expect_slice(arena_dup(a, SLICE("")), "");
 
     expect_slice(arena_printf(a, "%s-%d", "a", 7), "a-7");
+    expect_slice(ARENA_JOIN(a, SLICE("a")), "a");
+    expect_slice(ARENA_JOIN(a, SLICE("one"), SLICE_NONE, SLICE(", "), SLICE("two")), "one, two");
     s = arena_printf(a, "%.*s!", 1000, text);
     assert_int_equal(s.len, 1001);
     assert_string_equal(s.ptr + 999, "x!");

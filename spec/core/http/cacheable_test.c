@@ -78,6 +78,7 @@ static void test_lifetimes(void **state)
         {DATE "Expires: Sun, 06 Nov 1994 08:50:37 GMT", 60},
         {DATE "Expires: Sun, 06 Nov 1994 08:48:37 GMT", 0},
         {DATE "Expires: 0", 0},
+        {DATE "Expires: Fri, 31 Dec 9999 23:59:59 GMT", CACHE_SECONDS_MAX},
         {DATE "Expires: Sun, 06 Nov 1994 08:50:37 GMT\nExpires: Sun, 06 Nov 1994 08:50:37 GMT", 0},
         {"Date: nonsense\nExpires: Sun, 06 Nov 1994 08:50:37 GMT", 60},
         {DATE "Expires: Sun, 06 Nov 1994 08:50:37 GMT\nCache-Control: max-age=5", 5},
@@ -117,7 +118,10 @@ static void test_refusals(void **state)
         {200, "", "Cache-Control: max-age=9, nO-StOrE", false, &usual, CACHE_NO_STORE},
         {200, "", "Cache-Control: max-age=9, no-store, must-understand", false, &usual, CACHE_KEPT},
         {299, "", "Cache-Control: max-age=9, no-store, must-understand", false, &usual,
-         CACHE_NO_STORE},
+         CACHE_BY_STATUS},
+        {299, "", "Cache-Control: max-age=9, must-understand", false, &usual, CACHE_BY_STATUS},
+        {299, "", "Cache-Control: max-age=9", false, &usual, CACHE_KEPT},
+        {409, "", "Cache-Control: max-age=9, no-store, must-understand", false, &usual, CACHE_KEPT},
         {200, "", "Cache-Control: max-age=9, private", false, &usual, CACHE_PRIVATE},
         {200, "", "Cache-Control: max-age=9, private=\"set-cookie\"", false, &usual, CACHE_KEPT},
         {200, "Cache-Control: no-store", "Cache-Control: max-age=9", false, &usual,
@@ -154,16 +158,37 @@ static void test_refusals(void **state)
     }
 }
 
-static void test_only_what_is_got(void **state)
+/* Of an answer to POST only what it says of its life itself counts. */
+static void test_methods(void **state)
 {
-    struct message asked = {.method = METHOD_POST}, answer = {.status = 200};
-    struct cache_moment moment = {0};
-    struct cache_life life;
+    static const struct cache_rules with_ttl = {.ttl_s = 60};
+    static const struct {
+        enum method method;
+        const char *response;
+        enum cache_refusal want;
+    } rows[] = {
+        {METHOD_GET, DATE "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT", CACHE_KEPT},
+        {METHOD_GET, "", CACHE_KEPT},
+        {METHOD_POST, "Cache-Control: max-age=9", CACHE_KEPT},
+        {METHOD_POST, DATE "Expires: Sun, 06 Nov 1994 08:50:37 GMT", CACHE_KEPT},
+        {METHOD_POST, DATE "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT", CACHE_NO_LIFE},
+        {METHOD_POST, "Cache-Control: no-cache", CACHE_NO_LIFE},
+        {METHOD_POST, "", CACHE_NO_LIFE},
+        {METHOD_PUT, "Cache-Control: max-age=9", CACHE_BY_METHOD},
+        {METHOD_HEAD, "Cache-Control: max-age=9", CACHE_BY_METHOD},
+    };
 
     (void)state;
-    fields(&asked, "");
-    fields(&answer, "Cache-Control: max-age=9");
-    assert_int_equal(cache_judge(&asked, &answer, false, &usual, &moment, &life), CACHE_BY_METHOD);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct message asked = {.method = rows[i].method}, answer = {.status = 200};
+        struct cache_moment moment = {.came_wall_s = NOW};
+        struct cache_life life;
+        fields(&asked, "");
+        fields(&answer, rows[i].response);
+        enum cache_refusal r = cache_judge(&asked, &answer, false, &with_ttl, &moment, &life);
+        if (r != rows[i].want)
+            fail_msg("row %zu, %s: %s", i, rows[i].response, cache_refusal_text(r));
+    }
 }
 
 static void test_ages(void **state)
@@ -182,7 +207,7 @@ static void test_ages(void **state)
         {"Age: -1\n", 2},
         {"Age: 7.5\n", 2},
         {"Age: abc\n", 2},
-        {"Age: 2147483649\n", CACHE_SECONDS_MAX + 2},
+        {"Age: 2147483649\n", CACHE_SECONDS_MAX},
     };
     struct cache_life life;
 
@@ -267,7 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lifetimes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_only_what_is_got, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_uses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
