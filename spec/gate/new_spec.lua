@@ -138,7 +138,7 @@ routes: [{ name: all, paths: ["/*"], respond: {}, plugins: [{ name: my-plugin, c
       { stdout = out, stderr = folder.path .. "/stderr", dir = folder.path })
     local seen = 0
     local function told(text)
-      wait(("%q in: %s"):format(text, read "watched"), function()
+      wait(function() return ("%q in: %s"):format(text, read "watched") end, function()
         local _, stop = read("watched"):find(text, seen, true)
         seen = stop or seen
         return stop

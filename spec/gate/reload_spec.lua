@@ -97,7 +97,7 @@ describe("a reload", function()
   end
 
   local function logged(text)
-    return wait(("%q in: %s"):format(text, gateway:log()), function()
+    return wait(function() return ("%q in: %s"):format(text, gateway:log()) end, function()
       return gateway:log():find(text, 1, true)
     end)
   end

@@ -47,8 +47,19 @@ function Connection:more(seconds)
   return true
 end
 
+-- The spec's own line, however deep in the helpers it went wrong.
+local function place()
+  for level = 3, 20 do
+    local info = debug.getinfo(level, "Sl")
+    if info and info.short_src:find "_spec%.lua$" then
+      return ("%s:%d: "):format(info.short_src, info.currentline)
+    end
+  end
+  return ""
+end
+
 local function fail(self, what, word)
-  error(("%s: %s; read so far: %q"):format(what, word, self.rest:sub(1, 500)), 3)
+  error(("%s%s: %s; read so far: %q"):format(place(), what, word, self.rest:sub(1, 500)), 0)
 end
 
 -- Everything up to and including the plain text.

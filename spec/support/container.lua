@@ -88,7 +88,7 @@ end
 
 -- The line of an event, once it is in the log.
 function Container:event(name)
-  return wait(("the event %s in: %s"):format(name, self:log()), function()
+  return wait(function() return ("the event %s in: %s"):format(name, self:log()) end, function()
     local line = self:log():match('[^\n]*"event":"' .. name:gsub("%.", "%%.") .. '"[^\n]*')
     assert(line or self:is_running(), "the container has ended:\n" .. self:log())
     return line

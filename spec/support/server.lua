@@ -120,7 +120,7 @@ end
 
 -- The line of an event, once it is there.
 function Gateway:event(name)
-  return wait(('the event "%s" in: %s'):format(name, self:log()), function()
+  return wait(function() return ('the event "%s" in: %s'):format(name, self:log()) end, function()
     return self:log():match('[^\n]*"event":"' .. name:gsub("%.", "%%.") .. '"[^\n]*')
   end)
 end

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- Waits for a condition instead of for a time: wait("the log says ready", function() ... end) gives what the
--- function returns once that is neither nil nor false, and fails with the message when it never is.
+-- function returns once that is neither nil nor false, and fails with the message when it never is. A message that is
+-- long to make, or tells how things stand at the end, may be a function too.
 
 local posix = require "spec.support.posix"
 
@@ -16,5 +17,5 @@ return function(what, condition, seconds)
     end
     posix.sleep(LOOK)
   until posix.now() > limit
-  error("waited in vain: " .. what, 2)
+  error("waited in vain: " .. (type(what) == "function" and what() or what), 2)
 end
