@@ -44,6 +44,7 @@ M.PUBLIC = {
   { title = "demilune.selector", file = "selector", name = "selector" },
   { title = "demilune.edit", file = "edit", name = "edit" },
   { title = "demilune.keyring", file = "keyring", name = "keyring" },
+  { title = "demilune.marks", file = "marks", name = "marks" },
   { title = "demilune.identity", file = "identity", name = "identity" },
   { title = "demilune.networks", file = "networks", name = "networks" },
   { title = "demilune.test", file = "test", name = "test" },

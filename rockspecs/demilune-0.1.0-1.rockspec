@@ -48,6 +48,7 @@ build = {
     ["demilune.limit"] = "lua/demilune/limit.lua",
     ["demilune.limit.shared"] = "lua/demilune/limit/shared.lua",
     ["demilune.log"] = "lua/demilune/log.lua",
+    ["demilune.marks"] = "lua/demilune/marks.lua",
     ["demilune.metrics"] = "lua/demilune/metrics.lua",
     ["demilune.networks"] = "lua/demilune/networks.lua",
     ["demilune.new"] = "lua/demilune/new.lua",

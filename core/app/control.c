@@ -336,7 +336,7 @@ static void control_new(struct control *c, struct snapshot *snapshot, struct wor
     process_register_metrics(c);
     upstream_metrics_show(snapshot);
     c->plugin_metrics = plugin_metrics_new();
-    plugin_metrics_follow(c->plugin_metrics, snapshot);
+    plugin_metrics_follow(c->plugin_metrics);
     c->probes = probes_new(c->loop);
     probes_follow(c->probes, snapshot);
 }

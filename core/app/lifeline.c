@@ -53,6 +53,8 @@ int lifeline_inherited(void)
         return -1;
     unsetenv(LIFELINE_VARIABLE);
     fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+    /* What ps and top show. It would be "exe" for a program that was executed by /proc/self/exe. */
+    pthread_setname_np(pthread_self(), program_invocation_short_name);
     return (int)fd;
 }
 

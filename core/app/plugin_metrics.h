@@ -6,12 +6,11 @@
 #define DML_APP_PLUGIN_METRICS_H
 
 struct plugin_metrics;
-struct snapshot;
 
 struct plugin_metrics *plugin_metrics_new(void);
 void plugin_metrics_free(struct plugin_metrics *m);
 
-/* This is the current one from now on: what was counted in the one before, which must still be there, is kept. */
-void plugin_metrics_follow(struct plugin_metrics *m, const struct snapshot *s);
+/* After a configuration was read: shows the plugins and hooks that are new. */
+void plugin_metrics_follow(struct plugin_metrics *m);
 
 #endif

@@ -61,7 +61,7 @@ static void settle(struct control *c, struct snapshot *now)
 
     upstream_metrics_hide(before);
     upstream_metrics_show(now);
-    plugin_metrics_follow(c->plugin_metrics, now);
+    plugin_metrics_follow(c->plugin_metrics);
     log_configure(now->log_level, now->log_format);
     metric_set_max_series(now->metrics_max_series);
     watchdog_set(c->watchdog, now->script_time_budget_ms, now->script_hang_timeout_ms);

@@ -170,12 +170,18 @@ static void look_at_lua(struct watchdog *w, struct guarded *g)
         g->in_lua = spell_now(g);
 }
 
-static void look_at(struct watchdog *w, struct guarded *g, uint64_t late_us)
+/* What began after the last look was not held for all of that time. */
+static void forgive(struct spell *s, uint64_t late_us, uint64_t now)
+{
+    s->since_us = MIN(s->since_us + late_us, now);
+}
+
+static void look_at(struct watchdog *w, struct guarded *g, uint64_t late_us, uint64_t now)
 {
     unsigned beat = atomic_load(&g->beats);
 
-    g->in_lua.since_us += late_us;
-    g->in_turn.since_us += late_us;
+    forgive(&g->in_lua, late_us, now);
+    forgive(&g->in_turn, late_us, now);
     look_at_lua(w, g);
     if (beat != g->beat)
         g->in_turn = spell_now(g);
@@ -192,7 +198,7 @@ static void look(struct watchdog *w)
     w->looked_us = now;
     for (size_t i = 0; i < w->all.n; i++) {
         if (w->all.items[i]->is_watched)
-            look_at(w, w->all.items[i], late_us);
+            look_at(w, w->all.items[i], late_us, now);
     }
 }
 

@@ -203,6 +203,17 @@ static bool enter_one(struct circuit *c, struct attempt *a, uint64_t *wait_ms)
     return true;
 }
 
+bool circuit_enter_closed(struct circuit *c, struct attempt *a)
+{
+    struct breaker *b = breaker_of(c, a);
+    struct breaker_pass pass;
+
+    if (UNLIKELY(!breaker_enter_closed(b, &pass)))
+        return false;
+    circuit_follow(c, a, b, pass);
+    return true;
+}
+
 static bool is_among(const struct endpoint *e, const struct endpoint *const *list, size_t n)
 {
     for (size_t i = 0; i < n; i++)

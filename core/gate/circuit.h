@@ -36,6 +36,10 @@ MUST_CHECK int circuit_add_failure(struct circuit *c, struct slice word);
  * survive a reload before anybody asks. scope: the place's (struct plugin_use). */
 void circuit_hold(struct circuit *c, const struct snapshot *s, struct slice scope);
 
+/* In balance hooks. True: the attempt may go where it is to go, and its circuit is closed for all. False: nothing was done;
+ * ask circuit_enter. */
+bool circuit_enter_closed(struct circuit *c, struct attempt *a);
+
 /* In balance hooks. True: the attempt may go, to another endpoint or upstream perhaps. False: *wait_ms until it is
  * worth to ask again, as far as is known. */
 bool circuit_enter(struct circuit *c, struct attempt *a, uint64_t *wait_ms);

@@ -42,12 +42,17 @@ uint64_t conf_seen_print(const char *path, bool is_pattern)
 
 void faults_saw(struct faults *f, const char *path, bool is_pattern)
 {
-    struct conf_seen seen = {.is_pattern = is_pattern};
+    if (!map_find(&f->seen_paths, slice_from(path)))
+        faults_saw_print(f, (struct conf_seen){.path = slice_from(path),
+                                               .is_pattern = is_pattern,
+                                               .print = conf_seen_print(path, is_pattern)});
+}
 
-    if (map_find(&f->seen_paths, slice_from(path)))
+void faults_saw_print(struct faults *f, struct conf_seen seen)
+{
+    if (map_find(&f->seen_paths, seen.path))
         return;
-    seen.path = arena_dup(f->arena, slice_from(path));
-    seen.print = conf_seen_print(path, is_pattern);
+    seen.path = arena_dup(f->arena, seen.path);
     map_set(&f->seen_paths, seen.path, f);
     vec_push(&f->seen, seen);
 }

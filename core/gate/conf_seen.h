@@ -20,6 +20,9 @@ struct conf_seen {
 /* Notes it. Before it is read: a change in between is one. */
 void faults_saw(struct faults *f, const char *path, bool is_pattern);
 
+/* One that was noted elsewhere, with the print that it had then. */
+void faults_saw_print(struct faults *f, struct conf_seen seen);
+
 /* What is there now. A file is told by its inode, size and times, after symbolic links; one that is not there has a print,
  * too. */
 uint64_t conf_seen_print(const char *path, bool is_pattern);

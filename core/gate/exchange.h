@@ -101,6 +101,7 @@ struct exchange {
     struct attempt *rival;   /* another one that is under way beside it (hedge.h), or NULL */
     struct cache_use *cache; /* the response cache's part in it, or NULL */
     void *script;            /* the script floor's own (a waiting coroutine) */
+    struct exchange_note *notes; /* what plugins keep beyond their VM (exchange_note.h), or NULL */
 
     /* state */
     double handle;

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Times of hooks. A place has its counters in the order of its hooks' phases and none for those that it lacks: there may
- * be fifty thousand places. */
+ * be fifty thousand places. Plugins are few: their totals are a list that only grows. A reload has nothing to add up. */
 
 #include "gate/hook_time.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/rand.h"
 #include "gate/route.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for who adds to it */
+static struct hook_total *_Atomic totals;
+
+/* --- which runs ---------------------------------------------------------------------------------------------------- */
 
 void hook_sampler_init(struct hook_sampler *s)
 {
@@ -32,6 +41,8 @@ void hook_lap_begin(struct hook_lap *lap, struct plugin_use *const *uses, uint32
     *lap = (struct hook_lap){
         .uses = uses, .nuses = nuses, .weight = weight, .phase = phase, .since_ns = clock_ns_now()};
 }
+
+/* --- one run ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t step(struct hook_lap *lap)
 {
@@ -61,6 +72,14 @@ static void add(atomic_ullong *sum, uint64_t n)
     atomic_fetch_add_explicit(sum, n, memory_order_relaxed);
 }
 
+static void count(struct hook_time *t, const struct hook_lap *lap, uint64_t busy_ns)
+{
+    add(&t->samples, 1);
+    add(&t->runs, lap->weight);
+    add(&t->busy_ns, busy_ns * lap->weight);
+    add(&t->waited_ns, lap->waited_ns * lap->weight);
+}
+
 void hook_lap_end(struct hook_lap *lap, int use)
 {
     uint64_t busy_ns = lap->busy_ns + step(lap);
@@ -69,13 +88,13 @@ void hook_lap_end(struct hook_lap *lap, int use)
     if (use >= 0 && (uint32_t)use < lap->nuses)
         t = hook_time_of(lap->uses[use], lap->phase);
     if (t) {
-        add(&t->samples, 1);
-        add(&t->runs, lap->weight);
-        add(&t->busy_ns, busy_ns * lap->weight);
-        add(&t->waited_ns, lap->waited_ns * lap->weight);
+        count(t, lap, busy_ns);
+        count(&lap->uses[use]->total->times[lap->phase], lap, busy_ns);
     }
     lap->busy_ns = lap->waited_ns = 0;
 }
+
+/* --- where it is counted ------------------------------------------------------------------------------------------- */
 
 uint32_t hook_times_count(uint32_t hooks)
 {
@@ -87,4 +106,34 @@ struct hook_time *hook_time_of(const struct plugin_use *use, enum phase p)
     if (!(use->hooks & PHASE_BIT(p)))
         return NULL;
     return &use->times[hook_times_count(use->hooks & (PHASE_BIT(p) - 1))];
+}
+
+static struct hook_total *find(struct slice plugin)
+{
+    struct hook_total *t = totals;
+
+    while (t && !slice_eq(slice_from(t->plugin), plugin))
+        t = t->next;
+    return t;
+}
+
+struct hook_total *hook_total_of(struct slice plugin, uint32_t hooks)
+{
+    pthread_mutex_lock(&lock);
+    struct hook_total *t = find(plugin);
+    if (!t) {
+        t = calloc(1, sizeof(*t));
+        REQUIRE(t != NULL);
+        t->plugin = slice_dup(plugin);
+        t->next = totals;
+        totals = t;
+    }
+    pthread_mutex_unlock(&lock);
+    atomic_fetch_or(&t->hooks, hooks);
+    return t;
+}
+
+struct hook_total *hook_total_next(struct hook_total *after)
+{
+    return after ? after->next : totals;
 }

@@ -6,7 +6,8 @@
  *
  *   begin --busy--> end (a hook has ended) --busy--> pause (one waits) --waited--> resume --busy--> end ...
  *
- * The sums lie with the place where the plugin is enabled, one for all workers. */
+ * The sums lie with the place where the plugin is enabled, one for all workers, and end with its snapshot; those of all
+ * places of a plugin together stay as long as the process. */
 
 #ifndef DML_GATE_HOOK_TIME_H
 #define DML_GATE_HOOK_TIME_H
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
+#include "base/slice.h"
 #include "gate/phase.h"
 
 struct plugin_use;
@@ -27,6 +29,16 @@ struct hook_time {
     atomic_ullong runs;    /* that these stand for: about as many as there were */
     atomic_ullong busy_ns; /* of all those runs: Lua running */
     atomic_ullong waited_ns;
+};
+
+/* Of all places of a plugin that there have been. Any thread. */
+struct hook_total {
+    /* owned */
+    char *plugin;
+    /* state */
+    atomic_uint hooks; /* bit per enum phase: those that a place has had */
+    struct hook_time times[PHASE_START];
+    struct hook_total *_Atomic next;
 };
 
 /* Which runs are timed. A worker's. */
@@ -70,6 +82,12 @@ void hook_lap_end(struct hook_lap *lap, int use);
 
 /* Where a place's hook of p is counted; NULL when it has none. */
 struct hook_time *hook_time_of(const struct plugin_use *use, enum phase p);
+
+/* That of a plugin with these hooks, found or made; it is never freed. */
+struct hook_total *hook_total_of(struct slice plugin, uint32_t hooks);
+
+/* One after the other; after NULL the first. NULL: that was the last. */
+struct hook_total *hook_total_next(struct hook_total *after);
 
 /* How many a place needs with these hooks. */
 uint32_t hook_times_count(uint32_t hooks);

@@ -121,17 +121,32 @@ static enum retry_verdict judge(const struct retry_policy *p, struct exchange *x
     return budget_take(p->budget, p->share, p->least) ? RETRY_GRANTED : RETRY_BUDGET;
 }
 
+/* Once per request, with the first verdict on it. */
+static void count_request(const struct retry_policy *p, const struct exchange *x)
+{
+    if (x->attempts == 1 || x->rival)
+        budget_count(p->budget);
+}
+
+bool retry_is_well(const struct retry_policy *p, struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+
+    if (UNLIKELY(failure_has(&p->on, a)))
+        return false;
+    count_request(p, x);
+    if (p->latency && !a->err)
+        sketch_note(p->latency, attempt_us(a));
+    return true;
+}
+
 enum retry_verdict retry_judge(const struct retry_policy *p, struct exchange *x, uint32_t *delay_ms)
 {
     const struct attempt *a = x->attempt;
 
-    if (x->attempts == 1 || x->rival)
-        budget_count(p->budget);
-    if (LIKELY(!failure_has(&p->on, a))) {
-        if (p->latency && !a->err)
-            sketch_note(p->latency, attempt_us(a));
+    if (retry_is_well(p, x))
         return RETRY_NOT_NEEDED;
-    }
+    count_request(p, x);
     enum retry_verdict v = x->rival ? RETRY_RIVAL : judge(p, x, delay_ms);
     stats_retry(a, v);
     LOG_INFO("retry.judged", "attempt failed", LOG_S("request_id", exchange_id(x)),

@@ -55,6 +55,10 @@ enum retry_verdict {
 /* In balance hooks: gives the latest attempt its time, and lets another be made beside it when it is late. */
 void retry_prepare(const struct retry_policy *p, struct exchange *x);
 
+/* In attempt hooks. True: the attempt is none that the policy is for, and the request is counted. False: nothing was done;
+ * judge it. */
+bool retry_is_well(const struct retry_policy *p, struct exchange *x);
+
 /* In attempt hooks, once per attempt: counts the request, and takes from the budget where it grants. delay_ms: to
  * be waited before the next one. */
 enum retry_verdict retry_judge(const struct retry_policy *p, struct exchange *x,

@@ -27,10 +27,11 @@ struct plugin_use {
     struct slice scope; /* "global", "route:NAME", "consumer:NAME": what its counters belong to */
     uint32_t index;     /* in the snapshot */
     uint32_t hooks;     /* bit per enum phase, told by the plugin host */
-    struct hook_time *times; /* of its hooks (hook_time_of) */
-    bool continues_on_error; /* on_error: continue */
-    bool answers_preflights; /* CORS preflights end at it */
-    bool answers;            /* a route of its own needs nothing else that answers */
+    struct hook_time *times;  /* of its hooks (hook_time_of) */
+    struct hook_total *total; /* where they count as well */
+    bool continues_on_error;  /* on_error: continue */
+    bool answers_preflights;  /* CORS preflights end at it */
+    bool answers;             /* a route of its own needs nothing else that answers */
 };
 
 /* Plugins in the order in which they run. */

@@ -38,14 +38,28 @@ uint32_t build_count(const struct conf *list)
     return list && list->type == CONF_LIST ? (uint32_t)list->n : 0;
 }
 
+static bool has_control(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
 bool build_name(struct build *b, struct map *names, const struct conf *place, struct slice name,
                 struct slice path)
 {
+    const struct conf *node = build_get(place, "name");
+
+    /* In keys of stores and of Redis they stand between names. */
+    if (has_control(name)) {
+        fault_at(b->faults, node ? node : place, path, "a name has no control characters");
+        return false;
+    }
     if (!map_find(names, name)) {
         map_set(names, name, (void *)(uintptr_t)place);
         return true;
     }
-    const struct conf *node = build_get(place, "name");
     fault_at(b->faults, node ? node : place, path, "the name %.*s is taken already",
              SLICE_ARG(conf_shown(node ? node : place, b->faults->arena)));
     return false;

@@ -203,6 +203,7 @@ static struct plugin_use *new_use(struct build *b, const struct conf *item, stru
     if (!b->host->ops->check(b->host, use, b->faults))
         return NULL;
     use->times = arena_zero(b->a, hook_times_count(use->hooks) * sizeof(use->times[0]));
+    use->total = hook_total_of(use->name, use->hooks);
     vec_push(&b->uses, use);
     add_kind(b, use);
     use->answers_preflights = kind_of(b, use)->answers_preflights;

@@ -504,10 +504,8 @@ void build_routes(struct build *b)
         if (list->items[i]->type != CONF_MAP)
             continue;
         struct route *route = read_route(b, list->items[i], i);
-        if (route->name.len && map_find(&names, route->name))
+        if (route->name.len)
             build_name(b, &names, route->place, route->name, PATH(b, "routes[%u].name", i));
-        else if (route->name.len)
-            map_set(&names, route->name, (void *)(uintptr_t)route->place);
         s->routes[s->nroutes++] = route;
         if (!map_find(&s->routes_by_key, route->key))
             map_set(&s->routes_by_key, route->key, route);

@@ -9,11 +9,13 @@
 #include "gate/conf_keys.h"
 #include "gate/conf_scalar.h"
 #include "gate/snapshot_build.h"
+#include "side/store.h"
 
 #define DNS_NEGATIVE_TTL_MS 5000
 #define DNS_TIMEOUT_MS 5000
 #define DNS_ENTRIES 10000
 #define DEFAULT_STORE (64 * MIB)
+#define DEFAULT_MARKS (32 * MIB)
 #define SCRIPT_MEMORY_LEAST (16 * MIB)
 
 static void read_workers(struct build *b)
@@ -197,8 +199,12 @@ static void read_script(struct build *b)
     b->s->metrics_max_series = (uint64_t)conf_int(metrics, "metrics", "max_series");
 }
 
-/* One named default is always there: who adds a store of his own does not take the plugins theirs
- * away. */
+static void put_store(struct build *b, struct slice name, uint64_t bytes)
+{
+    b->s->stores[b->s->nstores++] = (struct store_conf){.name = name, .bytes = bytes};
+}
+
+/* Two are always there: who adds a store of his own does not take the plugins theirs away. */
 static void read_stores(struct build *b)
 {
     const struct conf *list = build_get(b->root, "stores");
@@ -206,17 +212,17 @@ static void read_stores(struct build *b)
     struct map names;
 
     map_init(&names);
-    b->s->stores = arena_zero(b->a, (n + 1) * sizeof(b->s->stores[0]));
+    b->s->stores = arena_zero(b->a, (n + 2) * sizeof(b->s->stores[0]));
     for (uint32_t i = 0; i < n; i++) {
         const struct conf *item = list->items[i];
         struct slice name = build_text(build_get(item, "name"));
         if (name.ptr && build_name(b, &names, item, name, PATH(b, "stores[%u].name", i)))
-            b->s->stores[b->s->nstores++] =
-                (struct store_conf){.name = name, .bytes = conf_size(item, "store", "size")};
+            put_store(b, name, conf_size(item, "store", "size"));
     }
     if (!map_find(&names, SLICE("default")))
-        b->s->stores[b->s->nstores++] =
-            (struct store_conf){.name = SLICE("default"), .bytes = DEFAULT_STORE};
+        put_store(b, SLICE("default"), DEFAULT_STORE);
+    if (!map_find(&names, SLICE(STORE_MARKS)))
+        put_store(b, SLICE(STORE_MARKS), DEFAULT_MARKS);
     map_deinit(&names);
 }
 

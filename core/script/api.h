@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-#define DML_ABI 9
+#define DML_ABI 10
 
 struct gateway;
 

@@ -4,10 +4,13 @@
  * one call each. */
 
 #include <math.h>
+#include <stdlib.h>
 
+#include "base/check.h"
 #include "gate/circuit.h"
 #include "script/api_find.h"
 #include "script/api_traffic.h"
+#include "script/core_hook.h"
 #include "side/breaker.h"
 
 #define LONGEST_S (24.0 * 3600)
@@ -85,37 +88,59 @@ const char *dml_breaker_state(struct breaker *b)
 
 /* --- of a place ------------------------------------------------------------------------------------------------------ */
 
-struct circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
-                                const char *fallback, size_t len)
+struct dml_circuit {
+    struct dml_core_hook hook;
+    struct circuit *circuit;
+};
+
+static bool run_circuit(const struct dml_core_hook *hook, struct exchange *x)
+{
+    const struct dml_circuit *c = container_of(hook, const struct dml_circuit, hook);
+
+    return !x->attempt->endpoint || circuit_enter_closed(c->circuit, x->attempt);
+}
+
+struct dml_circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
+                                    const char *fallback, size_t len)
 {
     struct circuit_conf conf = {.scope = (enum circuit_scope)scope, .rules = rules_of(o)};
+    struct dml_circuit *c = calloc(1, sizeof(*c));
 
+    REQUIRE(c != NULL);
     if (fallback)
         conf.fallback = slice_of(fallback, len);
-    return circuit_new(&conf);
+    c->hook.run = run_circuit;
+    c->circuit = circuit_new(&conf);
+    return c;
 }
 
-void dml_circuit_free(struct circuit *c)
+void dml_circuit_free(struct dml_circuit *c)
 {
-    circuit_unref(c);
+    circuit_unref(c->circuit);
+    free(c);
 }
 
-int dml_circuit_on(struct circuit *c, const char *word, size_t len)
+int dml_circuit_on(struct dml_circuit *c, const char *word, size_t len)
 {
-    return circuit_add_failure(c, slice_of(word, len));
+    return circuit_add_failure(c->circuit, slice_of(word, len));
 }
 
-void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len)
+void dml_circuit_hold(struct gateway *g, struct dml_circuit *c, const char *scope, size_t len)
 {
-    circuit_hold(c, g->plan->snapshot, slice_of(scope, len));
+    circuit_hold(c->circuit, g->plan->snapshot, slice_of(scope, len));
 }
 
-double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c)
+const struct dml_core_hook *dml_circuit_hook(const struct dml_circuit *c)
+{
+    return &c->hook;
+}
+
+double dml_circuit_enter(struct gateway *g, double handle, struct dml_circuit *c)
 {
     struct exchange *x = api_find(g, handle);
     uint64_t wait_ms = 0;
 
     if (!x || x->phase != PHASE_BALANCE || !x->attempt || !x->attempt->endpoint)
         return -1;
-    return circuit_enter(c, x->attempt, &wait_ms) ? -1 : (double)wait_ms / 1000;
+    return circuit_enter(c->circuit, x->attempt, &wait_ms) ? -1 : (double)wait_ms / 1000;
 }

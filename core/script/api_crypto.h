@@ -140,6 +140,7 @@ enum dml_policy_number {
     DML_POLICY_MAX_SIZE, /* bytes of a token */
     DML_POLICY_ANY_AUD,  /* 1: whoever it is for */
     DML_POLICY_RAW,      /* 1: the payload is any bytes, and has no claims */
+    DML_POLICY_UNTYPED,  /* 1: typ may be left out, whatever types there are */
 };
 enum dml_policy_text {
     DML_POLICY_ISSUER,
@@ -147,6 +148,7 @@ enum dml_policy_text {
     DML_POLICY_TYPE,
     DML_POLICY_REQUIRED, /* a claim that must be there */
     DML_POLICY_CRITICAL, /* a header parameter that the caller understands */
+    DML_POLICY_NOTED,    /* a claim; whether there is any of them is told */
 };
 DML_API struct dml_policy *dml_policy_new(void);
 DML_API void dml_policy_free(struct dml_policy *p);
@@ -183,6 +185,7 @@ struct dml_jwt {
     struct dml_slice claim; /* of DML_JWT_MISSING_CLAIM and DML_JWT_BAD_CLAIM */
     double expires;         /* exp; 0 = it has none */
     int32_t signing, key;   /* which, and the index of the key */
+    int32_t has_noted;      /* one of DML_POLICY_NOTED */
 };
 
 /* The word of a fault; NULL behind the last. */

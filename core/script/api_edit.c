@@ -13,6 +13,7 @@
 #include "gate/gateway.h"
 #include "http/uri.h"
 #include "script/api_find.h"
+#include "script/core_hook.h"
 #include "script/scope.h"
 
 struct edit {
@@ -23,22 +24,13 @@ struct edit {
 };
 
 struct dml_edit {
+    struct dml_core_hook hook; /* the first, so that its address is the list's */
     /* owned */
     struct arena *arena;
     VEC(struct edit) list;
     /* state */
     enum side side;
 };
-
-struct dml_edit *dml_edit_new(int side)
-{
-    struct dml_edit *e = calloc(1, sizeof(*e));
-
-    REQUIRE(e != NULL);
-    e->side = side == DML_RESPONSE ? SIDE_RESPONSE : SIDE_REQUEST;
-    e->arena = arena_new_heap(512);
-    return e;
-}
 
 void dml_edit_free(struct dml_edit *e)
 {
@@ -129,7 +121,7 @@ static int edit_one(struct exchange *x, const struct dml_edit *list, const struc
     return exchange_header_named(x, side, HEADER_REMOVE, &e->name, SLICE_NONE);
 }
 
-int edits_apply(struct exchange *x, const struct dml_edit *e)
+static int edits_apply(struct exchange *x, const struct dml_edit *e)
 {
     for (size_t i = 0; i < e->list.n; i++) {
         int rc = edit_one(x, e, &e->list.items[i]);
@@ -137,6 +129,24 @@ int edits_apply(struct exchange *x, const struct dml_edit *e)
             return rc;
     }
     return 0;
+}
+
+/* They can't fail: in the phases that may have them the message is still to be sent. */
+static bool edits_run(const struct dml_core_hook *hook, struct exchange *x)
+{
+    (void)CHECK(edits_apply(x, container_of(hook, const struct dml_edit, hook)) == 0);
+    return true;
+}
+
+struct dml_edit *dml_edit_new(int side)
+{
+    struct dml_edit *e = calloc(1, sizeof(*e));
+
+    REQUIRE(e != NULL);
+    e->hook.run = edits_run;
+    e->side = side == DML_RESPONSE ? SIDE_RESPONSE : SIDE_REQUEST;
+    e->arena = arena_new_heap(512);
+    return e;
 }
 
 int dml_edit_apply(struct gateway *g, double handle, const struct dml_edit *e)

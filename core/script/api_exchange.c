@@ -7,8 +7,10 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "gate/exchange_note.h"
 #include "gate/snapshot.h"
 #include "script/api_find.h"
+#include "script/api_traffic.h"
 
 #define ID_MAX 256 /* bytes of a request id that a plugin may set */
 
@@ -244,4 +246,25 @@ int dml_consumer_group(struct gateway *g, double handle, int index, struct dml_s
     if (!x->consumer || index < 0 || (uint32_t)index >= x->consumer->ngroups)
         return ERR_NOT_FOUND;
     return api_give(out, x->consumer->groups[index]);
+}
+
+/* --- notes --------------------------------------------------------------------------------------------------------- */
+
+int dml_exchange_note(struct gateway *g, double handle, const char *name, size_t len,
+                      const char *text, size_t text_len)
+{
+    struct exchange *x = api_find(g, handle);
+
+    if (!x)
+        return ERR_GONE;
+    exchange_note(x, slice_of(name, len), slice_of(text, text_len));
+    return 0;
+}
+
+int dml_exchange_noted(struct gateway *g, double handle, const char *name, size_t len,
+                       struct dml_slice *out)
+{
+    struct exchange *x = api_find(g, handle);
+
+    return x ? api_give(out, exchange_noted(x, slice_of(name, len))) : ERR_GONE;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -23,6 +24,7 @@
 #include "net/addr.h"
 #include "script/api_find.h"
 #include "script/api_traffic.h"
+#include "script/core_hook.h"
 #include "script/scope.h"
 #include "side/window.h"
 
@@ -45,6 +47,7 @@ struct policy {
 };
 
 struct dml_limiter {
+    struct dml_core_hook hook;
     /* owned */
     struct arena *arena;
     struct slice scope; /* what the counts belong to, and what they are by */
@@ -60,6 +63,7 @@ struct dml_limiter {
     int headers;
     int ipv6_prefix;
     bool has_cost;
+    double hook_cost;
 };
 
 /* --- making one ---------------------------------------------------------------------------------------------------- */
@@ -280,9 +284,9 @@ static int decide(struct store *s, const struct policy *p, struct slice key, int
     return ERR_ARG;
 }
 
-static void leave(struct store *s, struct slice key)
+static void leave(struct store *s, struct slice key, uint64_t since_us)
 {
-    int rc = window_leave(s, key);
+    int rc = window_leave(s, key, since_us);
 
     (void)rc; /* not found: its lease has ended already */
 }
@@ -293,7 +297,7 @@ static int undo(struct store *s, const struct policy *p, struct slice key, int64
     case DML_GCRA: return window_gcra_undo(s, key, p->limit, p->window_us, cost);
     case DML_SLIDING_WINDOW: return window_sliding_undo(s, key, p->window_us, cost);
     case DML_FIXED_WINDOW: return window_fixed_undo(s, key, p->window_us, cost);
-    case DML_CONCURRENT: return window_leave(s, key);
+    case DML_CONCURRENT: return window_leave(s, key, clock_us());
     }
     return ERR_ARG;
 }
@@ -361,9 +365,10 @@ static int set_number(struct exchange *x, enum told field, double n)
     return set_field(x, field, slice_of(digits, text_from_u64((uint64_t)n, digits)));
 }
 
+/* An Integer of a Structured Field has at most 15 digits (RFC 9651, 3.3.1). */
 static double whole_seconds(double seconds)
 {
-    return seconds < 1e15 ? ceil(seconds) : 1e15;
+    return MIN(ceil(seconds), 1e15 - 1);
 }
 
 static struct slice describe(const struct policy *p, const struct dml_verdict *v,
@@ -415,13 +420,14 @@ static int tell(const struct dml_limiter *l, struct exchange *x, const struct dm
 struct stay {
     struct store *store;
     struct slice key;
+    uint64_t since_us;
 };
 
 static void end_stay(void *arg)
 {
     struct stay *stay = arg;
 
-    leave(stay->store, stay->key);
+    leave(stay->store, stay->key, stay->since_us);
 }
 
 static void note_stays(const struct dml_limiter *l, struct key *k, struct exchange *x)
@@ -432,6 +438,7 @@ static void note_stays(const struct dml_limiter *l, struct key *k, struct exchan
         struct stay *stay = arena_alloc(x->arena, sizeof(*stay));
         stay->store = l->store;
         stay->key = arena_dup(x->arena, key_for(k, &l->policies[i]));
+        stay->since_us = clock_us();
         arena_on_free(x->arena, end_stay, stay);
     }
 }
@@ -455,21 +462,46 @@ static int64_t cost_of(const struct dml_limiter *l, struct exchange *x)
     return whole(cost);
 }
 
+static int take(const struct dml_limiter *l, struct exchange *x, double cost,
+                struct dml_verdict *out)
+{
+    struct key key;
+
+    key_of_exchange(&key, l, x);
+    int rc = decide_all(l, &key, cost < 0 ? cost_of(l, x) : whole(cost), out);
+    if (rc == 0 && !out->refused)
+        note_stays(l, &key, x);
+    return rc;
+}
+
 int dml_limiter_take(struct gateway *g, double handle, const struct dml_limiter *l, double cost,
                      struct dml_verdict *out)
 {
     struct exchange *x = api_find(g, handle);
-    struct key key;
 
     if (!x)
         return ERR_GONE;
-    key_of_exchange(&key, l, x);
-    int rc = decide_all(l, &key, cost < 0 ? cost_of(l, x) : whole(cost), out);
-    if (rc < 0)
-        return rc;
-    if (!out->refused)
-        note_stays(l, &key, x);
-    return l->headers ? tell(l, x, out) : 0;
+    int rc = take(l, x, cost, out);
+    return rc == 0 ? tell(l, x, out) : rc;
+}
+
+/* Who is refused, or can't be counted, has taken nothing: Lua asks once more, and answers. */
+static bool run_take(const struct dml_core_hook *hook, struct exchange *x)
+{
+    const struct dml_limiter *l = container_of(hook, const struct dml_limiter, hook);
+    struct dml_verdict verdict;
+
+    if (take(l, x, l->hook_cost, &verdict) < 0 || verdict.refused)
+        return false;
+    (void)CHECK(tell(l, x, &verdict) == 0);
+    return true;
+}
+
+const struct dml_core_hook *dml_limiter_hook(struct dml_limiter *l, double cost)
+{
+    l->hook.run = run_take;
+    l->hook_cost = cost;
+    return &l->hook;
 }
 
 int dml_limiter_take_key(const struct dml_limiter *l, const char *text, size_t len, double cost,
@@ -504,7 +536,7 @@ int dml_limiter_leave(const struct dml_limiter *l, const char *text, size_t len)
     key_add_value(&key, '=', slice_of(text, len));
     for (int i = 0; i < l->npolicies; i++)
         if (l->policies[i].options.algorithm == DML_CONCURRENT)
-            leave(l->store, key_for(&key, &l->policies[i]));
+            leave(l->store, key_for(&key, &l->policies[i]), 0);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "gate/retry.h"
 #include "script/api_find.h"
 #include "script/api_traffic.h"
+#include "script/core_hook.h"
 #include "side/budget.h"
 #include "side/sketch.h"
 
@@ -54,14 +55,28 @@ void dml_budget_counts(struct budget *b, double *asked, double *taken)
 /* --- policies ------------------------------------------------------------------------------------------------------ */
 
 struct dml_retry {
+    struct dml_core_hook prepare, judge;
     struct retry_policy policy;
 };
+
+static bool run_prepare(const struct dml_core_hook *hook, struct exchange *x)
+{
+    retry_prepare(&container_of(hook, const struct dml_retry, prepare)->policy, x);
+    return true;
+}
+
+static bool run_judge(const struct dml_core_hook *hook, struct exchange *x)
+{
+    return retry_is_well(&container_of(hook, const struct dml_retry, judge)->policy, x);
+}
 
 struct dml_retry *dml_retry_new(const char *name, size_t len, const struct dml_retry_options *o)
 {
     struct dml_retry *r = calloc(1, sizeof(*r));
 
     REQUIRE(r != NULL);
+    r->prepare.run = run_prepare;
+    r->judge.run = run_judge;
     r->policy = (struct retry_policy){
         .attempts = (uint32_t)MIN(MAX(o->attempts, 1), RETRY_ATTEMPTS_MAX),
         .per_try_ms = ms_of(o->per_try),
@@ -99,6 +114,11 @@ int dml_retry_method(struct dml_retry *r, const char *name, size_t len)
         return ERR_SYNTAX;
     r->policy.methods |= 1ull << m;
     return 0;
+}
+
+const struct dml_core_hook *dml_retry_hook(const struct dml_retry *r, int judges)
+{
+    return judges ? &r->judge : &r->prepare;
 }
 
 int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *r)

@@ -11,10 +11,14 @@
 
 struct breaker;
 struct budget;
-struct circuit;
+struct dml_circuit;
+struct dml_core_hook;
 struct dml_retry;
 
-/* --- api_limit.c: limiters whose counts other processes share -------------------------------------------------------- */
+/* --- api_limit.c: hooks without Lua, and limiters whose counts other processes share -------------------------------------------------------- */
+
+/* Its access hook while it does not refuse; cost as for dml_limiter_take. Once for each limiter. */
+DML_API const struct dml_core_hook *dml_limiter_hook(struct dml_limiter *l, double cost);
 
 /* The key of one policy about a request, which others make alike; what it takes; and
  * a decision that was made there told to the client. */
@@ -23,6 +27,14 @@ DML_API int dml_limiter_shared_key(struct gateway *g, double handle, const struc
 DML_API double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l);
 DML_API int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
                              const struct dml_verdict *v);
+
+/* --- api_exchange.c: what a place keeps about an exchange until its end, whatever becomes of this VM ------------------------- */
+
+DML_API int dml_exchange_note(struct gateway *g, double handle, const char *name, size_t len,
+                              const char *text, size_t text_len);
+/* ERR_NOT_FOUND: nothing. */
+DML_API int dml_exchange_noted(struct gateway *g, double handle, const char *name, size_t len,
+                               struct dml_slice *out);
 
 /* --- api_retry.c: budgets, and attempts after attempts ---------------------------------------------------------------- */
 
@@ -51,6 +63,10 @@ DML_API void dml_retry_free(struct dml_retry *r);
 /* ERR_SYNTAX: no word of failure.h; no method that is known. */
 DML_API int dml_retry_on(struct dml_retry *r, const char *word, size_t len);
 DML_API int dml_retry_method(struct dml_retry *r, const char *name, size_t len);
+
+/* What the core does of its balance hook (judges: of its attempt hook) without Lua. It lives as long as r; so do the others
+ * of their objects. */
+DML_API const struct dml_core_hook *dml_retry_hook(const struct dml_retry *r, int judges);
 
 /* In balance hooks: the attempt gets the time for a try. */
 DML_API int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *r);
@@ -86,15 +102,19 @@ DML_API const char *dml_breaker_state(struct breaker *b);
 
 /* The breakers of a place that attempts have to pass. fallback: an upstream's name, or NULL. */
 enum dml_circuit_scope { DML_CIRCUIT_UPSTREAM, DML_CIRCUIT_ENDPOINT, DML_CIRCUIT_ROUTE };
-DML_API struct circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
-                                        const char *fallback, size_t len);
-DML_API void dml_circuit_free(struct circuit *c);
-DML_API int dml_circuit_on(struct circuit *c, const char *word, size_t len);
+DML_API struct dml_circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
+                                            const char *fallback, size_t len);
+DML_API void dml_circuit_free(struct dml_circuit *c);
+DML_API int dml_circuit_on(struct dml_circuit *c, const char *word, size_t len);
 
 /* In start hooks; scope: context.scope. */
-DML_API void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len);
+DML_API void dml_circuit_hold(struct gateway *g, struct dml_circuit *c, const char *scope,
+                              size_t len);
+
+/* Its balance hook while the circuit is closed. */
+DML_API const struct dml_core_hook *dml_circuit_hook(const struct dml_circuit *c);
 
 /* In balance hooks. Negative: the attempt may go; else seconds until it is worth to ask again. */
-DML_API double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c);
+DML_API double dml_circuit_enter(struct gateway *g, double handle, struct dml_circuit *c);
 
 #endif

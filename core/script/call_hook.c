@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "gate/conf_seen.h"
 #include "gate/snapshot.h"
 #include "script/calls.h"
 #include "script/hooks.h"
@@ -137,6 +138,15 @@ static int hook_open_metatable(lua_State *L)
     return 0;
 }
 
+/* file_print(path): of what is there now (conf_seen.h), for strict.seen. */
+static int hook_file_print(lua_State *L)
+{
+    uint64_t print = conf_seen_print(luaL_checkstring(L, 1), false);
+
+    lua_pushlstring(L, (const char *)&print, sizeof(print));
+    return 1;
+}
+
 /* upstream(name): does the configuration have it? */
 static int hook_upstream(lua_State *L)
 {
@@ -160,5 +170,6 @@ const struct call call_hook[] = {
     {"consumer", hook_consumer},
     {"has_group", hook_has_group},
     {"upstream", hook_upstream},
+    {"file_print", hook_file_print},
     {NULL, NULL},
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Runs the hooks of a phase: at most two chains (the route's with the global plugins in it, then the consumer's; the
- * other way round where a response is unwrapped), each one Lua function in one coroutine. A chain that only changes
- * headers in a phase does so without Lua.
+ * other way round where a response is unwrapped), each one Lua function in one coroutine. A chain whose hooks
+ * the core has a part of (core_hook.h) does without Lua while they are content with that.
  *
  * A hook that does not wait leaves no trace: no allocation, no list. When one waits, or spawns a task, the exchange gets
  * a struct script in its arena. */
@@ -120,12 +120,10 @@ static bool push_timed(struct hooks *h, struct co *co, const struct chain *chain
     return true;
 }
 
-/* Pushes the function that is to run: about one run in HOOK_TIME_EVERY is timed. */
+/* Pushes the function that is to run: of weight, the one that is timed. */
 static void push_chain(struct hooks *h, struct co *co, const struct chain *chain, enum phase p,
-                       int function)
+                       int function, uint32_t weight)
 {
-    uint32_t weight = hook_sampler_due(&h->sampler);
-
     if (UNLIKELY(weight) && push_timed(h, co, chain, p))
         hook_lap_begin(&co->lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
     else
@@ -143,20 +141,21 @@ static enum phase_result run_chain(struct hooks *h, struct exchange *x, struct c
     return h->result;
 }
 
-/* They can't fail: in the phases that may have them the message is still to be sent. */
-static void run_edits(struct hooks *h, const struct hook_edit *edit, struct exchange *x,
-                      enum phase p)
+/* Returns the step that leaves it to Lua, or NULL. */
+static const struct hook_step *run_steps(struct hooks *h, const struct hook_step *step,
+                                         struct exchange *x, enum phase p, uint32_t weight)
 {
-    uint32_t weight = hook_sampler_due(&h->sampler);
     struct hook_lap lap;
 
     if (UNLIKELY(weight))
         hook_lap_begin(&lap, h->snapshot->uses, h->snapshot->nuses, p, weight);
-    for (; edit->list; edit++) {
-        (void)CHECK(edits_apply(x, edit->list) == 0);
+    for (; step->core; step++) {
+        if (UNLIKELY(!step->core->run(step->core, x)))
+            return step;
         if (UNLIKELY(weight))
-            hook_lap_end(&lap, (int)edit->use->index);
+            hook_lap_end(&lap, (int)step->use->index);
     }
+    return NULL;
 }
 
 /* There was no memory for the function of a chain: as if its first hook had failed, and those behind it, too. */
@@ -171,6 +170,59 @@ static enum phase_result fail_chain(struct hooks *h, struct exchange *x, int ste
     return PHASE_FAILED;
 }
 
+/* The rest of a chain has no function yet; plugin.lua makes one, of code that it keeps. */
+static bool push_rest(struct hooks *h, const struct chain *chain, enum phase p, int32_t behind)
+{
+    lua_State *L = h->vm->L;
+    int pushed = plugin_push_chain(h->vm, chain, p, behind, false);
+
+    if (pushed >= 0)
+        return pushed > 0;
+    hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
+    lua_pop(L, 1);
+    return false;
+}
+
+/* What stands behind a place; there is something. */
+static enum phase_result run_behind(struct hooks *h, struct exchange *x, enum phase p, int step,
+                                    int32_t behind)
+{
+    const struct chain *chain = chain_at(h, x, p, step);
+
+    if (!push_rest(h, chain, p, behind))
+        return PHASE_DONE;
+    struct co *co = new_co(h, x, p, step);
+    lua_xmove(h->vm->L, co->thread, 1);
+    return run_chain(h, x, co);
+}
+
+static enum phase_result run_lua(struct hooks *h, struct exchange *x, enum phase p, int step,
+                                 uint32_t weight)
+{
+    const struct chain *chain = chain_at(h, x, p, step);
+    int function = hooks_function(h, chain, p);
+
+    if (UNLIKELY(function == LUA_NOREF))
+        return fail_chain(h, x, step);
+    struct co *co = new_co(h, x, p, step);
+    push_chain(h, co, chain, p, function, weight);
+    return run_chain(h, x, co);
+}
+
+static enum phase_result run_hook(struct hooks *h, struct exchange *x, enum phase p, int step,
+                                  const struct hook *hook)
+{
+    uint32_t weight = hook_sampler_due(&h->sampler);
+
+    if (!hook->steps)
+        return run_lua(h, x, p, step, weight);
+    const struct hook_step *left = run_steps(h, hook->steps, x, p, weight);
+    if (LIKELY(!left))
+        return PHASE_DONE;
+    return left == hook->steps ? run_lua(h, x, p, step, weight)
+                               : run_behind(h, x, p, step, (int32_t)left[-1].use->index);
+}
+
 static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phase p, int step)
 {
     for (; step < 2; step++) {
@@ -182,13 +234,7 @@ static enum phase_result run_from(struct hooks *h, struct exchange *x, enum phas
         const struct hook *hook = hooks_find(h, chain, p);
         if (UNLIKELY(!hook))
             return fail_chain(h, x, step);
-        if (hook->edits) {
-            run_edits(h, hook->edits, x, p);
-            continue;
-        }
-        struct co *co = new_co(h, x, p, step);
-        push_chain(h, co, chain, p, hook->function);
-        enum phase_result result = run_chain(h, x, co);
+        enum phase_result result = run_hook(h, x, p, step, hook);
         if (result != PHASE_DONE)
             return result;
     }
@@ -233,28 +279,13 @@ static enum phase_result host_run(struct phase_host *host, struct exchange *x, e
     return run_from(hooks_of(host), x, p, 0);
 }
 
-/* The rest of a chain has no function yet; plugin.lua makes one, of code that it keeps. */
-static bool push_rest(struct hooks *h, const struct chain *chain, enum phase p, int32_t behind)
-{
-    lua_State *L = h->vm->L;
-    int pushed = plugin_push_chain(h->vm, chain, p, behind, false);
-
-    if (pushed >= 0)
-        return pushed > 0;
-    hooks_report_use(h->vm, behind, slice_from(lua_tostring(L, -1)));
-    lua_pop(L, 1);
-    return false;
-}
-
 static enum phase_result host_go_on(struct phase_host *host, struct exchange *x, enum phase p)
 {
     struct hooks *h = hooks_of(host);
     const struct script *s = script_of(x);
 
-    if (s->use >= 0 && push_rest(h, chain_at(h, x, p, s->step), p, s->use)) {
-        struct co *co = new_co(h, x, p, s->step);
-        lua_xmove(h->vm->L, co->thread, 1);
-        enum phase_result result = run_chain(h, x, co);
+    if (s->use >= 0) {
+        enum phase_result result = run_behind(h, x, p, s->step, s->use);
         if (result != PHASE_DONE)
             return result;
     }

@@ -32,7 +32,7 @@ void hooks_drop(struct hooks *h)
 {
     snapshot_unref(h->snapshot);
     for (size_t i = 0; i < h->nhooks; i++)
-        free(h->hooks[i].edits);
+        free(h->hooks[i].steps);
     free(h->hooks);
     free(h->background);
     free(h);

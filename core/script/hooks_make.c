@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Makes of a snapshot's chains what runs: an instance for each place where a plugin is enabled, where the check has not
- * made them in this VM already; and for a chain and a phase one Lua function, or a list of edits. The latter is done for
+ * made them in this VM already; and for a chain and a phase one Lua function, or steps without Lua. The latter is done for
  * the global chain on the thread that builds, for a route's when the first request needs it: of many routes most see none
  * before the next reload. */
 
@@ -23,22 +23,26 @@ static void make_instances(struct hooks *h, struct faults *faults)
         goes_on = plugin_make_again(h->vm, s, s->uses[i], faults);
 }
 
+int hooks_function(struct hooks *h, const struct chain *chain, enum phase p)
+{
+    struct hook *hook = hooks_at(h, chain, p);
+
+    if (UNLIKELY(hook->function == LUA_NOREF) && plugin_push_chain(h->vm, chain, p, -1, false) >= 0)
+        hook->function = luaL_ref(h->vm->L, LUA_REGISTRYINDEX);
+    return hook->function;
+}
+
 static bool make_hook(struct hooks *h, const struct chain *chain, enum phase p, struct hook *hook)
 {
-    hook->edits = plugin_take_edits(h->vm, h->snapshot, chain, p);
-    if (hook->edits)
-        return true;
-    if (plugin_push_chain(h->vm, chain, p, -1, false) < 0)
-        return false;
-    hook->function = luaL_ref(h->vm->L, LUA_REGISTRYINDEX);
-    return true;
+    hook->steps = plugin_take_steps(h->vm, h->snapshot, chain, p);
+    return hook->steps || hooks_function(h, chain, p) != LUA_NOREF;
 }
 
 const struct hook *hooks_find(struct hooks *h, const struct chain *chain, enum phase p)
 {
     struct hook *hook = hooks_at(h, chain, p);
 
-    if (LIKELY(hook->edits || hook->function != LUA_NOREF) || make_hook(h, chain, p, hook))
+    if (LIKELY(hook->steps || hook->function != LUA_NOREF) || make_hook(h, chain, p, hook))
         return hook;
     return NULL;
 }

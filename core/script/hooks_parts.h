@@ -7,20 +7,19 @@
 
 #include "gate/snapshot.h"
 #include "net/loop.h"
+#include "script/core_hook.h"
 #include "script/hooks.h"
 
-struct dml_edit;
-
-/* A hook that only changes headers. */
-struct hook_edit {
-    const struct dml_edit *list; /* NULL behind the last of a chain */
+/* The part of one place's hook that runs without Lua. */
+struct hook_step {
+    const struct dml_core_hook *core; /* NULL behind the last of a chain */
     const struct plugin_use *use;
 };
 
 /* What a chain does in a phase. */
 struct hook {
-    int function;            /* registry ref of what Lua runs; LUA_NOREF: it is not made yet, or */
-    struct hook_edit *edits; /* all that it does; or NULL */
+    int function;            /* registry ref of what Lua runs; LUA_NOREF: it is not made yet */
+    struct hook_step *steps; /* what is tried before Lua: one for each of its hooks; or NULL */
 };
 
 struct hooks {
@@ -58,6 +57,9 @@ static inline struct hook *hooks_at(const struct hooks *h, const struct chain *c
 /* What the chain does in p, which it has hooks of; made when it is first asked for. NULL with a message on the VM's stack: it
  * can't be made. */
 const struct hook *hooks_find(struct hooks *h, const struct chain *chain, enum phase p);
+
+/* Its function in Lua, of a hook that has steps, too. LUA_NOREF with a message on the VM's stack: it can't be made. */
+int hooks_function(struct hooks *h, const struct chain *chain, enum phase p);
 
 /* In hooks.c. */
 extern const struct phase_host_ops hooks_ops;

@@ -40,12 +40,12 @@ struct jwt_list {
 struct dml_policy {
     /* owned */
     struct arena *arena;
-    struct jwt_list issuers, audiences, types, required, critical;
+    struct jwt_list issuers, audiences, types, required, critical, noted;
     /* state */
     uint32_t signings; /* a bit for each that is allowed */
     double skew, max_age;
     size_t max_size;
-    bool any_audience, is_raw;
+    bool any_audience, is_raw, may_be_untyped;
 };
 
 struct dml_policy *jwt_policy_new(void);

@@ -35,6 +35,7 @@ static struct jwt_list *list_of(struct dml_policy *p, int which)
     case DML_POLICY_TYPE: return &p->types;
     case DML_POLICY_REQUIRED: return &p->required;
     case DML_POLICY_CRITICAL: return &p->critical;
+    case DML_POLICY_NOTED: return &p->noted;
     default: return NULL;
     }
 }
@@ -78,6 +79,7 @@ int jwt_policy_number(struct dml_policy *p, int which, double n)
         return 0;
     case DML_POLICY_ANY_AUD: p->any_audience = n != 0; return 0;
     case DML_POLICY_RAW: p->is_raw = n != 0; return 0;
+    case DML_POLICY_UNTYPED: p->may_be_untyped = n != 0; return 0;
     default: return ERR_ARG;
     }
 }

@@ -20,6 +20,7 @@ struct claims {
     uint64_t required;  /* a bit for each that is there */
     bool has_issuer, issuer_fits;
     bool has_audience, audience_fits;
+    bool has_noted;
     const char *bad; /* a claim of the wrong kind */
 };
 
@@ -89,6 +90,7 @@ static int read_claim(struct json_strict *s, const struct dml_policy *p, struct 
     for (int i = 0; i < p->required.n; i++)
         if (slice_eq(p->required.items[i], name))
             c->required |= (uint64_t)1 << i;
+    c->has_noted |= jwt_list_has(&p->noted, name);
     for (int i = 0; i < TIMES; i++)
         if (slice_eq(name, slice_from(time_names[i])))
             return read_time(s, i, c);
@@ -171,6 +173,7 @@ static int judge_claims(const struct dml_policy *p, struct slice payload, double
         return DML_JWT_MALFORMED;
     }
     out->expires = isnan(c.time[EXP]) ? 0 : c.time[EXP];
+    out->has_noted = c.has_noted;
     return judge(p, &c, now, out);
 }
 
@@ -183,7 +186,7 @@ static bool type_fits(const struct dml_policy *p, struct slice type)
     for (int i = 0; i < p->types.n; i++)
         if (type.ptr && slice_eq_nocase(p->types.items[i], own))
             return true;
-    return p->types.n == 0;
+    return p->types.n == 0 || (!type.ptr && p->may_be_untyped);
 }
 
 /* Whether a key may be tried. A key that has no kid fits every token. */
@@ -236,6 +239,7 @@ int jwt_verify(const struct dml_keys *ks, const struct dml_policy *p, struct sli
     out->kid = given(t.kid);
     out->signing = t.signing;
     out->expires = 0;
+    out->has_noted = 0;
     if (t.signing < 0 || !(p->signings >> t.signing & 1))
         return DML_JWT_ALGORITHM;
     if (t.has_critical && !jwt_critical_fits(p, t.header))

@@ -245,7 +245,8 @@ static void add_fault(lua_State *L, const struct whole *whole, struct faults *fa
             return;
         }
     }
-    fault_at(faults, at, full, "%.*s", SLICE_ARG(text));
+    (field_bool(L, table, "is_warning") ? warn_at : fault_at)(faults, at, full, "%.*s",
+                                                              SLICE_ARG(text));
 }
 
 /* What is wrong with the name itself. */
@@ -406,7 +407,7 @@ static struct slice keep_converted(struct checker *c, struct slice text)
     return text;
 }
 
-/* On top: bits of the hooks or nil, faults, paths of secrets, and the converted config. */
+/* On top: bits of the hooks or nil, warnings or faults, paths of secrets, and the converted config. */
 static void take_checked(struct checker *c, struct plugin_use *use, struct faults *faults)
 {
     lua_State *L = c->vm->L;
@@ -420,8 +421,7 @@ static void take_checked(struct checker *c, struct plugin_use *use, struct fault
     lua_pop(L, 1);
     if (text.ptr)
         use->hooks = (uint32_t)lua_tointeger(L, -2);
-    else
-        add_faults(L, use, faults);
+    add_faults(L, use, faults);
 }
 
 static bool host_check(struct plugin_host *h, struct plugin_use *use, struct faults *faults)
@@ -541,8 +541,11 @@ static void host_saw(struct plugin_host *h, struct faults *faults)
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
     lua_getfield(L, -1, "demilune.strict");
     lua_getfield(L, -1, "seen");
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
-        faults_saw(faults, lua_tostring(L, -2), false);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        struct conf_seen seen = {.path = slice_from(lua_tostring(L, -2))};
+        memcpy(&seen.print, lua_tostring(L, -1), sizeof(seen.print));
+        faults_saw_print(faults, seen);
+    }
     lua_settop(L, top);
 }
 

@@ -44,9 +44,9 @@ bool plugin_make_again(struct vm *vm, const struct snapshot *s, const struct plu
 int plugin_push_chain(struct vm *vm, const struct chain *chain, enum phase p, int32_t behind,
                       bool is_timed);
 
-/* Where all the hooks that a chain has of p are lists of edits (edit.lua): these, to be freed; they live as long as the
+/* Where all the hooks that a chain has of p can run in the core (core_hook.h): these, to be freed; they live as long as the
  * VM. Else NULL. */
-struct hook_edit *plugin_take_edits(struct vm *vm, const struct snapshot *s,
+struct hook_step *plugin_take_steps(struct vm *vm, const struct snapshot *s,
                                     const struct chain *chain, enum phase p);
 
 #endif

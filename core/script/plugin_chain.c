@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the plugins of a chain do in a phase, asked of plugin.lua: one function, or lists of changes to headers. */
+/* What the plugins of a chain do in a phase, asked of plugin.lua: one function, or hooks that the core runs by itself. */
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -45,33 +45,33 @@ int plugin_push_chain(struct vm *vm, const struct chain *chain, enum phase p, in
     return vm_call(vm, 3, 1) == 0 ? 1 : -1;
 }
 
-/* Lua's `edits` gives lists of edits and their addresses, or nil. A reference to the former keeps them alive as long as
- * the VM. */
-struct hook_edit *plugin_take_edits(struct vm *vm, const struct snapshot *s,
+/* Lua's `steps` gives what has the core's hooks, and their addresses, or nil. A reference to the former keeps them alive
+ * as long as the VM. */
+struct hook_step *plugin_take_steps(struct vm *vm, const struct snapshot *s,
                                     const struct chain *chain, enum phase p)
 {
     lua_State *L = vm->L;
     int top = lua_gettop(L);
-    struct hook_edit *edits = NULL;
+    struct hook_step *steps = NULL;
 
-    vm_push_function(vm, "demilune.plugin", "edits");
+    vm_push_function(vm, "demilune.plugin", "steps");
     lua_pushstring(L, phase_name(p));
     int n = push_uses(L, chain, p, -1);
     lua_pushvalue(L, -1);
     lua_insert(L, top + 1);
     if (vm_call(vm, 2, 2) == 0 && lua_istable(L, -1)) {
-        edits = calloc((size_t)n + 1, sizeof(edits[0]));
-        REQUIRE(edits != NULL);
+        steps = calloc((size_t)n + 1, sizeof(steps[0]));
+        REQUIRE(steps != NULL);
         for (int i = 0; i < n; i++) {
             lua_rawgeti(L, top + 1, i + 1);
             lua_rawgeti(L, top + 3, i + 1);
-            edits[i].use = s->uses[lua_tointeger(L, -2)];
-            edits[i].list = (const struct dml_edit *)(uintptr_t)lua_tonumber(L, -1);
+            steps[i].use = s->uses[lua_tointeger(L, -2)];
+            steps[i].core = (const struct dml_core_hook *)(uintptr_t)lua_tonumber(L, -1);
             lua_pop(L, 2);
         }
         lua_pop(L, 1);
         luaL_ref(L, LUA_REGISTRYINDEX);
     }
     lua_settop(L, top);
-    return edits;
+    return steps;
 }

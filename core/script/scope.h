@@ -34,9 +34,6 @@ struct slice part_value(const struct part *p, struct exchange *x);
 /* The same of a template of Lua's. */
 struct slice template_value(const struct dml_template *t, struct exchange *x);
 
-/* What dml_edit_apply does. ERR_GONE: too late. */
-MUST_CHECK int edits_apply(struct exchange *x, const struct dml_edit *e);
-
 /* Says *error; for messages of the api_*.c files themselves. */
 void scope_error(struct dml_slice *error, struct slice message);
 

@@ -1,15 +1,25 @@
 # Made by core/share/make.lua. Not to be edited.
 
+_demilune_files() { # -f files, -d folders; only these are quoted and get a slash, a command's name does not
+    mapfile -t COMPREPLY < <(compgen "$1" -- "$word")
+    compopt -o filenames 2>/dev/null
+}
+
 _demilune() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options= place=0 i
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W "run check routes match plugins schema new test bench health version help" -- "$word"))
+        COMPREPLY=($(compgen -W "run check routes match plugins schema new test bench health version help --help" -- "$word"))
         return
+    fi
+    if [ "$word" = = ]; then # --config=FILE comes as three words
+        word=
+    elif [ "$before" = = ]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     case $before in
     -c | --config)
-        COMPREPLY=($(compgen -f -- "$word"))
+        _demilune_files -f
         return
         ;;
     --workers)
@@ -19,13 +29,16 @@ _demilune() {
         return
         ;;
     --dir)
-        COMPREPLY=($(compgen -d -- "$word"))
+        _demilune_files -d
         return
         ;;
     esac
     for ((i = 2; i <= COMP_CWORD; i++)); do # which argument this is, options and their values not counted
         case ${COMP_WORDS[i]} in
-        -c | --config | --workers | -H | --header | --dir) i=$((i + 1)) ;;
+        -c | --config | --workers | -H | --header | --dir)
+            [ "${COMP_WORDS[i + 1]}" != = ] || i=$((i + 1))
+            i=$((i + 1))
+            ;;
         -*) ;;
         *) place=$((place + 1)) ;;
         esac
@@ -46,7 +59,7 @@ _demilune() {
         ;;
     plugins)
         options="--config -c --help -h"
-        [ $place != 1 ] || COMPREPLY=($(compgen -W "$(demilune plugins 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$word"))
+        [ $place != 1 ] || COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]}" plugins 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$word"))
         ;;
     schema)
         options="--config -c --help -h"
@@ -57,7 +70,7 @@ _demilune() {
         ;;
     test)
         options="--watch --help"
-        COMPREPLY=($(compgen -f -- "$word"))
+        _demilune_files -f
         ;;
     bench)
         options="--config -c --header -H --help -h"
@@ -73,4 +86,4 @@ _demilune() {
     esac
     [[ $word != -* ]] || COMPREPLY=($(compgen -W "$options" -- "$word"))
 }
-complete -o filenames -F _demilune demilune
+complete -F _demilune demilune

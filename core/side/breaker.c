@@ -97,6 +97,8 @@ static void breaker_close(struct breaker *b, unsigned long long seen)
                  BREAKER_FIELDS(b, ramp));
 }
 
+atomic_bool breakers_ordered;
+
 void breaker_force(struct breaker *b, enum breaker_order order)
 {
     static const enum breaker_state states[] = {[BREAKER_ORDER_OPEN] = BREAKER_FORCED_OPEN,
@@ -105,6 +107,7 @@ void breaker_force(struct breaker *b, enum breaker_order order)
     unsigned long long seen = atomic_load(&b->word);
     struct moment to = {.state = states[order]};
 
+    atomic_store(&breakers_ordered, true);
     tally_clear(&b->tally);
     do {
         to.generation = read_word(seen).generation + 1;
@@ -194,14 +197,23 @@ static NOINLINE bool enter_rarely(struct breaker *b, unsigned long long seen,
     }
 }
 
+static bool enter_seen(unsigned long long seen, struct breaker_pass *pass)
+{
+    *pass = (struct breaker_pass){.generation = (uint32_t)(seen >> 40) & 0xffff};
+    return (seen & (7ull << 61 | UNTIL_MASK)) == 0; /* CLOSED, no ramp */
+}
+
+bool breaker_enter_closed(struct breaker *b, struct breaker_pass *pass)
+{
+    return enter_seen(atomic_load_explicit(&b->word, memory_order_relaxed), pass);
+}
+
 bool breaker_enter(struct breaker *b, struct breaker_pass *pass, uint64_t *wait_ms)
 {
     unsigned long long seen = atomic_load_explicit(&b->word, memory_order_relaxed);
 
-    if (LIKELY((seen & (7ull << 61 | UNTIL_MASK)) == 0)) { /* CLOSED, no ramp */
-        *pass = (struct breaker_pass){.generation = (uint32_t)(seen >> 40) & 0xffff};
+    if (LIKELY(enter_seen(seen, pass)))
         return true;
-    }
     bool may_pass = enter_rarely(b, seen, pass, wait_ms);
     if (!may_pass)
         atomic_fetch_add_explicit(&b->refused, 1, memory_order_relaxed);

@@ -55,6 +55,9 @@ struct breaker_pass {
 /* May one pass? If so it must come back with breaker_leave. *wait_ms: when another may, as far as is known. */
 bool breaker_enter(struct breaker *b, struct breaker_pass *pass, uint64_t *wait_ms);
 
+/* The same while all pass; else false, and nothing was done. */
+bool breaker_enter_closed(struct breaker *b, struct breaker_pass *pass);
+
 /* VOID: nothing is known of it (given up by the client); a probe's place is free again. took_ms: how long it has
  * taken. */
 enum breaker_outcome { BREAKER_GOOD, BREAKER_FAILED, BREAKER_VOID };

@@ -12,6 +12,9 @@
 
 enum { TALLY_REQUESTS, TALLY_FAILURES, TALLY_SLOW };
 
+/* Has anybody ever forced one? */
+extern atomic_bool breakers_ordered;
+
 struct breaker {
     /* owned */
     struct slice key;         /* scope, name and rules, as bytes */

@@ -80,6 +80,20 @@ static struct breaker *namesake(const struct breaker *b)
     return NULL;
 }
 
+/* What somebody has ordered holds for all of a name, whatever their rules: a reload that changes them does not lift it. */
+static void take_order(struct breaker *b)
+{
+    const struct breaker *other = atomic_load(&breakers_ordered) ? namesake(b) : NULL;
+    struct breaker_view view;
+
+    if (!other)
+        return;
+    breaker_look(other, &view);
+    if (view.state == BREAKER_FORCED_OPEN || view.state == BREAKER_FORCED_CLOSED)
+        breaker_force(b,
+                      view.state == BREAKER_FORCED_OPEN ? BREAKER_ORDER_OPEN : BREAKER_ORDER_CLOSE);
+}
+
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 /* The rules as bytes: their struct has gaps. */
@@ -119,6 +133,7 @@ static struct breaker *breaker_new(struct slice key, struct slice scope, struct 
     b->scope = slice_sub(key, key.len - name.len - 1 - scope.len, scope.len);
     b->rules = *rules;
     tally_init(&b->tally, rules->window_ms);
+    take_order(b);
     map_set(&breakers, b->key, b);
     set_metrics(b, b);
     return b;

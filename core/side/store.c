@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/vec.h"
+#include "side/store_metrics.h"
 #include "side/store_shard.h"
 
 #define SHARDS 16u
@@ -67,7 +68,7 @@ static void set_ttl(struct entry *e, uint64_t ttl_ms)
 /* old: the present entry or NULL. */
 static int put(struct where at, struct entry *old, struct slice value, uint8_t tag, uint64_t ttl_ms)
 {
-    if (!shard_fits(at.shard, at.key.len, value.len))
+    if (!shard_fits(at.shard, old, at.key.len, value.len))
         return ERR_FULL;
     struct entry *e = shard_make_room(at.shard, old, at.key, at.hash, value.len);
     if (value.len > 0)
@@ -191,7 +192,7 @@ static struct entry *find_record(struct where at, size_t size, bool *is_new)
     *is_new = !e || has_expired || e->value_len != size;
     if (LIKELY(!*is_new))
         return e;
-    if (!shard_fits(at.shard, at.key.len, size))
+    if (!shard_fits(at.shard, e, at.key.len, size))
         return NULL;
     at.shard->stats.expired += has_expired;
     e = shard_make_room(at.shard, e, at.key, at.hash, size);
@@ -239,6 +240,12 @@ void store_free(struct store *s)
         shard_deinit(&s->shards[i]);
     free((char *)s->name.ptr);
     free(s);
+}
+
+void store_keep(struct store *s)
+{
+    for (size_t i = 0; i < SHARDS; i++)
+        s->shards[i].keeps = true;
 }
 
 struct slice store_name(const struct store *s)
@@ -293,16 +300,27 @@ struct store *stores_find(struct slice name)
     return s;
 }
 
+/* Under the lock. */
+static struct store *make_named(struct slice name, size_t bytes)
+{
+    struct store *s = store_new(name, bytes);
+
+    if (slice_eq(name, SLICE(STORE_MARKS)))
+        store_keep(s);
+    vec_push(&all, s);
+    return s;
+}
+
 struct store *stores_make(struct slice name, size_t bytes)
 {
     pthread_mutex_lock(&all_lock);
     struct store *s = find_named(name);
     if (!s) {
-        s = store_new(name, bytes);
-        vec_push(&all, s);
+        s = make_named(name, bytes);
     } else if (atomic_load(&s->budget) != bytes) {
         store_resize(s, bytes);
     }
+    store_show(s, true);
     pthread_mutex_unlock(&all_lock);
     return s;
 }
@@ -312,8 +330,7 @@ void stores_name(struct slice name, size_t bytes)
     pthread_mutex_lock(&all_lock);
     struct store *s = find_named(name);
     if (!s) {
-        s = store_new(name, bytes);
-        vec_push(&all, s);
+        s = make_named(name, bytes);
     } else if (s->named == 0) {
         store_resize(s, bytes);
     }
@@ -332,7 +349,9 @@ void stores_unname(struct slice name)
 
 void stores_free_all(void)
 {
-    for (size_t i = 0; i < all.n; i++)
+    for (size_t i = 0; i < all.n; i++) {
+        store_show(all.items[i], false);
         store_free(all.items[i]);
+    }
     vec_free(&all);
 }

@@ -21,13 +21,21 @@ struct store;
  * of the 16 shards has its part of it. */
 struct store *store_new(struct slice name, size_t bytes);
 void store_free(struct store *s);
+
+/* Before its first use: nothing is evicted that has not expired. At the budget what is new is refused (ERR_FULL), and a
+ * smaller budget waits until there is room; only a budget of 0 empties it. */
+void store_keep(struct store *s);
 struct slice store_name(const struct store *s);
 void store_resize(struct store *s, size_t bytes); /* reload; evicts when smaller */
+
+/* The one for what must not happen twice (nonces, states, what was ended): it keeps. */
+#define STORE_MARKS "marks"
 
 /* The process's stores, by name, which live until the process ends: whoever has found one may keep it. What is in one goes
  * when nobody names it any more. stores_find: NULL when there is none. */
 struct store *stores_find(struct slice name);
-struct store *stores_make(struct slice name, size_t bytes); /* finds and resizes, or makes */
+struct store *stores_make(struct slice name,
+                          size_t bytes); /* finds and resizes, or makes; in /metrics */
 void stores_free_all(void);
 
 /* A configuration names it: it is made, or filled anew where none did. One that has a name already keeps its size. */
@@ -38,7 +46,7 @@ void stores_unname(struct slice name);
 /* Appends the value to out. ERR_NOT_FOUND; ERR_FULL when out's cap is too small. */
 MUST_CHECK int store_get(struct store *s, struct slice key, struct buf *out, uint8_t *tag);
 
-/* ttl_ms 0 = none. ERR_FULL: larger than an eighth of a shard, and what was there stays;
+/* ttl_ms 0 = none. ERR_FULL: larger than an eighth of a shard, or it keeps and is full, and what was there stays;
  * ERR_ARG: key empty or too long. */
 MUST_CHECK int store_set(struct store *s, struct slice key, struct slice value, uint8_t tag,
                          uint64_t ttl_ms);

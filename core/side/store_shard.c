@@ -8,7 +8,10 @@
  * insertion looks at the two that were not used for longest.
  *
  * Using an entry only marks it. When it has become the oldest, a marked one is young again and loses
- * its mark ("second chance"): the order is nearly that of use, and no request touches its neighbours. */
+ * its mark ("second chance"): the order is nearly that of use, and no request touches its neighbours.
+ *
+ * A shard that keeps evicts nothing. Its entries live for different times, so the oldest says nothing of the others:
+ * each insertion looks at some in turn, takes away those that have expired, and puts the others behind all. */
 
 #include "side/store_shard.h"
 
@@ -22,7 +25,8 @@
 #define BUCKETS_MIN 16u
 #define MALLOC_OVERHEAD sizeof(size_t)
 #define REAP_LOOKS 2
-#define CHANCES 16 /* in a row: how long one insertion may take */
+#define CHANCES 16     /* in a row: how long one insertion may take */
+#define SWEEP_LOOKS 16 /* of a full shard that keeps, at each insertion */
 
 static size_t round_up(size_t n)
 {
@@ -180,6 +184,21 @@ static void make_space(struct shard *s, size_t bytes)
     }
 }
 
+/* old: stays. */
+static void sweep(struct shard *s, const struct entry *old, int looks)
+{
+    for (int i = 0; i < looks && !list_is_empty(&s->ages); i++) {
+        struct entry *e = entry_of(list_last(&s->ages));
+        if (e != old && shard_has_expired(e)) {
+            s->stats.expired++;
+            shard_remove(s, e);
+        } else {
+            list_remove(&e->age);
+            list_push(&s->ages, &e->age);
+        }
+    }
+}
+
 static void reap(struct shard *s)
 {
     for (int i = 0; i < REAP_LOOKS && !list_is_empty(&s->ages); i++) {
@@ -200,7 +219,8 @@ void shard_resize(struct shard *s, size_t budget)
     LIST_EACH (it, &s->ages)
         put_in_bucket(s, entry_of(it));
     set_budget(s, budget);
-    make_space(s, 0);
+    if (!s->keeps || budget == 0)
+        make_space(s, 0);
 }
 
 size_t shard_table_bytes(const struct shard *s)
@@ -231,9 +251,19 @@ struct entry *shard_find(struct shard *s, struct slice key, uint64_t hash)
     return e;
 }
 
-bool shard_fits(const struct shard *s, size_t key_len, size_t value_len)
+bool shard_fits(struct shard *s, struct entry *old, size_t key_len, size_t value_len)
 {
-    return sizeof(struct entry) + key_len + round_up(value_len) + MALLOC_OVERHEAD <= s->budget / 8;
+    size_t bytes = sizeof(struct entry) + key_len + round_up(value_len) + MALLOC_OVERHEAD;
+    size_t freed = old ? cost_of(old) : 0;
+
+    if (bytes > s->budget / 8)
+        return false;
+    if (!s->keeps)
+        return true;
+    sweep(s, old, REAP_LOOKS);
+    if (s->bytes + bytes > s->budget + freed)
+        sweep(s, old, SWEEP_LOOKS);
+    return s->bytes + bytes <= s->budget + freed;
 }
 
 static struct entry *entry_new(struct slice key, uint64_t hash, size_t room)
@@ -256,8 +286,10 @@ struct entry *shard_make_room(struct shard *s, struct entry *old, struct slice k
     if (old)
         shard_remove(s, old);
     struct entry *e = entry_new(key, hash, room);
-    reap(s);
-    make_space(s, cost_of(e));
+    if (!s->keeps) {
+        reap(s);
+        make_space(s, cost_of(e));
+    }
     link_in(s, e);
     return e;
 }

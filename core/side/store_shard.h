@@ -36,13 +36,14 @@ struct shard {
     uint64_t most;    /* and how many there may be */
     struct list ages; /* owned: the youngest first */
     size_t bytes, budget;
+    bool keeps;               /* what has not expired stays, come what may */
     struct store_stats stats; /* hits, misses, entries, evictions, expired */
 } __attribute__((aligned(64)));
 
 void shard_init(struct shard *s, size_t budget);
 void shard_deinit(struct shard *s);
 
-/* Evicts when it is smaller now. */
+/* Evicts when it is smaller now, unless it keeps; of 0 bytes it is empty in any case. */
 void shard_resize(struct shard *s, size_t budget);
 
 /* What its table may come to take. */
@@ -56,8 +57,8 @@ struct entry *shard_find_any(struct shard *s, struct slice key, uint64_t hash);
 
 bool shard_has_expired(const struct entry *e);
 
-/* May a value of this size be put in? */
-bool shard_fits(const struct shard *s, size_t key_len, size_t value_len);
+/* May a value of this size be put in, in the place of `old` (NULL: of none)? One that keeps looks for what has expired. */
+bool shard_fits(struct shard *s, struct entry *old, size_t key_len, size_t value_len);
 
 /* An entry with room for value_len bytes (value_len and bytes are set by the caller): `old` when
  * it suits, else a new one in its place. old: what shard_find or shard_find_any returned, gone afterwards unless

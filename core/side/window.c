@@ -21,6 +21,7 @@ struct ask {
     int64_t limit, burst, cost;
     uint64_t window_us;
     uint64_t now_us;
+    uint64_t since_us; /* who leaves has entered then; 0 = not known */
     struct window_verdict *out;
     int rc;
 };
@@ -32,12 +33,12 @@ static bool is_sane(const struct ask *a)
            a->window_us <= (uint64_t)AT_MOST;
 }
 
-/* Most quotients fit in 64 bits, where a division takes a third of the time. */
+/* Most quotients fit in 64 bits, where a division takes a third of the time. What does not is longer than any time. */
 static uint64_t divide(__uint128_t n, uint64_t by)
 {
     if (LIKELY(n >> 64 == 0))
         return (uint64_t)n / by;
-    return (uint64_t)(n / by);
+    return (uint64_t)MIN(n / by, (__uint128_t)UINT64_MAX);
 }
 
 static uint64_t divide_up(__uint128_t n, uint64_t by)
@@ -366,6 +367,21 @@ static void enter_one(void *record, bool is_new UNUSED, uint64_t *ttl_ms, void *
     *ttl_ms = ttl_of(SLOTS * width_us);
 }
 
+/* The place of who entered at that time, or the youngest's; NULL: it has gone with its lease, or nobody is inside. */
+static uint32_t *place_of(struct inside *in, uint64_t since_us)
+{
+    uint64_t slot = since_us / in->width_us;
+
+    if (since_us && slot + SLOTS <= in->slot)
+        return NULL;
+    if (since_us && in->count[slot % SLOTS] > 0)
+        return &in->count[slot % SLOTS];
+    for (uint64_t age = 0; age < SLOTS; age++)
+        if (*at_age(in, age) > 0)
+            return at_age(in, age);
+    return NULL;
+}
+
 static void leave_one(void *record, bool is_new UNUSED, uint64_t *ttl_ms, void *arg)
 {
     struct inside *in = record;
@@ -373,16 +389,14 @@ static void leave_one(void *record, bool is_new UNUSED, uint64_t *ttl_ms, void *
 
     a->rc = ERR_NOT_FOUND;
     if (in->kind != KIND_INSIDE) {
-        *ttl_ms = 1;
+        *ttl_ms = *ttl_ms ? *ttl_ms : 1; /* it has gone meanwhile, or is another's */
         return;
     }
     move_on(in, a->now_us);
-    for (uint64_t age = 0; age < SLOTS; age++) {
-        if (*at_age(in, age) > 0) {
-            --*at_age(in, age);
-            a->rc = 0;
-            return;
-        }
+    uint32_t *place = place_of(in, a->since_us);
+    if (place) {
+        --*place;
+        a->rc = 0;
     }
 }
 
@@ -394,9 +408,9 @@ int window_enter(struct store *s, struct slice key, int64_t limit, uint64_t leas
     return decide(s, key, sizeof(struct inside), enter_one, &a);
 }
 
-int window_leave(struct store *s, struct slice key)
+int window_leave(struct store *s, struct slice key, uint64_t since_us)
 {
-    struct ask a = {.limit = 1, .burst = 1, .cost = 1, .window_us = 1};
+    struct ask a = {.limit = 1, .burst = 1, .cost = 1, .window_us = 1, .since_us = since_us};
 
     return decide(s, key, sizeof(struct inside), leave_one, &a);
 }

@@ -49,10 +49,11 @@ MUST_CHECK int window_fixed_undo(struct store *s, struct slice key, uint64_t win
 
 /* enter: allowed while fewer than `limit` are inside; lease_us bounds one stay (to a fifteenth).
  * Refused: retry_after_us is when the oldest lease ends, at the latest. leave: gives one back;
- * ERR_NOT_FOUND when nobody is inside. Who leaves is not told apart: the youngest lease is given
- * back, so that a lost one runs out however many come and go. */
+ * ERR_NOT_FOUND when nobody is inside. since_us: the clock when who leaves has entered; when its
+ * lease has ended since then, it has nothing to give back, and what is inside is others'. 0 = not
+ * known: the youngest lease is given back, so that a lost one runs out however many come and go. */
 MUST_CHECK int window_enter(struct store *s, struct slice key, int64_t limit, uint64_t lease_us,
                             struct window_verdict *out);
-MUST_CHECK int window_leave(struct store *s, struct slice key);
+MUST_CHECK int window_leave(struct store *s, struct slice key, uint64_t since_us);
 
 #endif

@@ -14,7 +14,7 @@ const life = Number(process.env.TOKEN_LIFE ?? 600); // seconds of an access toke
 
 const clients = [
   {
-    client_id: "shop", client_secret: "shop-demo-secret",
+    client_id: "shop", client_secret: "shop-demo-secret-that-nobody-guesses",
     grant_types: ["authorization_code", "refresh_token"],
     redirect_uris: [`${site}/oauth2/callback`], post_logout_redirect_uris: [`${site}/bye`],
   },

@@ -91,6 +91,11 @@ function Circuit:hold(context)
   C.dml_circuit_hold(gateway, self.circuit, context.scope, #context.scope)
 end
 
+-- What the core does of a balance hook that only calls enter, while the circuit is closed (core_hooks of an instance).
+function Circuit:core_hook()
+  return C.dml_circuit_hook(self.circuit)
+end
+
 -- In a balance hook: nil when the attempt may go, or the seconds until it is worth to ask again.
 function Circuit:enter(exchange)
   local wait = C.dml_circuit_enter(gateway, exchange.h, self.circuit)

@@ -1,7 +1,7 @@
 -- Made by core/script/make_cdef.lua from core/script/api.h, its parts and core/base/err.def. Not to be edited.
 
 return {
-  abi = 9,
+  abi = 10,
   err = {
     AGAIN = -1,
     NOMEM = -2,
@@ -412,6 +412,7 @@ enum dml_policy_number {
     DML_POLICY_MAX_SIZE,
     DML_POLICY_ANY_AUD,
     DML_POLICY_RAW,
+    DML_POLICY_UNTYPED,
 };
 enum dml_policy_text {
     DML_POLICY_ISSUER,
@@ -419,6 +420,7 @@ enum dml_policy_text {
     DML_POLICY_TYPE,
     DML_POLICY_REQUIRED,
     DML_POLICY_CRITICAL,
+    DML_POLICY_NOTED,
 };
 struct dml_policy *dml_policy_new(void);
 void dml_policy_free(struct dml_policy *p);
@@ -452,6 +454,7 @@ struct dml_jwt {
     struct dml_slice claim;
     double expires;
     int32_t signing, key;
+    int32_t has_noted;
 };
 const char *dml_jwt_word(int fault);
 int dml_jwt_decode(const char *ptr, size_t len, struct dml_jwt *out);
@@ -461,13 +464,19 @@ int dml_jwt_sign(struct dml_key *k, int signing, const struct dml_slice *header,
                          const struct dml_slice *payload, char *out);
 struct breaker;
 struct budget;
-struct circuit;
+struct dml_circuit;
+struct dml_core_hook;
 struct dml_retry;
+const struct dml_core_hook *dml_limiter_hook(struct dml_limiter *l, double cost);
 int dml_limiter_shared_key(struct gateway *g, double handle, const struct dml_limiter *l,
                                    int policy, struct dml_slice *out);
 double dml_limiter_cost_of(struct gateway *g, double handle, const struct dml_limiter *l);
 int dml_limiter_tell(struct gateway *g, double handle, const struct dml_limiter *l,
                              const struct dml_verdict *v);
+int dml_exchange_note(struct gateway *g, double handle, const char *name, size_t len,
+                              const char *text, size_t text_len);
+int dml_exchange_noted(struct gateway *g, double handle, const char *name, size_t len,
+                               struct dml_slice *out);
 struct budget *dml_budget_new(const char *name, size_t len, double window);
 void dml_budget_free(struct budget *b);
 void dml_budget_count(struct budget *b);
@@ -485,6 +494,7 @@ struct dml_retry *dml_retry_new(const char *name, size_t len,
 void dml_retry_free(struct dml_retry *r);
 int dml_retry_on(struct dml_retry *r, const char *word, size_t len);
 int dml_retry_method(struct dml_retry *r, const char *name, size_t len);
+const struct dml_core_hook *dml_retry_hook(const struct dml_retry *r, int judges);
 int dml_retry_prepare(struct gateway *g, double handle, const struct dml_retry *r);
 double dml_retry_judge(struct gateway *g, double handle, const struct dml_retry *r);
 struct dml_breaker_options {
@@ -502,12 +512,14 @@ double dml_breaker_enter(struct breaker *b);
 void dml_breaker_leave(struct breaker *b, double pass, int good, double seconds);
 const char *dml_breaker_state(struct breaker *b);
 enum dml_circuit_scope { DML_CIRCUIT_UPSTREAM, DML_CIRCUIT_ENDPOINT, DML_CIRCUIT_ROUTE };
-struct circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
-                                        const char *fallback, size_t len);
-void dml_circuit_free(struct circuit *c);
-int dml_circuit_on(struct circuit *c, const char *word, size_t len);
-void dml_circuit_hold(struct gateway *g, struct circuit *c, const char *scope, size_t len);
-double dml_circuit_enter(struct gateway *g, double handle, struct circuit *c);
+struct dml_circuit *dml_circuit_new(int scope, const struct dml_breaker_options *o,
+                                            const char *fallback, size_t len);
+void dml_circuit_free(struct dml_circuit *c);
+int dml_circuit_on(struct dml_circuit *c, const char *word, size_t len);
+void dml_circuit_hold(struct gateway *g, struct dml_circuit *c, const char *scope,
+                              size_t len);
+const struct dml_core_hook *dml_circuit_hook(const struct dml_circuit *c);
+double dml_circuit_enter(struct gateway *g, double handle, struct dml_circuit *c);
 struct cache_conf;
 struct dml_cache_options {
     double size, max_object;

@@ -109,10 +109,10 @@ function M.is_list(value)
   return getmetatable(value) == Edit
 end
 
---- For C: the address of a list, which lives as long as the object.
+--- For the core: what stands at the beginning of a list.
 ---@private
-function Edit:address()
-  return (tonumber(ffi.cast("intptr_t", self.list)))
+function Edit:core_hook()
+  return self.list
 end
 
 return M

@@ -231,7 +231,7 @@ local function reply_header(handle, name, value)
   value = as_text(value, "the value of a header")
   local rc = C.dml_reply_header(gateway, handle, name, #name, value, #value)
   if rc < 0 then
-    border.misuse(rc, ("reply: the header %q may not be set to %q"):format(name, value))
+    border.misuse(rc, ("reply: the header %q may not be set to this value (%s)"):format(name, border.flaw(value)))
   end
 end
 

@@ -60,8 +60,8 @@ end
 
 local PUBLIC = {}
 for name in ([[
-  cache crypto dns edit http identity json jwt kafka keyring limit log metrics networks redis regex selector socket
-  store task time trace url uuid]]):gmatch "%S+" do
+  cache crypto dns edit http identity json jwt kafka keyring limit log marks metrics networks redis regex selector
+  socket store task time trace url uuid]]):gmatch "%S+" do
   PUBLIC["demilune." .. name] = true
 end
 

@@ -38,7 +38,7 @@ local function refuse(rc, name, value)
   elseif not value or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" then
     raise(("not a header name: %q"):format(name))
   end
-  raise(('not a value for the header "%s": %q'):format(name, value))
+  raise(('not a value for the header "%s" (%s)'):format(name, border.flaw(value)))
 end
 
 local function change(self, op, name, value)

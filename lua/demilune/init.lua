@@ -5,8 +5,8 @@
 
 local names = {}
 for name in ([[
-  breaker budget cache crypto dns http json jwt kafka limit log metrics redis regex retry schema selector socket store
-  task test time trace url uuid]]):gmatch "%S+" do
+  breaker budget cache crypto dns http json jwt kafka limit log marks metrics redis regex retry schema selector socket
+  store task test time trace url uuid]]):gmatch "%S+" do
   names[name] = true
 end
 

@@ -39,7 +39,7 @@ for number = 0, C.DML_SIGNINGS - 1 do
 end
 local FINE = C.DML_JWT_FINE
 local SIGNED_MAX = 2 ^ 20
-local DEPTH = 32 -- of JSON in a token, as in C
+local JSON = { depth = 32 } -- in a token, as in C
 
 local why = ffi.new "const char *[1]"
 local kid_out = ffi.new "struct dml_slice"
@@ -90,9 +90,9 @@ function M.decode(token)
     return failed(fault)
   end
   local payload = text_of(out.payload)
-  local claims = json.decode(payload, { depth = DEPTH })
+  local claims = json.decode(payload, JSON)
   return {
-    header = json.decode(text_of(out.header), { depth = DEPTH }),
+    header = json.decode(text_of(out.header), JSON),
     claims = type(claims) == "table" and claims ~= json.null and not json.is_array(claims) and claims or nil,
     payload = payload,
     signature = text_of(out.signature),
@@ -208,10 +208,12 @@ end
 ---@field issuer? string|string[] what iss has to be
 ---@field audience? string|string[]|false whom it has to be for; false: whoever it is for
 ---@field type? string|string[] what typ has to be, such as "at+jwt"
+---@field untyped? boolean and it may be left out
 ---@field skew? number seconds that clocks may differ (0)
 ---@field max_age? number seconds since iat
 ---@field required? string[] claims that must be there (exp)
 ---@field critical? string[] header parameters in crit that the caller looks after
+---@field noted? string[] claims of which verify_text tells whether one is there
 ---@field max_size? integer bytes of a token (16 KiB, at most 64 KiB)
 ---@field raw? boolean the payload is any bytes and has no claims: a JWS
 
@@ -222,10 +224,10 @@ Verifier.__index = Verifier
 
 local LISTS = {
   issuer = C.DML_POLICY_ISSUER, audience = C.DML_POLICY_AUDIENCE, type = C.DML_POLICY_TYPE,
-  required = C.DML_POLICY_REQUIRED, critical = C.DML_POLICY_CRITICAL,
+  required = C.DML_POLICY_REQUIRED, critical = C.DML_POLICY_CRITICAL, noted = C.DML_POLICY_NOTED,
 }
 local NUMBERS = { skew = C.DML_POLICY_SKEW, max_age = C.DML_POLICY_MAX_AGE, max_size = C.DML_POLICY_MAX_SIZE }
-local OTHERS = { algorithms = true, keys = true, raw = true }
+local OTHERS = { algorithms = true, keys = true, raw = true, untyped = true }
 
 local function check_names(options)
   for name in pairs(options) do
@@ -255,6 +257,7 @@ local function set_numbers(policy, options)
   end
   C.dml_policy_number(policy, C.DML_POLICY_ANY_AUD, options.audience == false and 1 or 0)
   C.dml_policy_number(policy, C.DML_POLICY_RAW, options.raw and 1 or 0)
+  C.dml_policy_number(policy, C.DML_POLICY_UNTYPED, options.untyped and 1 or 0)
 end
 
 ---Makes what tokens are verified by: once, not for each request.
@@ -278,6 +281,27 @@ function M.verifier(options)
   return setmetatable({ policy = policy, keys = options.keys, is_raw = options.raw }, Verifier)
 end
 
+local function check(self, token, keys, what)
+  want_text(token, what)
+  keys = keys or self.keys or border.raise "there are no keys to verify with"
+  out.room = room
+  return C.dml_jwt_verify(keys.keys, self.policy, token, #token, out)
+end
+
+---Verifies a token, and makes no table of its claims: for who needs them seldom.
+---@param token string
+---@param keys? demilune.jwt.keys instead of the verifier's own
+---@return string? payload
+---@return number|string expires_or_err 0: it has none
+---@return boolean|string|nil has_noted_or_detail
+function Verifier:verify_text(token, keys)
+  local fault = check(self, token, keys, "verifier:verify_text")
+  if fault ~= FINE then
+    return failed(fault)
+  end
+  return text_of(out.payload), out.expires, out.has_noted == 1
+end
+
 ---Verifies a token. With `raw` the first result is the payload's bytes.
 ---@param token string
 ---@param keys? demilune.jwt.keys instead of the verifier's own
@@ -285,10 +309,7 @@ end
 ---@return string|{ algorithm: demilune.signing, kid: string?, expires: number?, payload: string } err_or_facts
 ---@return string? detail
 function Verifier:verify(token, keys)
-  want_text(token, "verifier:verify")
-  keys = keys or self.keys or border.raise "there are no keys to verify with"
-  out.room = room
-  local fault = C.dml_jwt_verify(keys.keys, self.policy, token, #token, out)
+  local fault = check(self, token, keys, "verifier:verify")
   if fault ~= FINE then
     return failed(fault)
   end
@@ -299,7 +320,7 @@ function Verifier:verify(token, keys)
     payload = text_of(out.payload),
   }
   local payload = facts.payload
-  return self.is_raw and payload or json.decode(payload, { depth = DEPTH }), facts
+  return self.is_raw and payload or json.decode(payload, JSON), facts
 end
 
 ---The same with a verifier of its own, for what is seldom done.

@@ -106,6 +106,12 @@ function Limiter:take(exchange, cost)
   return verdict
 end
 
+--- What the core does of an access hook that only calls take, while nothing is refused (core_hooks of an instance).
+---@private
+function Limiter:core_hook()
+  return C.dml_limiter_hook(self.limiter, self.cost)
+end
+
 --- About a key. What `concurrent` lets in must be given back by leave.
 ---@param key string
 ---@param cost? number

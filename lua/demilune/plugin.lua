@@ -4,6 +4,7 @@
 -- instance per place where one is enabled, and says what each chain does in each phase. Finding and
 -- loading them is demilune.plugin.load's, what C calls for a chain demilune.chain's.
 
+local border = require "demilune.ffi"
 local chain = require "demilune.chain"
 local configs = require "demilune.plugin.config"
 local core = require "demilune.core"
@@ -50,9 +51,20 @@ local function hooks_of(use)
   return bits
 end
 
+-- What new has found to be doubtful in the config and left in `warnings`, a list of { message, path } (with no value in it): as
+-- faults.
+local function warnings_of(instance)
+  local list
+  for i, item in ipairs(rawget(instance, "warnings") or NONE) do
+    list = list or {}
+    list[i] = { message = item[1], text = item[2], is_warning = true, is_bare = true }
+  end
+  return list
+end
+
 -- Called by plugin.c for each place where a plugin is enabled, in the first VM: makes its instance, and
--- returns its hooks' bits, or nil and a list of faults, each with a path within the config (none: the place
--- itself). The third result is a list of paths, or nil: what must never be shown. The fourth is the config
+-- returns its hooks' bits and warnings or nil, or nil and a list of faults, each with a path within the config (none: the
+-- place itself). The third result is a list of paths, or nil: what must never be shown. The fourth is the config
 -- for M.make_again.
 function M.check(index, name, config, context, continues)
   local faults, secrets, text = M.make(index, name, config, context, continues)
@@ -64,7 +76,7 @@ function M.check(index, name, config, context, continues)
   if faults then
     return nil, faults, paths
   end
-  return hooks_of(uses[index]), nil, paths, text
+  return hooks_of(uses[index]), warnings_of(uses[index].instance), paths, text
 end
 
 -- What is wrong with the credentials of a kind, the name of a plugin that can be used: as
@@ -257,18 +269,20 @@ function M.chain(phase, indices, is_timed)
   return chain.maker(phase, hooks, continues, is_timed)(objects, indices)
 end
 
--- Where all of these hooks are lists of edits: those, and their addresses; else nil.
-function M.edits(phase, indices)
-  local lists, addresses = {}, {}
+-- Where the core has a part of all of these hooks: what that lives in, and its addresses; else nil. It is a list of edits,
+-- or what the instance says in core_hooks: by phase, of an object of the library's that lives as long as the instance.
+function M.steps(phase, indices)
+  local owners, addresses = {}, {}
   for i, index in ipairs(indices) do
     local use = uses[index]
-    if use.plugin[phase] ~= edit.hook then
+    local is_list = use.plugin[phase] == edit.hook
+    local hook = is_list and use.instance[phase]:core_hook() or not is_list and (use.instance.core_hooks or NONE)[phase]
+    if not hook then
       return nil
     end
-    lists[i] = use.instance[phase]
-    addresses[i] = lists[i]:address()
+    owners[i], addresses[i] = use.instance, border.address(hook)
   end
-  return lists, addresses
+  return owners, addresses
 end
 
 -- The hook of one place, and what it is called on; nil when it has none.

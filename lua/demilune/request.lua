@@ -113,7 +113,8 @@ local function set(self, name, value)
   if rc == LIMIT then
     raise(("too late to set request.%s: the request is on its way"):format(name))
   elseif rc < 0 then
-    border.misuse(rc, ("request.%s: %q is not %s"):format(name, value, field[2]))
+    border.misuse(rc, ("request.%s: %s is not %s"):format(
+      name, name == "query" and "it" or ("%q"):format(value), field[2])) -- a query may have secrets
   end
 end
 

@@ -47,6 +47,11 @@ function M.new(options, context)
   return setmetatable({ policy = policy }, Policy)
 end
 
+-- What the core does of these two hooks while all is well (core_hooks of an instance).
+function Policy:core_hooks()
+  return { balance = C.dml_retry_hook(self.policy, 0), attempt = C.dml_retry_hook(self.policy, 1) }
+end
+
 -- In a balance hook: gives the attempt its time.
 function Policy:prepare(exchange)
   C.dml_retry_prepare(gateway, exchange.h, self.policy)

@@ -78,14 +78,18 @@ function M.folders()
   return list
 end
 
--- Files that were loaded, and where those would be that are not there: who waits for a change
--- (watch) looks at them.
+-- Files that were loaded, and where those would be that are not there, each with its print from before it was read: who
+-- waits for a change (watch) looks at them.
 M.seen = {}
+
+local function note(path)
+  M.seen[path] = M.seen[path] or core.file_print(path)
+end
 
 -- A plugin that is not installed (yet).
 function M.note_missing(plugin)
   for _, folder in ipairs(folders) do
-    M.seen[("%s/%s/init.lua"):format(folder, plugin)] = true
+    note(("%s/%s/init.lua"):format(folder, plugin))
   end
 end
 
@@ -97,7 +101,7 @@ table.insert(package.loaders, 2, function(name)
   if not path then
     return missing
   end
-  M.seen[path] = true
+  note(path)
   local chunk, message = loadfile(path)
   if not chunk then
     error(message, 0)

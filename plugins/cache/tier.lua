@@ -52,9 +52,16 @@ return n
 local Tier = {}
 Tier.__index = Tier
 
+-- A place's own part of keys: a route "a:u" has none that are those of a route "a".
+local function place_of(scope)
+  return (scope:gsub("^(%a+:)(.*)$", function(kind, name)
+    return kind .. name:gsub("[%%:]", { ["%"] = "%25", [":"] = "%3A" })
+  end))
+end
+
 -- Behind the memory of conf. options: redis, timeout; scope: of the place. Raises where there is no such server.
 function Tier.new(conf, options, scope)
-  local prefix = "demilune:cache:1:" .. scope .. ":"
+  local prefix = "demilune:cache:1:" .. place_of(scope) .. ":"
   core.cache_tier(tonumber(ffi.cast("uintptr_t", conf)), redis.use(options.redis), options.redis,
     options.timeout or TIMEOUT, prefix)
   return setmetatable({

@@ -6,6 +6,7 @@
 local border = require "demilune.ffi"
 local breaker = require "demilune.breaker"
 local core = require "demilune.core"
+local edit = require "demilune.edit"
 
 local C, gateway = border.C, border.gateway
 
@@ -24,8 +25,44 @@ local function fault_of(fallback)
   end
 end
 
-function CircuitBreaker.new(config)
+-- Of times that must be: 0 would mean that there is none.
+local function fault_of_times(config)
+  for _, option in ipairs { "window", "open_for" } do
+    if config[option] == 0 then
+      return "more than 0", option
+    end
+  end
+  if config.slow_call and config.slow_call.over == 0 then
+    return "more than 0", "slow_call.over"
+  end
+end
+
+-- What the answer of a fallback can't have.
+local function fault_of_answer(fallback, context)
+  if type(fallback) ~= "table" or not fallback.headers then
+    return nil
+  end
+  local literal = {}
+  for name, value in pairs(fallback.headers) do
+    literal[name] = value:gsub("[{}]", "%0%0") -- a list of edits takes templates
+  end
+  local _, message = edit.new("response", { set = literal }, context)
+  return message, message and "fallback.headers"
+end
+
+local function first_fault(config, context)
   local message, path = fault_of(config.fallback)
+  if not message then
+    message, path = fault_of_times(config)
+  end
+  if not message then
+    message, path = fault_of_answer(config.fallback, context)
+  end
+  return message, path
+end
+
+function CircuitBreaker.new(config, context)
+  local message, path = first_fault(config, context)
   if message then
     return nil, message, path
   end
@@ -35,8 +72,10 @@ function CircuitBreaker.new(config)
   if not circuit then
     return nil, message, path
   end
-  return setmetatable({ circuit = circuit, is_stale = is_stale, answer = not is_stale and config.fallback or nil },
-    CircuitBreaker)
+  return setmetatable({
+    circuit = circuit, is_stale = is_stale, answer = not is_stale and config.fallback or nil,
+    core_hooks = { balance = circuit:core_hook() },
+  }, CircuitBreaker)
 end
 
 function CircuitBreaker:start(context)

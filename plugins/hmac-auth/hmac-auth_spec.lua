@@ -1,5 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 
+package.path = "./?.lua;" .. package.path
+
+local flood = require "spec.support.flood"
 local crypto = require "demilune.crypto"
 local test = require "demilune.test"
 local time = require "demilune.time"
@@ -80,6 +83,20 @@ describe("hmac-auth", function()
     assert.equal("acme", get(g, { more = ';alg="hmac-sha256";expires=' .. math.floor(time.now() + 60) }).body)
     gateway({ hide_credentials = false }):get("/x", { headers = signed {} })
     assert.truthy(upstream:last().headers["signature"])
+  end)
+
+  it("knows signatures that it took, whatever floods the stores, and takes none that it could not know", function()
+    local g = test.gateway {
+      upstream = upstream, consumers = CONSUMERS, plugins = { { name = "hmac-auth" } },
+      config = { stores = { { name = "default", size = "1MiB" }, { name = "marks", size = "64KiB" } } },
+    }
+    local headers = signed {}
+    assert.equal(200, g:get("/x", { headers = headers }).status)
+    flood.store("default", 1)
+    assert.equal(401, g:get("/x", { headers = headers }).status)
+    flood.marks(60)
+    assert.equal(503, get(g, {}).status)
+    assert.equal(401, g:get("/x", { headers = headers }).status)
   end)
 
   it("makes the signature of RFC 9421, B.2.5", function()

@@ -6,7 +6,7 @@
 
 local crypto = require "demilune.crypto"
 local identity = require "demilune.identity"
-local store = require "demilune.store"
+local marks = require "demilune.marks"
 local time = require "demilune.time"
 local base = require "demilune.plugins.hmac-auth.base"
 local fields = require "demilune.plugins.hmac-auth.fields"
@@ -149,16 +149,9 @@ end
 
 -- --- what a good signature does not tell ---------------------------------------------------------
 
--- True; false when the signature came before; nil and a word when that can't be told.
+-- True; false when the signature came before; nil when that can't be told.
 local function is_first(self, signature)
-  if not self.once then
-    return true
-  end
-  local ok, word = store.use():add("hmac-auth:" .. signature, true, self.max_age + 2 * self.clock_skew + 1)
-  if ok or word == "exists" then
-    return ok == true
-  end
-  return nil, word
+  return not self.once or marks.first("h" .. signature:sub(1, 32), self.max_age + 2 * self.clock_skew + 1)
 end
 
 -- Is the body what the field says? nil when it says nothing that is known here.
@@ -206,9 +199,9 @@ function HmacAuth:access(exchange)
   if not user then
     return refuse(self, exchange, covered)
   end
-  local first, word = is_first(self, signature)
+  local first = is_first(self, signature)
   if first == nil then
-    error("signatures can't be remembered: " .. word)
+    return exchange:problem(503, "Too many signatures are being remembered.", { ["Retry-After"] = "10" })
   elseif not first then
     return refuse(self, exchange, "The signature was used before: add a nonce, or wait a second.")
   end

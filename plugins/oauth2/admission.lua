@@ -38,6 +38,11 @@ function Admission.new(config, context)
   }, Admission)
 end
 
+-- Does it have to know what claims say?
+function Admission:reads_claims()
+  return #self.scopes > 0 or next(self.rules) ~= nil or next(self.consumers) ~= nil
+end
+
 -- What is remembered of claims until a time. text: the claims as JSON, where it is there already.
 function Admission:entry(claims, good_until, text)
   local client = claims_of.client(claims, self.consumer_claim)

@@ -3,6 +3,9 @@
 -- Tokens that are bound to a key: by DPoP proofs (RFC 9449), and by client certificates (RFC 8705; the connection's part
 -- of that is in spec/gate/oauth2_spec.lua).
 
+package.path = "./?.lua;" .. package.path
+
+local flood = require "spec.support.flood"
 local crypto = require "demilune.crypto"
 local jwt = require "demilune.jwt"
 local socket = require "demilune.socket"
@@ -62,6 +65,23 @@ describe("oauth2 with tokens that are bound", function()
     local one = proof()
     assert.equal(200, ask(one).status)
     expect_refused(ask(one), "invalid_dpop_proof")
+  end)
+
+  it("knows proofs that it took, whatever floods the stores, and takes none that it could not know again", function()
+    g = test.gateway {
+      plugins = { { name = "oauth2", config = { issuer = issuer.url, audience = "api" } } },
+      config = { stores = { { name = "default", size = "1MiB" }, { name = "marks", size = "64KiB" } } },
+    }
+    local one = proof()
+    assert.equal(200, ask(one).status)
+    flood.store("default", 1)
+    expect_refused(ask(one), "invalid_dpop_proof")
+    flood.marks(30)
+    local response = ask(proof())
+    assert.same({ 503, "10" }, { response.status, response.headers["retry-after"] })
+    expect_refused(ask(one), "invalid_dpop_proof")
+    test.clock.advance(31)
+    assert.equal(200, ask(proof()).status)
   end)
 
   it("takes a proof whose clock is a little ahead, once", function()

@@ -6,6 +6,31 @@ local json = require "demilune.json"
 
 local M = {}
 
+-- What tokens of other kinds say of themselves, where issuers give all of them the same typ: Keycloak in a claim typ, Amazon
+-- and Ory in token_use.
+local OTHER_KINDS = { id = true, refresh = true, offline = true, logout = true }
+
+M.KINDS = { "typ", "token_use", "events", "at_hash", "c_hash", "nonce" } -- the claims by which kinds are told apart
+
+local function is_id_token(claims)
+  local is_said = claims.scope ~= nil or claims.scp ~= nil or claims.typ == "Bearer" or claims.token_use ~= nil
+  return claims.at_hash ~= nil or claims.c_hash ~= nil or claims.nonce ~= nil and not is_said
+end
+
+-- May a token with these claims be used for access, as far as it tells? takes_id_tokens: ID tokens, too.
+function M.are_for_access(claims, takes_id_tokens)
+  local kind, use = claims.typ, claims.token_use
+  kind, use = type(kind) == "string" and kind:lower() or nil, type(use) == "string" and use:lower() or nil
+  if claims.events ~= nil then -- logout tokens, and other security events (RFC 8417)
+    return false
+  elseif takes_id_tokens and (kind == "id" or use == "id") then
+    return true
+  elseif OTHER_KINDS[kind or false] or use and not use:find "^access" then
+    return false
+  end
+  return takes_id_tokens or not is_id_token(claims)
+end
+
 -- By a path whose dots go inward; a name with dots of its own comes first, as in the selector claim:NAME.
 local function get(claims, path)
   local value = claims[path]

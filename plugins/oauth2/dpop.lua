@@ -5,7 +5,7 @@
 
 local crypto = require "demilune.crypto"
 local jwt = require "demilune.jwt"
-local stores = require "demilune.store"
+local marks = require "demilune.marks"
 local time = require "demilune.time"
 local url = require "demilune.url"
 
@@ -69,24 +69,30 @@ local function is_of(claims, request, ath)
     and age <= AGE and age >= -SKEW
 end
 
--- A jti is good once for a key.
-local function is_new(claims, jkt)
+-- A jti is good once for a key. nil: it is; "proof": it came before; "full": that can't be told of another one now. The
+-- key in the store is short, for there is one for each request of a minute.
+local function fault_of_jti(claims, jkt)
   if type(claims.jti) ~= "string" or #claims.jti > 512 then
-    return false
+    return "proof"
   end
-  local key = "oauth2 proof " .. crypto.digest("sha256", jkt .. " " .. claims.jti)
-  return stores.use():add(key, true, AGE + SKEW + 1) == true
+  local key = "p" .. crypto.digest("sha256", jkt .. " " .. claims.jti):sub(1, 16)
+  local is_first = marks.first(key, AGE + SKEW + 1)
+  if is_first == nil then
+    return "full"
+  end
+  return not is_first and "proof" or nil
 end
 
--- Why the request has no good proof: "proof"; nil: it has one. bound: jkt and ath.
+-- Why the request has no good proof: "proof", or "full" when it can't be told whether it came before; nil: it has one.
+-- bound: jkt and ath.
 function M.fault(bound, exchange)
   local proofs = exchange.request.headers:all "dpop"
   local key = #proofs == 1 and #proofs[1] <= SIZE and key_of(proofs[1], bound.jkt)
   local claims = key and verifier:verify(proofs[1], jwt.keys(key))
-  if not claims or not is_of(claims, exchange.request, bound.ath) or not is_new(claims, bound.jkt) then
+  if not claims or not is_of(claims, exchange.request, bound.ath) then
     return "proof"
   end
-  return nil
+  return fault_of_jti(claims, bound.jkt)
 end
 
 return M

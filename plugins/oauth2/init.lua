@@ -62,7 +62,7 @@ local function fill(self, config, context)
   end
   local bearer, introspection
   if takes_jwts(config) then
-    bearer, message, path = Bearer.new(config, line)
+    bearer, message, path = Bearer.new(config, line, self.admission:reads_claims())
   end
   if config.introspection and not message then
     introspection, message, path = Introspection.new(config, line)
@@ -77,6 +77,7 @@ local function fill(self, config, context)
     self.tokens = Tokens.new(bearer, introspection, self.admission, config, context)
   end
   self.bearer = bearer
+  self.warnings = self.login and self.login.warnings
   return not message, message, path
 end
 

@@ -12,6 +12,7 @@ local log = require "demilune.log"
 local stores = require "demilune.store"
 local task = require "demilune.task"
 local time = require "demilune.time"
+local claims_of = require "demilune.plugins.oauth2.claims"
 local client = require "demilune.plugins.oauth2.client"
 
 local Introspection = {}
@@ -51,7 +52,7 @@ function Introspection.new(config, line)
     secret = options.client_secret, client = client.new(options, line), line = line,
     ttl = config.cache_ttl, skew = config.clock_skew,
     audience = type(config.audience) == "string" and { config.audience } or config.audience, calls = 0,
-    down = "oauth2 down " .. id,
+    id_tokens = config.id_tokens, down = "oauth2 down " .. id,
   }, Introspection)
 end
 
@@ -163,6 +164,8 @@ local function fault_of(self, claims)
     return "not_yet_valid"
   elseif self.issuers and claims.iss ~= nil and claims.iss ~= json.null and not self.issuers[claims.iss] then
     return "issuer"
+  elseif not claims_of.are_for_access(claims, self.id_tokens) then
+    return "type"
   end
   return not is_for(self, claims.aud) and "audience" or nil
 end

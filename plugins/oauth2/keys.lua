@@ -110,33 +110,33 @@ end
 
 -- --- verifying -----------------------------------------------------------------------------------
 
-local function by_sets(sets, verifier, token)
-  local claims, facts
+local function by_sets(sets, verifier, method, token)
+  local a, b, c
   for _, set in ipairs(sets) do
-    claims, facts = verifier:verify(token, set)
-    if claims or facts ~= "unknown_key" and facts ~= "signature" then
+    a, b, c = verifier[method](verifier, token, set)
+    if a or b ~= "unknown_key" and b ~= "signature" then
       break
     end
   end
-  return claims, facts
+  return a, b, c
 end
 
--- Claims and facts of a token, by source's `sets` or `remote`; nil and a word: demilune.jwt's, or "unavailable" when
--- there are no keys.
-function M.verify(source, verifier, token)
+-- What a method of the verifier (verify, verify_text) gives for a token, by source's `sets` or `remote`; nil and a word:
+-- demilune.jwt's, or "unavailable" when there are no keys.
+function M.verify(source, verifier, method, token)
   if source.sets then
-    return by_sets(source.sets, verifier, token)
+    return by_sets(source.sets, verifier, method, token)
   end
   local set = source.remote:get()
   if not set then
     return nil, "unavailable"
   end
-  local claims, facts = verifier:verify(token, set)
-  local newer = not claims and facts == "unknown_key" and source.remote:newer(set)
+  local a, b, c = verifier[method](verifier, token, set)
+  local newer = not a and b == "unknown_key" and source.remote:newer(set)
   if newer then
-    return verifier:verify(token, newer)
+    return verifier[method](verifier, token, newer)
   end
-  return claims, facts
+  return a, b, c
 end
 
 return M

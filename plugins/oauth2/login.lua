@@ -23,6 +23,7 @@ local start = require "demilune.plugins.oauth2.login.start"
 local Login = {}
 Login.__index = Login
 
+local SECRET_LEAST = 32
 local NEVER = 1e9 -- seconds that stand for no idle timeout
 
 -- --- made at load ----------------------------------------------------------------------------------
@@ -44,6 +45,15 @@ local function issuer_of(config)
     end
   end
   return nil, named and "none of the issuers of this place" or "missing: where are browsers to log in?"
+end
+
+-- Cookies of logins are sealed with what the client's secret gives, so whoever guesses that can make them. Who has one can
+-- try guesses as fast as he likes.
+local function warnings_of(options)
+  if not options.keys and #options.client_secret < SECRET_LEAST then
+    return { { ("cookies of logins are sealed with it, and %d characters can be guessed: give login.keys, or a secret "
+      .. "of %d characters or more"):format(#options.client_secret, SECRET_LEAST), "login.client_secret" } }
+  end
 end
 
 local function fault_of(config, options)
@@ -111,7 +121,7 @@ function Login.new(config, line, admission)
     userinfo = options.userinfo, pass_token = options.pass_token,
     redirect_path = options.redirect_path, logout_path = options.logout_path, after_logout = options.after_logout,
     fixed_origin = options.origin, is_plain = options.plain_http, cookies = Cookies.new(name, options.plain_http),
-    admission = admission, calls = 0,
+    admission = admission, calls = 0, warnings = warnings_of(options),
   }, Login)
   self.id_tokens, message, path = IdTokens.new(issuer, options.client_id, config.clock_skew, line)
   if not self.id_tokens then

@@ -5,10 +5,10 @@
 package.path = "./?.lua;" .. package.path
 
 local Browser = require "spec.support.browser"
+local flood = require "spec.support.flood"
 local crypto = require "demilune.crypto"
 local json = require "demilune.json"
 local socket = require "demilune.socket"
-local stores = require "demilune.store"
 local test = require "demilune.test"
 local url = require "demilune.url"
 
@@ -62,6 +62,14 @@ describe("oauth2 login under attack", function()
     end
   end
 
+  local function cookies_of(browser)
+    local cookies = {}
+    for name, cookie in pairs(browser:jar(SITE)) do
+      cookies[name] = cookie
+    end
+    return cookies
+  end
+
   it("never leaves the site after a login", function()
     local browser = browser_of(gateway())
     for _, path in ipairs { "//evil.example/x", "//evil.example", "/%5Cevil.example", "/%2F%2Fevil.example",
@@ -110,16 +118,49 @@ describe("oauth2 login under attack", function()
   it("takes a state and a code once, also with the cookie put back", function()
     local browser = browser_of(gateway())
     local callback = begin(browser)
-    local cookies = {}
-    for name, cookie in pairs(browser:jar(SITE)) do
-      cookies[name] = cookie
-    end
+    local cookies = cookies_of(browser)
     assert.equal(303, browser:get(callback).status)
     local back = browser:get(callback)
     assert.same({ 303, SITE .. "/" }, { back.status, back.headers.location })
     browser.jars[SITE] = cookies
     assert.equal(400, browser:get(callback).status)
     assert.equal(1, issuer:count "token")
+  end)
+
+  local SMALL = { stores = { { name = "default", size = "1MiB" }, { name = "marks", size = "64KiB" } } }
+
+  it("takes a state once, whatever floods another store", function()
+    local browser = browser_of(gateway(nil, SMALL))
+    local callback = begin(browser)
+    local cookies = cookies_of(browser)
+    assert.equal(303, browser:get(callback).status)
+    flood.store("default", 1)
+    browser.jars[SITE] = cookies
+    assert.equal(400, browser:get(callback).status)
+    assert.equal(1, issuer:count "token")
+  end)
+
+  it("lets nobody log in while it could not know a state again", function()
+    local browser = browser_of(gateway(nil, SMALL))
+    local callback = begin(browser)
+    flood.marks(60)
+    assert.equal(503, browser:get(callback).status)
+    assert.equal(0, issuer:count "token")
+    test.clock.advance(61)
+    assert.equal(303, browser:get(callback).status)
+  end)
+
+  it("has no room taken by logins that have failed", function()
+    local browser = browser_of(gateway(nil, SMALL))
+    issuer:script("token", { status = 400, body = '{"error":"invalid_grant"}' })
+    for i = 1, 700 do
+      browser.jars = {}
+      local callback = begin(browser)
+      local response = browser:get(i % 2 == 0 and callback or with(callback, { code = false, error = "access_denied" }))
+      assert.equal(i % 2 == 0 and 400 or 403, response.status)
+    end
+    issuer:script("token", nil)
+    assert.equal(303, browser:get((begin(browser))).status)
   end)
 
   it("lets several tabs log in side by side, and bounds how many", function()
@@ -230,10 +271,32 @@ describe("oauth2 login under attack", function()
     assert.equal(0, issuer:count "token")
   end)
 
+  it("takes no state of a login at another issuer of the same site", function()
+    local second = test.issuer()
+    local function place(of, path)
+      return { name = "oauth2", config = { issuer = of.url, login = {
+        client_id = "client", client_secret = "secret", origin = SITE, redirect_path = path .. "/back", cookie = "same",
+      } } }
+    end
+    local g = test.gateway { config = { routes = {
+      { name = "a", paths = { "/a/*" }, upstream = upstream.url, plugins = { place(issuer, "/a") } },
+      { name = "b", paths = { "/b/*" }, upstream = upstream.url, plugins = { place(second, "/b") } },
+    } } }
+    local browser = browser_of(g)
+    local callback = begin(browser, "/a/x")
+    local elsewhere = with(callback, { iss = second.url }):gsub("/a/back", "/b/back")
+    assert.equal(400, browser:get(elsewhere).status)
+    assert.equal(400, browser:get((with(callback, { iss = false }):gsub("/a/back", "/b/back"))).status)
+    assert.same({ 0, 0 }, { issuer:count "token", second:count "token" })
+    assert.equal(303, browser:get(callback).status)
+  end)
+
   it("refuses ID tokens that are not for this login", function()
     local g = gateway()
     local function answer_with(claims, options)
       issuer:script("token", function()
+        options = options or {}
+        options.type = options.type or "JWT"
         local token = issuer:token(claims, options)
         return 200, { ["Content-Type"] = "application/json" },
           ('{"access_token":"a","token_type":"Bearer","id_token":"%s"}'):format(token)
@@ -242,7 +305,8 @@ describe("oauth2 login under attack", function()
     for _, case in ipairs { { { aud = "client", nonce = json.null } }, { { aud = "client", nonce = "x" } },
       { { aud = "other" } }, { { aud = "client", iss = "https://evil.example" } }, { { aud = { "client", "other" } } },
       { { aud = "client", azp = "other" } }, { { aud = "client" }, { lifetime = -100 } },
-      { { aud = "client" }, { key = crypto.generate "ES256" } } } do
+      { { aud = "client" }, { key = crypto.generate "ES256" } }, { { aud = "client" }, { type = "at+jwt" } },
+      { { aud = "client" }, { type = "logout+jwt" } }, { { aud = "client", events = { x = {} } } } } do
       local browser = browser_of(g)
       local callback, nonce = begin(browser)
       case[1].nonce = case[1].nonce or nonce
@@ -442,19 +506,20 @@ describe("oauth2 login under attack", function()
   end)
 
   it("keeps cookies that were logged out so, whatever floods another store", function()
-    local g = gateway({ store = "cookie", keys = KEYS, memory = "sessions" },
-      { stores = { { name = "default", size = "1MiB" }, { name = "sessions", size = "1MiB" } } })
-    local browser, before = browser_of(g), {}
+    local browser = browser_of(gateway({ store = "cookie", keys = KEYS }, SMALL))
     browser:go(SITE .. "/")
-    for name, cookie in pairs(browser:jar(SITE)) do
-      before[name] = cookie
-    end
+    local before = cookies_of(browser)
     browser:get(SITE .. "/oauth2/logout", { ["Sec-Fetch-Site"] = "same-origin" })
-    local default = stores.use()
-    for i = 1, 20000 do
-      default:set("flood " .. i, ("x"):rep(100), 600)
-    end
+    flood.store("default", 1)
     browser.jars[SITE] = before
     assert.equal(303, browser:get(SITE .. "/").status)
+  end)
+
+  it("does not say that somebody is logged out whose cookie is still good", function()
+    local browser = browser_of(gateway({ store = "cookie", keys = KEYS }, SMALL))
+    browser:go(SITE .. "/")
+    flood.marks(60)
+    assert.equal(503, browser:get(SITE .. "/oauth2/logout", { ["Sec-Fetch-Site"] = "same-origin" }).status)
+    assert.equal("ann", browser:get(SITE .. "/").body)
   end)
 end)

@@ -81,6 +81,8 @@ describe("oauth2 login and its issuer", function()
     local asked = issuer:count "authorize"
     server:kill()
     assert.equal(503, browser:get(SITE .. "/").status)
+    local logout = browser:get(SITE .. "/oauth2/logout", { ["Sec-Fetch-Site"] = "same-origin" })
+    assert.same({ 503, nil }, { logout.status, logout.headers["set-cookie"] })
     assert.equal(asked, issuer:count "authorize")
     server:restart()
     test.eventually(function() return browser:get(SITE .. "/").status ~= 503 end, nil, 20)

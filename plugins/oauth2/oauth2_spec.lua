@@ -260,6 +260,28 @@ describe("oauth2", function()
     expect_refused(g, issuer:token { cnf = { kid = "x" } }, "bound")
   end)
 
+  it("takes no tokens of the issuer's that are for something else than access", function()
+    local g = gateway()
+    local others = {
+      { nonce = "n" }, { at_hash = "h", nonce = "n", scope = "read" }, { c_hash = "h" }, { typ = "ID" },
+      { typ = "Refresh" }, { typ = "Offline" }, { typ = "Logout" }, { token_use = "id" },
+      { token_use = "refresh_token" },
+      { events = { ["http://schemas.openid.net/event/backchannel-logout"] = {} }, sid = "s" },
+    }
+    for _, claims in ipairs(others) do
+      expect_refused(g, issuer:token(claims, { type = "JWT" }), "type")
+    end
+    for _, claims in ipairs { { typ = "Bearer", nonce = "n" }, { nonce = "n", scope = "read" },
+      { token_use = "access" }, { typ = 7 } } do
+      assert.equal(200, ask(g, issuer:token(claims, { type = "JWT" })).status)
+    end
+    g = gateway { id_tokens = true }
+    for i, claims in ipairs(others) do
+      local is_id_token = i <= 4 or claims.token_use == "id"
+      assert.equal(is_id_token and 200 or 401, ask(g, issuer:token(claims, { type = "JWT" })).status)
+    end
+  end)
+
   it("wants tokens of RFC 9068, when told so", function()
     local g = gateway { rfc9068 = true }
     assert.equal(200, ask(g, issuer:token { client_id = "c" }).status)

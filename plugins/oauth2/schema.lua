@@ -75,6 +75,10 @@ return {
       type = "boolean", default = false,
       description = "Only access tokens of RFC 9068: with typ at+jwt, and with sub, client_id, iat and jti.",
     },
+    id_tokens = {
+      type = "boolean", default = false,
+      description = "Takes ID tokens for access tokens, too, for issuers that have no others for an API.",
+    },
     introspection = {
       type = "object",
       properties = {

@@ -29,7 +29,7 @@ end
 local function token_of(self, exchange, value)
   if not value then
     return nil, self.answers:none(exchange)
-  elseif #exchange.request.headers:all "authorization" > 1 then
+  elseif value:find(",", 1, true) and #exchange.request.headers:all "authorization" > 1 then -- they are joined by it
     return nil, self.answers:malformed(exchange, "The request has several Authorization fields.")
   end
   local scheme, at = value:match "^(%S+) *()"
@@ -87,7 +87,9 @@ function Tokens:entry(exchange, value)
   end
   if entry.bound then
     local word = self.binding:fault(entry.bound, exchange)
-    if word then
+    if word == "full" then
+      return self.answers:unavailable(exchange, remotes.INTERVAL)
+    elseif word then
       return self.answers:invalid(exchange, word)
     end
   end

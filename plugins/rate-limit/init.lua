@@ -23,27 +23,64 @@ local uncounted = metrics.counter("demilune_rate_limit_store_failures_total",
   "Requests that the store could not count, by the reason.", { "place", "reason" })
 
 local FOR_REDIS = { "redis", "store_timeout" }
+local OF_ONE = { "limit", "window", "burst" } -- what stands in each of `limits`
 
--- What is wrong with a config beyond its schema, and where; or nil.
-local function fault_of(config)
+local LEAST_WINDOW = 0.001 -- seconds
+
+local function fault_of_store(config)
   if config.store == "redis" and not config.redis then
     return '"redis" is missing: the name of the server'
+  elseif config.store_timeout == 0 then
+    return "more than 0", "store_timeout"
   end
   for _, option in ipairs(FOR_REDIS) do
     if config.store ~= "redis" and config[option] ~= nil then
       return "is for store: redis", option
     end
   end
-  if config.limits and config.limit then
-    return "limit or limits, not both", "limits"
-  elseif not config.limits and not config.limit then
-    return '"limit" is missing'
+end
+
+-- Of one limit: what is wrong, and under which key.
+local function fault_of_limit(one, algorithm)
+  if algorithm ~= "gcra" and one.burst then
+    return "is for algorithm: gcra", "burst"
+  elseif algorithm == "concurrent" then
+    return nil
+  elseif not one.window then
+    return '"window" is missing: the time that the limit is for'
+  elseif one.window < LEAST_WINDOW then
+    return "a window is at least 1ms", "window"
   end
-  for i, one in ipairs(config.limits or { config }) do
-    if one.algorithm ~= "concurrent" and not one.window then
-      return '"window" is missing: the time that the limit is for', config.limits and ("limits[%d]"):format(i - 1)
+end
+
+local function fault_of_limits(config)
+  if not config.limits then
+    if not config.limit then
+      return '"limit" is missing'
+    end
+    return fault_of_limit(config, config.algorithm)
+  end
+  for _, option in ipairs(OF_ONE) do
+    if config[option] then
+      return option == "limit" and "limit or limits, not both" or "stands in each of limits, where there are several",
+        option == "limit" and "limits" or option
     end
   end
+  for i, one in ipairs(config.limits) do
+    local fault, key = fault_of_limit(one, one.algorithm or config.algorithm)
+    if fault then
+      return fault, ("limits[%d]%s"):format(i - 1, key and "." .. key or "")
+    end
+  end
+end
+
+-- What is wrong with a config beyond its schema, and where; or nil.
+local function fault_of(config)
+  local fault, path = fault_of_store(config)
+  if fault then
+    return fault, path
+  end
+  return fault_of_limits(config)
 end
 
 function RateLimit.new(config, context)
@@ -64,6 +101,7 @@ function RateLimit.new(config, context)
   return setmetatable({
     limiter = limiter, status = config.status, place = context.scope, is_shared = is_shared,
     on_failure = config.on_store_failure, quiet_until = 0,
+    core_hooks = not is_shared and { access = limiter:core_hook() } or nil,
     log = is_shared and limiter.has_places and RateLimit.log or false,
   }, RateLimit)
 end
@@ -92,13 +130,11 @@ local function without_store(self, exchange, word, why)
 end
 
 local function access_shared(self, exchange)
-  local verdict, places, why = self.limiter:take(exchange)
+  local verdict, word, why = self.limiter:take(exchange)
   if not verdict then
-    return places ~= "cancelled" and without_store(self, exchange, places, why)
+    return word ~= "cancelled" and without_store(self, exchange, word, why)
   elseif verdict.refused ~= 0 then
     refuse(self, exchange, verdict)
-  elseif places then
-    exchange.ctx[self] = places
   end
 end
 
@@ -116,10 +152,7 @@ end
 
 -- With Redis, places of `concurrent` are given back here; those in memory know by themselves.
 function RateLimit:log(exchange)
-  local places = exchange.ctx[self]
-  if places then
-    self.limiter:leave(places)
-  end
+  self.limiter:leave(exchange)
 end
 
 return RateLimit

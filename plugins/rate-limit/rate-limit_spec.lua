@@ -137,6 +137,13 @@ describe("rate-limit", function()
     end)
   end
 
+  it("takes the algorithm of several limits from the one above them, where they name none", function()
+    local g = gateway { algorithm = "concurrent", limits = { { limit = 1 }, { limit = 9 } } }
+    assert.same({ 200, 200, 200 }, statuses(g, 3))
+    assert.equal('"1";q=1;qu="concurrent-requests", "2";q=9;qu="concurrent-requests"',
+      g:get("/").headers["ratelimit-policy"])
+  end)
+
   it("counts limits over the same time apart", function()
     local g = gateway { limits = { { limit = 4, window = "1h" }, { limit = 3, window = "1h" } } }
     assert.same({ 200, 200, 200, 429 }, statuses(g, 4))
@@ -166,6 +173,21 @@ describe("rate-limit", function()
     assert.equal(429, g:get("/a").status)
   end)
 
+  it("counts a request once at each of its places, whichever refuses it", function()
+    local function limit(n)
+      return { name = "rate-limit", config = { limit = n, window = "1h" } }
+    end
+    local g = test.gateway { global = { limit(5) }, routes = {
+      { name = "a", paths = { "/a" }, respond = { status = 200 }, plugins = { limit(2) } },
+      { name = "b", paths = { "/b" }, respond = { status = 200 } },
+    } }
+    local list = {}
+    for i, path in ipairs { "/a", "/a", "/a", "/a", "/b", "/b" } do
+      list[i] = g:get(path).status
+    end
+    assert.same({ 200, 200, 429, 429, 200, 429 }, list)
+  end)
+
   it("keeps its counts in the store, beyond the gateway that counted", function()
     local config = { limit = 1, window = "1m" }
     assert.equal(200, gateway(config):get("/").status)
@@ -185,6 +207,15 @@ describe("rate-limit", function()
     assert.truthy(faults({ limit = 1, window = "1m", redis = "main" }):find("is for store: redis", 1, true))
     assert.truthy(faults({ limit = 1 }):find('"window" is missing', 1, true))
     assert.truthy(faults({ limit = 0, window = "1m" }):find("at least 1", 1, true))
+    assert.truthy(faults({ limit = 1, window = "0.5ms" }):find("config.window: a window is at least 1ms", 1, true))
+    assert.truthy(faults({ limit = 1, window = "1m", burst = 2, algorithm = "fixed_window" })
+      :find("config.burst: is for algorithm: gcra", 1, true))
+    assert.truthy(faults({ limits = { { limit = 1, window = "1m" } }, burst = 2 })
+      :find("config.burst: stands in each of limits", 1, true))
+    assert.truthy(faults({ limits = { { limit = 1, window = "1m" }, { limit = 1, window = "0" } } })
+      :find("config.limits[1].window: a window is at least 1ms", 1, true))
+    assert.truthy(faults({ limit = 1, window = "1m", store = "redis", redis = "main", store_timeout = "0s" })
+      :find("config.store_timeout: more than 0", 1, true))
     assert.truthy(faults({ limit = 1, window = 60 }):find("a duration such as", 1, true))
     assert.truthy(faults({ window = "1m" }):find("limit", 1, true))
     assert.truthy(faults({ limit = 1, window = "1m", by = "clientip" }):find('did you mean', 1, true))

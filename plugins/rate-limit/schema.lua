@@ -13,11 +13,12 @@ local burst = {
   type = "integer", minimum = 1, maximum = MAX,
   description = "How many may come at once after a quiet time, with gcra; the limit unless given.",
 }
+local ALGORITHMS = { "gcra", "sliding_window", "fixed_window", "concurrent" }
 local algorithm = {
-  enum = { "gcra", "sliding_window", "fixed_window", "concurrent" },
-  default = "gcra",
+  enum = ALGORITHMS, default = "gcra",
   description = "How it is counted: spread evenly (gcra), over the last window, by the clock, or how many at a time.",
 }
+local algorithm_of_one = { enum = ALGORITHMS, description = "How this one is counted; absent = as `algorithm` says." }
 
 return {
   type = "object",
@@ -31,7 +32,7 @@ return {
       description = "Several limits instead of one: a request must keep all of them.",
       items = {
         type = "object",
-        properties = { limit = limit, window = window, burst = burst, algorithm = algorithm },
+        properties = { limit = limit, window = window, burst = burst, algorithm = algorithm_of_one },
         required = { "limit" },
       },
     },

@@ -10,11 +10,14 @@ Retry.__index = Retry
 Retry.schema = require "demilune.plugins.retry.schema"
 
 function Retry.new(config, context)
+  if config.hedge and config.attempts < 2 then
+    return nil, "with attempts: 1 there is no other attempt", "hedge"
+  end
   local policy, message, path = retry.new(config, context)
   if not policy then
     return nil, message, path
   end
-  local self = setmetatable({ policy = policy }, Retry)
+  local self = setmetatable({ policy = policy, core_hooks = policy:core_hooks() }, Retry)
   if not config.per_try_timeout and not config.hedge then
     self.balance = false
   end

@@ -46,14 +46,34 @@ local function under_supervisor()
   return "env LD_PRELOAD=" .. library
 end
 
+-- A file for curl in which each request has a credential of its own.
+local function questions(gateway, url, count)
+  local path, parts = gateway.dir .. "/questions", {}
+  for line in io.lines(gateways.TOKENS) do
+    parts[#parts + 1] = ('url = "%s"\nheader = "%s"\noutput = "%s/answer"\nwrite-out = "%%{http_code}\\n"\n'):format(
+      url, gateways.credential_format(gateway.row):format(line), gateway.dir)
+    if #parts == count then
+      break
+    end
+  end
+  local file = assert(io.open(path, "w"))
+  file:write(table.concat(parts, "next\n"))
+  file:close()
+  return path
+end
+
 local function ask(gateway, count)
   local row = gateway.row
-  local credential = gateways.credential_line(row, 7)
-  local url = ("http://127.0.0.1:%d%s#[1-%d]"):format(
-    gateway.port, (row.path:gsub("%%d", tostring(row.spread or 1))), count)
-  local statuses = process.output(("curl -s %s -o %s -w '%%{http_code}\\n' %s | sort | uniq -c"):format(
-    credential and "-H " .. process.quote(credential) or "",
-    process.quote(gateway.dir .. "/answer"), process.quote(url)))
+  local url = ("http://127.0.0.1:%d%s"):format(gateway.port, (row.path:gsub("%%d", tostring(row.spread or 1))))
+  local arguments
+  if (row.gateway or {}).first_token then
+    arguments = "-K " .. process.quote(questions(gateway, url, count))
+  else
+    local credential = gateways.credential_line(row, 7)
+    arguments = ("%s -o %s -w '%%{http_code}\\n' %s"):format(credential and "-H " .. process.quote(credential) or "",
+      process.quote(gateway.dir .. "/answer"), process.quote(("%s#[1-%d]"):format(url, count)))
+  end
+  local statuses = process.output(("curl -s %s | sort | uniq -c"):format(arguments))
   assert(tonumber(statuses:match("^%s*(%d+) 200%s*$")) == count, "not all answered 200:\n" .. statuses)
 end
 

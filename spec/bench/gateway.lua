@@ -49,11 +49,16 @@ local function token_line(n)
   end
 end
 
--- The same as the line of a header, for request n.
-function M.credential_line(row, n)
+-- The same as the line of a header; nil.
+function M.credential_format(row)
   local name, format = M.credential(row)
-  local wants = row.gateway or {}
-  return name and ("%s: %s"):format(name, format:format(wants.first_token and token_line(n) or n))
+  return name and ("%s: %s"):format(name, format)
+end
+
+-- The same for request n.
+function M.credential_line(row, n)
+  local format = M.credential_format(row)
+  return format and format:format((row.gateway or {}).first_token and token_line(n) or n)
 end
 
 -- Looks a peer up: { name, version, features }, or nil and why not.

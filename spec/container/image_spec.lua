@@ -280,11 +280,12 @@ routes: [{ name: hog, paths: [/hog], respond: {}, plugins: [{ name: hog }] }]
       pending "only with --full"
     end
     local derived = "localhost/demilune-spec-plugins:latest"
-    local result = container.tool("buildah", "bud", "--isolation", "chroot", "--format", "docker",
-      "--layers", "-t", derived, "--build-arg", "IMAGE=" .. container.image, "-f", "docker/Dockerfile.plugins",
-      "examples/own-plugin")
-    assert.equal(0, result.status, result.out .. result.err)
-    assert.matches("0 failures / 0 errors", result.out, 1, true)
+    local function build(...)
+      local result = container.tool("buildah", "bud", "--isolation", "chroot", "--format", "docker", "--layers",
+        "--build-arg", "IMAGE=" .. container.image, "-f", "docker/Dockerfile.plugins", ...)
+      assert.equal(0, result.status, result.out .. result.err)
+    end
+    build("-t", derived, "examples/own-plugin")
     configure [[
 redis: [{ name: main, url: "redis://127.0.0.1:1" }]
 routes:
@@ -295,5 +296,13 @@ routes:
     one = container.start { folder = folder.path, image = derived }
     one:event "ready"
     assert.equal("one", client.get(port, "/").body)
+
+    -- The stage alone tests a mounted folder of plugins.
+    local tester = "localhost/demilune-spec-test:latest"
+    build("--target", "test", "-t", tester, "examples/own-plugin")
+    local plugins = posix.readlink "/proc/self/cwd" .. "/examples/own-plugin"
+    local told = container.podman("run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit",
+      "nproc=1024:1024", "-v", plugins .. ":/mine:ro", "-w", "/mine", tester, "test", ".")
+    assert.matches("9 successes / 0 failures / 0 errors", told, 1, true)
   end)
 end)

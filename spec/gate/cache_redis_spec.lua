@@ -121,6 +121,14 @@ describe("gateways that share a Redis", function()
     has(two, "/a?x=1", body)
   end)
 
+  it("have keys of their own in each place, whatever its name", function()
+    one = server.start(CONFIG:gsub("name: all", 'name: "a:u"'):format(redis.url, "1s", upstream.port, "5s"))
+    wait("it to listen", function()
+      return redis:command("PUBSUB", "NUMSUB", "demilune:cache:1:route:a%3Au:purges")[2] == 1
+    end)
+    assert.equal(0, #redis:command("PUBSUB", "CHANNELS", "demilune:cache:1:route:a:*"))
+  end)
+
   it("keep apart what varies", function()
     both()
     local function with(language) return { headers = { ["Accept-Language"] = language } } end

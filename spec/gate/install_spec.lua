@@ -72,6 +72,23 @@ routes: [{ name: all, paths: ["/*"], respond: { body: "here" }, plugins: [{ name
     assert.matches("Mike Pall", read(tree .. "/share/doc/demilune/COPYRIGHT.luajit"), 1, true)
   end)
 
+  it("has a unit that systemd finds no fault in", function()
+    if not command.has "systemd-analyze" then
+      pending "systemd is not installed"
+    end
+    local unit = read(tree .. "/lib/systemd/system/demilune.service"):gsub("=%S*(/bin/demilune )", "=" .. tree .. "%1")
+    local path = folder .. "/demilune.service"
+    local file = assert(io.open(path, "w"))
+    file:write(unit)
+    file:close()
+    local result = command.run { "systemd-analyze", "verify", "--man=no", path }
+    local ours = {}
+    for line in (result.out .. result.err):gmatch "[^\n]*demilune[^\n]*" do -- others may have faults on this machine
+      ours[#ours + 1] = line
+    end
+    assert.same({}, ours)
+  end)
+
   -- What bash offers when the last of these words is being typed.
   local function completed(...)
     local script = [[
@@ -93,11 +110,66 @@ printf '%s ' "${COMPREPLY[@]}"
     assert.equal("README.md", completed("run", "-c", "READ"))
   end)
 
-  it("has completion for zsh that it can read", function()
-    local path = tree .. "/share/zsh/site-functions/_demilune"
-    assert.matches("^#compdef demilune\n", read(path))
-    if command.has "zsh" then
-      done { "zsh", "-n", path }
+  it("completes values behind = in bash, and names with blanks as one", function()
+    assert.equal("README.md", completed("run", "--config", "=", "READ"))
+    assert.equal("GET", completed("match", "--config", "=", "x", "G"))
+    local script = [[
+source "$0/share/bash-completion/completions/demilune"
+cd "$1" && touch "with blanks.yaml"
+COMP_WORDS=(demilune run -c wi) COMP_CWORD=3
+_demilune
+printf '%s,' "${COMPREPLY[@]}"
+]]
+    assert.equal("with blanks.yaml,", done { "bash", "-c", script, tree, folder })
+  end)
+
+  it("asks in bash the program that is typed, and takes no command for a folder of its name", function()
+    local script = [[
+source "$0/share/bash-completion/completions/demilune"
+COMP_WORDS=("$0/bin/demilune" plugins key) COMP_CWORD=2
+_demilune
+printf '%s ' "${COMPREPLY[@]}"
+complete -p demilune
+]]
+    assert.equal("key-auth complete -F _demilune demilune\n", done { "bash", "-c", script, tree })
+  end)
+
+  -- What becomes of each of these lines in zsh when Tab is pressed at its end.
+  local function tabbed(lines)
+    local script = [[
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "fpath=($1/share/zsh/site-functions \$fpath); autoload -Uz compinit; compinit -u -d $2/zcompdump"
+zpty -w z "PATH=$1/bin:\$PATH; cd $PWD; tab() { zle complete-word; print -r -- \"<<\$BUFFER>>\"; zle kill-buffer }"
+zpty -w z "zle -N tab; bindkey '^T' tab; print rea''dy"
+zpty -r z out '*ready*'
+for line in "${@[3,-1]}"; do
+    zpty -w -n z "$line"$'\x14'
+    zpty -r z out '*<<*>>*'
+    print -r -- ${${out##*<<}%%>>*}
+done
+zpty -d z
+]]
+    local out = {}
+    for line in done { "zsh", "-f", "-c", script, "zsh", tree, folder, unpack(lines) }:gmatch "([^\n]*)\n" do
+      out[#out + 1] = (line:gsub(" $", ""))
     end
+    return out
+  end
+
+  it("completes the same in zsh", function()
+    assert.matches("^#compdef demilune\n", read(tree .. "/share/zsh/site-functions/_demilune"))
+    if not command.has "zsh" then
+      pending "zsh is not installed"
+    end
+    assert.same({
+      "demilune routes", "demilune run --workers=", "demilune match -c x GET", "demilune plugins key-auth",
+      "demilune run -c README.md", "demilune run --config=README.md", tree .. "/bin/demilune plugins key-auth",
+      "demilune new plugin x --dir=spec/",
+    }, tabbed {
+      "demilune ro", "demilune run --w", "demilune match -c x G", "demilune plugins key",
+      "demilune run -c READ", "demilune run --config=READ", tree .. "/bin/demilune plugins key",
+      "demilune new plugin x --dir=sp",
+    })
   end)
 end)

@@ -135,6 +135,36 @@ local function expect_one_renewal(store, ngateways, redis_url)
   end
 end
 
+local PLACE = [[
+listeners: [{ address: 127.0.0.1:0 }]
+routes:
+  - name: all
+    paths: ["/*"]
+    respond: { status: 204 }
+    plugins: [{ name: oauth2, config: { issuer: "https://id.example", login: { client_id: c, %s } } }]
+]]
+
+describe("the check of oauth2's logins", function()
+  local function check(login)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write((PLACE:format(login)))
+    file:close()
+    finally(function() os.remove(path) end)
+    return server.run({ "check", "-c", path })
+  end
+
+  it("warns of a secret that can be guessed, and does not show it", function()
+    local result = check "client_secret: gu3ssed"
+    assert.equal(0, result.status)
+    assert.truthy(result.err:find("client_secret: cookies of logins are sealed with it, and 7 characters", 1, true))
+    assert.is_nil(result.err:find("gu3ssed", 1, true))
+    for _, fine in ipairs { "client_secret: " .. ("s"):rep(32), "client_secret: x, keys: [" .. ("k"):rep(32) .. "]" } do
+      assert.equal("", check(fine).err)
+    end
+  end)
+end)
+
 describe("oauth2's sessions", function()
   for _, store in ipairs { "memory", "cookie" } do
     it("are known to all workers, and renewed once for all: " .. store, function()

@@ -8,9 +8,9 @@ local client = require "spec.support.client"
 local json = require "demilune.json"
 local origin = require "spec.support.origin"
 local posix = require "spec.support.posix"
-local process = require "spec.support.process"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
+local websocket = require "spec.support.websocket"
 
 -- Says its word in each hook's place, and waits where it is told to.
 local PLUGIN = [[
@@ -126,11 +126,6 @@ routes: [{ name: one, paths: ["/one/{id}"], upstream: up }, { name: own, paths: 
     upstream:close()
     folder:remove()
   end)
-
-  local HANDSHAKE = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    .. "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-  local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    .. "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 
   describe("that is asked for", function()
     it("by SIGHUP is used for the next requests of open connections", function()
@@ -405,10 +400,10 @@ return M
 
     it("WebSockets, whose end the current plugins log", function()
       start(chat "zero", { workers = 1 })
-      local c = client.connect(gateway.port):send(HANDSHAKE)
+      local c = client.connect(gateway.port):send(websocket.REQUEST)
       local u = upstream:accept()
       u:request()
-      u:send(SWITCH)
+      u:send(websocket.SWITCH)
       assert.equal(101, c:response().status)
       for i = 1, 20 do
         reloaded(chat("n" .. i))
@@ -687,113 +682,6 @@ routes: [{ name: all, respond: { body: "hello" } }]
     end)
     for _, c in ipairs(cs) do
       c:close()
-    end
-  end)
-
-  -- What the whole is for: 200,000 requests and 100 reloads with spec/run --full, a tenth of it every day.
-  describe("under load", function()
-    local FULL = os.getenv "DEMILUNE_FULL"
-    local CLIENTS = 16
-
-    local function routes(n, version)
-      local list = { "routes:" }
-      for i = 1, n do
-        local headers = ('{ name: headers, config: { response: { set: { x-version: "%s" } } } }'):format(version)
-        list[i + 1] = ('  - { name: r%d, paths: ["/r%d/{id}"], respond: { body: own }, plugins: [%s, %s] }')
-          :format(i, i, headers, "{ name: rate-limit, config: { limit: 100000000, window: 1m } }")
-      end
-      list[#list + 1] = ('  - { name: chat, paths: [/chat], upstream: "http://127.0.0.1:%d" }'):format(upstream.port)
-      return table.concat(list, "\n") .. "\nplugins: [{ name: request-id }]\n"
-    end
-
-    -- The two ends of a WebSocket.
-    local function open_chat()
-      local c = client.connect(gateway.port):send(HANDSHAKE)
-      local u = upstream:accept()
-      u:request()
-      u:send(SWITCH)
-      assert.equal(101, c:response().status)
-      return c, u
-    end
-
-    -- Sends requests until `is_over(n)`; returns how many, how many failed, and the longest wait in milliseconds.
-    local function load(is_over)
-      local cs, sent, n, failed, worst = {}, {}, 0, 0, 0
-      for i = 1, CLIENTS do
-        cs[i] = client.connect(gateway.port)
-      end
-      repeat
-        for i, c in ipairs(cs) do
-          c:send(client.bytes("GET", "/r1/7"))
-          sent[i] = posix.now()
-        end
-        for i, c in ipairs(cs) do
-          local ok, response = pcall(c.response, c)
-          worst = math.max(worst, (posix.now() - sent[i]) * 1000)
-          if not ok or response.status ~= 200 or response.body ~= "own" then
-            failed = failed + 1
-            c:close()
-            cs[i] = client.connect(gateway.port)
-          end
-        end
-        n = n + CLIENTS
-      until is_over(n)
-      for _, c in ipairs(cs) do
-        c:close()
-      end
-      return n, failed, worst
-    end
-
-    local is_slow = os.getenv "DEMILUNE_PRESET" == "tsan" or os.getenv "DEMILUNE_PRESET" == "asan"
-
-    for _, n in ipairs { 1, is_slow and 100 or FULL and 10000 or 1000 } do
-      it(("of %d routes fails no request, and gives its memory back"):format(n), function()
-        local requests, reloads = 20000, 20
-        if is_slow then
-          requests, reloads = 4000, 8
-        elseif FULL then
-          requests, reloads = 200000, 100
-        end
-        start(routes(n, 0))
-        local pid = tonumber(gateway:event("ready"):match '"pid":(%d+)')
-        local before = process.rss(pid)
-        local _, calm_failed, calm = load(function(k) return k >= requests / 4 end)
-        local chat, other = open_chat()
-        local admin = client.connect(gateway.admin_port)
-        local done, asked = 0, 0
-        local total, failed, worst = load(function(k)
-          if asked > done and not admin:is_silent(0) then
-            assert.equal(200, admin:response().status)
-            assert.equal("x", other:send("x") and chat:read(1)) -- a silent tunnel has a deadline
-            done = done + 1
-          end
-          if asked == done and asked < reloads and k >= requests * asked / reloads then
-            gateway:configure(routes(n, asked + 1))
-            admin:send(client.bytes("POST", "/reload"))
-            asked = asked + 1
-          end
-          return k >= requests and done == reloads
-        end)
-        admin:close()
-        chat:send "still"
-        assert.equal("still", other:send("here"):read(5))
-        assert.equal("here", chat:read(4))
-        chat:close()
-        other:close()
-        assert.equal(0, calm_failed)
-        assert.equal(0, failed)
-        wait("the end of the old plugins", function()
-          return metric "demilune_lua_states" == 2
-        end, 60)
-        wait("the memory of the old configurations", function()
-          return process.has_grown_less(pid, before, 32 * 2 ^ 20)
-        end, 60)
-        if FULL then
-          io.stderr:write(("# %d routes: %d requests, %d reloads, %d failed; longest wait %.1f ms, calm %.1f ms; "
-            .. "memory %.0f MB, before %.0f MB\n"):format(n, total, done, failed, worst, calm,
-            process.rss(pid) / 2 ^ 20, before / 2 ^ 20))
-        end
-      end)
     end
   end)
 end)

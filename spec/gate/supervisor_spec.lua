@@ -60,6 +60,15 @@ describe("the supervisor", function()
     folder:remove()
   end)
 
+  it("and its gateway are called as they were started, for ps, top and pgrep", function()
+    gateway = server.start(HELLO)
+    for _, pid in ipairs { gateway.pid, gateway.process } do
+      local file = assert(io.open(("/proc/%d/comm"):format(pid)))
+      assert.equal(server.program:match "[^/]*$", file:read "*l")
+      file:close()
+    end
+  end)
+
   local function start(config, options)
     options = options or {}
     options.folder = folder

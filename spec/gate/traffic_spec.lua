@@ -6,6 +6,8 @@ package.path = "./?.lua;" .. package.path
 
 local client = require "demilune.test.client"
 local json = require "demilune.json"
+local origin = require "spec.support.origin"
+local raw = require "spec.support.client"
 local server = require "spec.support.server"
 local task = require "demilune.task"
 local test = require "demilune.test"
@@ -34,15 +36,19 @@ describe("over all workers,", function()
   end)
 
   -- plugins: of the route, as YAML flow.
-  local function start(plugins, more)
-    gateway = server.start(([[
+  local function configuration(plugins, more)
+    return ([[
 upstreams:
   - name: up
     endpoints: [{ address: "%s" }]
     health: { passive: { consecutive_errors: 1000000 } }
 %s
 routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
-]]):format(upstream.address, more or "", plugins), { workers = 4 })
+]]):format(upstream.address, more or "", plugins)
+  end
+
+  local function start(plugins, more)
+    gateway = server.start(configuration(plugins, more), { workers = 4 })
     gateway.address = "127.0.0.1:" .. gateway.port
   end
 
@@ -101,6 +107,24 @@ routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
       assert.same({ [200] = 100, [429] = 200 }, counts)
     end)
   end
+
+  it("a store that is too small for its counts says so", function()
+    start("{ name: rate-limit, config: { limit: 1, window: 1h, by: '{header:x-k}' } }",
+      "stores: [{ name: default, size: 64KiB }]")
+    local function figure(name)
+      local _, page = admin("GET", "/metrics")
+      return tonumber(page:match('demilune_store_' .. name .. '{store="default"} (%d+)'))
+    end
+    assert.equal(0, figure "evictions_total")
+    local asked = 0
+    crowd(8, times(1000, function()
+      asked = asked + 1
+      return get("/", { ["X-K"] = ("%d"):format(asked) }).status
+    end))
+    assert.is_true(figure "evictions_total" > 0)
+    assert.is_true(figure "bytes" <= figure "limit_bytes")
+    assert.equal(1000, figure "entries" + figure "evictions_total")
+  end)
 
   it("no more are under way than may be", function()
     start "{ name: rate-limit, config: { limit: 10, algorithm: concurrent } }"
@@ -194,6 +218,12 @@ routes: [{ name: all, paths: ["/*"], upstream: up, plugins: [%s] }]
     assert.equal(0, #upstream.requests)
     assert.equal(200, (admin("POST", "/reload")))
     assert.equal(503, get().status)
+    gateway:configure((configuration "{ name: circuit-breaker, config: { open_for: 1s } }"))
+    assert.equal(200, (admin("POST", "/reload")))
+    assert.equal(503, get().status) -- other options, and the same order
+    assert.equal(0, #upstream.requests)
+    gateway:configure((configuration "{ name: circuit-breaker }"))
+    assert.equal(200, (admin("POST", "/reload")))
 
     assert.equal(200, (admin("POST", "/breakers/up/close")))
     upstream:script { status = 500 }
@@ -285,6 +315,51 @@ routes:
       end
       assert.is_true(longest < 1) -- a tenth, and what a busy machine adds; the server stood still for longer
     end)
+  end)
+
+  it("a place in Redis is given back by who has taken it before a reload", function()
+    local redis, far = test.redis(), origin.listen()
+    gateway = server.start(([[
+drain: { timeout: 100ms }
+redis: [{ name: main, url: "%s", timeout: 5s }]
+routes:
+  - name: all
+    upstream: http://127.0.0.1:%d
+    plugins:
+      - name: rate-limit
+        config: { limit: 9, algorithm: concurrent, store: redis, redis: main, store_timeout: 5s }
+]]):format(redis.url, far.port), { workers = 1 })
+    local function inside()
+      local keys = redis:command("KEYS", "*")
+      return keys[1] and redis:command("ZCARD", keys[1]) or 0
+    end
+
+    -- A tunnel lives on with the new configuration; so does a response that is still to come when the old one has to go.
+    local tunnel = raw.connect(gateway.port):send("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n",
+      "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    local tunnel_up = far:accept()
+    tunnel_up:request_head()
+    tunnel_up:send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+      "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+    tunnel:response_head()
+    local late = raw.connect(gateway.port):send "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    local late_up = far:accept()
+    late_up:request_head()
+    assert.equal(2, inside())
+
+    assert.equal(200, (admin("POST", "/reload")))
+    gateway:event "plan.left"
+    assert.equal(2, inside())
+    late_up:respond(200)
+
+    late:response()
+    test.eventually(function() return inside() == 1 end)
+    tunnel:close()
+    tunnel_up:close()
+    test.eventually(function() return inside() == 0 end)
+    late:close()
+    late_up:close()
+    far:close()
   end)
 
   it("all three on one route do what each does alone", function()

@@ -8,11 +8,9 @@ local client = require "spec.support.client"
 local origin = require "spec.support.origin"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
+local websocket = require "spec.support.websocket"
 
-local HANDSHAKE = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-  .. "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-local SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-  .. "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+local HANDSHAKE, SWITCH = websocket.REQUEST, websocket.SWITCH
 
 describe("a WebSocket", function()
   local gateway, upstream, c, u

@@ -268,6 +268,15 @@ describe("jwt: what does not pass", function()
     assert.is_table((verifier():verify(header '"x":1')))
   end)
 
+  it("may be told as a text, and whether claims are there that matter", function()
+    local lazy = verifier { noted = { "cnf", "nonce" } }
+    local payload, expires, has_noted = lazy:verify_text(good { sub = "ann" })
+    assert.same({ "ann", expires, false }, { json.decode(payload).sub, json.decode(payload).exp, has_noted })
+    assert.is_true((select(3, lazy:verify_text(good { nonce = 1 }))))
+    assert.is_false((select(3, lazy:verify_text(good { more = { nonce = 1 } }))))
+    assert.same({ nil, "signature" }, { lazy:verify_text(good():sub(1, -6) .. "AAAAA") })
+  end)
+
   it("is of another type", function()
     local options = { type = "at+jwt" }
     for _, type in ipairs { "at+jwt", "AT+JWT", "application/at+jwt" } do
@@ -277,6 +286,10 @@ describe("jwt: what does not pass", function()
     assert.equal("type", word_of(forge('{"alg":"HS256"}', SIMPLE), options))
     assert.equal("type", word_of(good({}, { type = "xapplication/at+jwt" }), options))
     assert.is_table((verifier { type = { "JWT", "at+jwt" } }:verify(good())))
+    local lax = { type = "at+jwt", untyped = true }
+    assert.is_table((verifier(lax):verify(forge('{"alg":"HS256"}', SIMPLE))))
+    assert.equal("type", word_of(good(), lax))
+    assert.equal("type", word_of(forge('{"alg":"HS256","typ":""}', SIMPLE), lax))
   end)
 end)
 

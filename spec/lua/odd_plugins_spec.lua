@@ -3,6 +3,7 @@
 -- What plugins do that is odd, and right or told: waits in pcall, in coroutines of their own and ten thousand at once,
 -- results of a wrong type, tables as errors.
 
+local json = require "demilune.json"
 local store = require "demilune.store"
 local task = require "demilune.task"
 local test = require "demilune.test"
@@ -54,6 +55,24 @@ describe("a hook", function()
     local headers = upstream:last().headers
     assert.same({ "access2", "balance2", "response2", "bodybody2" },
       { headers["x-a"], headers["x-b"], response.headers["x-c"], response.body })
+  end)
+
+  it("that sets what can't be set is told where the fault is, and never what the value was", function()
+    local said = json.decode(gateway([[
+      function P:access(x)
+        local headers, request = x.request.headers, x.request
+        local function why(f) return (select(2, pcall(f))) end
+        x:reply(200, {}, {
+          why(function() headers.authorization = "Bearer s3cret\r\nx: y" end),
+          why(function() headers:add("cookie", "a=s3cret\0") end),
+          why(function() x:reply(200, { ["set-cookie"] = "a=s3cret\n" }) end),
+          why(function() request.query = "token=s3cret\n" end),
+        })
+      end]]):get("/").body)
+    for i, word in ipairs { '"authorization" (0x0d at 14)', '"cookie" (0x00 at 9)', '"set-cookie"', "request.query" } do
+      assert.truthy(said[i]:find(word, 1, true), said[i])
+      assert.is_nil(said[i]:find("s3cret", 1, true), said[i])
+    end
   end)
 
   it("that leaves a coroutine in the middle of a wait costs nobody anything", function()

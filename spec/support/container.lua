@@ -4,6 +4,7 @@
 -- host's network so that a spec reaches it on ports of its own.
 
 local command = require "spec.support.command"
+local posix = require "spec.support.posix"
 local wait = require "spec.support.wait"
 
 local M = {}
@@ -29,8 +30,8 @@ function M.build()
   return built
 end
 
--- Runs podman, or buildah, to its end.
-function M.tool(name, ...)
+-- The words with which podman, or buildah, finds the image.
+local function tool(name)
   local argv = { name }
   for _, word in ipairs(M.store) do
     argv[#argv + 1] = word
@@ -39,6 +40,12 @@ function M.tool(name, ...)
     argv[#argv + 1] = "--runtime"
     argv[#argv + 1] = "runc"
   end
+  return argv
+end
+
+-- Runs one of them to its end.
+function M.tool(name, ...)
+  local argv = tool(name)
   for _, word in ipairs { ... } do
     argv[#argv + 1] = word
   end
@@ -97,6 +104,19 @@ end
 
 function Container:signal(name)
   M.podman("kill", "--signal", name, self.id)
+end
+
+-- Orders of podman one after the other, beside the spec, with ID for the container's. The pid of who gives them.
+function Container:spawn(...)
+  local script = {}
+  for i, order in ipairs { ... } do
+    local words = tool "podman"
+    for _, word in ipairs(order) do
+      words[#words + 1] = word == "ID" and self.id or word
+    end
+    script[i] = table.concat(words, " ")
+  end
+  return posix.spawn({ "/bin/sh", "-c", table.concat(script, " && ") }, { dir = "/tmp" })
 end
 
 -- Is it healthy, by the image's own check?

@@ -3,6 +3,7 @@
 -- What the system says of a running process.
 
 local posix = require "spec.support.posix"
+local wait = require "spec.support.wait"
 
 local M = {}
 
@@ -68,6 +69,34 @@ function M.cpu(pid)
   local fields = read(("/proc/%d/stat"):format(pid)):match "%) (.*)$"
   local user, system = fields:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
   return (tonumber(user) + tonumber(system)) / 100
+end
+
+-- The threads of it whose names begin so.
+function M.threads(pid, name)
+  local folder = posix.new_folder()
+  local ls = posix.spawn({ "/bin/ls", ("/proc/%d/task"):format(pid) }, { stdout = folder .. "/list" })
+  wait("the end of ls", function()
+    return posix.exit_status(ls)
+  end)
+  local list, found = read(folder .. "/list"), {}
+  for thread in list:gmatch "%d+" do
+    if read(("/proc/%d/task/%s/comm"):format(pid, thread)):find(name, 1, true) == 1 then
+      found[#found + 1] = tonumber(thread)
+    end
+  end
+  os.remove(folder .. "/list")
+  posix.rmdir(folder)
+  return found
+end
+
+-- How long these threads have had a CPU so far, and how long they have waited for one, in seconds.
+function M.ran_and_waited(pid, threads)
+  local ran, waited = 0, 0
+  for _, thread in ipairs(threads) do
+    local r, w = read(("/proc/%d/task/%d/schedstat"):format(pid, thread)):match "^(%d+) (%d+)"
+    ran, waited = ran + r / 1e9, waited + w / 1e9
+  end
+  return ran, waited
 end
 
 return M

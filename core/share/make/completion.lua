@@ -36,7 +36,8 @@ end
 
 local BASH_VALUES = {
   METHOD = ('COMPREPLY=($(compgen -W "%s" -- "$word"))'):format(METHODS),
-  NAME = 'COMPREPLY=($(compgen -W "$(demilune plugins 2>/dev/null | awk \'NR > 1 { print $1 }\')" -- "$word"))',
+  NAME = 'COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]}" plugins 2>/dev/null | awk \'NR > 1 { print $1 }\')"'
+    .. ' -- "$word"))',
   plugin = 'COMPREPLY=($(compgen -W "plugin" -- "$word"))',
 }
 
@@ -50,7 +51,7 @@ local function bash_case(c)
     end
   end
   if c.takes_all then
-    out[#out + 1] = '        COMPREPLY=($(compgen -f -- "$word"))\n'
+    out[#out + 1] = "        _demilune_files -f\n"
   end
   out[#out + 1] = "        ;;\n"
   return table.concat(out)
@@ -59,18 +60,31 @@ end
 local BASH = [=[
 # Made by core/share/make.lua. Not to be edited.
 
+_demilune_files() { # -f files, -d folders; only these are quoted and get a slash, a command's name does not
+    mapfile -t COMPREPLY < <(compgen "$1" -- "$word")
+    compopt -o filenames 2>/dev/null
+}
+
 _demilune() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options= place=0 i
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W "@COMMANDS@ help" -- "$word"))
+        COMPREPLY=($(compgen -W "@COMMANDS@ help --help" -- "$word"))
         return
+    fi
+    if [ "$word" = = ]; then # --config=FILE comes as three words
+        word=
+    elif [ "$before" = = ]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     case $before in
 @VALUES@    esac
     for ((i = 2; i <= COMP_CWORD; i++)); do # which argument this is, options and their values not counted
         case ${COMP_WORDS[i]} in
-        @VALUED@) i=$((i + 1)) ;;
+        @VALUED@)
+            [ "${COMP_WORDS[i + 1]}" != = ] || i=$((i + 1))
+            i=$((i + 1))
+            ;;
         -*) ;;
         *) place=$((place + 1)) ;;
         esac
@@ -80,7 +94,7 @@ _demilune() {
     esac
     [[ $word != -* ]] || COMPREPLY=($(compgen -W "$options" -- "$word"))
 }
-complete -o filenames -F _demilune demilune
+complete -F _demilune demilune
 ]=]
 
 local function fill(template, values)
@@ -95,7 +109,7 @@ local function names(line)
   return table.concat(out, " ")
 end
 
-local BASH_OPTION = { FILE = "compgen -f", DIR = "compgen -d" }
+local BASH_OPTION = { FILE = "_demilune_files -f", DIR = "_demilune_files -d" }
 
 function M.bash(line)
   local values, valued, cases = {}, {}, {}
@@ -105,7 +119,7 @@ function M.bash(line)
       local how = BASH_OPTION[o.value]
       valued[#valued + 1] = pattern
       values[#values + 1] = ("    %s)\n%s        return\n        ;;\n"):format(pattern,
-        how and ('        COMPREPLY=($(%s -- "$word"))\n'):format(how) or "")
+        how and "        " .. how .. "\n" or "")
     end
   end
   for _, c in ipairs(line.commands) do
@@ -127,11 +141,12 @@ end
 local function zsh_option(o)
   local value = o.value and (":%s:%s"):format((o.value:gsub("'", ""):gsub(":.*", "")), ZSH_VALUES[o.value] or " ") or ""
   local text = zsh_quote(o.text)
-  local many = o.id == "HEADER" and "*" or ""
   if o.letter then
-    return ("            '%s'{-%s,--%s}'[%s]%s'"):format(many, o.letter, o.name, text, value)
+    local once = o.id == "HEADER" and "*" or ("(-%s --%s)"):format(o.letter, o.name)
+    return ("            '%s'{-%s%s,--%s%s}'[%s]%s'"):format(once, o.letter, o.value and "+" or "", o.name,
+      o.value and "=" or "", text, value)
   end
-  return ("            '%s--%s[%s]%s'"):format(many, o.name, text, value)
+  return ("            '--%s%s[%s]%s'"):format(o.name, o.value and "=" or "", text, value)
 end
 
 local function zsh_case(c)
@@ -157,7 +172,7 @@ local ZSH = [[
 
 _demilune_plugins() {
     local -a found
-    found=(${(f)"$(demilune plugins 2>/dev/null | awk 'NR > 1 { print $1 }')"})
+    found=(${(f)"$($program plugins 2>/dev/null | awk 'NR > 1 { print $1 }')"})
     compadd -a found
 }
 
@@ -169,6 +184,7 @@ _demilune() {
         _describe command commands
         return
     fi
+    local program=${(e)words[1]}
     shift words
     ((CURRENT--))
     case $words[1] in

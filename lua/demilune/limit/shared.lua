@@ -152,14 +152,18 @@ local function whole(n)
   return ("%.17g"):format(math.ceil(n))
 end
 
+local function window_of(one)
+  return one.window and one.window > 0 and one.window or LEASE_DEFAULT
+end
+
 -- What the script is told of the limits, behind the cost and the member.
-local function arguments_of(list)
+local function arguments_of(list, default)
   local args, has_places = { "", "" }, false
   for _, one in ipairs(list) do
-    local algorithm = one.algorithm or "gcra"
+    local algorithm = one.algorithm or default or "gcra"
     local n = #args
     args[n + 1], args[n + 2] = algorithm, whole(one.limit)
-    args[n + 3], args[n + 4] = whole((one.window or LEASE_DEFAULT) * 1e6), whole(one.burst or one.limit)
+    args[n + 3], args[n + 4] = whole(window_of(one) * 1e6), whole(one.burst or one.limit)
     has_places = has_places or algorithm == "concurrent"
   end
   return args, has_places
@@ -174,9 +178,9 @@ function M.new(options, context)
     own = limit.new(own, context), -- makes keys, tells clients, and can count for itself
     db = redis.use(options.redis, { timeout = options.timeout or TIMEOUT }),
     breaker = breaker.new("rate-limit " .. options.redis, BREAKER),
-    list = list, verdict = ffi.new "struct dml_verdict",
+    list = list, verdict = ffi.new "struct dml_verdict", scope = options.scope or context.scope,
   }, Shared)
-  self.args, self.has_places = arguments_of(list)
+  self.args, self.has_places = arguments_of(list, options.algorithm)
   return self
 end
 
@@ -211,15 +215,49 @@ local function read_reply(self, reply)
   return verdict
 end
 
+local function is_place(self, i)
+  return self.args[4 * i - 1] == "concurrent"
+end
+
 -- Gives the places of one request back, whether they are there or not.
 local function leave(self, keys, member)
   local commands = {}
-  for i, one in ipairs(self.list) do
-    if one.algorithm == "concurrent" then
-      commands[#commands + 1] = { "ZREM", keys[i], member }
-    end
+  for i = 1, #keys do
+    commands[i] = { "ZREM", keys[i], member }
   end
   self.db:pipeline(commands)
+end
+
+-- Those of the keys where the request has a place.
+local function places_of(self, keys)
+  local places = {}
+  for i = 1, #keys do
+    if is_place(self, i) then
+      places[#places + 1] = keys[i]
+    end
+  end
+  return places
+end
+
+-- A note is a list of texts, each behind its length: the member, then the keys of its places.
+local function note_places(self, exchange, keys, member)
+  local texts = places_of(self, keys)
+  table.insert(texts, 1, member)
+  for i, text in ipairs(texts) do
+    texts[i] = #text .. ":" .. text
+  end
+  local note = table.concat(texts)
+  C.dml_exchange_note(gateway, exchange.h, self.scope, #self.scope, note, #note)
+end
+
+local function texts_of(note)
+  local texts, at = {}, 1
+  while at <= #note do
+    local colon = note:find(":", at, true)
+    local last = colon + tonumber(note:sub(at, colon - 1))
+    texts[#texts + 1], at = note:sub(colon + 1, last), last + 1
+  end
+  return texts
 end
 
 -- Is it what the script answers, and not what something between here and the server makes of it?
@@ -258,9 +296,9 @@ local function ask(self, keys, cost, member)
   return reply, err, why
 end
 
--- About a request, by its parts. The verdict, valid until the next decision of this limiter, and what
--- Shared:leave takes where places were taken; or nil and a word: "cancelled", "open", or why the server
--- can't count.
+-- About a request, by its parts. The verdict, valid until the next decision of this limiter; or nil and a word:
+-- "cancelled", "open", or why the server can't count. Where places were taken the request has to give them back by
+-- Shared:leave.
 function Shared:take(exchange)
   local keys = keys_of(self, exchange)
   if not keys then
@@ -275,18 +313,25 @@ function Shared:take(exchange)
   local reply, err, why = ask(self, keys, self.own.cost >= 0 and self.own.cost or cost, member)
   if not reply then
     if self.has_places and err ~= "open" then -- it may have been counted all the same
-      task.detach(leave, self, keys, member)
+      task.detach(leave, self, places_of(self, keys), member)
     end
     return nil, err, why
   end
   local verdict = read_reply(self, reply)
   C.dml_limiter_tell(gateway, exchange.h, self.own.limiter, verdict)
-  return verdict, self.has_places and verdict.refused == 0 and { keys = keys, member = member } or nil
+  if self.has_places and verdict.refused == 0 then
+    note_places(self, exchange, keys, member)
+  end
+  return verdict
 end
 
--- The request is over.
-function Shared:leave(places)
-  leave(self, places.keys, places.member)
+-- The request is over: gives back what it has of places, whichever VM took them.
+function Shared:leave(exchange)
+  if C.dml_exchange_noted(gateway, exchange.h, self.scope, #self.scope, out) < 0 then
+    return
+  end
+  local keys = texts_of(ffi.string(out.ptr, out.len))
+  leave(self, keys, table.remove(keys, 1))
 end
 
 return M

@@ -107,6 +107,7 @@ local function unknown(login, exchange, own)
     .. "another browser; or this site's cookies are blocked.", { link = again() })
 end
 
+-- True when a session has begun.
 local function finish(login, exchange, own, pending, code, taken)
   local origin = login:origin(exchange)
   local answer, claims, kind = exchange_code(login, pending, code, origin)
@@ -119,7 +120,8 @@ local function finish(login, exchange, own, pending, code, taken)
   end
   if fields then
     fields[#fields + 1], fields[#fields + 2] = taken, start.count(login, own)
-    return page.redirect(exchange, origin .. pending.place, fields)
+    page.redirect(exchange, origin .. pending.place, fields)
+    return true
   end
   log.warn("a login has failed", { issuer = login.issuer, reason = why })
   local options = { fields = { taken }, link = again(origin .. pending.place) }
@@ -131,6 +133,23 @@ local function finish(login, exchange, own, pending, code, taken)
   else
     page.show(exchange, 400, "You were not signed in", "The identity provider's answer was not good.", options)
   end
+  return false
+end
+
+-- True when a session has begun.
+local function go_on(login, exchange, own, pending, answer, taken)
+  local options = { fields = { taken }, link = again() }
+  if not is_of_issuer(login, answer) then
+    log.warn("an answer of another issuer", { issuer = login.issuer })
+    page.show(exchange, 400, "You were not signed in", "The answer is of another identity provider.", options)
+  elseif answer.error then
+    refused(exchange, answer.error, options)
+  elseif not answer.code or answer.code == "" then
+    page.show(exchange, 400, "You were not signed in", "The identity provider's answer has no code.", options)
+  else
+    return finish(login, exchange, own, pending, answer.code, taken)
+  end
+  return false
 end
 
 local function take(login, exchange, own)
@@ -143,18 +162,12 @@ local function take(login, exchange, own)
   if answer.state and answer.state ~= "" then
     pending, taken = login.pending:take(own, answer.state)
   end
-  local options = { fields = { taken }, link = again() }
-  if not pending then
+  if taken == "full" then
+    page.unavailable(exchange)
+  elseif not pending then
     unknown(login, exchange, own)
-  elseif not is_of_issuer(login, answer) then
-    log.warn("an answer of another issuer", { issuer = login.issuer })
-    page.show(exchange, 400, "You were not signed in", "The answer is of another identity provider.", options)
-  elseif answer.error then
-    refused(exchange, answer.error, options)
-  elseif not answer.code or answer.code == "" then
-    page.show(exchange, 400, "You were not signed in", "The identity provider's answer has no code.", options)
-  else
-    finish(login, exchange, own, pending, answer.code, taken)
+  elseif not go_on(login, exchange, own, pending, answer, taken) then
+    login.pending:forget(pending)
   end
 end
 

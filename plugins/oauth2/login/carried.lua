@@ -3,6 +3,7 @@
 -- Sessions that browsers carry, sealed, in a cookie or in several where one is too small. The gateway keeps nothing of
 -- them but, for a while, which of them have ended and what a renewal has made of those that are under way.
 
+local marks = require "demilune.marks"
 local memory = require "demilune.plugins.oauth2.memory"
 local time = require "demilune.time"
 local Seal = require "demilune.plugins.oauth2.login.seal"
@@ -15,7 +16,7 @@ local PIECE = 3800 -- characters of a cookie's value: browsers take 4096 with it
 local MOST = 4     -- cookies of a session
 local RENEWED = 600 -- seconds that requests with the cookie of before get the new one
 
--- options: as of kept.lua, and keys: secrets of the seal. store: for what has ended and what was renewed.
+-- options: as of kept.lua, and keys: secrets of the seal. store: for what was renewed.
 function Carried.new(options, store)
   return setmetatable({
     options = options, store = store, cookies = options.cookies, opened = memory.new(),
@@ -76,7 +77,7 @@ end
 -- --- sessions ----------------------------------------------------------------------------------------
 
 local function ended(session)
-  return "oauth2 ended " .. sessions.name(session.id)
+  return "e" .. sessions.name(session.id)
 end
 
 local function renewed(session)
@@ -102,7 +103,7 @@ end
 local function is_over(self, session)
   local now = time.now()
   return session.born + self.options.lifetime <= now or session.seen + self.options.idle <= now
-    or self.store:get(ended(session)) ~= nil
+    or marks.has(ended(session))
 end
 
 -- fields: the response's Set-Cookie fields are added to it.
@@ -160,11 +161,13 @@ end
 
 function Carried.unlock() end
 
+-- False when it could not be ended.
 function Carried:remove(session)
   local left = session.born + self.options.lifetime - time.now()
   if left > 0 then
-    self.store:set(ended(session), true, left)
+    return marks.first(ended(session), left) ~= nil
   end
+  return true
 end
 
 function Carried:clear()

@@ -20,6 +20,7 @@ function IdTokens.new(config, client_id, skew, line)
     source = source, client_id = client_id,
     verifier = jwt.verifier {
       algorithms = config.algorithms or Bearer.ASYMMETRIC, issuer = config.issuer, audience = client_id, skew = skew,
+      type = "JWT", untyped = true,
       required = { "iss", "sub", "aud", "exp", "iat" },
     },
   }, IdTokens)
@@ -35,11 +36,13 @@ end
 
 -- Its claims; nil and a word. nonce: that of the login; nil at a renewal, where subject is what must not change.
 function IdTokens:verify(token, nonce, subject)
-  local claims, word = keys.verify(self.source, self.verifier, token)
+  local claims, word = keys.verify(self.source, self.verifier, "verify", token)
   if not claims then
     return nil, word
   elseif type(claims.sub) ~= "string" or claims.sub == "" or subject and claims.sub ~= subject then
     return nil, "subject"
+  elseif claims.events ~= nil then -- a logout token, or another security event
+    return nil, "type"
   elseif not is_ours(claims, self.client_id) then
     return nil, "audience"
   elseif nonce and not (type(claims.nonce) == "string" and crypto.equal(claims.nonce, nonce)) then

@@ -95,8 +95,9 @@ function Kept:unlock(entry)
   self.records:unlock(sessions.name(entry.session.id))
 end
 
+-- False when it could not be ended.
 function Kept:remove(session)
-  self.records:remove(sessions.name(session.id))
+  return self.records:remove(sessions.name(session.id))
 end
 
 -- The Set-Cookie fields that take it away.

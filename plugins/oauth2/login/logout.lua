@@ -62,10 +62,11 @@ function M.run(login, exchange, own)
     return page.show(exchange, 200, "Sign out?", "Another site has sent you here.",
       { button = { to = login.logout_path, text = "Sign out" } })
   end
-  local entry = login.sessions:find(own, {})
+  local entry, word = login.sessions:find(own, {})
   local session = entry and entry.session
-  if session then
-    login.sessions:remove(session)
+  if word or session and not login.sessions:remove(session) then -- who has copied the cookie could go on
+    return page.unavailable(exchange, { title = "Signing out is not possible for now" })
+  elseif session then
     revoke(login, session)
   end
   local fields = login.sessions:clear()

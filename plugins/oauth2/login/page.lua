@@ -64,11 +64,12 @@ function M.redirect(exchange, to, fields)
   exchange:reply(303, with({ Location = to, ["Referrer-Policy"] = "no-referrer" }, fields))
 end
 
+-- options: as of show, and title.
 function M.unavailable(exchange, options)
   options = options or {}
   options.headers = { ["Retry-After"] = "10" }
-  M.show(exchange, 503, "Signing in is not possible for now", "The identity provider, or the place where sessions are "
-    .. "kept, can't be reached. Please try again in a moment.", options)
+  M.show(exchange, 503, options.title or "Signing in is not possible for now", "The identity provider, or the place "
+    .. "where sessions are kept, can't be reached. Please try again in a moment.", options)
 end
 
 return M

@@ -5,7 +5,7 @@
 
 local crypto = require "demilune.crypto"
 local json = require "demilune.json"
-local stores = require "demilune.store"
+local marks = require "demilune.marks"
 local time = require "demilune.time"
 local Seal = require "demilune.plugins.oauth2.login.seal"
 
@@ -71,19 +71,28 @@ function Pending:begin(request, own)
   return login, fields
 end
 
+local function mark_of(state)
+  return "s" .. crypto.digest("sha256", state)
+end
+
 -- Ends the one of a state: it and the Set-Cookie field that takes it away. nil when this browser has none of it, or it
--- has ended before.
+-- has ended before; nil and "full" when that can't be told.
 function Pending:take(own, state)
   local suffix = suffix_of(state)
   local login = open(self, own[suffix])
   if not login or not crypto.equal(login.state, state) then
     return nil
   end
-  local name = "oauth2 state " .. crypto.digest("sha256", state)
-  if not stores.use():add(name, true, LIFE) then
-    return nil
+  local is_first = marks.first(mark_of(state), LIFE)
+  if not is_first then
+    return nil, is_first == nil and "full" or nil
   end
   return login, self.cookies:clear(suffix)
+end
+
+-- Nobody has logged in by this one. It is not marked any longer, so that only who can log in takes room for marks.
+function Pending.forget(_, login)
+  marks.forget(mark_of(login.state))
 end
 
 return Pending

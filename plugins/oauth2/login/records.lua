@@ -7,7 +7,7 @@
 --   records:put(name, text, seconds)
 --   records:swap(name, old, text, seconds)    only in the place of `old`; false when that is not there any more
 --   records:touch(name, text, seconds)        it lives so long from now on
---   records:remove(name)
+--   records:remove(name)               false when it can't be done
 --   records:lock(name, seconds)        true for one caller until it unlocks, or that time is over
 --   records:unlock(name)
 
@@ -46,6 +46,7 @@ end
 
 function Memory:remove(name)
   self.store:delete(PREFIX .. name)
+  return true
 end
 
 -- The workers of one gateway stand in line for a renewal anyhow.
@@ -97,7 +98,7 @@ function Redis:touch(name, _, seconds)
 end
 
 function Redis:remove(name)
-  self.db:command("DEL", PREFIX .. name)
+  return self.db:command("DEL", PREFIX .. name) ~= nil
 end
 
 function Redis:lock(name, seconds)

@@ -49,7 +49,7 @@ return {
     },
     memory = {
       type = "string", minLength = 1, default = "default",
-      description = "The name of one of stores, for store: memory; for store: cookie it has which sessions have ended.",
+      description = "The name of one of stores, for store: memory; for store: cookie it has their renewals.",
     },
     redis = { type = "string", minLength = 1, description = "The name of a server in redis, for store: redis." },
     keys = {

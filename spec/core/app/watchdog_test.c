@@ -149,6 +149,34 @@ static void end_of_a_loop(bool turns)
     _exit(7);
 }
 
+/* All of the process is held (a debugger, a machine that is moved) while its loop turns as it should. */
+static void a_process_that_was_held_goes_on(void **state)
+{
+    int status, stops = 6;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        begin(50, 2000);
+        while (getppid() != 1) {
+            watchdog_beat(l.vm->watch);
+            usleep(12000); /* so that now and then a look sees the same beat again */
+        }
+        _exit(0);
+    }
+    for (int i = 0; i < stops; i++) {
+        usleep(50000 + 3000 * (useconds_t)i);
+        kill(child, SIGSTOP);
+        usleep(600000);
+        kill(child, SIGCONT);
+    }
+    usleep(100000);
+    assert_int_equal(0, waitpid(child, &status, WNOHANG));
+    kill(child, SIGKILL);
+    assert_int_equal(child, waitpid(child, &status, 0));
+}
+
 static void a_loop_that_does_not_turn_ends_the_process(void **state)
 {
     (void)state;
@@ -174,6 +202,7 @@ int main(void)
         cmocka_unit_test(a_changed_budget_counts_at_once),
         cmocka_unit_test(a_hang_ends_the_process),
         cmocka_unit_test(a_wait_inside_c_is_a_hang),
+        cmocka_unit_test(a_process_that_was_held_goes_on),
         cmocka_unit_test(a_loop_that_does_not_turn_ends_the_process),
     };
 

@@ -39,8 +39,9 @@ static void test_times_are_counted_with_the_hook_that_took_them(void **state UNU
 {
     struct hook_time times[2][2] = {0};
     uint32_t hooks = PHASE_BIT(PHASE_ACCESS) | PHASE_BIT(PHASE_LOG);
-    struct plugin_use first = {.hooks = hooks, .times = times[0]},
-                      second = {.hooks = PHASE_BIT(PHASE_LOG), .times = times[1]};
+    struct hook_total *total = hook_total_of(SLICE("p"), hooks);
+    struct plugin_use first = {.hooks = hooks, .times = times[0], .total = total},
+                      second = {.hooks = PHASE_BIT(PHASE_LOG), .times = times[1], .total = total};
     struct plugin_use *const uses[] = {&first, &second};
     struct hook_lap lap;
 
@@ -68,6 +69,25 @@ static void test_times_are_counted_with_the_hook_that_took_them(void **state UNU
     t = hook_time_of(&second, PHASE_LOG);
     assert_in_range(t->busy_ns, 50000000, 2000000000);
     assert_int_equal(t->waited_ns, 0);
+
+    assert_int_equal(total->times[PHASE_LOG].runs, 20);
+    assert_int_equal(total->times[PHASE_LOG].busy_ns, times[0][1].busy_ns + times[1][0].busy_ns);
+    assert_int_equal(total->times[PHASE_ACCESS].runs, 0);
+}
+
+static void test_a_plugin_has_one_total_for_all_its_places(void **state UNUSED)
+{
+    struct hook_total *one = hook_total_of(SLICE("one"), PHASE_BIT(PHASE_LOG)),
+                      *two = hook_total_of(SLICE("two"), PHASE_BIT(PHASE_LOG));
+    int seen = 0;
+
+    assert_ptr_not_equal(one, two);
+    assert_ptr_equal(hook_total_of(SLICE("one"), PHASE_BIT(PHASE_ACCESS)), one);
+    assert_int_equal(one->hooks, PHASE_BIT(PHASE_LOG) | PHASE_BIT(PHASE_ACCESS));
+    assert_int_equal(two->hooks, PHASE_BIT(PHASE_LOG));
+    for (struct hook_total *t = NULL; (t = hook_total_next(t));)
+        seen += t == one || t == two;
+    assert_int_equal(seen, 2);
 }
 
 int main(void)
@@ -76,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_the_first_runs_are_all_timed),
         cmocka_unit_test(test_samples_stand_for_all_runs),
         cmocka_unit_test(test_times_are_counted_with_the_hook_that_took_them),
+        cmocka_unit_test(test_a_plugin_has_one_total_for_all_its_places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

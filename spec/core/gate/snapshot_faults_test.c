@@ -234,6 +234,8 @@ static const struct row route_faults[] = {
               "upstream: up}]",
      "t:3:48: routes[1]: \"b\" takes the same requests as \"a\" (t:3), with equal precedence "
      "(path: /x)"},
+    {UPSTREAM "routes: [{name: \"r\\nx\", upstream: up}]",
+     "routes[0].name: a name has no control characters"},
     {"consumers: [{name: a}, {name: a}]", "consumers[1].name: the name \"a\" is taken already"},
     {"consumers: [{name: a, credentials: {key-auth: {}}}]",
      "consumers[0].credentials.key-auth: expected a list of credentials, got a map"},

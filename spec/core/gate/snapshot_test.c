@@ -113,9 +113,11 @@ static void test_an_empty_configuration_has_the_defaults(void **state UNUSED)
     assert_int_equal(s->limits.idle_timeout_ms, 60000);
     assert_int_equal(s->request_body, 10 * MIB);
     assert_int_equal(s->connections, 65536);
-    assert_int_equal(s->nstores, 1);
+    assert_int_equal(s->nstores, 2);
     expect_slice(s->stores[0].name, "default");
     assert_int_equal(s->stores[0].bytes, 64 * MIB);
+    expect_slice(s->stores[1].name, "marks");
+    assert_int_equal(s->stores[1].bytes, 32 * MIB);
     assert_int_equal(s->dns.max_ttl_ms, 300000);
     assert_int_equal(s->dns.nservers, 0);
     assert_null(s->admin_address.ptr);
@@ -131,17 +133,19 @@ static void test_settings_are_read(void **state UNUSED)
 {
     struct loaded l;
     struct snapshot *s = load_good(
-        &l, "workers: 3\nlog: {level: debug, format: text}\nadmin: {address: \"localhost:9901\"}\n"
-            "stores: [{name: mine, size: 1MiB}]\ndns: {servers: [10.0.0.2, \"10.0.0.3:5353\"]}\n"
-            "outbound: {deny: []}\nplugin_path: [a, /b]\nlimits: {buffered_body: 2MiB}\n"
-            "metrics: {max_series: 7}\nscript: {time_budget: 50ms, memory: 16MiB}\n");
+        &l,
+        "workers: 3\nlog: {level: debug, format: text}\nadmin: {address: \"localhost:9901\"}\n"
+        "stores: [{name: mine, size: 1MiB}, {name: marks, size: 2MiB}]\ndns: {servers: [10.0.0.2, \"10.0.0.3:5353\"]}\n"
+        "outbound: {deny: []}\nplugin_path: [a, /b]\nlimits: {buffered_body: 2MiB}\n"
+        "metrics: {max_series: 7}\nscript: {time_budget: 50ms, memory: 16MiB}\n");
 
     assert_int_equal(s->workers, 3);
     assert_int_equal(s->log_level, LOG_DEBUG);
     assert_int_equal(s->log_format, LOG_TEXT);
     assert_true(addr_is_loopback(&s->admin_addr));
-    assert_int_equal(s->nstores, 2);
+    assert_int_equal(s->nstores, 3);
     assert_int_equal(s->stores[0].bytes, 1 * MIB);
+    assert_int_equal(s->stores[1].bytes, 2 * MIB);
     assert_int_equal(s->dns.nservers, 2);
     assert_string_equal(s->dns.servers[1], "10.0.0.3:5353");
     assert_int_equal(s->noutbound_deny, 0);

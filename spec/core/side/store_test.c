@@ -314,6 +314,63 @@ static void what_nobody_names_is_emptied(void **state UNUSED)
     stores_free_all();
 }
 
+static int add_mark(struct store *s, int i, uint64_t ttl_ms)
+{
+    char key[32];
+    int n = snprintf(key, sizeof(key), "mark %d", i);
+
+    return store_add(s, slice_of(key, (size_t)n), SLICE("x"), 0, ttl_ms);
+}
+
+/* Adds marks until one is refused; how many there are. */
+static int fill_with_marks(struct store *s, uint64_t ttl_ms)
+{
+    int i = 0;
+
+    while (add_mark(s, i, ttl_ms) == 0)
+        i++;
+    return i;
+}
+
+static void marks_are_never_pushed_out(void **state UNUSED)
+{
+    struct store_stats stats;
+    struct store *s = stores_make(SLICE("marks"), 64 * KIB);
+
+    int n = fill_with_marks(s, 1000);
+    assert_int_equal(add_mark(s, n, 1000), ERR_FULL);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(add_mark(s, i, 1000), ERR_EXISTS);
+    assert_int_equal(store_set(s, SLICE("mark 0"), SLICE("y"), 0, 1000), 0);
+    store_resize(s, 32 * KIB);
+    store_stats(s, &stats);
+    assert_int_equal(stats.entries, n);
+    assert_int_equal(stats.evictions, 0);
+    assert_int_equal(add_mark(s, 1, 1000), ERR_EXISTS);
+    stores_free_all();
+}
+
+/* Those that live long stand before those that do not. */
+static void marks_that_are_over_make_room(void **state UNUSED)
+{
+    struct store *s = stores_make(SLICE("marks"), 512 * KIB);
+    int i = 0;
+
+    for (; i < 100; i++)
+        assert_int_equal(add_mark(s, i, 3600000), 0);
+    int n = 100;
+    while (add_mark(s, n, 1000) == 0)
+        n++;
+    clock_advance_ms(1001);
+    int refused = 0;
+    for (i = n; i < 2 * n - 200; i++)
+        refused += add_mark(s, i, 1000) != 0;
+    assert_true(refused < n / 20);
+    for (i = 0; i < 100; i++)
+        assert_int_equal(add_mark(s, i, 1000), ERR_EXISTS);
+    stores_free_all();
+}
+
 enum { THREADS = 8, ROUNDS = 20000 };
 
 static atomic_int added;
@@ -376,6 +433,8 @@ int main(void)
         T(a_record_is_updated_in_place),
         T(stores_are_found_by_name),
         T(what_nobody_names_is_emptied),
+        T(marks_are_never_pushed_out),
+        T(marks_that_are_over_make_room),
         T(operations_are_atomic_over_threads),
     };
     return cmocka_run_group_tests_name("side/store", tests, NULL, NULL);

@@ -240,16 +240,16 @@ static void what_a_window_has_taken_with_it_is_undone_there(void **state)
 static void only_so_many_are_inside(void **state)
 {
     (void)state;
-    assert_int_equal(window_leave(store, KEY), ERR_NOT_FOUND);
+    assert_int_equal(window_leave(store, KEY, 0), ERR_NOT_FOUND);
     assert_true(enter_window(2, 60 * SECOND));
     assert_int_equal(v.remaining, 1);
     assert_true(enter_window(2, 60 * SECOND));
     assert_false(enter_window(2, 60 * SECOND));
-    assert_int_equal(window_leave(store, KEY), 0);
+    assert_int_equal(window_leave(store, KEY, 0), 0);
     assert_true(enter_window(2, 60 * SECOND));
-    assert_int_equal(window_leave(store, KEY), 0);
-    assert_int_equal(window_leave(store, KEY), 0);
-    assert_int_equal(window_leave(store, KEY), ERR_NOT_FOUND);
+    assert_int_equal(window_leave(store, KEY, 0), 0);
+    assert_int_equal(window_leave(store, KEY, 0), 0);
+    assert_int_equal(window_leave(store, KEY, 0), ERR_NOT_FOUND);
 }
 
 static void a_lost_one_ends_with_its_lease_however_many_come_and_go(void **state)
@@ -259,7 +259,7 @@ static void a_lost_one_ends_with_its_lease_however_many_come_and_go(void **state
     for (int i = 0; i < 14; i++) {
         assert_true(enter_window(2, 15 * SECOND));
         assert_int_equal(v.remaining, 0);
-        assert_int_equal(window_leave(store, KEY), 0);
+        assert_int_equal(window_leave(store, KEY, 0), 0);
         clock_advance_ms(1000);
     }
     assert_true(enter_window(2, 15 * SECOND));
@@ -268,6 +268,34 @@ static void a_lost_one_ends_with_its_lease_however_many_come_and_go(void **state
     near(v.retry_after_us, 2 * SECOND);
     clock_advance_ms(2100);
     assert_true(enter_window(2, 15 * SECOND));
+}
+
+static void who_has_stayed_beyond_his_lease_takes_nobody_elses_place(void **state)
+{
+    uint64_t since = clock_us();
+    (void)state;
+
+    assert_true(enter_window(1, 15 * SECOND));
+    clock_advance_ms(16100);
+    assert_true(enter_window(1, 15 * SECOND));
+    assert_int_equal(window_leave(store, KEY, since), ERR_NOT_FOUND);
+    assert_false(enter_window(1, 15 * SECOND));
+    assert_int_equal(window_leave(store, KEY, clock_us()), 0);
+    assert_true(enter_window(1, 15 * SECOND));
+}
+
+static void who_leaves_gives_his_own_lease_back(void **state)
+{
+    uint64_t first = clock_us();
+    (void)state;
+
+    assert_true(enter_window(2, 15 * SECOND));
+    clock_advance_ms(10000);
+    assert_true(enter_window(2, 15 * SECOND));
+    assert_int_equal(window_leave(store, KEY, first), 0);
+    clock_advance_ms(6100); /* the first one's would be over */
+    assert_true(enter_window(2, 15 * SECOND));
+    assert_false(enter_window(2, 15 * SECOND));
 }
 
 static void a_new_lease_keeps_those_inside(void **state)
@@ -298,6 +326,13 @@ static void the_largest_numbers_work(void **state)
     assert_int_equal(v.remaining, 0);
     assert_false(gcra(most, (uint64_t)most, most, most));
     assert_in_range(v.retry_after_us, (uint64_t)most - SECOND, (uint64_t)most);
+
+    assert_int_equal(window_gcra(store, SLICE("ages"), 1, (uint64_t)most, most, most, &v), 0);
+    assert_true(v.allowed && v.reset_us == UINT64_MAX); /* more microseconds than 64 bits hold */
+    clock_advance_ms(1000000);
+    assert_int_equal(window_gcra(store, SLICE("ages"), 1, (uint64_t)most, most, most, &v), 0);
+    assert_false(v.allowed);
+    assert_int_equal(v.retry_after_us, UINT64_MAX);
 }
 
 enum { THREADS = 8, ROUNDS = 5000, LIMIT = 1000 };
@@ -361,6 +396,8 @@ int main(void)
         T(what_a_window_has_taken_with_it_is_undone_there),
         T(only_so_many_are_inside),
         T(a_lost_one_ends_with_its_lease_however_many_come_and_go),
+        T(who_has_stayed_beyond_his_lease_takes_nobody_elses_place),
+        T(who_leaves_gives_his_own_lease_back),
         T(a_new_lease_keeps_those_inside),
         T(senseless_limits_are_refused),
         T(the_largest_numbers_work),
