@@ -34,6 +34,7 @@ M.PUBLIC = {
   { title = "demilune.crypto, passwords", file = "crypto/password", name = "crypto.password" },
   { title = "demilune.jwt", file = "jwt", name = "jwt" },
   { title = "demilune.redis", file = "redis", name = "redis" },
+  { title = "demilune.kafka", file = "kafka", name = "kafka" },
   { title = "demilune.url", file = "url", name = "url" },
   { title = "demilune.uuid", file = "uuid", name = "uuid" },
   { title = "demilune.time", file = "time", name = "time" },
@@ -51,6 +52,7 @@ M.PUBLIC = {
   { title = "demilune.test, upstreams", file = "test/upstream" },
   { title = "demilune.test, hooks without sockets", file = "test/exchange" },
   { title = "demilune.test, Redis", file = "test/redis" },
+  { title = "demilune.test, Kafka", file = "test/kafka" },
   { title = "demilune.test, issuers", file = "test/issuer" },
 }
 
@@ -88,6 +90,9 @@ function TAGS.class(block, rest)
 end
 
 function TAGS.field(block, rest)
+  if rest:find "^private " then -- of the object itself; for the language server alone
+    return
+  end
   local name, more = rest:match "^(%[?[%w_]+%]?%??) +(.*)$"
   local kind, text = split_type(more)
   local class = block.classes[#block.classes]
@@ -267,8 +272,9 @@ What hooks are given, then the modules, which a plugin gets by `require "demilun
 file. What expects to fail returns nil and a word; misuse raises at the plugin's line. Every wait ends with
 `nil, "cancelled"` when the exchange has ended.
 
-An editor with the Lua language server completes all of this: name the folder `lua/` of the installation (or of the
-source) in `workspace.library`, and say what a hook gets: `---@param exchange exchange`.
+An editor with the Lua language server completes all of this: `demilune new plugin` writes a `.luarc.json` that
+names the folder `lua/` of the installation (or of the source) in `workspace.library`, and a hook says what it gets:
+`---@param exchange exchange`.
 ]]
 
 function M.generate()
@@ -281,9 +287,38 @@ end
 
 -- --- faults (for the lint) ---------------------------------------------------------------------------
 
+-- The fields of classes, by the variable that a class stands above.
+local function fields_of(source)
+  local fields = {}
+  for _, block in ipairs(blocks_of(source)) do
+    local variable = block.code:match "^local ([%w_]+) = "
+    local class = variable and block.classes[1]
+    for _, field in ipairs(class and class.fields or {}) do
+      fields[variable .. "." .. field.name] = true
+    end
+  end
+  return fields
+end
+
+-- What is assigned is documented as a field, for nothing tells what it is called with.
+local function look_at_assigned(entry, source, add)
+  local fields, number, above = fields_of(source), 0, ""
+  for line in source:gmatch "([^\n]*)\n" do
+    number = number + 1
+    for owner, name in (line:match "^(%u[%w_., ]-) = " or ""):gmatch "(%u%w*)%.(%l[%w_]*)" do
+      local is_public = owner ~= "M" or entry.name
+      if is_public and not fields[owner .. "." .. name] and above ~= "---@private" then
+        add(number, ("%s is not documented: write ---@field above its class"):format(name))
+      end
+    end
+    above = line
+  end
+end
+
 -- Adds what is missing in a public file: functions without a word, parameters that are not told.
 function M.look(entry, source, add)
   local owners = {}
+  look_at_assigned(entry, source, add)
   for _, block in ipairs(blocks_of(source)) do
     for _, class in ipairs(block.classes) do
       local variable = block.code:match "^local ([%w_]+) = "

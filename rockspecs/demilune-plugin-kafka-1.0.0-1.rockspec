@@ -25,6 +25,7 @@ build = {
     ["demilune.plugins.kafka.outcome"] = "plugins/kafka/outcome.lua",
     ["demilune.plugins.kafka.schema"] = "plugins/kafka/schema.lua",
     ["demilune.plugins.kafka.send"] = "plugins/kafka/send.lua",
+    ["demilune.plugins.kafka.shared"] = "plugins/kafka/shared.lua",
     ["demilune.plugins.kafka.source"] = "plugins/kafka/source.lua",
     ["demilune.plugins.kafka.text"] = "plugins/kafka/text.lua",
     ["demilune.plugins.kafka.value"] = "plugins/kafka/value.lua",

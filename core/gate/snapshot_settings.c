@@ -373,6 +373,8 @@ static void read_spill(struct build *b)
     b->s->spill = (struct spill_options){
         .size = (uint64_t)conf_size(spill, "spill", "size"),
         .fsync = fsync_of(conf_text(spill, "spill", "fsync")),
+        .topic_patience_ms = (uint32_t)conf_duration_ms(spill, "spill", "missing_topic_timeout"),
+        .dead_letters_size = (uint64_t)conf_size(spill, "spill", "dead_letters_size"),
         .drops_oldest = slice_eq(conf_text(spill, "spill", "on_full"), SLICE("drop_oldest")),
     };
 }

@@ -14,6 +14,8 @@
 #include "side/spill.h"
 #include "side/spill_feed.h"
 
+#define END_MS 5000 /* all reports are there when it is to end, unless a thread hangs */
+
 struct spilling {
     struct spill *spill;
     struct spill_feed *feed;
@@ -53,7 +55,9 @@ READER(damaged, b.spill.damaged)
 READER(delivered, b.feed.delivered)
 READER(buried_topic, b.feed.buried_topic)
 READER(buried_file, b.feed.buried_file)
-READER(buried_log, b.feed.buried_log)
+READER(buried_default, b.feed.buried_default)
+READER(unburied, b.feed.unburied)
+READER(missing_topics, b.feed.missing_topics)
 
 static double read_age(void *arg)
 {
@@ -98,7 +102,13 @@ static const struct {
      read_buried_file, "place", "file"},
     {"demilune_spill_dead_letters_total",
      "Events that a broker has refused for good, by where they are kept.", METRIC_COUNTER,
-     read_buried_log, "place", "log"},
+     read_buried_default, "place", "default"},
+    {"demilune_spill_unburied",
+     "Events that a broker has refused for good, and that no dead-letter place takes for now.",
+     METRIC_GAUGE, read_unburied, NULL, NULL},
+    {"demilune_spill_missing_topics",
+     "Topics that are not there or may not be written to, and for which events wait.", METRIC_GAUGE,
+     read_missing_topics, NULL, NULL},
 };
 
 /* sp NULL: not any more. */
@@ -183,11 +193,19 @@ void spilling_free(struct spilling *sp)
 
     if (!sp)
         return;
-    spill_feed_free(sp->feed);
+    bool has_ended = spill_feed_free(sp->feed, END_MS);
     spill_count(sp->spill, &n);
     if (n.waiting > 0)
         LOG_INFO("spill.left", "events stay in the spill for the next start",
                  LOG_S("dir", spill_path(sp->spill)), LOG_I("events", n.waiting));
-    spill_close(sp->spill);
-    free(sp);
+    if (has_ended) {
+        spill_close(sp->spill);
+        free(sp);
+    } else {
+        LOG_ERROR(
+            "spill.end",
+            "the delivery of events does not end: the process goes without it; what has no word "
+            "yet is delivered by the next one",
+            LOG_S("dir", spill_path(sp->spill)), LOG_I("under_way", count(sp).feed.under_way));
+    }
 }

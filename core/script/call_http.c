@@ -97,6 +97,21 @@ static int read_headers(lua_State *L, struct headers *headers)
     return rc;
 }
 
+/* Nothing that would end the line, or give it a second reading. */
+static bool is_on_one_line(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((uint8_t)s.ptr[i] <= ' ' || s.ptr[i] == 0x7f || s.ptr[i] == '#')
+            return false;
+    return true;
+}
+
+static bool is_target(const struct http_call *c)
+{
+    return (slice_starts(c->path, SLICE("/")) || slice_eq(c->path, SLICE("*"))) &&
+           is_on_one_line(c->path) && is_on_one_line(c->query_text) && is_on_one_line(c->authority);
+}
+
 int http_read(lua_State *L, struct http_call *c)
 {
     struct slice name = http_field_text(L, "upstream");
@@ -110,8 +125,10 @@ int http_read(lua_State *L, struct http_call *c)
     c->connect_timeout_ms = (uint64_t)ceil(http_field_number(L, "connect_timeout", 0) * 1e3);
     if (name.ptr && !(c->upstream = snapshot_upstream(c->plan->snapshot, name)))
         return ERR_NOT_FOUND;
-    if (c->method == METHOD_UNKNOWN || c->method == METHOD_CONNECT || !c->path.len)
+    if (c->method == METHOD_UNKNOWN || c->method == METHOD_CONNECT)
         return ERR_ARG;
+    if (!is_target(c))
+        return ERR_SYNTAX;
     return read_headers(L, &c->headers);
 }
 

@@ -190,7 +190,7 @@ static struct spill_port *find_port(lua_State *L)
     lua_pushnil(L);
     lua_pushliteral(L, "unavailable");
     lua_pushstring(L, s && s->spill_dir.ptr
-                          ? "the spill is open in a gateway that runs (demilune run), not here"
+                          ? "the spill is open in a gateway that runs (demilune run, test.gateway), not here"
                           : "the configuration has no spill, in which accepted events would lie");
     return NULL;
 }

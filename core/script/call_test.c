@@ -8,8 +8,13 @@
  * Ending takes turns of the loop because exchanges, hooks and tasks that are under way end in turns of their own;
  * lua/demilune/test.lua waits for them. */
 
+#include <dirent.h>
+#include <errno.h>
 #include <lauxlib.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -17,10 +22,13 @@
 #include "gate/conf.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
+#include "gate/spilling.h"
 #include "net/mailbox.h"
 #include "script/calls.h"
 #include "script/hooks.h"
 #include "script/plugin.h"
+#include "side/kafka.h"
+#include "side/spill.h"
 #include "side/store.h"
 
 #define GATEWAY "demilune.test_gateway"
@@ -28,6 +36,8 @@
 #define LOAD_MIN_MS UINT64_C(2000)
 #define FAULTS_MAX MIB
 #define CONNECTIONS 10000
+#define SPILL_LOOKS 500 /* of SPILL_LOOK_NS each */
+#define SPILL_LOOK_NS 1000000
 
 struct test_gateway {
     /* owned */
@@ -36,6 +46,7 @@ struct test_gateway {
     struct plugin_host *checker;
     struct snapshot *snapshot;
     struct listener **listeners;
+    struct spilling *spilling;
     /* borrowed */
     struct gateway *around; /* whose loop it lives on */
     struct vm_watch *watch; /* one for all; the budget is that of the gateway begun last */
@@ -126,7 +137,17 @@ static int open_listeners(lua_State *L, struct test_gateway *t)
     return 0;
 }
 
-static void begin_gateway(struct test_gateway *t)
+/* Its own, however many gateways a spec has: the process's is taken back once this one has its door. */
+static void begin_spill(struct test_gateway *t, struct faults *faults)
+{
+    t->spilling = spilling_start(t->snapshot, faults);
+    if (!t->spilling)
+        return;
+    (void)CHECK(gateway_spill(&t->gateway) != NULL);
+    spill_share(NULL);
+}
+
+static bool begin_gateway(struct test_gateway *t, struct faults *faults)
 {
     struct gateway *g = &t->gateway, *around = t->around;
 
@@ -136,6 +157,8 @@ static void begin_gateway(struct test_gateway *t)
     g->nworkers = 1;
     gateway_init(g, t->snapshot);
     t->has_gateway = true;
+    begin_spill(t, faults);
+    return faults->nerrors == 0;
 }
 
 static bool begin_plan(struct test_gateway *t, struct faults *faults)
@@ -155,6 +178,33 @@ static bool begin_plan(struct test_gateway *t, struct faults *faults)
     if (host)
         hooks_start(host);
     return true;
+}
+
+static void *spill_main(void *spilling)
+{
+    spilling_free(spilling);
+    return NULL;
+}
+
+/* What no broker has taken is given up, so that a spec does not wait for brokers that are down. One that shares its
+ * brokers with another gateway which goes on may keep a record under way: it ends by itself. */
+static void free_spill(struct spilling *spilling)
+{
+    struct timespec until;
+    pthread_t thread;
+    int rc = ETIMEDOUT;
+
+    REQUIRE(pthread_create(&thread, NULL, spill_main, spilling) == 0);
+    for (int i = 0; i < SPILL_LOOKS && rc == ETIMEDOUT; i++) {
+        kafka_hurry();
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += SPILL_LOOK_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        rc = pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until);
+    }
+    if (rc == ETIMEDOUT)
+        pthread_detach(thread);
 }
 
 static void free_rest(void *arg)
@@ -177,10 +227,13 @@ static void free_gateway(struct test_gateway *t)
     free(t->listeners);
     if (t->checker)
         plugin_host_free(t->checker);
+    spilling_quit(t->spilling);
     if (t->has_gateway) {
         gateway_deinit(&t->gateway);
         loop_on_idle(loop, NULL, NULL); /* it was for this VM's collector */
     }
+    if (t->spilling)
+        free_spill(t->spilling);
     if (t->vm && !vm_is_hosts)
         vm_free(t->vm);
     if (t->snapshot)
@@ -246,9 +299,8 @@ static int test_gateway(lua_State *L)
     int rc = 0, n = 2;
     if (t->snapshot && !lua_toboolean(L, 5))
         empty_stores(t->snapshot);
-    if (t->snapshot)
-        begin_gateway(t);
-    if (!t->snapshot || !begin_plan(t, &faults) || (rc = open_listeners(L, t)) < 0) {
+    if (!t->snapshot || !begin_gateway(t, &faults) || !begin_plan(t, &faults) ||
+        (rc = open_listeners(L, t)) < 0) {
         n = push_faults(L, t, &faults, rc);
         *box = NULL;
         free_gateway(t);
@@ -305,6 +357,21 @@ static int test_free(lua_State *L)
     return 0;
 }
 
+/* test_remove_folder(path): a spill's folder, which has files only. */
+static int test_remove_folder(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)))
+        (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    (void)rmdir(path);
+    return 0;
+}
+
 /* --- time ---------------------------------------------------------------------------------------------------------- */
 
 /* test_advance(seconds): all clocks of this process. */
@@ -326,8 +393,13 @@ static int test_start(lua_State *L)
 }
 
 const struct call call_test[] = {
-    {"test_start", test_start},     {"test_gateway", test_gateway},
-    {"test_end", test_end},         {"test_is_busy", test_is_busy},
-    {"test_unload", test_unload},   {"test_free", test_free},
-    {"test_advance", test_advance}, {NULL, NULL},
+    {"test_start", test_start},
+    {"test_gateway", test_gateway},
+    {"test_end", test_end},
+    {"test_is_busy", test_is_busy},
+    {"test_unload", test_unload},
+    {"test_free", test_free},
+    {"test_advance", test_advance},
+    {"test_remove_folder", test_remove_folder},
+    {NULL, NULL},
 };

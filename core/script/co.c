@@ -230,6 +230,33 @@ static int resume_timed(struct co *co, int nargs)
     return rc;
 }
 
+/* It is no longer waiting. */
+static void end_wait(struct co *co)
+{
+    co->cancel = NULL;
+    co->wait = NULL;
+    timer_stop(&co->deadline);
+    list_remove(&co->link);
+    co->vm->nwaiting--;
+}
+
+static void undo_wait(struct co *co)
+{
+    co_cancel_fn cancel = co->cancel;
+    void *wait = co->wait;
+
+    end_wait(co);
+    cancel(co, wait);
+}
+
+/* A wait of one that runs has not come to be: its yield was caught on the way, as an error, by a pcall around a callback
+ * (of table.sort, or a finalizer) in which a coroutine of the plugin's own has waited. */
+static void undo_stale_wait(struct co *co)
+{
+    if (UNLIKELY(co->cancel))
+        undo_wait(co);
+}
+
 /* Runs it and sees what came out. */
 static bool co_resume(struct co *co, int nargs)
 {
@@ -251,6 +278,7 @@ static bool co_resume(struct co *co, int nargs)
     bool is_ended = vm->was_stopped;
     vm->was_stopped = false;
     if (LIKELY(rc == 0)) {
+        undo_stale_wait(co);
         co->on_end(co, T, CO_RETURNED, lua_gettop(T));
         if (!list_is_empty(&co->children))
             co_cancel_scope(&co->children);
@@ -364,6 +392,7 @@ static int wait_for(lua_State *L, struct co *co, co_cancel_fn cancel, void *wait
     struct vm *vm = co->vm;
     int err;
 
+    undo_stale_wait(co);
     if (may_not_wait(co, &ms, &sleeps, &err)) {
         cancel(co, wait);
         return co_push_error(L, err);
@@ -393,16 +422,6 @@ int co_sleep(lua_State *L, struct co *co, uint64_t ms)
     return wait_for(L, co, nothing_begun, NULL, ms, true);
 }
 
-/* It is no longer waiting. */
-static void end_wait(struct co *co)
-{
-    co->cancel = NULL;
-    co->wait = NULL;
-    timer_stop(&co->deadline);
-    list_remove(&co->link);
-    co->vm->nwaiting--;
-}
-
 void co_wake(struct co *co, int nresults)
 {
     REQUIRE(co->cancel && co->vm->depth == 0);
@@ -415,15 +434,6 @@ void co_wake_later(struct co *co, int nresults)
     REQUIRE(co->cancel);
     end_wait(co);
     make_ready(co, nresults);
-}
-
-static void undo_wait(struct co *co)
-{
-    co_cancel_fn cancel = co->cancel;
-    void *wait = co->wait;
-
-    end_wait(co);
-    cancel(co, wait);
 }
 
 static void on_deadline(struct timer *timer)
@@ -444,7 +454,7 @@ static void cancel_later(struct co *co)
 {
     co->is_cancelled = true;
     co_cancel_scope(&co->children);
-    if (co->cancel) {
+    if (co->cancel && !co->is_running) {
         undo_wait(co);
         make_ready(co, co_push_error(co->thread, ERR_CANCELLED));
     }

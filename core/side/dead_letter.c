@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -94,13 +95,26 @@ static int make_line(struct buf *out, const struct kafka_event *e, struct slice 
     return rc < 0 ? rc : buf_add(out, SLICE("\n"));
 }
 
+/* Nothing is lost of what a full file holds: it is for people to take it away. */
+static bool has_room(int fd, uint64_t max, size_t len)
+{
+    struct stat st;
+
+    return fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
+           (uint64_t)st.st_size + len <= max;
+}
+
 /* Whole, or not at all. */
-static int append(const char *path, struct slice line)
+static int append(const char *path, uint64_t max, struct slice line)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0640);
 
     if (fd < 0)
         return ERR_SYSTEM;
+    if (!has_room(fd, max, line.len)) {
+        close(fd);
+        return ERR_FULL;
+    }
     off_t before = lseek(fd, 0, SEEK_END);
     ssize_t n = write(fd, line.ptr, line.len);
     int why = n < 0 ? errno : ENOSPC;
@@ -111,18 +125,16 @@ static int append(const char *path, struct slice line)
     return n == (ssize_t)line.len ? 0 : ERR_SYSTEM;
 }
 
-int dead_letter_write(const struct kafka_event *e, struct slice why)
+int dead_letter_write(const char *path, uint64_t max, const struct kafka_event *e, struct slice why)
 {
     struct buf line;
-    char *path = slice_dup(e->dead_letter_file);
+    int rc = ERR_SYSTEM;
 
     buf_init(&line, LINE_MAX_BYTES);
-    int rc = make_line(&line, e, why);
-    if (rc < 0)
+    if (make_line(&line, e, why) < 0)
         errno = EFBIG;
     else
-        rc = append(path, buf_slice(&line));
+        rc = append(path, max, buf_slice(&line));
     buf_deinit(&line);
-    free(path);
-    return rc < 0 ? ERR_SYSTEM : 0;
+    return rc;
 }

@@ -18,7 +18,9 @@
 struct kafka_record dead_letter_record(const struct kafka_event *e, struct slice why,
                                        struct kafka_header headers[KAFKA_HEADERS_MAX]);
 
-/* Appends a line to the event's dead-letter file. ERR_SYSTEM: errno says why. Blocks. */
-MUST_CHECK int dead_letter_write(const struct kafka_event *e, struct slice why);
+/* Appends a line to the file, which may then have so many bytes (a first line is always taken). ERR_FULL: it would have more;
+ * ERR_SYSTEM: errno says why. Blocks. */
+MUST_CHECK int dead_letter_write(const char *path, uint64_t max, const struct kafka_event *e,
+                                 struct slice why);
 
 #endif

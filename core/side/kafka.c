@@ -18,6 +18,8 @@
 #define END_MS \
     2000 /* what ending takes at most when nothing is left, before the process goes without it */
 
+#define GAPLESS "enable.gapless.guarantee"
+
 struct kafka_all kafka_all = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .changed = PTHREAD_COND_INITIALIZER,
@@ -32,6 +34,8 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     const struct kafka_producer *p = rd_kafka_opaque(rk);
     struct slice cluster = p ? p->cluster->name : SLICE("");
 
+    if (strcmp(facility, "CONFWARN") == 0 && strstr(text, GAPLESS)) /* that it is experimental */
+        return;
     if (level <= 2)
         LOG_ERROR("kafka", text, LOG_S("cluster", cluster), LOG_C("facility", facility));
     else if (level <= 4)
@@ -49,6 +53,17 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
     REQUIRE(rd_kafka_conf_set(conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK);
 }
 
+/* Nothing overtakes what has failed: one request at a time, for a broker takes a second one of a producer that it does not know
+ * yet whatever has become of the first; and after a failure librdkafka itself sends no more. */
+static void be_endless(const struct kafka_cluster *c, rd_kafka_conf_t *conf)
+{
+    set(conf, "message.timeout.ms", "0");
+    set(conf, "message.send.max.retries", "2147483647");
+    set(conf, "max.in.flight.requests.per.connection", "1");
+    if (c->is_idempotent)
+        set(conf, GAPLESS, "true");
+}
+
 rd_kafka_t *kafka_make_rk(struct kafka_producer *p, char *why, size_t size)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_dup(p->cluster->conf);
@@ -58,12 +73,8 @@ rd_kafka_t *kafka_make_rk(struct kafka_producer *p, char *why, size_t size)
     rd_kafka_conf_set_events(
         conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS |
                   (p->cluster->token_file ? RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH : 0));
-    if (p->patience == KAFKA_ENDLESS) {
-        set(conf, "message.timeout.ms", "0");
-        set(conf, "message.send.max.retries", "2147483647");
-        if (!p->cluster->is_idempotent) /* else a retry would be overtaken */
-            set(conf, "max.in.flight.requests.per.connection", "1");
-    }
+    if (p->patience == KAFKA_ENDLESS)
+        be_endless(p->cluster, conf);
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, size);
     if (!rk)
         rd_kafka_conf_destroy(conf);
@@ -223,6 +234,15 @@ bool kafka_is_refusal(rd_kafka_resp_err_t err)
     }
 }
 
+/* That a partition is not there is what librdkafka says of a topic in the moment in which it is deleted. */
+bool kafka_is_of_topic(const struct kafka_report *r, rd_kafka_resp_err_t err)
+{
+    return (err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && !r->is_placed) ||
+           err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+}
+
 static rd_kafka_headers_t *headers_of(const struct kafka_record *record)
 {
     if (record->nheaders == 0)
@@ -307,6 +327,7 @@ static int publish_to(struct kafka_producer *p, rd_kafka_t *rk, const struct kaf
     case RD_KAFKA_RESP_ERR__QUEUE_FULL: return ERR_FULL;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: return ERR_LIMIT;
     default:
+        r->is_of_topic = kafka_is_of_topic(r, err);
         send_own(p, r, kafka_is_refusal(err) ? KAFKA_REFUSED : KAFKA_FAILED, rd_kafka_err2str(err));
         return 0;
     }
@@ -320,7 +341,8 @@ int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
     r->why[0] = '\0';
     r->partition = -1;
     r->offset = -1;
-    r->was_left = r->is_shared = false;
+    r->is_placed = record->partition >= 0;
+    r->was_left = r->is_shared = r->is_of_topic = false;
     pthread_rwlock_rdlock(&p->lock);
     if (rc < 0)
         ; /* said below */
@@ -367,6 +389,19 @@ void kafka_free(struct kafka_producer *p)
     kafka_cluster_unref(p->cluster);
     pthread_rwlock_destroy(&p->lock);
     free(p);
+}
+
+void kafka_hurry(void)
+{
+    pthread_mutex_lock(&kafka_all.lock);
+    LIST_EACH (it, &kafka_all.producers) {
+        struct kafka_producer *p = container_of(it, struct kafka_producer, link);
+        if (p->users > 0 || p->patience != KAFKA_ENDLESS)
+            continue;
+        p->deadline_ms = kafka_now_ms();
+        kafka_reporter_wake(p);
+    }
+    pthread_mutex_unlock(&kafka_all.lock);
 }
 
 void kafka_end(uint32_t flush_ms)

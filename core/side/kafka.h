@@ -66,10 +66,11 @@ struct kafka_report {
     char why[256]; /* for people; "" when delivered */
     bool
         is_shared; /* refused with all of its batch: another record in it may be the one at fault */
+    bool is_of_topic; /* refused for what its topic is: not there, or not for us; that may change */
     /* state */
     struct mail mail;
     struct kafka_report *next; /* of one mail */
-    bool was_left;
+    bool was_left, is_placed;  /* its partition was chosen by who has published it */
 };
 
 /* How a producer treats time. */
@@ -103,6 +104,10 @@ MUST_CHECK int kafka_check(const struct kafka_cluster *c, const struct kafka_rec
 /* Nobody waits for this report any more: fn will be called all the same, to free it. On the home mailbox's thread; once
  * it was called for all reports that are due there, the mailbox may be freed. */
 void kafka_report_leave(struct kafka_report *r);
+
+/* What endless producers still have that nobody uses any more is given up now: each record gets its report soon, and they
+ * end. Any thread. */
+void kafka_hurry(void);
 
 /* The end of the process: all producers are flushed for at most so long, what is left then gets its reports, and they
  * are ended. Waits for that. Afterwards nothing can be published. */

@@ -28,11 +28,12 @@ static const struct {
     {"compression.codec", "lz4"},
     {"partitioner", "murmur2_random"}, /* as Java's clients do: keys land in the same partition */
     {"socket.keepalive.enable", "true"},
-    {"message.timeout.ms", "30000"},               /* 5 minutes is longer than anybody waits */
-    {"queue.buffering.max.kbytes", "65536"},       /* 1 GiB */
-    {"reconnect.backoff.max.ms", "2000"},          /* a broker that is back is found soon */
-    {"topic.metadata.propagation.max.ms", "5000"}, /* until a topic is known not to be there */
-    {"log.connection.close", "false"},             /* brokers close what is idle */
+    {"message.timeout.ms", "30000"},                 /* 5 minutes is longer than anybody waits */
+    {"queue.buffering.max.kbytes", "65536"},         /* 1 GiB */
+    {"reconnect.backoff.max.ms", "2000"},            /* a broker that is back is found soon */
+    {"topic.metadata.propagation.max.ms", "5000"},   /* until a topic is known not to be there */
+    {"topic.metadata.refresh.interval.ms", "10000"}, /* until one that was made anew is found */
+    {"log.connection.close", "false"},               /* brokers close what is idle */
     {"statistics.interval.ms", "5000"},
 };
 

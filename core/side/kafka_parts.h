@@ -89,6 +89,9 @@ void kafka_free(struct kafka_producer *p);
 /* An error for which the record is at fault: again is in vain. */
 bool kafka_is_refusal(rd_kafka_resp_err_t err);
 
+/* A refusal that is no fault of the record but of its topic. */
+bool kafka_is_of_topic(const struct kafka_report *r, rd_kafka_resp_err_t err);
+
 /* Gives its report to who has published it, alone. */
 void kafka_report_send(struct kafka_report *r);
 

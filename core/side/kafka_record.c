@@ -101,6 +101,17 @@ int kafka_event_cluster(struct slice bytes, struct slice *cluster)
     return cluster->ptr ? 0 : ERR_SYNTAX;
 }
 
+int kafka_event_topic(struct slice bytes, struct slice *topic)
+{
+    if (kafka_event_cluster(bytes, topic) < 0)
+        return ERR_SYNTAX;
+    bytes = slice_from_index(bytes, 1);
+    for (int i = 0; i < 5; i++) /* cluster, id, two dead-letter places, topic */
+        if (!take_text(&bytes, topic))
+            return ERR_SYNTAX;
+    return topic->ptr ? 0 : ERR_SYNTAX;
+}
+
 int kafka_event_read(struct slice bytes, struct kafka_event *out,
                      struct kafka_header headers[KAFKA_HEADERS_MAX])
 {

@@ -27,7 +27,8 @@ void kafka_event_write(const struct kafka_event *e, char *out);
 MUST_CHECK int kafka_event_read(struct slice bytes, struct kafka_event *out,
                                 struct kafka_header headers[KAFKA_HEADERS_MAX]);
 
-/* The cluster alone. */
+/* The cluster alone, the topic alone. */
 MUST_CHECK int kafka_event_cluster(struct slice bytes, struct slice *cluster);
+MUST_CHECK int kafka_event_topic(struct slice bytes, struct slice *topic);
 
 #endif

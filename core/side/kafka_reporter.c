@@ -16,6 +16,7 @@
 #define HOMES_MAX 64
 #define ANEW_MS 1000 /* from one fatal error to the next attempt, at least */
 #define PURGE_MS 100
+#define IN_FLIGHT_MS 1000
 
 struct batch {
     struct mailbox *home;
@@ -160,6 +161,7 @@ static void report(struct kafka_producer *p, const rd_kafka_message_t *m, struct
 
     r->outcome = outcome_of(m);
     r->is_shared = r->outcome == KAFKA_REFUSED && is_of_batch(m->err);
+    r->is_of_topic = kafka_is_of_topic(r, m->err);
     r->partition = m->partition;
     r->offset = m->offset;
     say_why(p, m, r->why, sizeof(r->why));
@@ -287,9 +289,15 @@ static void drop_rk(struct kafka_producer *p, rd_kafka_t *rk)
     rd_kafka_destroy(rk);
 }
 
-/* All that it has gets its reports. */
+/* All that it has gets its reports. What other brokers have in their hands may come yet: the less of it is unknown, the
+ * less is published twice. */
 static void give_up(struct kafka_producer *p)
 {
+    uint64_t until = kafka_now_ms() + IN_FLIGHT_MS;
+
+    rd_kafka_purge(p->aside, RD_KAFKA_PURGE_F_QUEUE);
+    while (rd_kafka_outq_len(p->aside) > 0 && kafka_now_ms() < until)
+        collect(p, PURGE_MS);
     rd_kafka_purge(p->aside, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     while (rd_kafka_outq_len(p->aside) > 0)
         collect(p, PURGE_MS);

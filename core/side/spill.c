@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -32,6 +33,8 @@ void spill_configure(struct spill *s, const struct spill_options *o)
     atomic_store(&s->size, o->size);
     atomic_store(&s->fsync, o->fsync);
     atomic_store(&s->drops_oldest, o->drops_oldest);
+    atomic_store(&s->dead_letters_size, o->dead_letters_size);
+    atomic_store(&s->topic_patience_ms, o->topic_patience_ms);
 }
 
 static void start_writer(struct spill *s)
@@ -42,6 +45,36 @@ static void start_writer(struct spill *s)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     REQUIRE(pthread_create(&s->writer, NULL, spill_write_main, s) == 0);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Children of one supervisor hand over from one to the other. */
+static bool is_sibling(int pid)
+{
+    char path[32], stat[512] = "";
+    int parent = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, stat, sizeof(stat) - 1);
+    close(fd);
+    const char *behind_name = n > 0 ? strrchr(stat, ')') : NULL;
+    return behind_name && sscanf(behind_name, ") %*c %d", &parent) == 1 && parent == getppid();
+}
+
+static void tell_elder(struct spill *s, int pid)
+{
+    if (is_sibling(pid))
+        LOG_INFO("spill.handover",
+                 "the gateway before delivers from this folder until it has ended: events wait",
+                 LOG_C("dir", s->dir.path), LOG_I("pid", pid));
+    else
+        LOG_WARN(
+            "spill.shared",
+            "another gateway has this folder: what is accepted here is not delivered before that "
+            "one has ended; give each gateway a spill.dir of its own",
+            LOG_C("dir", s->dir.path), LOG_I("pid", pid));
 }
 
 static void tell_opened(struct spill *s)
@@ -55,9 +88,7 @@ static void tell_opened(struct spill *s)
                  LOG_C("dir", s->dir.path), LOG_I("segments", nsegments),
                  LOG_I("bytes", atomic_load(&s->bytes)));
     if (!list_is_empty(&s->dir.elders))
-        LOG_INFO("spill.shared",
-                 "another process delivers from this folder: events wait until it has ended",
-                 LOG_C("dir", s->dir.path));
+        tell_elder(s, spill_dir_elder(&s->dir));
 }
 
 /* Can a file be made and written here? Told now, and not with the first event. A disk that is full is no reason not to
@@ -88,6 +119,7 @@ struct spill *spill_open(struct slice dir, const struct spill_options *o, const 
         free(s);
         return NULL;
     }
+    REQUIRE(asprintf(&s->dead_letters, "%s/dead-letters.jsonl", s->dir.path) >= 0);
     list_init(&s->segments);
     list_init(&s->dirty);
     pthread_mutex_init(&s->lock, NULL);
@@ -122,12 +154,28 @@ void spill_close(struct spill *s)
     pthread_cond_destroy(&s->returned);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->queue_lock);
+    free(s->dead_letters);
     free(s);
 }
 
 struct slice spill_path(const struct spill *s)
 {
     return slice_from(s->dir.path);
+}
+
+const char *spill_dead_letters(const struct spill *s)
+{
+    return s->dead_letters;
+}
+
+uint64_t spill_dead_letters_size(const struct spill *s)
+{
+    return atomic_load(&s->dead_letters_size);
+}
+
+uint32_t spill_topic_patience_ms(const struct spill *s)
+{
+    return atomic_load(&s->topic_patience_ms);
 }
 
 void spill_count(struct spill *s, struct spill_count *out)

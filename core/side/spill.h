@@ -34,7 +34,9 @@ enum spill_fsync {
 struct spill_options {
     uint64_t size; /* most bytes on disk */
     enum spill_fsync fsync;
-    bool drops_oldest; /* when there is no room; else what comes is refused */
+    bool drops_oldest;          /* when there is no room; else what comes is refused */
+    uint32_t topic_patience_ms; /* how long events wait for a topic that is not there */
+    uint64_t dead_letters_size; /* most bytes of a file of what brokers refuse for good */
 };
 
 /* What it has come to; numbers of the moment. */
@@ -60,6 +62,12 @@ void spill_configure(struct spill *s, const struct spill_options *o);
 void spill_close(struct spill *s);
 
 struct slice spill_path(const struct spill *s);
+
+/* The file for what is refused for good and names no other place, in the folder. */
+const char *spill_dead_letters(const struct spill *s);
+uint64_t spill_dead_letters_size(const struct spill *s); /* any thread */
+uint32_t spill_topic_patience_ms(const struct spill *s); /* any thread */
+
 void spill_count(struct spill *s, struct spill_count *out); /* any thread */
 
 /* The process's spill for who adds events; NULL: there is none. Any thread. */

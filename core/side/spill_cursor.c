@@ -111,19 +111,44 @@ static struct extent look_at(const struct spill_cursor *c)
 }
 
 /* What is not readable is not struck out either, so its segment stays, and the next start tries again. */
-static void give_up_segment(struct spill_cursor *c, const char *why)
+static void tell_unread(struct spill_cursor *c, uint64_t to, const char *why)
 {
     struct spill_segment *seg = c->at.segment;
     char name[SPILL_NAME];
 
-    if (!seg->is_broken) {
-        spill_name(seg->owner, seg->number, "events", name);
-        LOG_ERROR("spill.read",
-                  "can't read events that wait: the rest of this file is left for the next start",
-                  LOG_C("dir", c->spill->dir.path), LOG_C("file", name),
-                  LOG_I("offset", c->at.offset), LOG_C("why", why));
-    }
     seg->is_broken = true;
+    if (to <= seg->told_to)
+        return;
+    seg->told_to = to;
+    spill_name(seg->owner, seg->number, "events", name);
+    LOG_ERROR(
+        "spill.read",
+        "can't read events that wait: what lies behind them is delivered, the file is left for the "
+        "next start",
+        LOG_C("dir", c->spill->dir.path), LOG_C("file", name), LOG_I("offset", c->at.offset),
+        LOG_I("bytes", to - c->at.offset), LOG_C("why", why));
+}
+
+/* To the next record that can be read; to the end when there is none. False: not now. */
+static bool skip_damage(struct spill_cursor *c, uint64_t length, const char *why)
+{
+    struct spill_holes holes;
+    uint64_t to = length;
+    char *bytes;
+    size_t len;
+
+    int rc = spill_read_file(c->spill, c->at.segment, "events", &bytes, &len, &holes);
+    if (rc == ERR_SYSTEM && spill_is_short(errno))
+        return false;
+    if (rc == 0 && len >= length) {
+        struct slice all = slice_of(bytes, (size_t)length);
+        to = spill_find(all, (size_t)c->at.offset + 1, c->at.segment->seed);
+    }
+    free(bytes);
+    tell_unread(c, to, why);
+    c->at.offset = to;
+    c->start = c->end = 0;
+    return true;
 }
 
 /* --- bytes ----------------------------------------------------------------------------------------------------------- */
@@ -190,7 +215,7 @@ static int next_here(struct spill_cursor *c, struct spill_record *out, bool *is_
     *is_over = false;
     if (c->is_short)
         return ERR_AGAIN;
-    *is_over = e.is_removed || c->at.segment->is_broken;
+    *is_over = e.is_removed;
     if (*is_over)
         return ERR_AGAIN;
     if (c->fd < 0 && !open_segment(c)) {
@@ -199,14 +224,18 @@ static int next_here(struct spill_cursor *c, struct spill_record *out, bool *is_
         if (c->is_short)
             return ERR_AGAIN;
         if (!look_at(c).is_removed) /* just now */
-            give_up_segment(c, strerrordesc_np(why));
+            tell_unread(c, e.length, strerrordesc_np(why));
         *is_over = true;
         return ERR_AGAIN;
     }
-    int rc = read_record(c, e.length, out);
-    if (rc < 0 && rc != ERR_AGAIN)
-        give_up_segment(c, rc == ERR_SYSTEM ? strerrordesc_np(errno) : "it is damaged");
-    *is_over = e.is_closed || (rc < 0 && rc != ERR_AGAIN);
+    int rc;
+    while ((rc = read_record(c, e.length, out)) < 0 && rc != ERR_AGAIN) {
+        c->is_short =
+            !skip_damage(c, e.length, rc == ERR_SYSTEM ? strerrordesc_np(errno) : "it is damaged");
+        if (c->is_short)
+            return ERR_AGAIN;
+    }
+    *is_over = e.is_closed;
     return rc < 0 ? ERR_AGAIN : 0;
 }
 
@@ -218,12 +247,12 @@ int spill_cursor_next(struct spill_cursor *c, struct spill_record *record,
     if (!c->at.segment && !go_on(c))
         return ERR_AGAIN;
     for (;;) {
-        struct spill_place before = c->at;
         int rc = next_here(c, record, &is_over);
         if (rc == 0 && spill_bit(c->at.segment, record->index))
             continue;
         if (rc == 0) {
-            *place = before;
+            *place = c->at;
+            place->offset -= SPILL_HEAD + record->event.len;
             return 0;
         }
         if (!is_over || !go_on(c))

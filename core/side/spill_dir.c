@@ -213,6 +213,15 @@ fail:
     return ERR_SYSTEM;
 }
 
+int spill_dir_elder(const struct spill_dir *d)
+{
+    char pid[8] = "";
+
+    if (!list_is_empty(&d->elders))
+        memcpy(pid, container_of(d->elders.next, struct spill_owner, link)->name + 13, 7);
+    return (int)strtol(pid, NULL, 16);
+}
+
 static void owner_free(struct spill_owner *o)
 {
     list_remove(&o->link);

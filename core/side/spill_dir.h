@@ -6,6 +6,8 @@
  *     OWNER.0000000a.events      a segment
  *     OWNER.0000000a.struck      what of it is struck out
  *     OWNER.0000000a.damaged     bytes that were no records, kept for people; nothing reads them
+ *     OWNER.0000000a.unread      a segment as it was, of which the disk did not give all; for people as well
+ *     dead-letters.jsonl         what brokers have refused for good (side/dead_letter), for people
  *
  * OWNER is when its process started, its pid and a random number, so that names are in the order of time: a process that
  * starts takes a name behind all others (whatever its clock says), adopts the files of owners whose lock is free, and
@@ -39,6 +41,9 @@ struct spill_dir {
 /* Opens the folder, and makes it where only the last part of the path is missing. 0, or ERR_SYSTEM with *fault for
  * people (static, or errno's text). */
 MUST_CHECK int spill_dir_open(struct spill_dir *d, struct slice path, const char **fault);
+
+/* The pid of the oldest elder that lives, as it was there; 0: none does. */
+int spill_dir_elder(const struct spill_dir *d);
 
 /* Lets go of all locks. Lock files of owners without segments are removed. */
 void spill_dir_close(struct spill_dir *d);

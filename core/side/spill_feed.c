@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/vec.h"
-#include "side/spill_lane.h"
+#include "side/spill_branch.h"
 
 #define AT_ONCE \
     1000 /* events of the scout, and of a lane that catches up, before reports are looked at again */
@@ -64,13 +64,14 @@ static struct lane *lane_of(struct spill_feed *f, struct slice name)
 {
     LIST_EACH (link, &f->lanes) {
         struct lane *l = container_of(link, struct lane, link);
-        if (slice_eq(slice_from(l->name), name))
+        if (!l->trunk && slice_eq(slice_from(l->name), name))
             return l;
     }
     struct lane *l = lane_new(f->spill, name, f->mailbox);
     l->counts = &f->counts;
     l->on_change = on_change;
     l->arg = f;
+    l->lanes = &f->lanes;
     list_append(&f->lanes, &l->link);
     lane_use(l, find_cluster(f, name));
     return l;
@@ -126,6 +127,9 @@ static void pump(struct spill_feed *f)
         goes_on = lane_catch_up(l, &f->scout, AT_ONCE) || goes_on;
     }
     goes_on = scout_on(f) || goes_on;
+    LIST_EACH (link, &f->lanes)
+        if (container_of(link, struct lane, link)->trunk)
+            branch_join(container_of(link, struct lane, link));
     waits = waits || f->scout.is_short;
     LIST_EACH (link, &f->lanes)
         waits = waits || container_of(link, struct lane, link)->lags;
@@ -274,11 +278,24 @@ struct spill_feed *spill_feed_start(struct spill *s)
     return f;
 }
 
-void spill_feed_free(struct spill_feed *f)
+static bool join_within(pthread_t thread, uint32_t ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
+bool spill_feed_free(struct spill_feed *f, uint32_t ms)
 {
     spill_on_commit(f->spill, NULL, NULL);
     mailbox_send(f->mailbox, &order_new(ORDER_END, 0)->mail);
-    pthread_join(f->thread, NULL);
+    if (!join_within(f->thread, ms))
+        return false;
     timer_deinit(&f->again);
     LIST_EACH (link, &f->lanes)
         lane_free(container_of(link, struct lane, link));
@@ -289,6 +306,7 @@ void spill_feed_free(struct spill_feed *f)
     mailbox_free(f->mailbox);
     loop_free(f->loop);
     free(f);
+    return true;
 }
 
 void spill_feed_count(const struct spill_feed *f, struct spill_feed_count *out)
@@ -297,7 +315,9 @@ void spill_feed_count(const struct spill_feed *f, struct spill_feed_count *out)
         .delivered = atomic_load(&f->counts.delivered),
         .buried_topic = atomic_load(&f->counts.buried_topic),
         .buried_file = atomic_load(&f->counts.buried_file),
-        .buried_log = atomic_load(&f->counts.buried_log),
+        .buried_default = atomic_load(&f->counts.buried_default),
+        .unburied = atomic_load(&f->counts.unburied),
+        .missing_topics = atomic_load(&f->counts.missing_topics),
         .under_way = atomic_load(&f->counts.under_way),
         .oldest_ms = atomic_load(&f->oldest_ms),
     };

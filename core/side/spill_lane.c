@@ -15,32 +15,17 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "side/dead_letter.h"
 #include "side/kafka.h"
+#include "side/spill_branch.h"
 #include "side/spill_feed.h"
+#include "side/spill_flying.h"
 
 #define FULL_PAUSE_MS 50
 #define START_PAUSE_MS 1000
 #define FAILURE_PAUSE_MS 100 /* doubles with each in a row */
 #define FAILURE_PAUSE_MAX_MS 5000
-#define BURY_PAUSE_MS 500
-#define BURY_FAILURES 16 /* before it pauses */
-
-/* An event that was published and has no word yet, or waits for another try at its dead-letter place. */
-struct flying {
-    struct kafka_report report;
-    struct list link;
-    struct lane *lane;
-    struct spill_place place; /* held */
-    uint32_t index;
-    uint64_t at_ms, number;
-    size_t size;
-    char *why;                  /* it was refused: this goes to its dead-letter place */
-    bool is_unburied, is_alone; /* nothing else was under way with it */
-};
 
 static struct kafka_header headers[KAFKA_HEADERS_MAX]; /* the feeder's thread only */
-static struct kafka_header more_headers[KAFKA_HEADERS_MAX];
 
 /* --- one event ------------------------------------------------------------------------------------------------------- */
 
@@ -66,32 +51,35 @@ static struct flying *flying_new(struct lane *l, const struct spill_record *r,
 }
 
 /* Out of the list of those that wait for another try. */
-static void dig_up(struct flying *fl)
+void flying_dig_up(struct flying *fl)
 {
     list_remove(&fl->link);
-    fl->lane->nunburied -= fl->is_unburied;
+    if (fl->is_unburied) {
+        fl->lane->nunburied--;
+        atomic_fetch_sub(&fl->lane->counts->unburied, 1);
+    }
     fl->is_unburied = false;
 }
 
-static void flying_free(struct flying *fl)
+void flying_free(struct flying *fl)
 {
-    dig_up(fl);
+    flying_dig_up(fl);
     spill_release(fl->lane->spill, fl->place);
     free(fl->why);
     free(fl);
 }
 
-static void finish(struct flying *fl)
+void flying_finish(struct flying *fl)
 {
     spill_strike(fl->lane->spill, fl->place, fl->index);
     flying_free(fl);
 }
 
-static void take_off(struct flying *fl)
+void flying_take_off(struct flying *fl)
 {
     struct lane *l = fl->lane;
 
-    dig_up(fl);
+    flying_dig_up(fl);
     fl->is_alone = list_is_empty(&l->flying);
     if (!fl->is_alone)
         container_of(list_first(&l->flying), struct flying, link)->is_alone = false;
@@ -109,114 +97,6 @@ static void land(struct flying *fl)
     l->nflying--;
     l->bytes -= fl->size;
     atomic_fetch_sub(&l->counts->under_way, 1);
-}
-
-/* --- dead letters ---------------------------------------------------------------------------------------------------- */
-
-static void tell_buried(struct flying *fl, const struct kafka_event *e, const char *where,
-                        struct slice place)
-{
-    LOG_ERROR("spill.dead_letter", "a broker refuses an event for good",
-              LOG_S("cluster", e->cluster), LOG_S("topic", e->record.topic), LOG_S("id", e->id),
-              LOG_C("why", fl->why), LOG_C("kept_in", where), LOG_S("place", place));
-}
-
-/* The last resort: it is told, with the reason, and struck out. */
-static void bury_in_log(struct flying *fl, const struct kafka_event *e)
-{
-    tell_buried(fl, e, "nothing: its route names no dead-letter place", SLICE(""));
-    atomic_fetch_add(&fl->lane->counts->buried_log, 1);
-    finish(fl);
-}
-
-static void bury_later(struct flying *fl)
-{
-    dig_up(fl);
-    list_append(&fl->lane->unburied, &fl->link);
-    fl->lane->nunburied++;
-    fl->is_unburied = true;
-}
-
-static void bury_in_file(struct flying *fl, const struct kafka_event *e)
-{
-    if (!e->dead_letter_file.ptr) {
-        bury_in_log(fl, e);
-        return;
-    }
-    if (dead_letter_write(e, slice_from(fl->why)) < 0) {
-        LOG_ERROR("spill.dead_letter.file",
-                  "can't write to a dead-letter file: the event stays in the spill meanwhile",
-                  LOG_S("file", e->dead_letter_file), LOG_C("why", strerrordesc_np(errno)));
-        bury_later(fl);
-        return;
-    }
-    tell_buried(fl, e, "file", e->dead_letter_file);
-    atomic_fetch_add(&fl->lane->counts->buried_file, 1);
-    finish(fl);
-}
-
-static void bury_in_topic(struct flying *fl, const struct kafka_event *e)
-{
-    struct kafka_record r = dead_letter_record(e, slice_from(fl->why), more_headers);
-    int rc = fl->lane->producer ? kafka_publish(fl->lane->producer, &r, &fl->report) : ERR_CLOSED;
-
-    if (rc == 0)
-        take_off(fl);
-    else if (rc == ERR_LIMIT || rc == ERR_SYNTAX)
-        bury_in_file(fl, e);
-    else
-        bury_later(fl);
-}
-
-/* The event itself is read again: it is on disk, and only there. */
-static void bury(struct flying *fl, bool may_publish)
-{
-    struct spill *s = fl->lane->spill;
-    struct spill_cursor c;
-    struct spill_record r;
-    struct spill_place place;
-    struct kafka_event e;
-
-    spill_cursor_init(&c, s);
-    spill_cursor_to(&c, fl->place);
-    bool is_lost = spill_is_lost(s, fl->place);
-    bool is_read = !is_lost && spill_cursor_next(&c, &r, &place) == 0 &&
-                   place.segment == fl->place.segment && r.index == fl->index;
-    if (is_lost) {
-        flying_free(fl);
-    } else if (!is_read && c.is_short) {
-        bury_later(fl);
-    } else if (!is_read || kafka_event_read(r.event, &e, headers) < 0) {
-        flying_free(fl); /* it can't be read any more: it stays for the next start */
-    } else if (e.dead_letter_topic.ptr && may_publish) {
-        bury_in_topic(fl, &e);
-    } else {
-        bury_in_file(fl, &e);
-    }
-    spill_cursor_deinit(&c);
-}
-
-static void refuse(struct flying *fl, const char *why)
-{
-    fl->why = slice_dup(slice_from(why));
-    bury(fl, true);
-}
-
-/* Those that fail go to the end, so that each has its turn. */
-bool lane_bury_again(struct lane *l)
-{
-    int failures = 0;
-
-    if (clock_ms() < l->bury_pause_end)
-        return l->nunburied > 0;
-    for (size_t n = l->nunburied; n > 0 && failures < BURY_FAILURES; n--) {
-        size_t before = l->nunburied;
-        bury(container_of(list_first(&l->unburied), struct flying, link), true);
-        failures += l->nunburied == before;
-    }
-    if (failures > 0)
-        l->bury_pause_end = clock_ms() + BURY_PAUSE_MS;
-    return l->nunburied > 0;
 }
 
 /* --- going back ------------------------------------------------------------------------------------------------------ */
@@ -237,6 +117,7 @@ static void drop_unburied(struct lane *l, uint64_t from)
         struct flying *fl = container_of(link, struct flying, link);
         if (fl->number <= from)
             continue;
+        branches_reach(l, fl->place, fl->number, fl->at_ms);
         (void)spill_is_lost(l->spill, fl->place);
         flying_free(fl);
     }
@@ -279,11 +160,12 @@ static void end_gathering(struct lane *l)
     l->has_failed = false;
 }
 
+/* It will be read again from there: by this lane, or the one that carries it now. */
 static void go_back(struct flying *fl)
 {
     struct lane *l = fl->lane;
 
-    if (!l->gathers && l->cluster)
+    if (!l->gathers && l->cluster && l->missing_since == 0)
         LOG_WARN("spill.again",
                  "events go out again, from the first that was not delivered: those of which there "
                  "was no word may come twice, with the same id",
@@ -293,6 +175,7 @@ static void go_back(struct flying *fl)
         flying_free(fl);
         return;
     }
+    branches_reach(l, fl->place, fl->number, fl->at_ms);
     if (!l->back_to.segment || fl->number < l->back_number) {
         spill_hold(l->spill, fl->place);
         forget_back(l);
@@ -302,27 +185,73 @@ static void go_back(struct flying *fl)
     flying_free(fl);
 }
 
-/* --- reports --------------------------------------------------------------------------------------------------------- */
+/* --- topics that are missing ---------------------------------------------------------------------------------------- */
 
-/* Of a record to the dead-letter topic. */
-static void on_burial(struct flying *fl)
+/* Of a trunk: the event's topic gets a branch, which waits for it. False: it can't. */
+static bool leave_trunk(struct flying *fl)
+{
+    struct lane *l = fl->lane, *b = NULL;
+    struct spill_cursor c;
+    struct spill_record r;
+
+    if (flying_read(fl, &c, &r)) {
+        b = branch_of(l, r.event);
+        if (!b)
+            b = branch_new(l, r.event, fl->report.why);
+    }
+    bool is_short = c.is_short;
+    spill_cursor_deinit(&c);
+    if (b) {
+        branch_reach(b, fl->place, fl->number, fl->at_ms);
+        flying_free(fl);
+    } else if (is_short) {
+        l->has_failed = true;
+        go_back(fl);
+    }
+    return b || is_short;
+}
+
+/* False: it has waited long enough. */
+static bool wait_for_topic(struct flying *fl)
 {
     struct lane *l = fl->lane;
 
-    switch (fl->report.outcome) {
-    case KAFKA_DELIVERED:
-        LOG_ERROR("spill.dead_letter", "a broker refuses an event for good",
-                  LOG_C("cluster", l->name), LOG_C("why", fl->why),
-                  LOG_C("kept_in", "dead-letter topic"), LOG_I("partition", fl->report.partition),
-                  LOG_I("offset", fl->report.offset));
-        atomic_fetch_add(&l->counts->buried_topic, 1);
-        finish(fl);
-        break;
-    case KAFKA_REFUSED: bury(fl, false); break;
-    case KAFKA_FAILED:
-    case KAFKA_UNKNOWN: bury_later(fl); break;
+    if (spill_topic_patience_ms(l->spill) == 0)
+        return false;
+    if (l->trunk) {
+        if (branch_misses(l))
+            return false;
+        l->has_failed = true;
+        l->group = 1;
+        go_back(fl);
+        return true;
     }
+    if (!spill_is_lost(l->spill, fl->place))
+        return leave_trunk(fl);
+    flying_free(fl);
+    return true;
 }
+
+/* Has a trunk what was published before that branch, and may be of its topic? */
+static bool has_before(const struct lane *l, uint64_t number)
+{
+    const struct list *lists[] = {&l->flying, &l->unburied};
+
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        LIST_EACH (link, lists[i])
+            if (container_of(link, struct flying, link)->number <= number)
+                return true;
+    return false;
+}
+
+static bool is_behind_trunk(struct lane *l)
+{
+    if (l->trunk && l->waits_for > 0 && !has_before(l->trunk, l->waits_for))
+        l->waits_for = 0;
+    return l->waits_for > 0;
+}
+
+/* --- reports --------------------------------------------------------------------------------------------------------- */
 
 /* A group was delivered: the next one may be larger. */
 static void widen(struct lane *l)
@@ -343,17 +272,20 @@ static void on_report(struct kafka_report *r, void *reader UNUSED)
 
     land(fl);
     if (fl->why) {
-        on_burial(fl);
+        flying_on_burial(fl);
     } else if (r->outcome == KAFKA_DELIVERED) {
         l->failures = 0;
+        branch_found(l);
         atomic_fetch_add(&l->counts->delivered, 1);
-        finish(fl);
+        flying_finish(fl);
         widen(l);
+    } else if (r->outcome == KAFKA_REFUSED && r->is_of_topic && wait_for_topic(fl)) {
+        ; /* it goes out again */
     } else if (r->outcome == KAFKA_REFUSED && r->is_shared && !fl->is_alone) {
         l->suspects++;
         go_back(fl);
     } else if (r->outcome == KAFKA_REFUSED) {
-        refuse(fl, r->why);
+        flying_refuse(fl, r->why);
     } else {
         l->has_failed = true;
         go_back(fl);
@@ -386,7 +318,7 @@ static bool has_group_room(struct lane *l)
 
 bool lane_is_open(struct lane *l)
 {
-    return has_group_room(l) && !l->gathers && clock_ms() >= l->pause_end &&
+    return has_group_room(l) && !l->gathers && !is_behind_trunk(l) && clock_ms() >= l->pause_end &&
            l->nflying + l->nunburied < FEED_RECORDS && l->bytes < FEED_BYTES && has_producer(l);
 }
 
@@ -412,13 +344,14 @@ static bool publish(struct lane *l, const struct spill_record *r, struct spill_p
     e.record.epoch = l->epoch;
     int rc = kafka_publish(l->producer, &e.record, &fl->report);
     if (rc == 0) {
-        take_off(fl);
+        flying_take_off(fl);
         l->group_left -= l->group_left > 0;
         return true;
     }
     if (rc == ERR_LIMIT || rc == ERR_SYNTAX) {
-        refuse(fl, rc == ERR_LIMIT ? "it is larger than message.max.bytes, or has too many headers"
-                                   : "its topic is no name of a topic");
+        flying_refuse(fl, rc == ERR_LIMIT
+                              ? "it is larger than message.max.bytes, or has too many headers"
+                              : "its topic is no name of a topic");
         return true;
     }
     flying_free(fl);
@@ -447,6 +380,9 @@ static void lag_from(struct lane *l, const struct spill_record *r, struct spill_
 
 void lane_take(struct lane *l, const struct spill_record *r, struct spill_place place)
 {
+    struct lane *b = branch_of(l, r->event);
+
+    l = b ? b : l;
     if (!l->lags && !publish(l, r, place) && !l->lags)
         lag_from(l, r, place);
 }
@@ -455,7 +391,6 @@ bool lane_catch_up(struct lane *l, const struct spill_cursor *scout, int most)
 {
     struct spill_record r;
     struct spill_place place;
-    struct slice cluster;
 
     while (l->lags && most-- > 0) {
         if (spill_cursor_is_at(&l->cursor, scout)) {
@@ -466,7 +401,7 @@ bool lane_catch_up(struct lane *l, const struct spill_cursor *scout, int most)
         }
         if (!lane_is_open(l) || spill_cursor_next(&l->cursor, &r, &place) < 0)
             return false;
-        if (kafka_event_cluster(r.event, &cluster) < 0 || !slice_eq(cluster, slice_from(l->name)))
+        if (!lane_carries(l, r.event))
             continue;
         l->next_at_ms = r.at_ms;
         if (!publish(l, &r, place)) {
@@ -537,5 +472,6 @@ void lane_free(struct lane *l)
     spill_cursor_deinit(&l->cursor);
     list_remove(&l->link);
     free(l->name);
+    free(l->topic);
     free(l);
 }

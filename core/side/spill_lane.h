@@ -18,13 +18,15 @@
 #include "side/spill_cursor.h"
 
 struct lane_counts {
-    _Atomic(uint64_t) delivered, buried_topic, buried_file, buried_log, under_way;
+    _Atomic(uint64_t) delivered, buried_topic, buried_file, buried_default, unburied,
+        missing_topics, under_way;
 };
 
 struct lane {
     struct list link;
     /* owned */
     char *name;
+    char *topic; /* a branch's (side/spill_branch.h): it carries this one only; NULL: all others */
     struct kafka_cluster *cluster; /* a reference; NULL: the configuration has none of that name */
     struct kafka_producer *producer; /* NULL: not yet used */
     struct spill_cursor cursor;      /* lags: where it reads */
@@ -33,6 +35,8 @@ struct lane {
     struct spill_place back_to; /* gathers: held, or segment NULL */
     /* borrowed */
     struct spill *spill;
+    struct lane *trunk; /* a branch's; else NULL */
+    struct list *lanes; /* all of them, struct lane */
     struct mailbox *home;
     struct lane_counts *counts;
     void (*on_change)(void *arg); /* it may go on */
@@ -42,6 +46,9 @@ struct lane {
         back_number;     /* numbers of records that were published; of the one to go back to */
     uint64_t next_at_ms; /* lags: when what it stands at was added */
     size_t nflying, bytes, nunburied;
+    int nbranches;
+    uint64_t waits_for; /* a branch: the trunk's records up to this number go first; 0: they have */
+    uint64_t missing_since; /* a branch: clock_ms; 0: its topic is there */
     uint32_t epoch;
     size_t suspects; /* gathers: refused with others of their batch */
     size_t group,

@@ -33,7 +33,8 @@ struct spill_segment {
     VEC(uint8_t) bits;     /* a bit for each index: struck out */
     VEC(uint32_t) pending; /* struck out, not yet written */
     struct list dirty;
-    bool is_broken; /* it could not be read to its end: it stays for the next start */
+    bool is_broken;   /* not all of it could be read: it stays for the next start */
+    uint64_t told_to; /* what can't be read before there was told of */
     atomic_uint nstruck, nflying;
 };
 
@@ -59,6 +60,7 @@ static inline bool spill_bit(const struct spill_segment *seg, uint32_t index)
 struct spill {
     /* owned */
     struct spill_dir dir;
+    char *dead_letters;
     struct list segments; /* under the lock */
     pthread_t writer;
     pthread_mutex_t lock;       /* files may be touched under it; no worker takes it */
@@ -69,10 +71,11 @@ struct spill {
     void (*on_commit)(void *arg);
     void *on_commit_arg;
     /* state */
-    atomic_ullong size, bytes, queued;
+    atomic_ullong size, bytes, queued, dead_letters_size;
     atomic_ullong waiting, added, refused, failed, dropped, damaged, recovered;
     _Atomic(enum spill_fsync) fsync;
     atomic_bool drops_oldest;
+    atomic_uint topic_patience_ms;
     /* under the queue's lock */
     struct spill_batch *first, **last; /* for the writer */
     bool writer_sleeps, stopping;
@@ -106,9 +109,15 @@ void spill_segment_unlink(const struct spill *s, const struct spill_segment *seg
 /* Events in it that are neither struck out nor on their way. */
 uint64_t spill_segment_waiting(struct spill *s, struct spill_segment *seg);
 
+/* What a disk did not give of a file: zeros stand in its place. */
+struct spill_holes {
+    uint64_t bytes, first; /* how many, and where they begin */
+};
+
 /* The whole of a file, malloc'ed; ERR_SYSTEM (errno), ERR_LIMIT when it can't be a segment. */
 MUST_CHECK int spill_read_file(const struct spill *s, const struct spill_segment *seg,
-                               const char *kind, char **bytes, size_t *len);
+                               const char *kind, char **bytes, size_t *len,
+                               struct spill_holes *holes);
 
 /* spill_repair.c: makes a segment of another process fit to be read, before a cursor goes there: what is no record is
  * moved aside, its strikes are read, its events counted. False: not now, for want of descriptors or memory. The reader's

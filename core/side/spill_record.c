@@ -93,6 +93,13 @@ static size_t find_record(struct slice bytes, size_t from, uint32_t seed, size_t
     return bytes.len;
 }
 
+size_t spill_find(struct slice bytes, size_t from, uint32_t seed)
+{
+    size_t work = PATIENCE * bytes.len;
+
+    return from < bytes.len ? find_record(bytes, from, seed, &work) : bytes.len;
+}
+
 static bool is_zeros(struct slice s)
 {
     return s.len > 0 && s.ptr[0] == 0 && memcmp(s.ptr, s.ptr + 1, s.len - 1) == 0;

@@ -60,6 +60,9 @@ struct spill_walk {
 };
 size_t spill_walk(struct slice bytes, uint32_t seed, const struct spill_walk *walk);
 
+/* Where the next record begins at or behind `from`; the end when there is none. */
+size_t spill_find(struct slice bytes, size_t from, uint32_t seed);
+
 void spill_strike_seal(char out[SPILL_STRIKE], uint32_t first, uint32_t count, uint32_t seed);
 
 /* fn for each entry that is whole. */

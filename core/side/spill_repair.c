@@ -22,6 +22,7 @@ struct repair {
     VEC(struct slice) bad;
     uint64_t good_bytes, bad_bytes;
     uint32_t nrecords;
+    struct spill_holes holes;
 };
 
 /* --- looking --------------------------------------------------------------------------------------------------------- */
@@ -107,12 +108,23 @@ static int write_places(const struct repair *p, const char *kind, const struct s
     return rc;
 }
 
+/* The file as it is stays beside what is made of it: a disk may give later what it does not give now. */
+static int keep(const struct repair *p)
+{
+    char from[SPILL_NAME], to[SPILL_NAME];
+    int dir = p->spill->dir.fd;
+
+    spill_name(p->seg->owner, p->seg->number, "events", from);
+    spill_name(p->seg->owner, p->seg->number, "unread", to);
+    return linkat(dir, from, dir, to, 0) < 0 && errno != EEXIST ? ERR_SYSTEM : 0;
+}
+
 static int set_aside(const struct repair *p)
 {
     char from[SPILL_NAME], to[SPILL_NAME];
     int dir = p->spill->dir.fd;
 
-    if (write_places(p, "damaged", p->bad.items, p->bad.n) < 0 ||
+    if ((p->bad.n > 0 && write_places(p, "damaged", p->bad.items, p->bad.n) < 0) ||
         write_places(p, "mended", p->good.items, p->good.n) < 0)
         return ERR_SYSTEM;
     spill_name(p->seg->owner, p->seg->number, "mended", from);
@@ -137,6 +149,13 @@ static void tell(const struct repair *p, size_t torn)
     char name[SPILL_NAME];
 
     spill_name(p->seg->owner, p->seg->number, "events", name);
+    if (p->holes.bytes > 0)
+        LOG_ERROR(
+            "spill.unreadable",
+            "the disk does not give all of a file of events: what can be read is delivered, and the file "
+            "is kept under a name that ends in .unread",
+            LOG_C("dir", p->spill->dir.path), LOG_C("file", name), LOG_I("offset", p->holes.first),
+            LOG_I("bytes", p->holes.bytes));
     if (p->bad_bytes > 0) {
         atomic_fetch_add(&p->spill->damaged, p->bad_bytes);
         LOG_ERROR("spill.damaged",
@@ -157,15 +176,18 @@ static void mend(struct repair *p, size_t length, size_t torn)
 {
     int rc = 0;
 
-    if (p->bad_bytes > 0)
+    if (p->holes.bytes > 0)
+        rc = keep(p);
+    if (rc == 0 && (p->bad_bytes > 0 || p->holes.bytes > 0))
         rc = set_aside(p);
-    else if (torn > 0)
+    else if (rc == 0 && torn > 0)
         rc = cut(p, length);
     tell(p, torn);
     if (rc < 0) {
         LOG_ERROR("spill.repair", "can't mend a file of events: it is left for the next start",
                   LOG_C("dir", p->spill->dir.path), LOG_C("why", strerrordesc_np(errno)));
         p->seg->is_broken = true;
+        p->good_bytes = length; /* the cursor passes over the rest */
     }
 }
 
@@ -175,10 +197,11 @@ bool spill_repair(struct spill *s, struct spill_segment *seg)
     struct spill_walk walk = {on_good, on_bad, &p};
     char *bytes, *strikes = NULL;
     size_t len, nstrikes = 0;
+    struct spill_holes holes;
 
-    int rc = spill_read_file(s, seg, "events", &bytes, &len);
+    int rc = spill_read_file(s, seg, "events", &bytes, &len, &p.holes);
     bool is_short = rc == ERR_SYSTEM && spill_is_short(errno);
-    if (!is_short && spill_read_file(s, seg, "struck", &strikes, &nstrikes) == ERR_SYSTEM)
+    if (!is_short && spill_read_file(s, seg, "struck", &strikes, &nstrikes, &holes) == ERR_SYSTEM)
         is_short = spill_is_short(errno);
     if (is_short) {
         free(bytes);

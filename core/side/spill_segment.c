@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "side/spill_parts.h"
 
+#define BLOCK 4096                  /* of a disk: so much is not given at a time */
 #define FILE_MAX (64 * (size_t)MIB) /* a segment is smaller, also one with the largest event */
 
 struct spill_segment *spill_segment_new(struct spill *s, struct spill_owner *o, uint32_t number)
@@ -65,8 +66,20 @@ void spill_segment_remove(struct spill *s, struct spill_segment *seg)
         spill_segment_free(s, seg);
 }
 
+/* Past what the disk does not give. */
+static void leave_hole(char *bytes, size_t *at, size_t size, struct spill_holes *holes)
+{
+    size_t n = MIN(BLOCK - *at % BLOCK, size - *at);
+
+    if (holes->bytes == 0)
+        holes->first = *at;
+    holes->bytes += n;
+    memset(bytes + *at, 0, n);
+    *at += n;
+}
+
 int spill_read_file(const struct spill *s, const struct spill_segment *seg, const char *kind,
-                    char **bytes, size_t *len)
+                    char **bytes, size_t *len, struct spill_holes *holes)
 {
     char name[SPILL_NAME];
     struct stat st;
@@ -74,6 +87,7 @@ int spill_read_file(const struct spill *s, const struct spill_segment *seg, cons
 
     *bytes = NULL;
     *len = 0;
+    *holes = (struct spill_holes){0};
     spill_name(seg->owner, seg->number, kind, name);
     int fd = openat(s->dir.fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -88,6 +102,8 @@ int spill_read_file(const struct spill *s, const struct spill_segment *seg, cons
         ssize_t n = pread(fd, *bytes + *len, (size_t)st.st_size - *len, (off_t)*len);
         if (n > 0)
             *len += (size_t)n;
+        else if (n < 0 && errno == EIO)
+            leave_hole(*bytes, len, (size_t)st.st_size, holes);
         else if (n == 0 || errno != EINTR)
             rc = ERR_SYSTEM;
     }
@@ -124,13 +140,14 @@ static uint64_t count_in_file(struct spill *s, struct spill_segment *seg)
 {
     uint64_t n = 0;
     struct spill_walk walk = {count_record, skip_damage, &n};
+    struct spill_holes holes;
     char *bytes;
     size_t len;
 
-    if (spill_read_file(s, seg, "events", &bytes, &len) == 0)
+    if (spill_read_file(s, seg, "events", &bytes, &len, &holes) == 0)
         (void)!spill_walk(slice_of(bytes, len), seg->seed, &walk);
     free(bytes);
-    if (spill_read_file(s, seg, "struck", &bytes, &len) == 0)
+    if (spill_read_file(s, seg, "struck", &bytes, &len, &holes) == 0)
         spill_strikes_walk(slice_of(bytes, len), seg->seed, count_strike, &n);
     free(bytes);
     return n;

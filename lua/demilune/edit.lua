@@ -18,6 +18,7 @@ local border = require "demilune.ffi"
 local selector = require "demilune.selector"
 
 local C, gateway = border.C, border.gateway
+local no_self = border.no_self
 
 ---@class demilune.edit
 ---@field hook function  What a plugin has as its hook where each instance has a list in that place.
@@ -92,7 +93,7 @@ function M.new(side, changes, context)
 end
 
 local function apply(self, exchange)
-  local rc = C.dml_edit_apply(gateway, exchange.h, self.list)
+  local rc = C.dml_edit_apply(gateway, exchange.h, self.list or no_self())
   if rc < 0 then
     error("the header fields can't be changed: " .. border.words[rc], 2)
   end

@@ -79,6 +79,11 @@ jit.off(M.raise)
 
 local raise = M.raise
 
+-- In place of a pointer that an object of ours would have: nil would be C's NULL. ("text").store is nil, too.
+function M.no_self()
+  raise "this is not an object that has such a method: is it called with a colon, object:method(...)?"
+end
+
 -- Raises `what`, or that the exchange has ended, which explains all else.
 function M.misuse(code, what)
   raise(code == GONE and "exchange is gone" or what)

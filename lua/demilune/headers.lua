@@ -76,6 +76,9 @@ end
 ---@return string[]
 function methods.all(self, name)
   local list, index = {}, 0
+  if type(name) ~= "string" then
+    raise "the name of a header is a text"
+  end
   while true do
     index = C.dml_header_next(gateway, self.h, self.side, index, name, #name, field)
     if index == GONE then

@@ -39,6 +39,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 local json = require "demilune.json"
 local stream = require "demilune.http.stream"
+local time = require "demilune.time"
 local url = require "demilune.url"
 
 ---@class demilune.http
@@ -52,11 +53,65 @@ local url = require "demilune.url"
 local M = {}
 
 local TIMEOUT = 10
+local LONGEST = 86400
+local REDIRECTS_MAX = 50
 
 local OPEN_OPTIONS = [[
   method url upstream path query headers timeout connect_timeout idle_timeout max_body length tls]]
 local OPTIONS = border.option_names(OPEN_OPTIONS .. " body redirects stream")
 OPEN_OPTIONS = border.option_names(OPEN_OPTIONS)
+
+local function is_whole(value, most)
+  return type(value) == "number" and value >= 0 and value <= most and value % 1 == 0
+end
+
+local function is_text(value)
+  return type(value) == "string"
+end
+
+local function is_table(value)
+  return type(value) == "table"
+end
+
+local function is_wait(value)
+  return type(value) == "number" and value > 0 and value <= LONGEST
+end
+
+local WAIT = { is_wait, "seconds, more than 0 and at most a day" }
+local SIZE = { function(value) return is_whole(value, 2 ^ 53) end, "a whole number of bytes" }
+
+-- What the options may be, and what that is called.
+local KINDS = {
+  timeout = WAIT, idle_timeout = WAIT, max_body = SIZE, length = SIZE,
+  connect_timeout = { function(value) return value == 0 or is_wait(value) end, WAIT[2] }, -- 0: the default
+  redirects = { function(value) return is_whole(value, REDIRECTS_MAX) end, "a whole number from 0 to 50" },
+  headers = { is_table, "a table" },
+  query = { function(value) return is_text(value) or is_table(value) end, "a table or a text" },
+  body = {
+    function(value) return is_text(value) or is_table(value) or stream.is_source(value) end,
+    "a text, a table or a function",
+  },
+  method = { is_text, "a text" },
+  path = { is_text, "a text" },
+}
+
+local function check(what, options, known)
+  if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
+    border.raise(what .. " wants either url or upstream")
+  end
+  border.check_options(what, options, known)
+  for name, value in pairs(options) do
+    local kind = KINDS[name]
+    if kind and not kind[1](value) then
+      border.raise(("%s: %s is %s"):format(what, name, kind[2]))
+    end
+  end
+  for name in pairs(options.headers or {}) do
+    if type(name) ~= "string" then
+      border.raise(what .. ": headers is a map, from names to values")
+    end
+  end
+end
 
 -- response.headers: by name in any case; several fields joined by ", ". :all(name) gives a list.
 ---@class http.options
@@ -144,7 +199,7 @@ local function flat_headers(headers)
     has[name:lower()] = true
     for _, one in ipairs(type(value) == "table" and value or { value }) do
       flat[#flat + 1] = name
-      flat[#flat + 1] = tostring(one)
+      flat[#flat + 1] = type(one) == "boolean" and tostring(one) or border.as_text(one, "a header's value")
     end
   end
   return flat, has
@@ -283,11 +338,9 @@ end
 ---@return http.response? response
 ---@return string? word
 function M.request(options)
-  if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
-    border.raise "http.request wants either url or upstream"
-  end
-  border.check_options("http.request", options, OPTIONS)
+  check("http.request", options, OPTIONS)
   local left = options.redirects or 0
+  local ends = left > 0 and time.monotonic() + (options.timeout or TIMEOUT)
   while true do
     local response, err = once(options)
     if not response or left == 0 then
@@ -301,6 +354,10 @@ function M.request(options)
       response:close()
     end
     options, left = following, left - 1
+    options.timeout = ends - time.monotonic()
+    if options.timeout <= 0 then
+      return nil, "timeout"
+    end
   end
 end
 
@@ -310,10 +367,7 @@ end
 ---@return http.call? call
 ---@return string? word
 function M.open(options)
-  if type(options) ~= "table" or (type(options.url) ~= "string") == (type(options.upstream) ~= "string") then
-    border.raise "http.open wants either url or upstream"
-  end
-  border.check_options("http.open", options, OPEN_OPTIONS)
+  check("http.open", options, OPEN_OPTIONS)
   local call, err = call_of(options)
   if not call then
     return nil, err
@@ -324,6 +378,9 @@ end
 local function of_method(method)
   return function(address, options)
     local request = { method = method, url = address }
+    if options ~= nil and type(options) ~= "table" then
+      border.raise(("http.%s: the options are a table, not a %s"):format(method:lower(), type(options)))
+    end
     for key, value in pairs(options or {}) do
       request[key] = value
     end

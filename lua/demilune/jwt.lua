@@ -24,6 +24,7 @@ local json = require "demilune.json"
 local key_module = require "demilune.crypto.key"
 
 local C = border.C
+local no_self = border.no_self
 local signing, load_key = key_module.signing, key_module.load
 
 ---@class demilune.jwt
@@ -113,7 +114,7 @@ local function add_jwks(self, source)
     text = assert(json.encode(source))
   end
   why[0] = nil
-  local n = C.dml_keys_add_jwks(self.keys, text, #text, why)
+  local n = C.dml_keys_add_jwks(self.keys or no_self(), text, #text, why)
   local reason = why[0] ~= nil and ffi.string(why[0]) or nil
   if n < 0 then
     return nil, reason or "it is no key set"
@@ -134,7 +135,7 @@ local function add_key(self, item)
   local algorithm = item.algorithm and signing(item.algorithm) or -1
   if algorithm >= 0 and not key:fits(item.algorithm) then
     return nil, ('the key is not for "%s"'):format(item.algorithm)
-  elseif C.dml_keys_add(self.keys, key.key, kid, kid and #kid or 0, algorithm) < 0 then
+  elseif C.dml_keys_add(self.keys or no_self(), key.key or no_self(), kid, kid and #kid or 0, algorithm) < 0 then
     return nil, "a set has 128 keys at most"
   end
   return true
@@ -184,7 +185,7 @@ function M.keys(source)
   if not fine then
     return nil, "bad_key", detail
   end
-  self.count = C.dml_keys_count(self.keys)
+  self.count = C.dml_keys_count(self.keys or no_self())
   return self
 end
 
@@ -193,7 +194,7 @@ end
 ---@return boolean
 function Keys:has(kid)
   for i = 0, self.count - 1 do
-    if C.dml_keys_kid(self.keys, i, kid_out) == 0 and text_of(kid_out) == kid then
+    if C.dml_keys_kid(self.keys or no_self(), i, kid_out) == 0 and text_of(kid_out) == kid then
       return true
     end
   end
@@ -285,7 +286,7 @@ local function check(self, token, keys, what)
   want_text(token, what)
   keys = keys or self.keys or border.raise "there are no keys to verify with"
   out.room = room
-  return C.dml_jwt_verify(keys.keys, self.policy, token, #token, out)
+  return C.dml_jwt_verify(keys.keys or no_self(), self.policy or no_self(), token, #token, out)
 end
 
 ---Verifies a token, and makes no table of its claims: for who needs them seldom.
@@ -389,7 +390,7 @@ function M.sign(claims, key, options)
   header_in.ptr, header_in.len = header, #header
   payload_in.ptr, payload_in.len = payload, #payload
   local token = ffi.new("char[?]", math.ceil((#header + #payload) * 4 / 3) + 3000)
-  local n = C.dml_jwt_sign(key.key, number, header_in, payload_in, token)
+  local n = C.dml_jwt_sign(key.key or no_self(), number, header_in, payload_in, token)
   if n < 0 then
     border.raise(('a key of kind %s with %d bits does not sign "%s"'):format(key.kind, key.bits, options.algorithm))
   end

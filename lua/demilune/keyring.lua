@@ -14,6 +14,7 @@ local ffi = require "ffi"
 local border = require "demilune.ffi"
 
 local C, gateway = border.C, border.gateway
+local no_self = border.no_self
 local NOT_FOUND = border.err.NOT_FOUND
 
 ---@class demilune.keyring
@@ -36,7 +37,7 @@ end
 ---@param number integer of the consumer
 ---@return boolean is_new
 function Keyring:add(secret, number)
-  return C.dml_keyring_add(self.ring, secret, #secret, number) == 0
+  return C.dml_keyring_add(self.ring or no_self(), secret, #secret, number) == 0
 end
 
 --- True, and exchange.consumer is the owner; false for a secret that nobody has; nil when the request brings none.
@@ -44,7 +45,8 @@ end
 ---@param exchange exchange
 ---@return boolean? is_known
 function Keyring:identify(source, exchange)
-  local rc = C.dml_keyring_identify(gateway, exchange.h, self.ring, source.template)
+  local template = source.template or border.raise "keyring:identify wants a template, of demilune.selector"
+  local rc = C.dml_keyring_identify(gateway, exchange.h, self.ring or no_self(), template)
   if rc >= 0 then
     return rc == 1
   elseif rc ~= NOT_FOUND then

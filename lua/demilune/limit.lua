@@ -15,6 +15,7 @@ local border = require "demilune.ffi"
 local selector = require "demilune.selector"
 
 local C, gateway = border.C, border.gateway
+local no_self = border.no_self
 local verdict = ffi.new "struct dml_verdict"
 
 ---@class demilune.limit
@@ -99,7 +100,7 @@ end
 ---@return verdict? verdict
 ---@return string? word
 function Limiter:take(exchange, cost)
-  local rc = C.dml_limiter_take(gateway, exchange.h, self.limiter, cost or self.cost, verdict)
+  local rc = C.dml_limiter_take(gateway, exchange.h, self.limiter or no_self(), cost or self.cost, verdict)
   if rc < 0 then
     return border.failed(rc)
   end
@@ -118,7 +119,7 @@ end
 ---@return verdict? verdict
 ---@return string? word
 function Limiter:take_key(key, cost)
-  local rc = C.dml_limiter_take_key(self.limiter, key, #key, cost or 1, verdict)
+  local rc = C.dml_limiter_take_key(self.limiter or no_self(), key, #key, cost or 1, verdict)
   if rc < 0 then
     return border.failed(rc)
   end
@@ -128,7 +129,7 @@ end
 --- Gives back what `concurrent` has let in.
 ---@param key string
 function Limiter:leave(key)
-  C.dml_limiter_leave(self.limiter, key, #key)
+  C.dml_limiter_leave(self.limiter or no_self(), key, #key)
 end
 
 --- The texts of RateLimit (for the latest verdict) and of RateLimit-Policy.
@@ -136,9 +137,9 @@ end
 ---@return string limit
 ---@return string policy
 function Limiter:describe(of)
-  C.dml_limiter_describe(self.limiter, of, 0, border.out)
+  C.dml_limiter_describe(self.limiter or no_self(), of, 0, border.out)
   local now = ffi.string(border.out.ptr, border.out.len)
-  C.dml_limiter_describe(self.limiter, of, 1, border.out)
+  C.dml_limiter_describe(self.limiter or no_self(), of, 1, border.out)
   return now, ffi.string(border.out.ptr, border.out.len)
 end
 

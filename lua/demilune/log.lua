@@ -8,10 +8,10 @@
 local core = require "demilune.core"
 
 ---@class demilune.log
----@field debug fun(text: string, fields?: table)
----@field info fun(text: string, fields?: table)
----@field warn fun(text: string, fields?: table)
----@field error fun(text: string, fields?: table)
+---@field debug fun(text: string, fields?: table)  For who looks for a fault.
+---@field info fun(text: string, fields?: table)  What happens.
+---@field warn fun(text: string, fields?: table)  What somebody should know of.
+---@field error fun(text: string, fields?: table)  What somebody has to do something about.
 local M = {}
 
 local LEVELS = { debug = 0, info = 1, warn = 2, error = 3 }

@@ -16,6 +16,7 @@ local ffi = require "ffi"
 local border = require "demilune.ffi"
 
 local C, gateway = border.C, border.gateway
+local no_self = border.no_self
 local LABELS_MAX = 8
 local KEPT_MAX = 10000 -- series that a metric finds again without asking: labels come from outside, too
 
@@ -88,7 +89,7 @@ local function new_series(metric, ...)
     kept[i] = tostring(value)
     values[i - 1].ptr, values[i - 1].len = kept[i], #kept[i]
   end
-  return C.dml_metric_series(metric.family, values), kept
+  return C.dml_metric_series(metric.family or no_self(), values), kept
 end
 
 -- Begins anew with what is found again when there are many.
@@ -139,14 +140,21 @@ end
 local NAMES = { [C.DML_COUNTER] = "counter", [C.DML_GAUGE] = "gauge", [C.DML_HISTOGRAM] = "histogram" }
 
 local function misused(metric, what)
-  border.raise(("%s is a %s, which can't %s"):format(metric.name, NAMES[metric.kind], what))
+  border.raise(("%s is a %s, which can't %s"):format(metric.name or no_self(), NAMES[metric.kind], what))
+end
+
+local function misused_value(metric, value)
+  border.raise(("%s takes a number, not %s"):format(metric.name or no_self(),
+    type(value) == "number" and "NaN" or "a " .. type(value)))
 end
 
 --- Adds n to a counter or gauge.
 ---@param n number
 ---@param ... string  values of the labels
 function Metric:add(n, ...)
-  if self.kind == C.DML_HISTOGRAM or (self.kind == C.DML_COUNTER and (n < 0 or n ~= n)) then
+  if type(n) ~= "number" or n ~= n then
+    misused_value(self, n)
+  elseif self.kind == C.DML_HISTOGRAM or self.kind == C.DML_COUNTER and n < 0 then
     misused(self, self.kind == C.DML_COUNTER and "go down" or "be added to: observe values")
   end
   C.dml_metric_add(gateway, series_of(self, ...), n)
@@ -168,6 +176,8 @@ end
 function Metric:set(value, ...)
   if self.kind ~= C.DML_GAUGE then
     misused(self, "be set")
+  elseif type(value) ~= "number" then
+    misused_value(self, value)
   end
   C.dml_metric_set(gateway, series_of(self, ...), value)
 end
@@ -178,6 +188,8 @@ end
 function Metric:observe(value, ...)
   if self.kind ~= C.DML_HISTOGRAM then
     misused(self, "observe values")
+  elseif type(value) ~= "number" or value ~= value then
+    misused_value(self, value)
   end
   C.dml_metric_observe(gateway, series_of(self, ...), value)
 end

@@ -9,6 +9,7 @@ local ffi = require "ffi"
 local border = require "demilune.ffi"
 
 local C, gateway = border.C, border.gateway
+local no_self = border.no_self
 
 ---@class demilune.networks
 local M = {}
@@ -39,7 +40,7 @@ end
 ---@param exchange exchange
 ---@return boolean
 function Networks:has_client(exchange)
-  local rc = C.dml_networks_have_client(gateway, exchange.h, self.set)
+  local rc = C.dml_networks_have_client(gateway, exchange.h, self.set or no_self())
   if rc < 0 then
     border.raise "exchange is gone"
   end

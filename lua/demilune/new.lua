@@ -4,6 +4,7 @@
 -- It never touches what is there already.
 
 local core = require "demilune.core"
+local json = require "demilune.json"
 local template = require "demilune.new.template"
 
 local M = {}
@@ -48,6 +49,26 @@ local function write(path, text)
   return ok, ok or path .. ": " .. tostring(message)
 end
 
+-- Where this library is, for an editor that runs in another folder.
+local function library_folder()
+  return debug.getinfo(1, "S").source:match "^@(.*)/demilune/new%.lua$"
+end
+
+-- What is replaced in a file's text. JSON wants quotes and backslashes of a path escaped.
+local function words_of(name)
+  return {
+    ["plugin%-name"] = name, PluginName = variable_of(name),
+    ["library%-folder"] = json.encode(library_folder()):sub(2, -2),
+  }
+end
+
+local function filled(text, words)
+  for pattern, word in pairs(words) do
+    text = text:gsub(pattern, (word:gsub("%%", "%%%%")))
+  end
+  return text
+end
+
 -- Makes the folder DIR/NAME; gives a text for the person who asked. nil and a message when that can't be.
 function M.plugin(name, dir)
   local folder = (dir == "." and "" or dir:gsub("/+$", "") .. "/") .. name
@@ -55,10 +76,10 @@ function M.plugin(name, dir)
   if not ok then
     return nil, ("the folder %s can't be made: %s"):format(folder, message)
   end
-  local words = { ["plugin-name"] = name, PluginName = variable_of(name) }
+  local words = words_of(name)
   for _, file in ipairs(template.FILES) do
     local path = folder .. "/" .. file.name:gsub("NAME", name)
-    ok, message = write(path, (file.text:gsub("plugin%-name", words):gsub("PluginName", words)))
+    ok, message = write(path, filled(file.text, words))
     if not ok then
       return nil, message
     end

@@ -14,6 +14,7 @@ local ffi = require "ffi"
 local border = require "demilune.ffi"
 
 local C = border.C
+local no_self = border.no_self
 local GROUPS_MAX = 32
 
 ---@class demilune.regex
@@ -61,8 +62,15 @@ function M.compile(pattern, flags)
   }, Regex)
 end
 
+local function want_text(text)
+  if type(text) ~= "string" then
+    border.raise("a regex searches a text, not a " .. type(text))
+  end
+end
+
 local function run(self, text, from, n)
-  local rc = C.dml_regex_match(self.re, text, #text, from, spans, n)
+  want_text(text)
+  local rc = C.dml_regex_match(self.re or no_self(), text, #text, from, spans, n)
   if rc < 0 then
     return border.failed(rc)
   end
@@ -132,6 +140,7 @@ end
 ---@return fun(): table? next
 function Regex:each(text)
   local from = 1
+  want_text(text)
   return function()
     if from > #text + 1 then
       return nil
@@ -167,6 +176,7 @@ end
 ---@return integer|string n_or_word
 function Regex:replace(text, with, most)
   local out, from, at, n = {}, 1, 1, 0
+  want_text(text)
   while at <= #text + 1 and n < (most or math.huge) do
     local match, err = self:match(text, at)
     if err then
@@ -189,6 +199,7 @@ end
 ---@return string? word
 function Regex:split(text, most)
   local out, from, at = {}, 1, 1
+  want_text(text)
   while at <= #text + 1 and #out + 1 < (most or math.huge) do
     local first, last = self:find(text, at)
     if not first and last then

@@ -89,6 +89,9 @@ local methods = {}
 ---@param name string
 ---@return string? value
 function methods.query_value(self, name)
+  if type(name) ~= "string" then
+    raise "the name of a query parameter is a text"
+  end
   local rc = C.dml_query_value(gateway, self.h, name, #name, out)
   if rc == 0 then
     return (ffi_string(out.ptr, out.len))

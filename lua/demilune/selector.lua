@@ -14,6 +14,7 @@ local ffi = require "ffi"
 local border = require "demilune.ffi"
 
 local C, gateway, out = border.C, border.gateway, border.out
+local no_self = border.no_self
 
 ---@class demilune.selector
 local M = {}
@@ -55,7 +56,7 @@ Template.__index = Template
 ---@param exchange exchange
 ---@return string? text
 function Template:value(exchange)
-  local rc = C.dml_template_eval(gateway, exchange.h, self.template, out)
+  local rc = C.dml_template_eval(gateway, exchange.h, self.template or no_self(), out)
   if rc < 0 then
     return nil
   end
@@ -135,6 +136,7 @@ function M.checks(params)
   }
 end
 
+---@private
 M.check = M.checks(nil)
 
 return M

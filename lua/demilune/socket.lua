@@ -36,7 +36,8 @@ local M = {}
 -- --- connections --------------------------------------------------------------------------------
 
 ---@class socket
----@field close fun(self: socket)
+---@field shutdown fun(self: socket)  Says that no more will be written; reading goes on.
+---@field close fun(self: socket)  What was written is still sent.
 ---@field reset fun(self: socket)  Closes it so that the peer sees a reset.
 local Socket = core.net_metatable()
 Socket.__name = "socket"
@@ -104,14 +105,7 @@ function Socket:write(text, timeout)
   return core.net_write(self, text, timeout or TIMEOUT)
 end
 
--- Says that no more will be written; reading goes on.
-Socket.shutdown = core.net_shutdown
-
--- What was written is still sent.
-Socket.close = core.net_close
-
--- Breaks it off, so that the peer sees a reset.
-Socket.reset = core.net_reset
+Socket.shutdown, Socket.close, Socket.reset = core.net_shutdown, core.net_close, core.net_reset
 
 --- The address of the other end.
 ---@return string address
@@ -139,8 +133,12 @@ function Socket:start_tls(host, options, timeout)
 end
 
 local function address_of(host, port)
-  if port == nil then
+  if type(host) ~= "string" then
+    border.raise("the host is a text, not a " .. type(host))
+  elseif port == nil then
     return host
+  elseif type(port) ~= "number" or port % 1 ~= 0 or port < 0 or port > 65535 then
+    border.raise "the port is a whole number from 0 to 65535"
   end
   return (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
 end
@@ -194,6 +192,7 @@ end
 
 ---@class socket.udp
 ---@field close fun(self: socket.udp)
+---@field address fun(self: socket.udp): string, integer  Its own address and port.
 local Udp = core.udp_metatable()
 Udp.__name = "udp socket"
 Udp.__index = Udp
@@ -218,10 +217,7 @@ function Udp:send(text, host, port)
   return core.udp_send(self, text, TIMEOUT, host and address_of(host, port))
 end
 
-Udp.close = core.udp_close
-
--- Its own address and port.
-Udp.address = core.udp_address
+Udp.close, Udp.address = core.udp_close, core.udp_address
 
 --- Datagrams to and from one peer, and no other. host: an address or a name.
 ---@param host string
@@ -257,6 +253,7 @@ end
 
 ---@class socket.listener
 ---@field close fun(self: socket.listener)
+---@field address fun(self: socket.listener): string, integer  The text of the address, and the port.
 local Listener = core.listen_metatable()
 Listener.__name = "listener"
 Listener.__index = Listener
@@ -269,10 +266,7 @@ function Listener:accept(timeout)
   return core.listen_accept(self, timeout or TIMEOUT)
 end
 
-Listener.close = core.listen_close
-
--- The text of the address, and the port.
-Listener.address = core.listen_address
+Listener.close, Listener.address = core.listen_close, core.listen_address
 
 --- The port that it listens on.
 ---@return integer port

@@ -15,6 +15,7 @@ local border = require "demilune.ffi"
 local core = require "demilune.core"
 
 local C = border.C
+local no_self = border.no_self
 local number_out = ffi.new "double[1]"
 local value_in, value_out = ffi.new "struct dml_value", ffi.new "struct dml_value"
 local old_in = ffi.new "struct dml_value"
@@ -89,7 +90,7 @@ end
 ---@return string? word
 function Store:get(key)
   check_key(key)
-  local rc = C.dml_store_get(self.store, key, #key, value_out)
+  local rc = C.dml_store_get(self.store or no_self(), key, #key, value_out)
   if rc < 0 then
     return border.failed(rc)
   elseif value_out.tag == C.DML_TAG_STRING then
@@ -101,7 +102,7 @@ function Store:get(key)
 end
 
 local function put(self, key, ttl, only_new)
-  local rc = C.dml_store_set(self.store, key, #key, value_in, ttl, only_new)
+  local rc = C.dml_store_set(self.store or no_self(), key, #key, value_in, ttl, only_new)
   if rc < 0 then
     return border.failed(rc)
   end
@@ -144,7 +145,7 @@ function Store:cas(key, old, value, ttl)
   check_key(key)
   fill(old_in, old)
   fill(value_in, value)
-  local rc = C.dml_store_cas(self.store, key, #key, old_in, value_in, check_ttl(ttl))
+  local rc = C.dml_store_cas(self.store or no_self(), key, #key, old_in, value_in, check_ttl(ttl))
   if rc < 0 then
     return border.failed(rc)
   end
@@ -159,7 +160,7 @@ end
 ---@return string? word
 function Store:incr(key, by, ttl)
   check_key(key)
-  local rc = C.dml_store_incr(self.store, key, #key, by or 1, check_ttl(ttl), number_out)
+  local rc = C.dml_store_incr(self.store or no_self(), key, #key, by or 1, check_ttl(ttl), number_out)
   if rc < 0 then
     return border.failed(rc)
   end
@@ -171,7 +172,7 @@ end
 ---@return boolean was_there
 function Store:delete(key)
   check_key(key)
-  local rc = C.dml_store_delete(self.store, key, #key)
+  local rc = C.dml_store_delete(self.store or no_self(), key, #key)
   if rc < 0 then
     return border.failed(rc)
   end
@@ -184,7 +185,7 @@ end
 ---@return string? word
 function Store:ttl(key)
   check_key(key)
-  local seconds = C.dml_store_ttl(self.store, key, #key)
+  local seconds = C.dml_store_ttl(self.store or no_self(), key, #key)
   if seconds < 0 then
     return border.failed(seconds)
   end
@@ -199,7 +200,7 @@ local function take(self, key, algorithm, options)
   check_key(key)
   local o = ffi.new "struct dml_limit_options"
   o.limit, o.window, o.burst, o.algorithm = options.limit, options.window, options.burst or 0, algorithm
-  local rc = C.dml_store_take(self.store, key, #key, o, options.cost or 1, verdict)
+  local rc = C.dml_store_take(self.store or no_self(), key, #key, o, options.cost or 1, verdict)
   if rc == border.err.ARG then
     error("a limit is at least 1, its window at least 1ms (in seconds)", 3)
   elseif rc < 0 then

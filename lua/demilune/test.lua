@@ -35,9 +35,35 @@ end
 
 -- Gateways ----------------------------------------------------------------------------------
 
----@class test.gateway  Requests are get, head, post, put, patch, delete, options (path, options) and request.
+---@class test.response
+---@field status integer
+---@field reason string
+---@field version string
+---@field headers table<string, string>  By lower-case name.
+---@field list string[][]  The same in their order: { name, value }.
+---@field body string
+---@field trailers? table<string, string>
+
+---@class test.request
+---@field method? string  GET
+---@field path? string
+---@field headers? table<string, any>
+---@field body? string|table  A table becomes JSON.
+---@field chunks? string[]
+---@field host? string
+---@field timeout? number
+
+---@class test.gateway
+---@field get fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?  As request, by its method and path.
+---@field head fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field post fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field put fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field patch fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field delete fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
+---@field options fun(self: test.gateway, path: string, options?: test.request): test.response, string?, test.response?
 ---@field address string
 ---@field addresses string[]  One for each listener.
+---@field folder? string  Of a spill that names none.
 local Gateway = { __name = "test gateway" }
 Gateway.__index = Gateway
 
@@ -90,7 +116,20 @@ local function default_route(options)
   return route
 end
 
--- The configuration of test.gateway's options, as a table.
+-- A spill that names no folder gets one of its own, which goes with the gateway.
+local function with_folder(spill)
+  if type(spill) ~= "table" or spill.dir then
+    return spill
+  end
+  local own = { dir = os.tmpname() }
+  os.remove(own.dir) -- a file until now
+  for key, value in pairs(spill) do
+    own[key] = value
+  end
+  return own, own.dir
+end
+
+-- The configuration of test.gateway's options, as a table; and the folder that is to be removed at its end.
 local function config_of(options)
   local config = {}
   for key, value in pairs(options.config or {}) do
@@ -101,18 +140,21 @@ local function config_of(options)
   config.upstreams = upstreams_of(options, config)
   config.consumers = config.consumers or list(options.consumers)
   config.routes = config.routes or list(options.routes) or json.array { default_route(options) }
-  return config
+  local folder
+  config.spill, folder = with_folder(config.spill)
+  return config, folder
 end
 
 local function text_of(options)
   if options.text then
     return options.text
   end
-  local text, err, what = json.encode(config_of(options))
+  local config, folder = config_of(options)
+  local text, err, what = json.encode(config)
   if not text then
     error(("test.gateway: the configuration can't be written: %s (%s)"):format(err, what or ""), 3)
   end
-  return text
+  return text, folder
 end
 
 -- A plugin's specs lie beside it: the folder above the spec that calls is searched for plugins.
@@ -133,44 +175,50 @@ local function start(options)
   for _, folder in ipairs(options.plugin_path or {}) do
     table.insert(folders, 1, folder)
   end
-  return core.test_gateway(text_of(options), library_folder(), table.concat(folders, ";"), core.shipped_dir,
+  local text, folder = text_of(options)
+  local gateway, addresses = core.test_gateway(text, library_folder(), table.concat(folders, ";"), core.shipped_dir,
     options.keep_stores, options.dev)
+  if folder and not gateway then
+    core.test_remove_folder(folder)
+  end
+  return gateway, addresses, folder
 end
 
 --- options: upstream (of test.upstream, or a URL; absent = 200 and an empty body), plugins (of the one
 --- route: names, or { name, config, on_error }), global (plugins for every request), consumers, routes
---- (instead of the one), config (further keys of a configuration), text (all of it as YAML), plugin_path,
+--- (instead of the one), config (further keys of a configuration; a `spill` without `dir` has a folder of its own, and
+--- what no broker has taken by the gateway's end is gone with it), text (all of it as YAML), plugin_path,
 --- keep_stores, dev (true: misuse is explained as by `demilune run --dev`). Raises when the configuration is
 --- at fault.
 ---@param options? table
 ---@return test.gateway
 function M.gateway(options)
-  local gateway, addresses = start(options or {})
+  local gateway, addresses, folder = start(options or {})
   if not gateway then
     error("test.gateway: the configuration is at fault:\n" .. tostring(addresses), 2)
   end
-  return remember(setmetatable({ gateway = gateway, addresses = addresses, address = addresses[1] }, Gateway))
+  return remember(setmetatable({
+    gateway = gateway, addresses = addresses, address = addresses[1], folder = folder,
+  }, Gateway))
 end
 
 --- The faults of a configuration that must not start, as `demilune check` prints them; nil when it does.
 ---@param options? table
 ---@return string? faults
 function M.faults(options)
-  local gateway, faults = start(options or {})
+  local gateway, faults, folder = start(options or {})
   if not gateway then
     return faults
   end
-  setmetatable({ gateway = gateway }, Gateway):close()
+  setmetatable({ gateway = gateway, folder = folder }, Gateway):close()
   return nil
 end
 
---- request: { method, path, headers, body (a table becomes JSON), chunks, host, timeout }. The response is
---- { status, reason, version, headers (by lower-case name), list (in order), body, trailers }; nil, a word
---- and what there is of it when it broke off.
----@param request table
----@return table? response
+--- The response; or nil, a word and what there is of it when it broke off.
+---@param request test.request
+---@return test.response response
 ---@return string? word
----@return table? part
+---@return test.response? part
 function Gateway:request(request)
   return client.request(self.address, request)
 end
@@ -208,6 +256,9 @@ function Gateway:close()
   core.test_unload(gateway)
   task.sleep(0.001)
   core.test_free(gateway)
+  if self.folder then
+    core.test_remove_folder(self.folder)
+  end
 end
 
 -- Upstreams, Redis, time ---------------------------------------------------------------------

@@ -40,10 +40,13 @@ function M.http_date(seconds)
 end
 
 --- The seconds of any of the three forms that HTTP dates may have, or nil, "syntax".
----@param text string
+---@param text? string
 ---@return number? seconds
 ---@return string? word
 function M.parse_http_date(text)
+  if type(text) ~= "string" then
+    return nil, "syntax"
+  end
   local rc = C.dml_http_date_read(text, #text, number_out)
   if rc < 0 then
     return border.failed(rc)
@@ -82,10 +85,13 @@ local function zone_seconds(zone)
 end
 
 --- Seconds of an RFC 3339 date and time, or nil, "syntax".
----@param text string
+---@param text? string
 ---@return number? seconds
 ---@return string? word
 function M.parse(text)
+  if type(text) ~= "string" then
+    return nil, "syntax"
+  end
   local year, month, day, hour, minute, rest =
     text:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)[Tt ](%d%d):(%d%d):(%d%d.*)$"
   if not year then

@@ -17,10 +17,11 @@ local C = border.C
 ---@class demilune.url
 local M = {}
 
+local as_text = border.as_text
+
 local DEFAULT_PORTS = { http = 80, https = 443 }
 
 local function encode(coding, text)
-  text = tostring(text)
   local out = ffi.new("char[?]", 3 * #text + 1)
   return ffi.string(out, C.dml_encode(coding, text, #text, out))
 end
@@ -38,7 +39,7 @@ end
 ---@param text string
 ---@return string
 function M.encode(text)
-  return encode(C.DML_CODING_PERCENT, text)
+  return encode(C.DML_CODING_PERCENT, as_text(text, "what url.encode takes"))
 end
 
 --- The reverse; nil, "encoding" for a bad escape.
@@ -46,7 +47,7 @@ end
 ---@return string? text
 ---@return string? word
 function M.decode(text)
-  return decode(C.DML_CODING_PERCENT, text)
+  return decode(C.DML_CODING_PERCENT, as_text(text, "what url.decode takes"))
 end
 
 --- The parts of an absolute http or https URL, or nil, "syntax".
@@ -80,6 +81,7 @@ end
 ---@param port? integer
 ---@return string
 function M.authority(scheme, host, port)
+  host = as_text(host, "a URL's host")
   if host:find(":", 1, true) and host:sub(1, 1) ~= "[" then
     host = "[" .. host .. "]"
   end
@@ -117,6 +119,7 @@ end
 ---@return string? word  "syntax": base is none.
 function M.resolve(base, reference)
   local parts, word = M.parse(base)
+  reference = as_text(reference, "url.resolve's reference")
   if not parts then
     return nil, word
   elseif reference:find "^%a[%w+.-]*:" then
@@ -134,6 +137,10 @@ function M.resolve(base, reference)
   return base:match "^%a+://[^/?#]*" .. path .. rest
 end
 
+local function by_text(a, b)
+  return tostring(a) < tostring(b)
+end
+
 --- A query in form coding. Names are in order, so that the same table always gives the same text.
 ---@param values table<string, any>
 ---@return string
@@ -142,11 +149,15 @@ function M.query(values)
   for name in pairs(values) do
     names[#names + 1] = name
   end
-  table.sort(names)
+  table.sort(names, by_text)
   for _, name in ipairs(names) do
     local list = values[name]
     for _, value in ipairs(type(list) == "table" and list or { list }) do
-      out[#out + 1] = encode(C.DML_CODING_FORM, name) .. "=" .. encode(C.DML_CODING_FORM, value)
+      if type(value) == "boolean" then
+        value = tostring(value)
+      end
+      out[#out + 1] = encode(C.DML_CODING_FORM, as_text(name, "a query's name")) .. "="
+        .. encode(C.DML_CODING_FORM, as_text(value, "a query's value"))
     end
   end
   return table.concat(out, "&")
@@ -157,7 +168,7 @@ end
 ---@return table<string, string|string[]>
 function M.parse_query(text)
   local values = {}
-  for pair in text:gmatch "[^&]+" do
+  for pair in as_text(text, "what url.parse_query takes"):gmatch "[^&]+" do
     local name, value = pair:match "^([^=]*)=?(.*)$"
     name = decode(C.DML_CODING_FORM, name) or name
     value = decode(C.DML_CODING_FORM, value) or value

@@ -41,6 +41,8 @@ local function fault_of(config, context)
     return "for best_effort only, nobody waits there; the cluster's option linger.ms is for all", "linger"
   elseif config.mode == "accept" and not kafka.can_accept() then
     return "the configuration has no spill, in which accepted events would lie", "mode"
+  elseif config.idempotency_key == "" and config.idempotency_redis then
+    return "there is no idempotency_key, which would be kept there", "idempotency_redis"
   elseif config.mode ~= "accept" and (config.dead_letter_topic or config.dead_letter_file) then
     return "for accept only: what is refused in the other modes is told at once",
       config.dead_letter_topic and "dead_letter_topic" or "dead_letter_file"
@@ -104,7 +106,11 @@ local function build(config, context)
     if not self.key_of then
       return nil, message, "idempotency_key"
     end
-    self.once = once.new(context.scope, config.idempotency_ttl, config.timeout)
+    local ok, made = pcall(once.new, context.scope, config.idempotency_ttl, config.timeout, config.idempotency_redis)
+    if not ok then
+      return nil, (tostring(made):gsub("^[^:]+:%d+: ", "")), "idempotency_redis"
+    end
+    self.once = made
   end
   return self
 end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 local json = require "demilune.json"
+local store = require "demilune.store"
 local task = require "demilune.task"
 local test = require "demilune.test"
 local uuid = require "demilune.uuid"
@@ -378,6 +379,68 @@ describe("kafka", function()
       end, "no answer", 20)
       assert.equal(id, response.headers["event-id"])
       assert.equal(id, header(flaky:records("t")[1], "id"))
+    end)
+  end)
+
+  describe("with an Idempotency-Key in Redis", function()
+    local server, topic
+
+    setup(function() server = test.redis() end)
+
+    before_each(function()
+      topic = new_topic()
+      server:command "FLUSHALL"
+    end)
+
+    local function gateway(url, brokers)
+      local route = { name = "in", paths = { "/in" }, plugins = { use(topic, { idempotency_redis = "main" }) } }
+      return gateway_of(route, { config = {
+        kafka = { (brokers or cluster):config "events" }, redis = { { name = "main", url = url or server.url } } } })
+    end
+
+    local function post(g, key, body)
+      return g:post("/in", { body = body or "x", headers = { ["Idempotency-Key"] = key } })
+    end
+
+    -- What is in memory, as another gateway has not, or one that was started again. The name that it has in Redis.
+    local function forget()
+      local names = server:command("KEYS", "demilune:kafka:*")
+      for _, name in ipairs(names) do
+        store.use():delete(name:sub(#"demilune:" + 1))
+      end
+      return names[1]
+    end
+
+    it("publishes once, over gateways and their ends", function()
+      local g = gateway()
+      local first = post(g, "a")
+      assert.equal(202, first.status)
+      forget()
+      assert.equal(first.body, post(g, "a").body)
+      assert.equal(422, post(g, "a", "y").status)
+      assert.equal(1, json.decode(post(g, "b").body).offset)
+    end)
+
+    it("tells who comes while another gateway is at it, until its claim has run out", function()
+      local g = gateway()
+      post(g, "a")
+      server:command("SET", forget(), "cof another one", "PX", 300)
+      local response = post(g, "a")
+      assert.equal(409, response.status)
+      assert.equal("1", response.headers["retry-after"])
+      test.eventually(function() return post(g, "a").status == 202 end)
+    end)
+
+    it("keeps no failure, and does not publish where Redis can't be asked", function()
+      local flaky = test.kafka()
+      flaky:topic(topic)
+      flaky:fail("Produce", "INVALID_RECORD")
+      local g = gateway(nil, flaky)
+      assert.equal(502, post(g, "f").status)
+      assert.equal(202, post(g, "f").status)
+      local response = post(gateway "redis://127.0.0.1:1", "a")
+      assert.equal(503, response.status)
+      assert.equal("1", response.headers["retry-after"])
     end)
   end)
 

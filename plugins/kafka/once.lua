@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 
--- A repeated request publishes once, over all workers: while the first is on its way the others wait for it, and later ones
+-- A repeated request publishes once, over all workers, and with Redis over all gateways: while the first is on its way the others wait for it, and later ones
 -- get the same answer. The first goes on when its client leaves, which is when clients repeat.
 --
 -- The ids of its events are made of the key: should the gateway have ended in between, what is published again carries the same.
 
 local crypto = require "demilune.crypto"
 local json = require "demilune.json"
+local shared = require "demilune.plugins.kafka.shared"
 local store = require "demilune.store"
 local task = require "demilune.task"
 
@@ -16,8 +17,12 @@ M.__index = M
 local LONGEST_KEY = 512
 local SLACK = 5 -- seconds, beyond the broker's, that the first may take
 
-function M.new(scope, ttl, timeout)
-  return setmetatable({ scope = scope, ttl = ttl, lease = timeout + SLACK, store = store.use() }, M)
+-- redis: the name of a server; nil: the keys are in memory only. Raises where there is no such server.
+function M.new(scope, ttl, timeout, redis)
+  local lease = timeout + SLACK
+  return setmetatable({
+    scope = scope, ttl = ttl, lease = lease, store = store.use(), shared = redis and shared.new(redis, ttl, lease),
+  }, M)
 end
 
 -- Whose key it is: two clients may choose the same.
@@ -50,13 +55,19 @@ end
 
 local function fly(self, name, mark, publish)
   local failed
-  local kept, word = self.store:once(name, self.ttl, function()
+  local function run()
     local answer = publish()
     if is_final(answer) then
       return mark .. json.encode(answer)
     end
     failed = answer
     return nil, "failed"
+  end
+  local kept, word = self.store:once(name, self.ttl, function()
+    if self.shared then
+      return self.shared:once(name, run)
+    end
+    return run()
   end, { lease = self.lease })
   return kept, failed, word
 end
@@ -67,6 +78,8 @@ function M:answer(name, content, publish)
   local kept, failed, word = task.detach(fly, self, name, mark, publish):join()
   if failed then
     return failed
+  elseif word == "unavailable" then
+    return refusal(503, "Whether this idempotency key was used before can't be known now.", 1)
   elseif not kept then
     return word ~= "cancelled" and refusal(409, "A request with this idempotency key is still on its way.", 1) or nil
   elseif kept:sub(1, #mark) ~= mark then

@@ -50,6 +50,11 @@ return {
       type = "string", format = "duration", default = "1h", exclusiveMinimum = 0,
       description = "How long an answer is kept for repeated requests.",
     },
+    idempotency_redis = {
+      type = "string", minLength = 1,
+      description = "The name of a server in `redis`, where keys are the same for all gateways and outlive them. "
+        .. "Absent: memory of the process.",
+    },
     timeout = {
       type = "string", format = "duration", default = "10s", exclusiveMinimum = 0, maximum = 300,
       description = "How long acknowledge waits for the broker; beyond it 504 says that the outcome is unknown.",

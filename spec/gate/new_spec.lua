@@ -10,7 +10,9 @@ local posix = require "spec.support.posix"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
-local FILES = { "init.lua", "schema.lua", "README.md", "my-plugin_spec.lua", "my-plugin-0.1.0-1.rockspec" }
+local FILES = {
+  "init.lua", "schema.lua", "README.md", "my-plugin_spec.lua", "my-plugin-0.1.0-1.rockspec", ".luarc.json",
+}
 
 describe("demilune new plugin", function()
   local folder

@@ -200,6 +200,24 @@ describe("The spill", function()
     ask "/?2"
     cluster:up()
     assert.equal("0 1 2", values(3))
+    assert.is_nil(gateway:log():find("spill.shared", 1, true))
+  end)
+
+  it("warns of a gateway that has its folder", function()
+    start()
+    local first, pid, other = gateway, gateway.process, server.folder()
+    other:write("plugins/events/init.lua", PLUGIN)
+    gateway = server.start(config(("spill: { dir: %s/spill }"):format(folder.path)), { folder = other })
+    local ok, message = pcall(function()
+      local line = gateway:event "spill.shared"
+      assert.matches('"level":"warn"', line, 1, true)
+      assert.matches('"pid":' .. pid, line, 1, true)
+      assert.matches("a spill.dir of its own", line, 1, true)
+    end)
+    first:stop()
+    gateway:stop()
+    other:remove()
+    assert(ok, message)
   end)
 
   it("gives to the dead-letter topic what the brokers refuse", function()
@@ -231,7 +249,7 @@ describe("The spill", function()
     wait("the strikes", function()
       return metric "demilune_spill_events" == 0
     end)
-    assert.equal(0, metric 'demilune_spill_dead_letters_total{place="log"}')
+    assert.equal(0, metric 'demilune_spill_dead_letters_total{place="default"}')
   end)
 
   it("refuses what it has no room for, and goes on when there is room again", function()

@@ -14,9 +14,12 @@ end
 lint.self_check(look, {
   { "no word", { name = "a" }, "function M.f()\nend\n" },
   { "a parameter", { name = "a" }, "--- Does.\nfunction M.f(x)\nend\n" },
+  { "what is assigned", { name = "a" }, "---@class a\nlocal M = {}\nM.f = core.f\n" },
   { "a method", {}, "---@class a\nlocal A = {}\n\nfunction A:f()\nend\n" },
 }, {
   { "told", { name = "a" }, "--- Does.\n---@param x? string\n---@param ... any\nfunction M.f(x, ...)\nend\n" },
+  { "a field", { name = "a" }, "---@class a\n---@field f fun()\nlocal M = {}\nM.f = core.f\n" },
+  { "a private field", { name = "a" }, "---@class a\n---@field private f integer\nlocal M = {}\n" },
   { "private", { name = "a" }, "---@private\nfunction M.f(x)\nend\n" },
   { "of a file that is no module", {}, "function M.f(x)\nend\n" },
   { "a metamethod", {}, "---@class a\nlocal A = {}\n\nfunction A.__pairs()\nend\n" },

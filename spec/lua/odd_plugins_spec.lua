@@ -88,6 +88,27 @@ describe("a hook", function()
     end
   end)
 
+  it("may catch a wait that could not be, of its own coroutine in a callback, and go on", function()
+    local gate = gateway [[
+      local function less(a, b)
+        coroutine.wrap(function() task.sleep(0.002) end)()
+        return a < b
+      end
+      function P:access(x)
+        local caught = 0
+        for _ = 1, 3 do
+          caught = caught + (pcall(table.sort, { 3, 2, 1 }, less) and 0 or 1)
+        end
+        if x.request.path == "/waits" then task.sleep(0.001) end
+        x:reply(200, {}, tostring(caught))
+      end]]
+    for _ = 1, 20 do
+      assert.equal("3", gate:get("/waits").body)
+      assert.equal("3", gate:get("/").body)
+      task.sleep(0.001)
+    end
+  end)
+
   it("that returns what it should not is told so", function()
     local upstream = test.upstream { status = 503 }
     for _, value in ipairs { "5", "{}", "true", "'again'", "'retry', 'soon'", "'retry', -1", "'retry', 0/0" } do

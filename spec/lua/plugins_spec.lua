@@ -100,9 +100,9 @@ describe("a shipped plugin", function()
 end)
 
 -- The README's first example, with what it takes for granted.
-local function example_of(folder, log)
+local function example_of(folder, log, spill)
   local yaml = assert(read(folder .. "/README.md"):match "```yaml\n(.-)```")
-  yaml = yaml:gsub("%${([^}]*)}", "the %1"):gsub("/var/log/demilune/[%w.]+", log)
+  yaml = yaml:gsub("%${([^}]*)}", "the %1"):gsub("/var/log/demilune/[%w.]+", log):gsub("/var/lib/demilune/spill", spill)
   if yaml:find("upstream: orders", 1, true) then
     yaml = yaml .. "upstreams: [{ name: orders, endpoints: [{ address: 127.0.0.1:9001 }] }]\n"
   end
@@ -112,9 +112,10 @@ end
 describe("the README of a shipped plugin", function()
   for _, folder in ipairs(dir.getdirectories "plugins") do
     it("has an example that works: " .. folder:match "[^/]+$", function()
-      local log = os.tmpname()
-      assert.is_nil(test.faults { text = example_of(folder, log) })
+      local log, spill = os.tmpname(), server.folder()
+      assert.is_nil(test.faults { text = example_of(folder, log, spill.path) })
       os.remove(log)
+      spill:remove()
     end)
   end
 end)

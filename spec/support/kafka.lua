@@ -4,13 +4,14 @@
 --
 --   local cluster = kafka.start { nodes = 3, topics = { orders = 6 }, tls = true, sasl = true }
 --   cluster.brokers                      -- "127.0.0.1:1234,..." for a configuration
---   cluster:kill(1)  cluster:stop(1)  cluster:restart(1)  cluster:freeze(1)  cluster:thaw(1)
+--   cluster:kill(1)  cluster:stop(1)  cluster:restart(1)  cluster:cut(1)  cluster:heal(1)
 --   for record in cluster:records "orders" do ... end
 --   cluster:close()
 --
 -- tls: the listeners of `tls_brokers` and (with sasl) `sasl_tls_brokers`, with certificates in cluster.folder: ca.pem,
 -- broker.pem, client.pem and client.key. sasl: those of `sasl_brokers`, which know the user "demilune" with the
--- password "secret" by PLAIN and SCRAM, and any unsecured token.
+-- password "secret" by PLAIN and SCRAM, and any unsecured token. relayed: between the brokers and their clients (not among
+-- the brokers) is a network that can be cut.
 
 local certs = require "spec.support.certs"
 local command = require "spec.support.command"
@@ -21,7 +22,7 @@ local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
 local TOOLS = debug.getinfo(1, "S").source:match "^@(.*)%.lua$" -- the folder of that name
-local PATIENCE = 180 -- seconds for what a JVM does on a machine that has other things to do
+local PATIENCE = os.getenv "DEMILUNE_FULL" and 900 or 180 -- seconds for what a JVM does on a machine that has other things to do
 
 local LISTENERS = { -- what each serves, and the field that names its places
   { name = "PLAINTEXT", field = "brokers" },
@@ -40,7 +41,8 @@ local M = {}
 local FOR_ALL = [[
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,\
+inter.broker.listener.name=BROKER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,\
  SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -88,11 +90,20 @@ local function logins_of(listener)
   return table.concat(lines)
 end
 
+local function place(name, port)
+  return ("%s://127.0.0.1:%d"):format(name, port)
+end
+
 local function properties_of(self, node)
   local copies = math.min(#self.nodes, 3)
-  local places, lines = { "CONTROLLER://127.0.0.1:" .. node.ports.CONTROLLER }, { FOR_ALL }
+  local places, told, lines = { place("CONTROLLER", node.ports.CONTROLLER) }, {}, { FOR_ALL }
+  local function serve(name, port)
+    places[#places + 1] = place(name, node.ports[name])
+    told[#told + 1] = place(name, port)
+  end
+  serve("BROKER", node.ports.BROKER)
   for _, listener in ipairs(offered(self)) do
-    places[#places + 1] = ("%s://127.0.0.1:%d"):format(listener.name, node.ports[listener.name])
+    serve(listener.name, node.relays[listener.name] or node.ports[listener.name])
     lines[#lines + 1] = listener.sasl and logins_of(listener) or nil
   end
   local function set(name, value)
@@ -101,6 +112,7 @@ local function properties_of(self, node)
   set("node.id", node.id)
   set("log.dirs", node.folder .. "/data")
   set("listeners", table.concat(places, ","))
+  set("advertised.listeners", table.concat(told, ","))
   set("controller.quorum.voters", self.voters)
   for _, topic in ipairs { "offsets.topic", "transaction.state.log" } do
     set(topic .. ".replication.factor", copies)
@@ -133,12 +145,14 @@ end
 -- --- nodes --------------------------------------------------------------------------------------------------------
 
 local function add_node(self, id)
-  local node = { id = id, folder = self.folder.path .. "/" .. id, ports = { CONTROLLER = origin.free_port() } }
+  local ports = { CONTROLLER = origin.free_port(), BROKER = origin.free_port() }
+  local node = { id = id, folder = self.folder.path .. "/" .. id, ports = ports, relays = {}, relay_pids = {} }
   posix.mkdir(node.folder)
   for _, listener in ipairs(offered(self)) do
-    node.ports[listener.name] = origin.free_port()
-    local place = "127.0.0.1:" .. node.ports[listener.name]
-    self[listener.field] = self[listener.field] and self[listener.field] .. "," .. place or place
+    ports[listener.name] = origin.free_port()
+    node.relays[listener.name] = self.options.relayed and origin.free_port() or nil
+    local where = "127.0.0.1:" .. (node.relays[listener.name] or ports[listener.name])
+    self[listener.field] = self[listener.field] and self[listener.field] .. "," .. where or where
   end
   local voter = ("%d@127.0.0.1:%d"):format(id, node.ports.CONTROLLER)
   self.voters = self.voters and self.voters .. "," .. voter or voter
@@ -172,6 +186,30 @@ local function await(node)
   wait(("broker %d; its log: %s"):format(node.id, node.folder), function() return has_started(node) end, PATIENCE)
 end
 
+local function relay(node)
+  for name, port in pairs(node.relays) do
+    local log, target = node.folder .. "/relay." .. name, tostring(node.ports[name])
+    node.relay_pids[name] = posix.spawn(
+      { "/usr/bin/setpriv", "--pdeathsig", "KILL", TOOLS .. "/relay", tostring(port), target },
+      { stdout = log, stderr = log })
+    wait("a relay; its log: " .. log, function()
+      local fd = posix.connect(port)
+      if fd then
+        posix.close(fd)
+      end
+      return fd
+    end)
+  end
+end
+
+local function unrelay(node)
+  for name, pid in pairs(node.relay_pids) do
+    posix.kill(pid, posix.SIGKILL)
+    wait("the end of a relay", function() return posix.exit_status(pid) end)
+    node.relay_pids[name] = nil
+  end
+end
+
 local function finish(self, id, signal)
   local node = self.nodes[id or 1]
   if node.pid then
@@ -191,13 +229,18 @@ function Cluster:stop(id)
   finish(self, id, posix.SIGTERM)
 end
 
--- As when the network is cut: connections stay, and nothing comes.
-function Cluster:freeze(id)
-  posix.kill(self.nodes[id or 1].pid, posix.SIGSTOP)
+-- The network between this broker and its clients is cut: connections stay, and nothing comes.
+function Cluster:cut(id)
+  for _, pid in pairs(self.nodes[id or 1].relay_pids) do
+    posix.kill(pid, posix.SIGSTOP)
+  end
 end
 
-function Cluster:thaw(id)
-  posix.kill(self.nodes[id or 1].pid, posix.SIGCONT)
+-- It is there again: what was on its way is lost, and the connections of before are reset.
+function Cluster:heal(id)
+  local node = self.nodes[id or 1]
+  unrelay(node)
+  relay(node)
 end
 
 -- Does it serve, after restart(id, false)?
@@ -216,20 +259,28 @@ end
 
 -- --- topics and records ---------------------------------------------------------------------------------------------
 
--- A topic with so many partitions (1). config: more words for it, such as "max.message.bytes=1000".
-function Cluster:topic(name, partitions, config)
+local function topic_command(self, name, ...)
   local argv = {
-    TOOLS .. "/java", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.brokers,
-    "--create", "--topic", name, "--partitions", tostring(partitions or 1),
+    TOOLS .. "/java", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.brokers, "--topic", name, ...
   }
-  if config then
-    argv[#argv + 1] = "--config"
-    argv[#argv + 1] = config
-  end
   local out, err = self.folder.path .. "/topic.out", self.folder.path .. "/topic.err"
   local pid = posix.spawn(argv, { stdout = out, stderr = err })
   local status = wait("the topic " .. name, function() return posix.exit_status(pid) end, PATIENCE)
   assert(status == 0, read(out) .. read(err))
+end
+
+-- A topic with so many partitions (1). config: more words for it, such as "max.message.bytes=1000".
+function Cluster:topic(name, partitions, config)
+  local argv = { "--create", "--partitions", tostring(partitions or 1) }
+  if config then
+    argv[#argv + 1] = "--config"
+    argv[#argv + 1] = config
+  end
+  topic_command(self, name, unpack(argv))
+end
+
+function Cluster:delete(topic)
+  topic_command(self, topic, "--delete")
 end
 
 local function record_of(line)
@@ -271,13 +322,14 @@ function Cluster:list(topic)
 end
 
 function Cluster:close()
-  for id in ipairs(self.nodes) do
+  for id, node in ipairs(self.nodes) do
     finish(self, id, posix.SIGKILL)
+    unrelay(node)
   end
   command.run { "rm", "-rf", self.folder.path }
 end
 
--- options: nodes (1), tls, sasl, topics (name = partitions), properties (more lines for each broker).
+-- options: nodes (1), tls, sasl, relayed, topics (name = partitions), properties (more lines for each broker).
 function M.start(options)
   local self = setmetatable({ options = options or {}, nodes = {}, folder = server.folder() }, Cluster)
   if self.options.tls then
@@ -291,6 +343,7 @@ function M.start(options)
     file:write(properties_of(self, node))
     file:close()
     launch(self, node)
+    relay(node)
   end
   for _, node in ipairs(self.nodes) do
     await(node)

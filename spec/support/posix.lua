@@ -18,6 +18,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
     struct spec_linger { int on, seconds; };
     struct spec_timespec { long s, ns; };
     struct spec_actions { long opaque[32]; };
+    struct spec_usage { long user_s, user_us, system_s, system_us, rest[14]; };
 
     int socket(int domain, int type, int protocol);
     int bind(int fd, const struct spec_in *address, unsigned len);
@@ -41,6 +42,7 @@ if not pcall(ffi.typeof, "struct spec_actions") then
     int posix_spawn_file_actions_addchdir_np(struct spec_actions *actions, const char *path);
     int waitpid(int pid, int *status, int options);
     int kill(int pid, int signal);
+    int getrusage(int who, struct spec_usage *out);
     extern char **environ;
 
     int clock_gettime(int clock, struct spec_timespec *out);
@@ -252,6 +254,13 @@ function M.exit_status(pid)
   end
   local signal = bit.band(status[0], 0x7f)
   return signal ~= 0 and 128 + signal or bit.band(bit.rshift(status[0], 8), 0xff)
+end
+
+-- CPU time, in seconds, of the children that have ended and were asked for their status.
+function M.children_cpu()
+  local usage = ffi.new "struct spec_usage"
+  assert(C.getrusage(-1, usage) == 0)
+  return tonumber(usage.user_s + usage.system_s) + tonumber(usage.user_us + usage.system_us) / 1e6
 end
 
 function M.kill(pid, signal)

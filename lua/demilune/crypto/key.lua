@@ -15,12 +15,11 @@ local border = require "demilune.ffi"
 local json = require "demilune.json"
 
 local C = border.C
+local no_self = border.no_self
 
 local M = {}
 
----@alias demilune.signing
----| "HS256"|"HS384"|"HS512"|"RS256"|"RS384"|"RS512"|"PS256"|"PS384"|"PS512"
----| "ES256"|"ES384"|"ES512"|"EdDSA"|"Ed25519"
+---@alias demilune.signing "HS256"|"HS384"|"HS512"|"RS256"|"RS384"|"RS512"|"PS256"|"PS384"|"PS512"|"ES256"|"ES384"|"ES512"|"EdDSA"|"Ed25519"
 
 ---@class demilune.key
 ---@field kind "oct"|"RSA"|"EC"|"OKP" as the kty of a JWK
@@ -127,7 +126,7 @@ end
 ---@param algorithm demilune.signing
 ---@return boolean
 function Key:fits(algorithm)
-  return C.dml_key_fits(self.key, M.signing(algorithm)) == 1
+  return C.dml_key_fits(self.key or no_self(), M.signing(algorithm)) == 1
 end
 
 local function fill(slice, text, what)
@@ -151,7 +150,7 @@ end
 function Key:verify(algorithm, text, signature)
   fill(text_in, text, "key:verify")
   fill(signature_in, signature, "key:verify")
-  local rc = C.dml_key_verify(self.key, M.signing(algorithm), text_in, signature_in)
+  local rc = C.dml_key_verify(self.key or no_self(), M.signing(algorithm), text_in, signature_in)
   if rc < 0 then
     misfit(self, algorithm)
   end
@@ -164,7 +163,7 @@ end
 ---@return string signature bytes
 function Key:sign(algorithm, text)
   fill(text_in, text, "key:sign")
-  local n = C.dml_key_sign(self.key, M.signing(algorithm), text_in, room)
+  local n = C.dml_key_sign(self.key or no_self(), M.signing(algorithm), text_in, room)
   if n < 0 then
     misfit(self, algorithm)
   end
@@ -172,7 +171,7 @@ function Key:sign(algorithm, text)
 end
 
 local function part(self, name)
-  local n = C.dml_key_part(self.key, name:byte(), room)
+  local n = C.dml_key_part(self.key or no_self(), name:byte(), room)
   if n < 0 then
     return nil
   end

@@ -105,7 +105,9 @@ Call.__index = Call
 ---@return true? ok
 ---@return string? word
 function Call:send(text)
-  if #text <= PIECE then
+  if type(text) ~= "string" then
+    border.raise("a piece of a body is a text, not a " .. type(text))
+  elseif #text <= PIECE then
     return core.http_send(self.stream, text, self.idle_timeout)
   end
   for i = 1, #text, PIECE do

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 
 -- The files of a new plugin. plugin-name and PluginName are replaced by its name, NAME in the names of
--- files too. It does a little of everything that most plugins do: an option with a default, a header that is
--- read and set, both ways, and a refusal.
+-- files too, library-folder by where this library is. It does a little of everything that most plugins do:
+-- an option with a default, a header that is read and set, both ways, and a refusal.
 
 local M = {}
 
@@ -90,6 +90,8 @@ routes:
     demilune test .                   # its specs
     demilune test --watch .           # the same, again after each change
     luarocks --lua-version 5.1 make   # installs it as a rock; the gateway finds it there
+
+`.luarc.json` tells editors with the Lua language server where the gateway's library is on this machine.
 ]==]
 
 local SPEC = [==[
@@ -121,7 +123,8 @@ describe("plugin-name", function()
   end)
 
   it("says what is wrong with its configuration", function()
-    assert.matches("value", test.faults { plugins = { { name = "plugin-name", config = { value = {} } } } })
+    local faults = assert(test.faults { plugins = { { name = "plugin-name", config = { value = {} } } } })
+    assert.matches("value", faults)
   end)
 
   -- One hook, without sockets: the quickest kind of test.
@@ -160,12 +163,22 @@ build = {
 }
 ]==]
 
+-- For editors with the Lua language server: with it they know what `exchange.` has.
+local LUARC = [==[
+{
+  "runtime.version": "LuaJIT",
+  "workspace.library": ["library-folder", "${3rd}/busted/library", "${3rd}/luassert/library"],
+  "workspace.checkThirdParty": false
+}
+]==]
+
 M.FILES = {
   { name = "init.lua", text = INIT },
   { name = "schema.lua", text = SCHEMA },
   { name = "README.md", text = README },
   { name = "NAME_spec.lua", text = SPEC },
   { name = "NAME-0.1.0-1.rockspec", text = ROCKSPEC },
+  { name = ".luarc.json", text = LUARC },
 }
 
 M.FAREWELL = [==[

@@ -244,7 +244,9 @@ end
 --- The upstream has answered this: { status, headers, body }.
 ---@param response table
 function Exchange:respond(response)
-  core.test_exchange_response(self.handle, with_flat_headers(response))
+  local given = with_flat_headers(response)
+  given.status = given.status or 200
+  core.test_exchange_response(self.handle, given)
 end
 
 -- --- making -------------------------------------------------------------------------------------
@@ -276,14 +278,7 @@ function Exchange:close()
   exchange.contexts[slot], exchange.chunks[slot] = nil, nil
 end
 
-local function begin(options)
-  use(options)
-  local name = make(options)
-  local handle = core.test_exchange(request_of(options))
-  if not handle then
-    error(("test.exchange: the method %q is unknown"):format(options.method), 0)
-  end
-  local self = setmetatable({ handle = handle, exchange = exchange.new(handle) }, Exchange)
+local function fill(self, name, options)
   if name then
     self.plugin = plugin.load(name)
     self.instance = select(2, plugin.background("access", INDEX))
@@ -293,6 +288,21 @@ local function begin(options)
   end
   if options.response then
     self:respond(options.response)
+  end
+end
+
+local function begin(options)
+  use(options)
+  local name = make(options)
+  local handle = core.test_exchange(request_of(options))
+  if not handle then
+    error(("test.exchange: the method %q is unknown"):format(options.method), 0)
+  end
+  local self = setmetatable({ handle = handle, exchange = exchange.new(handle) }, Exchange)
+  local ok, message = pcall(fill, self, name, options)
+  if not ok then
+    self:close()
+    error(message, 0)
   end
   return self
 end

@@ -31,6 +31,7 @@ local M = {}
 ---@field address string
 ---@field requests table[]  What has come.
 ---@field connections integer  How many have come.
+---@field ca_file? string  Of one with TLS: the file that its certificate is verified by.
 local Upstream = {}
 Upstream.__index = Upstream
 

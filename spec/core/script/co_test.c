@@ -174,10 +174,10 @@ static void a_wait_has_a_deadline(void **state)
     (void)state;
     struct co *co = begin("local a, b = wait_for_test(1000) return tostring(a) .. ' ' .. b");
     assert_true(co_run(co, 0));
-    clock_advance_ms(900);
+    clock_advance_ms(500);
     loop_turn(l.gateway.loop, 0);
     assert_int_equal(0, ends);
-    clock_advance_ms(200);
+    clock_advance_ms(510);
     loop_turn(l.gateway.loop, 0);
     loop_turn(l.gateway.loop, 0);
     assert_string_equal("returned: nil timeout", log_text);

@@ -208,6 +208,7 @@ static void test_an_unknown_topic_is_refused(void **state UNUSED)
         assert_int_equal(publish_as(&w, i, &record), 0);
         wait_for(&w, i + 1);
         expect(&w, i, KAFKA_REFUSED, "nknown topic");
+        assert_true(w.records[i].report.is_of_topic);
     }
     finish(&w);
 }
@@ -222,6 +223,7 @@ static void test_a_partition_that_is_not_there_is_refused(void **state UNUSED)
     assert_int_equal(publish_as(&w, 0, &record), 0);
     wait_for(&w, 1);
     expect(&w, 0, KAFKA_REFUSED, "nknown partition");
+    assert_false(w.records[0].report.is_of_topic); /* who has chosen it is at fault */
     finish(&w);
 }
 
@@ -390,6 +392,27 @@ static void test_a_gap_of_an_endless_producer_begins_another_epoch(void **state 
     finish(&w);
 }
 
+/* A broker takes the next batch of a producer that it does not know yet, though the one before was refused. */
+static void test_nothing_overtakes_what_a_broker_has_refused(void **state UNUSED)
+{
+    struct kafka_record record = record_of("t");
+    struct world w;
+
+    for (int round = 0; round < 5; round++) {
+        BEGIN(&w, KAFKA_ENDLESS, OPTION("batch.num.messages", "1"));
+        record.epoch = kafka_epoch(w.producer);
+        assert_true(kafka_mock_set_delay(w.mock, 1, 50));
+        fail_next(&w, "Produce", "MSG_SIZE_TOO_LARGE", 1);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(publish_as(&w, i, &record), 0);
+        wait_for(&w, 4);
+        assert_int_equal(w.records[0].report.outcome, KAFKA_REFUSED);
+        for (int i = 1; i < 4; i++)
+            assert_int_equal(w.records[i].report.outcome, KAFKA_FAILED);
+        finish(&w);
+    }
+}
+
 static void test_who_keeps_no_order_goes_on_after_a_fatal_error(void **state UNUSED)
 {
     struct world w;
@@ -519,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_a_topic_has_a_name_that_kafka_allows),
         cmocka_unit_test(test_a_fatal_error_begins_another_epoch),
         cmocka_unit_test(test_a_gap_of_an_endless_producer_begins_another_epoch),
+        cmocka_unit_test(test_nothing_overtakes_what_a_broker_has_refused),
         cmocka_unit_test(test_who_keeps_no_order_goes_on_after_a_fatal_error),
         cmocka_unit_test(test_a_producer_is_found_by_what_its_cluster_says),
         cmocka_unit_test(test_what_is_under_way_arrives_though_nobody_uses_the_producer),

@@ -1,271 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The feeder between a spill on disk and producers that a test plays itself: they take what is published, and the test
- * says what becomes of it. */
+/* The feeder: order, failures, windows, and dead letters. */
 
 #include "side/spill_feed.h"
 
-#include <pthread.h>
 #include <sys/resource.h>
 
 #include "side/dead_letter.h"
-#include "side/kafka_cluster.h"
-#include "side/kafka_record.h"
-#include "support/spill_rig.h"
-
-/* --- the producers --------------------------------------------------------------------------------------------------- */
-
-#define TAKEN_MAX 100000
-
-struct taken {
-    char cluster[8], topic[16], value[24], reason[64], id[8];
-    struct kafka_report *report; /* NULL: it was reported */
-};
-
-struct kafka_producer {
-    struct kafka_cluster *cluster;
-    int uses;
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct kafka_producer producers[4];
-static struct taken taken[TAKEN_MAX];
-static size_t ntaken;
-static uint32_t epoch;
-static int answer; /* what kafka_publish returns instead of taking, or 0 */
-
-struct kafka_producer *kafka_producer_use(struct kafka_cluster *c, enum kafka_patience patience)
-{
-    struct kafka_producer *p = producers;
-
-    assert_int_equal(patience, KAFKA_ENDLESS);
-    pthread_mutex_lock(&lock);
-    while (p->cluster && !slice_eq(p->cluster->identity, c->identity))
-        p++;
-    p->cluster = c;
-    p->uses++;
-    pthread_mutex_unlock(&lock);
-    return p;
-}
-
-/* The real one flushes, and then says of the rest that it is unknown. */
-void kafka_producer_unuse(struct kafka_producer *p)
-{
-    pthread_mutex_lock(&lock);
-    p->uses--;
-    for (size_t i = 0; p->uses == 0 && i < ntaken; i++) {
-        if (!taken[i].report || !slice_eq(p->cluster->name, slice_from(taken[i].cluster)))
-            continue;
-        taken[i].report->outcome = KAFKA_UNKNOWN;
-        mailbox_send(taken[i].report->home, &taken[i].report->mail);
-        taken[i].report = NULL;
-    }
-    pthread_mutex_unlock(&lock);
-}
-
-uint32_t kafka_epoch(struct kafka_producer *p UNUSED)
-{
-    pthread_mutex_lock(&lock);
-    uint32_t now = epoch;
-    pthread_mutex_unlock(&lock);
-    return now;
-}
-
-static void on_mail(struct mail *m, void *reader)
-{
-    struct kafka_report *r = container_of(m, struct kafka_report, mail);
-
-    r->fn(r, reader);
-}
-
-static void copy(char *out, size_t size, struct slice s)
-{
-    snprintf(out, size, "%.*s", SLICE_ARG(s));
-}
-
-static void note(struct kafka_producer *p, const struct kafka_record *record,
-                 struct kafka_report *r)
-{
-    struct taken *t = &taken[ntaken++];
-
-    *t = (struct taken){.report = r};
-    r->mail.fn = on_mail;
-    copy(t->cluster, sizeof(t->cluster), p->cluster->name);
-    copy(t->topic, sizeof(t->topic), record->topic);
-    copy(t->value, sizeof(t->value), record->value);
-    for (size_t i = 0; i < record->nheaders; i++) {
-        const struct kafka_header *h = &record->headers[i];
-        if (slice_eq(h->name, SLICE("dead-letter-reason")))
-            copy(t->reason, sizeof(t->reason), h->value);
-        if (slice_eq(h->name, SLICE("id")))
-            copy(t->id, sizeof(t->id), h->value);
-    }
-}
-
-int kafka_publish(struct kafka_producer *p, const struct kafka_record *record,
-                  struct kafka_report *r)
-{
-    pthread_mutex_lock(&lock);
-    int rc = record->epoch != 0 && record->epoch != epoch ? ERR_RESET : answer;
-    if (rc == 0 && ntaken < TAKEN_MAX)
-        note(p, record, r);
-    pthread_mutex_unlock(&lock);
-    return rc;
-}
-
-static void report(size_t i, enum kafka_outcome outcome)
-{
-    pthread_mutex_lock(&lock);
-    struct kafka_report *r = taken[i].report;
-    taken[i].report = NULL;
-    r->outcome = outcome;
-    snprintf(r->why, sizeof(r->why), "%s", outcome == KAFKA_REFUSED ? "no such topic" : "");
-    mailbox_send(r->home, &r->mail);
-    pthread_mutex_unlock(&lock);
-}
-
-static void set(int *where, int value)
-{
-    pthread_mutex_lock(&lock);
-    *where = value;
-    pthread_mutex_unlock(&lock);
-}
-
-static size_t count_taken(void)
-{
-    pthread_mutex_lock(&lock);
-    size_t n = ntaken;
-    pthread_mutex_unlock(&lock);
-    return n;
-}
-
-/* --- the rig --------------------------------------------------------------------------------------------------------- */
-
-static struct spill_feed *feed;
-static struct kafka_cluster *clusters[2];
-
-static void on_fault(void *arg UNUSED, ssize_t option UNUSED, const char *text)
-{
-    print_error("%s\n", text);
-}
-
-static struct kafka_cluster *cluster_new(const char *name, const char *brokers)
-{
-    struct kafka_cluster_source source = {.name = slice_from(name), .brokers = slice_from(brokers)};
-    struct kafka_cluster *c = kafka_cluster_new(&source, on_fault, NULL);
-
-    assert_non_null(c);
-    return c;
-}
-
-static void start(void)
-{
-    feed = spill_feed_start(spill);
-    spill_feed_use(feed, clusters, 2);
-}
-
-static void stop(void)
-{
-    spill_feed_quit(feed);
-    spill_feed_free(feed);
-}
-
-static int feed_set_up(void **state)
-{
-    spill_set_up(state);
-    memset(producers, 0, sizeof(producers));
-    ntaken = 0;
-    epoch = 1;
-    answer = 0;
-    clusters[0] = cluster_new("one", "127.0.0.1:1");
-    clusters[1] = cluster_new("two", "127.0.0.1:2");
-    start();
-    return 0;
-}
-
-static int feed_tear_down(void **state)
-{
-    stop();
-    kafka_cluster_unref(clusters[0]);
-    kafka_cluster_unref(clusters[1]);
-    return spill_tear_down(state);
-}
-
-#define FEED_TEST(name) cmocka_unit_test_setup_teardown(name, feed_set_up, feed_tear_down)
-
-static void accept_event(const struct kafka_event *e)
-{
-    static char bytes[1 << 20];
-    size_t size = kafka_event_size(e);
-
-    kafka_event_write(e, bytes);
-    assert_int_equal(try_add(slice_of(bytes, size)), 0);
-}
-
-static void accept(const char *cluster, const char *value)
-{
-    accept_event(&(struct kafka_event){
-        .cluster = slice_from(cluster),
-        .record = {.topic = SLICE("t"), .value = slice_from(value), .partition = -1}});
-}
-
-static void delivered(size_t n)
-{
-    struct spill_count c;
-
-    for (int i = 0; i < PATIENCE; i++, loop_turn(loop, 2)) {
-        spill_count(spill, &c);
-        if (c.waiting == n)
-            return;
-    }
-    assert_int_equal(c.waiting, n);
-}
-
-static void accept_poisons(const char *file, int n)
-{
-    struct answer a = {.wait.fn = on_answer};
-    struct kafka_event e = {.cluster = SLICE("one"),
-                            .dead_letter_file = slice_from(file),
-                            .record = {.topic = SLICE("t"), .partition = -1}};
-    char *out;
-
-    spill_begin(port, &a.wait);
-    while (n-- > 0) {
-        assert_int_equal(spill_add(port, kafka_event_size(&e), &out), 0);
-        kafka_event_write(&e, out);
-    }
-    assert_true(spill_commit(port, &a.wait));
-    UNTIL(a.is_there);
-}
-
-/* What was published so far, once there are n. */
-static const char *published(size_t n)
-{
-    static char text[4096];
-    size_t at = 0;
-
-    UNTIL(count_taken() >= n);
-    text[0] = '\0';
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < ntaken && at < sizeof(text); i++)
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s ", taken[i].value);
-    pthread_mutex_unlock(&lock);
-    return text;
-}
-
-static void turns(int n)
-{
-    while (n-- > 0)
-        loop_turn(loop, 5);
-}
-
-static struct spill_feed_count counts(void)
-{
-    struct spill_feed_count c;
-
-    spill_feed_count(feed, &c);
-    return c;
-}
+#include "support/feed_rig.h"
 
 /* --- tests ----------------------------------------------------------------------------------------------------------- */
 
@@ -443,6 +185,21 @@ static void want_of_descriptors_is_waited_for(void **state)
     delivered(1); /* what is no event */
 }
 
+static void its_end_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    keeps_reports = true;
+    accept("one", "a");
+    published(1);
+    spill_feed_quit(feed);
+    assert_false(spill_feed_free(feed, 20));
+    keeps_reports = false;
+    report(0, KAFKA_UNKNOWN);
+    stop();
+    start();
+    assert_string_equal(published(2), "a a ");
+}
+
 /* --- dead letters ---------------------------------------------------------------------------------------------------- */
 
 static void accept_poison(const char *topic, const char *file)
@@ -495,7 +252,7 @@ static void who_is_refused_with_others_is_no_dead_letter(void **state)
     for (const char *c = "abcdPefgh"; *c; c++)
         accept("one", (char[]){*c, '\0'});
     published(9);
-    while (counts().buried_log == 0 || counts().delivered < 8) {
+    while (counts().buried_default == 0 || counts().delivered < 8) {
         turns(2);
         size_t n = count_taken(), from = done;
         bool is_bad = false;
@@ -506,7 +263,7 @@ static void who_is_refused_with_others_is_no_dead_letter(void **state)
         assert_true(done < 60);
     }
     delivered(0);
-    assert_int_equal(counts().buried_log, 1);
+    assert_int_equal(counts().buried_default, 1);
     for (const char *c = "xyz"; *c; c++)
         accept("one", (char[]){*c, '\0'});
     for (struct spill_count c = {.waiting = 1}; c.waiting > 0; turns(1)) {
@@ -577,14 +334,46 @@ static void what_can_not_be_buried_is_bounded(void **state)
     UNTIL(count_taken() == FEED_RECORDS + 200);
 }
 
-static void without_a_place_the_log_has_it(void **state)
+static void without_a_place_the_spill_has_a_file_of_its_own(void **state)
 {
     (void)state;
     accept_poison(NULL, NULL);
     published(1);
     report(0, KAFKA_REFUSED);
     delivered(0);
-    assert_int_equal(counts().buried_log, 1);
+    assert_int_equal(counts().buried_default, 1);
+    struct slice line = read_path(spill_dead_letters(spill));
+    assert_true(slice_find(line, SLICE("\"id\":\"42\",\"reason\":\"no such topic\"")) > 0);
+    stop();
+    close_it();
+    open_it(); /* which lets files alone that are none of its own */
+    start();
+    assert_int_equal(files("dead-letters.jsonl", NULL), 1);
+}
+
+/* What it has is not touched; what comes waits until somebody has taken it away. */
+static void a_dead_letter_file_that_is_full_takes_no_more(void **state)
+{
+    char away[400];
+    (void)state;
+
+    options.dead_letters_size = 200;
+    spill_configure(spill, &options);
+    for (int i = 0; i < 2; i++)
+        accept_poison(NULL, NULL);
+    published(2);
+    report(0, KAFKA_REFUSED);
+    report(1, KAFKA_REFUSED);
+    UNTIL(counts().unburied == 1);
+    turns(20);
+    delivered(1);
+    assert_int_equal(counts().buried_default, 1);
+    snprintf(away, sizeof(away), "%s.1", spill_dead_letters(spill));
+    assert_int_equal(rename(spill_dead_letters(spill), away), 0);
+    delivered(0);
+    assert_int_equal(counts().buried_default, 2);
+    assert_int_equal(counts().unburied, 0);
+    assert_true(slice_find(read_path(spill_dead_letters(spill)), SLICE("\"id\":\"42\"")) > 0);
 }
 
 static void a_record_that_no_producer_takes_is_a_dead_letter_too(void **state)
@@ -593,7 +382,7 @@ static void a_record_that_no_producer_takes_is_a_dead_letter_too(void **state)
     set(&answer, ERR_LIMIT);
     accept_poison("dead", NULL);
     delivered(0);
-    assert_int_equal(counts().buried_log, 1);
+    assert_int_equal(counts().buried_default, 1);
 }
 
 /* --- much ------------------------------------------------------------------------------------------------------------ */
@@ -658,12 +447,14 @@ int main(void)
         FEED_TEST(another_epoch_waits_for_the_word_on_the_one_before),
         FEED_TEST(other_brokers_get_what_the_old_ones_have_not_taken),
         FEED_TEST(want_of_descriptors_is_waited_for),
+        FEED_TEST(its_end_does_not_wait_for_ever),
         FEED_TEST(what_is_refused_goes_to_its_dead_letter_topic),
         FEED_TEST(who_is_refused_with_others_is_no_dead_letter),
         FEED_TEST(a_dead_letter_topic_that_refuses_too_leaves_the_file),
         FEED_TEST(a_file_that_can_not_be_written_is_tried_again),
         FEED_TEST(what_can_not_be_buried_is_bounded),
-        FEED_TEST(without_a_place_the_log_has_it),
+        FEED_TEST(without_a_place_the_spill_has_a_file_of_its_own),
+        FEED_TEST(a_dead_letter_file_that_is_full_takes_no_more),
         FEED_TEST(a_record_that_no_producer_takes_is_a_dead_letter_too),
         FEED_TEST(order_holds_through_it_all),
     };

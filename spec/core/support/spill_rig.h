@@ -61,7 +61,8 @@ static inline int spill_set_up(void **state)
     folder_init(&folder);
     loop = loop_new();
     mailbox = mailbox_new(loop, NULL);
-    options = (struct spill_options){.size = 16 * MIB, .fsync = SPILL_NEVER};
+    options = (struct spill_options){
+        .size = 16 * MIB, .fsync = SPILL_NEVER, .dead_letters_size = 64 * MIB};
     open_it();
     return 0;
 }
