@@ -60,6 +60,16 @@ end
 return Long
 ]]
 
+-- Beside a plugin of one's own the core runs no hook of the phase without Lua.
+local OWN = [[
+local Own = { name = "own", version = "1.0.0" }
+Own.__index = Own
+function Own.new() return setmetatable({}, Own) end
+function Own:balance(exchange) self.method = exchange.request.method end
+Own.attempt = Own.balance
+return Own
+]]
+
 describe("the traces of", function()
   local folder, upstream
 
@@ -67,6 +77,7 @@ describe("the traces of", function()
     folder = server.folder()
     folder:write("plugins/watch/init.lua", WATCH)
     folder:write("plugins/long/init.lua", LONG)
+    folder:write("plugins/own/init.lua", OWN)
     upstream = test.upstream { body = "ok" }
   end)
 
@@ -128,7 +139,7 @@ describe("the traces of", function()
 
   it("circuit-breaker and retry", function()
     are_whole({ "balance", "attempt" }, { "circuit-breaker",
-      { name = "retry", config = { per_try_timeout = "5s" } } })
+      { name = "retry", config = { per_try_timeout = "5s" } }, "own" })
   end)
 
   it("a longer hook", function()
