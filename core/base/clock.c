@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Each thread keeps what it last read, in thread-local storage of the cheapest model (the program
- * is never dlopen'ed): reading the cached time is one load. The offset that tests set is added when
- * a clock is read. */
+ * is never dlopen'ed): reading the cached time is one load. The wall clock goes on with the
+ * monotonic one and is compared with it now and then: a turn of a loop reads one clock. The offset
+ * that tests set is added when a clock is read. */
 
 #include "base/clock.h"
 
@@ -11,15 +12,12 @@
 
 #include "base/text.h"
 
-struct clock_cache {
-    uint64_t us; /* 0: never read in this thread */
-    uint64_t ms;
-    uint64_t wall_ms;
-    uint64_t date_s; /* the second that `date` shows */
-    char date[30];
-};
+#define WALL_EVERY_US 10000u /* it may have been set meanwhile */
 
-static _Thread_local struct clock_cache cache __attribute__((tls_model("initial-exec")));
+_Thread_local struct clock_cache clock_cache;
+
+static _Thread_local uint64_t date_s; /* the second that `date` shows */
+static _Thread_local char date[30];
 static atomic_int_fast64_t offset_us;
 
 static uint64_t read_us(clockid_t id)
@@ -37,31 +35,15 @@ static uint64_t offset(void)
 
 void clock_refresh(void)
 {
-    cache.us = clock_us_now();
-    cache.ms = cache.us / 1000;
-    cache.wall_ms = clock_wall_ms_now();
-}
+    struct clock_cache *c = &clock_cache;
 
-static inline const struct clock_cache *cached(void)
-{
-    if (UNLIKELY(cache.us == 0))
-        clock_refresh();
-    return &cache;
-}
-
-uint64_t clock_ms(void)
-{
-    return cached()->ms;
-}
-
-uint64_t clock_us(void)
-{
-    return cached()->us;
-}
-
-uint64_t clock_wall_ms(void)
-{
-    return cached()->wall_ms;
+    c->us = clock_us_now();
+    c->ms = c->us / 1000;
+    if (c->us - c->wall_read_us >= WALL_EVERY_US) { /* also when the clock was moved back */
+        c->wall_read_us = c->us;
+        c->wall_us = read_us(CLOCK_REALTIME) + offset();
+    }
+    c->wall_ms = (c->wall_us + (c->us - c->wall_read_us)) / 1000;
 }
 
 uint64_t clock_us_now(void)
@@ -95,11 +77,11 @@ void clock_advance_ms(int64_t by)
 
 const char *clock_http_date(void)
 {
-    uint64_t now_s = cached()->wall_ms / 1000;
+    uint64_t now_s = clock_wall_ms() / 1000;
 
-    if (UNLIKELY(now_s != cache.date_s)) {
-        text_http_date((time_t)now_s, cache.date);
-        cache.date_s = now_s;
+    if (UNLIKELY(now_s != date_s)) {
+        text_http_date((time_t)now_s, date);
+        date_s = now_s;
     }
-    return cache.date;
+    return date;
 }

@@ -9,13 +9,41 @@
 
 #include "base/base.h"
 
+/* What a thread has read last; for this header and clock.c only. */
+struct clock_cache {
+    uint64_t us; /* 0: never read in this thread */
+    uint64_t ms;
+    uint64_t wall_ms;
+    uint64_t wall_us, wall_read_us; /* what the wall clock said, and when that was */
+};
+
+extern _Thread_local struct clock_cache clock_cache __attribute__((tls_model("initial-exec")));
+
 /* Reads the clocks for this thread; the loop calls it after each wake-up. */
 void clock_refresh(void);
 
+static inline const struct clock_cache *clock_cached(void)
+{
+    if (UNLIKELY(clock_cache.us == 0))
+        clock_refresh();
+    return &clock_cache;
+}
+
 /* Cached, this thread. The first call in a thread refreshes. */
-uint64_t clock_ms(void);      /* monotonic milliseconds */
-uint64_t clock_us(void);      /* monotonic microseconds */
-uint64_t clock_wall_ms(void); /* milliseconds since 1970 UTC */
+static inline uint64_t clock_ms(void) /* monotonic milliseconds */
+{
+    return clock_cached()->ms;
+}
+
+static inline uint64_t clock_us(void) /* monotonic microseconds */
+{
+    return clock_cached()->us;
+}
+
+static inline uint64_t clock_wall_ms(void) /* milliseconds since 1970 UTC */
+{
+    return clock_cached()->wall_ms;
+}
 
 /* Read now, not cached (about 25 ns); what a thread without a loop uses. */
 uint64_t clock_us_now(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* c-ares's sockets and timeouts on libev. c-ares must neither read files nor open sockets per
+/* c-ares's sockets and timeouts on a loop. c-ares must neither read files nor open sockets per
  * lookup: hence only "b" for lookups, no service names, no aliases, and sockets that stay open. */
 
 #include "net/dns_channel.h"
@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "net/watch.h"
 
 #define TRIES 2
 
@@ -28,7 +29,7 @@ struct dns_channel {
 
 struct socket_watch {
     struct list link;
-    ev_io watcher;
+    struct watch watch;
     struct dns_channel *channel;
 };
 
@@ -51,13 +52,13 @@ static void on_timer(struct timer *t)
     rearm(c);
 }
 
-static void on_socket(struct ev_loop *ev UNUSED, ev_io *watcher, int revents)
+static void on_socket(struct watch *watch, unsigned what)
 {
-    struct dns_channel *c = container_of(watcher, struct socket_watch, watcher)->channel;
-    int fd = watcher->fd;
+    struct dns_channel *c = container_of(watch, struct socket_watch, watch)->channel;
+    int fd = watch->fd;
 
-    ares_process_fd(c->ares, revents & EV_READ ? fd : ARES_SOCKET_BAD,
-                    revents & EV_WRITE ? fd : ARES_SOCKET_BAD);
+    ares_process_fd(c->ares, what & WATCH_READ ? fd : ARES_SOCKET_BAD,
+                    what & WATCH_WRITE ? fd : ARES_SOCKET_BAD);
     rearm(c);
 }
 
@@ -67,13 +68,13 @@ static struct socket_watch *watch_of(struct dns_channel *c, int fd)
 
     LIST_EACH (link, &c->sockets) {
         w = container_of(link, struct socket_watch, link);
-        if (w->watcher.fd == fd)
+        if (w->watch.fd == fd)
             return w;
     }
     w = calloc(1, sizeof(*w));
     REQUIRE(w != NULL);
     w->channel = c;
-    ev_io_init(&w->watcher, on_socket, fd, 0);
+    watch_init(&w->watch, c->loop, fd, on_socket);
     list_push(&c->sockets, &w->link);
     return w;
 }
@@ -83,14 +84,13 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     struct dns_channel *c = arg;
     struct socket_watch *w = watch_of(c, fd);
 
-    ev_io_stop(loop_ev(c->loop), &w->watcher);
     if (!readable && !writable) { /* it will be closed now */
+        watch_end(&w->watch);
         list_remove(&w->link);
         loop_free_later(c->loop, w, free);
         return;
     }
-    ev_io_set(&w->watcher, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
-    ev_io_start(loop_ev(c->loop), &w->watcher);
+    watch_for(&w->watch, (readable ? WATCH_READ : 0) | (writable ? WATCH_WRITE : 0));
 }
 
 /* ERR_SYNTAX when one is no address. */

@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "net/watch.h"
 
 #define ACCEPTS_PER_TURN 16
 #define FULL_PAUSE_MS 10
@@ -32,7 +33,7 @@
 
 struct listener {
     /* owned */
-    ev_io watcher;
+    struct watch watch; /* and its descriptor */
     struct timer pause;
     /* borrowed */
     struct loop *loop;
@@ -195,7 +196,7 @@ void listener_steer(int fd, unsigned n)
 
 static void pause_for(struct listener *ln, uint64_t ms)
 {
-    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
+    watch_for(&ln->watch, 0);
     timer_set(&ln->pause, ms);
 }
 
@@ -204,7 +205,7 @@ void listener_resume(struct listener *ln)
     ln->at_cap = false;
     timer_stop(&ln->pause);
     if (!ln->stopped)
-        ev_io_start(loop_ev(ln->loop), &ln->watcher);
+        watch_for(&ln->watch, WATCH_READ);
 }
 
 static bool quota_take(struct listener *ln)
@@ -265,7 +266,7 @@ static bool accept_one(struct listener *ln)
     if (!quota_take(ln))
         return false;
     peer.len = sizeof(peer.storage);
-    fd = accept4(ln->watcher.fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = accept4(ln->watch.fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         more = survive(ln, errno);
         quota_give(ln);
@@ -275,9 +276,9 @@ static bool accept_one(struct listener *ln)
     return true;
 }
 
-static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUSED)
+static void on_ready(struct watch *w, unsigned what UNUSED)
 {
-    struct listener *ln = container_of(watcher, struct listener, watcher);
+    struct listener *ln = container_of(w, struct listener, watch);
 
     for (int i = 0; i < ACCEPTS_PER_TURN && !ln->stopped; i++)
         if (!accept_one(ln))
@@ -302,8 +303,8 @@ struct listener *listener_start(struct loop *l, int fd, struct listener_quota *q
     if (listener_address(fd, &ln->local) != 0 || addr_is_wildcard(&ln->local))
         ln->local.len = 0;
     timer_init(&ln->pause, l, on_pause_over);
-    ev_io_init(&ln->watcher, on_ready, fd, EV_READ);
-    ev_io_start(loop_ev(l), &ln->watcher);
+    watch_init(&ln->watch, l, fd, on_ready);
+    watch_for(&ln->watch, WATCH_READ);
     return ln;
 }
 
@@ -311,8 +312,7 @@ static void stop(struct listener *ln)
 {
     ln->stopped = true;
     timer_deinit(&ln->pause);
-    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
-    loop_forget_fd(ln->loop, ln->watcher.fd); /* the supervisor may hold it open */
+    watch_end(&ln->watch);
 }
 
 static void free_listener(void *ptr)
@@ -339,7 +339,7 @@ void listener_released(struct listener *ln)
 
 void listener_hold(struct listener *ln)
 {
-    ev_io_stop(loop_ev(ln->loop), &ln->watcher);
+    watch_for(&ln->watch, 0);
 }
 
 void listener_take(struct listener *ln, int fd, const struct addr *peer)
@@ -360,7 +360,7 @@ void listener_free(struct listener *ln)
     if (!CHECK(!ln->freed))
         return;
     stop(ln);
-    close(ln->watcher.fd);
+    close(ln->watch.fd);
     ln->freed = true;
     free_if_unused(ln);
 }

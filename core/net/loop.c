@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A loop: libev waits for descriptors, everything else of a turn is done here, after libev's
- * callbacks. libev's own timers are not used but for one that bounds the wait: the timers of
- * net/timers.c are lazier, smaller and follow the clock of base/clock.h, which is read once per
- * turn, right after the wait. */
+/* A loop: it waits for descriptors, and everything else of a turn is done here, after their
+ * callbacks. What bounds the wait is a timerfd and not the wait's own timeout: with few connections
+ * each turn waits, and it would set and clear a timer of the kernel's each time, while the
+ * earliest of our timers (net/timers.c) is seldom another than in the turn before. The clock of
+ * base/clock.h is read once per turn, right after the wait. */
 
 #include "net/loop.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/vec.h"
 #include "net/timers.h"
+#include "net/watch.h"
 
 #define LONGEST_WAIT_MS 60000u
-#define QUIET_MS 5u /* without events for so long is "idle" */
+#define RETRY_MS 100u /* until the kernel may have memory again */
+#define QUIET_MS 5u   /* without events for so long is "idle" */
 
 struct doomed {
     void *ptr;
@@ -29,9 +29,9 @@ struct doomed {
 
 struct loop {
     /* owned */
-    struct ev_loop *ev;
+    struct watches watches;
     struct timers timers;
-    ev_timer alarm; /* ends the wait */
+    struct watch alarm; /* ends the wait */
     VEC(struct doomed) doomed;
     /* borrowed */
     idle_fn idle_fn;
@@ -39,71 +39,34 @@ struct loop {
     /* state */
     struct list later;
     struct list at_end;
-    uint64_t wait_ms; /* of this turn */
-    int epoll_fd;     /* libev's own */
+    uint64_t alarm_ms; /* when it will ring; 0: not set */
+    uint64_t busy_ms;  /* when something has happened last */
     bool stopped;
+    bool rang;     /* the alarm, in this turn */
     bool restless; /* something has happened since idle_fn ran */
     bool goes_on;  /* idle_fn wants to be called again, soon */
-    bool quiet;    /* nothing happened in this turn's wait, and it was not short */
 };
 
-/* libev calls it when epoll_wait has returned, before any callback. */
-static void on_wake(struct ev_loop *ev)
+static void on_alarm(struct watch *w, unsigned what UNUSED)
 {
-    struct loop *l = ev_userdata(ev);
+    struct loop *l = container_of(w, struct loop, alarm);
 
-    clock_refresh();
-    timers_collect(&l->timers, clock_ms());
-}
-
-/* Its priority is the highest, so what else has happened in this turn is still pending. */
-static void on_alarm(struct ev_loop *ev, ev_timer *alarm, int revents UNUSED)
-{
-    struct loop *l = container_of(alarm, struct loop, alarm);
-
-    l->quiet = ev_pending_count(ev) == 0 && (l->goes_on || l->wait_ms >= QUIET_MS);
-}
-
-/* libev does not tell its epoll descriptor. A probe that libev watches is known to that one only:
- * of all numbers only the right one can modify it. */
-static int find_epoll_fd(struct ev_loop *ev)
-{
-    struct epoll_event event = {.events = EPOLLIN};
-    struct rlimit limit = {.rlim_cur = 1024};
-    int probe = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), found = -1;
-    ev_io watcher;
-
-    REQUIRE(probe >= 0);
-    ev_io_init(&watcher, NULL, probe, EV_READ);
-    ev_io_start(ev, &watcher);
-    ev_run(ev, EVRUN_NOWAIT);
-    ev_io_stop(ev, &watcher);
-
-    getrlimit(RLIMIT_NOFILE, &limit);
-    for (int fd = 0; found < 0 && (rlim_t)fd < limit.rlim_cur; fd++)
-        if (fd != probe && epoll_ctl(fd, EPOLL_CTL_MOD, probe, &event) == 0)
-            found = fd;
-    REQUIRE(found >= 0);
-    epoll_ctl(found, EPOLL_CTL_DEL, probe, &event);
-    close(probe);
-    return found;
+    l->alarm_ms = 0;
+    l->rang = true;
 }
 
 struct loop *loop_new(void)
 {
     struct loop *l = calloc(1, sizeof(*l));
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
-    REQUIRE(l != NULL);
+    REQUIRE(l != NULL && fd >= 0);
     list_init(&l->later);
     list_init(&l->at_end);
     timers_init(&l->timers);
-    l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
-    REQUIRE(l->ev != NULL);
-    l->epoll_fd = find_epoll_fd(l->ev);
-    ev_set_userdata(l->ev, l);
-    ev_set_loop_release_cb(l->ev, NULL, on_wake);
-    ev_init(&l->alarm, on_alarm);
-    ev_set_priority(&l->alarm, EV_MAXPRI);
+    watches_init(&l->watches);
+    watch_init(&l->alarm, l, fd, on_alarm);
+    watch_for_rings(&l->alarm);
     return l;
 }
 
@@ -134,16 +97,17 @@ void loop_free(struct loop *l)
         run_laters(&l->later);
         free_doomed(l);
     }
-    ev_timer_stop(l->ev, &l->alarm);
-    ev_loop_destroy(l->ev);
+    watch_end(&l->alarm);
+    close(l->alarm.fd);
+    watches_deinit(&l->watches);
     timers_deinit(&l->timers);
     vec_free(&l->doomed);
     free(l);
 }
 
-struct ev_loop *loop_ev(struct loop *l)
+struct watches *loop_watches(struct loop *l)
 {
-    return l->ev;
+    return &l->watches;
 }
 
 struct timers *loop_timers(struct loop *l)
@@ -151,53 +115,58 @@ struct timers *loop_timers(struct loop *l)
     return &l->timers;
 }
 
-void loop_forget_fd(struct loop *l, int fd)
+/* Until when this turn may wait for events; now or before: not at all. */
+static uint64_t wait_until(const struct loop *l, uint64_t now, int max_wait_ms)
 {
-    struct epoll_event unused = {0};
-
-    /* ENOENT: it was watched for less than a turn, or libev has found it unwanted before. libev
-     * needs no word of it: ev_io_set marks the number as new, and a new one is always added. */
-    if (epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &unused) != 0)
-        (void)CHECK(errno == ENOENT);
-}
-
-/* How long this turn may wait for events. */
-static uint64_t wait_time(const struct loop *l, int max_wait_ms)
-{
-    uint64_t wait = LONGEST_WAIT_MS, next = timers_next(&l->timers), now = clock_ms();
+    uint64_t until = now + LONGEST_WAIT_MS, next = timers_next(&l->timers);
 
     if (!list_is_empty(&l->later) || l->doomed.n > 0)
-        return 0;
+        return now;
     if (max_wait_ms >= 0)
-        wait = MIN(wait, (uint64_t)max_wait_ms);
+        until = MIN(until, now + (uint64_t)max_wait_ms);
     if (l->idle_fn && l->restless)
-        wait = MIN(wait, QUIET_MS);
+        until = MIN(until, l->busy_ms + QUIET_MS);
     if (l->goes_on)
-        wait = MIN(wait, 1);
-    if (next)
-        wait = next > now ? MIN(wait, next - now) : 0;
-    return wait;
+        until = MIN(until, now + 1);
+    return next ? MIN(until, next) : until;
 }
 
-static void wait_for_events(struct loop *l)
+/* Is there an alarm that will do? One that rings too soon costs a turn, once. One whose time has
+ * come without its having rung was set before a test moved the clock. */
+static bool has_alarm(const struct loop *l, uint64_t now, uint64_t until)
 {
-    l->quiet = false;
-    if (l->wait_ms == 0) {
-        ev_run(l->ev, EVRUN_NOWAIT);
-        return;
-    }
-    ev_timer_set(&l->alarm, (double)l->wait_ms / 1000, 0.);
-    ev_timer_start(l->ev, &l->alarm);
-    ev_run(l->ev, EVRUN_ONCE);
-    ev_timer_stop(l->ev, &l->alarm);
+    return l->alarm_ms > now && l->alarm_ms <= until;
 }
 
-static void note_idleness(struct loop *l)
+static void set_alarm(struct loop *l, uint64_t now, uint64_t until)
 {
-    if (!l->quiet || l->timers.due.n > 0) {
+    uint64_t wait = until - now;
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = (time_t)(wait / 1000), .tv_nsec = (long)(wait % 1000) * 1000000},
+    };
+
+    REQUIRE(timerfd_settime(l->alarm.fd, 0, &spec, NULL) == 0);
+    l->alarm_ms = until;
+}
+
+static int wait_for_events(struct loop *l, int max_wait_ms)
+{
+    uint64_t now = clock_ms(), until = wait_until(l, now, max_wait_ms);
+
+    if (UNLIKELY(!watches_tell(&l->watches)))
+        until = MIN(until, now + RETRY_MS);
+    if (until > now && (max_wait_ms >= 0 || !has_alarm(l, now, until)))
+        set_alarm(l, now, until);
+    return watches_wait(&l->watches, until > now);
+}
+
+static void note_idleness(struct loop *l, bool is_busy)
+{
+    if (is_busy) {
+        l->busy_ms = clock_ms();
         l->restless = true;
         l->goes_on = false;
-    } else if ((l->restless || l->goes_on) && l->idle_fn) {
+    } else if (l->idle_fn && (l->goes_on || (l->restless && clock_ms() >= l->busy_ms + QUIET_MS))) {
         l->restless = false;
         l->goes_on = l->idle_fn(l->idle_arg);
     }
@@ -205,30 +174,27 @@ static void note_idleness(struct loop *l)
 
 static void turn(struct loop *l, int max_wait_ms)
 {
-    l->wait_ms = wait_time(l, max_wait_ms);
-    wait_for_events(l);
-    note_idleness(l);
+    int ready = wait_for_events(l, max_wait_ms);
+
+    clock_refresh();
+    timers_collect(&l->timers, clock_ms());
+    l->rang = false;
+    watches_run(&l->watches);
+    note_idleness(l, ready > l->rang || l->timers.due.n > 0);
     timers_fire(&l->timers);
     run_laters(&l->later);
     free_doomed(l);
 }
 
-/* What ran outside of the loop took time that neither clock has seen. */
-static void refresh_clocks(struct loop *l)
-{
-    clock_refresh();
-    ev_now_update(l->ev);
-}
-
 void loop_turn(struct loop *l, int max_wait_ms)
 {
-    refresh_clocks(l);
+    clock_refresh(); /* what ran outside of the loop took time */
     turn(l, max_wait_ms);
 }
 
 void loop_run(struct loop *l)
 {
-    refresh_clocks(l);
+    clock_refresh();
     while (!l->stopped)
         turn(l, -1);
     l->stopped = false;
@@ -277,5 +243,6 @@ void loop_on_idle(struct loop *l, idle_fn fn, void *arg)
     l->goes_on = false;
     l->idle_fn = fn;
     l->idle_arg = arg;
+    l->busy_ms = clock_ms();
     l->restless = true;
 }

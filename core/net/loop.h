@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One libev loop per thread: timers owned by their struct, work for the end of the turn, deferred
- * free. All functions only on the loop's own thread; other threads send it mail (net/mailbox.h).
+/* One loop per thread: readiness (net/watch.h), timers owned by their struct, work for the end of the
+ * turn, deferred free. All functions only on the loop's own thread; other threads send it mail (net/mailbox.h).
  *
  * A turn: wait for events, refresh the clock, run their callbacks, then the timers that were due
  * when the wait ended, then the end-of-turn queue (until it is empty), then the deferred frees.
@@ -9,8 +9,6 @@
 
 #ifndef DML_NET_LOOP_H
 #define DML_NET_LOOP_H
-
-#include <ev.h>
 
 #include "base/base.h"
 #include "base/list.h"
@@ -25,15 +23,9 @@ struct loop *loop_new(void);
 void loop_free(struct loop *l);
 void loop_run(struct loop *l); /* until loop_stop */
 void loop_stop(struct loop *l);
-struct ev_loop *loop_ev(struct loop *l); /* for the files that may know libev */
 
 /* One turn; waits at most max_wait_ms (-1: as long as it takes). Tests drive loops with it. */
 void loop_turn(struct loop *l, int max_wait_ms);
-
-/* Takes fd out of the loop's epoll set, after its watchers were stopped. libev leaves a descriptor
- * there until it is closed; one that lives on in another loop or process would wake this one for
- * nothing, and libev would make its epoll set anew for it. */
-void loop_forget_fd(struct loop *l, int fd);
 
 /* Timer: a field of its owner. Lazy: moving the due time of a running timer later costs two
  * stores, and stopping it one: the loop looks at a timer again only when the time that it knew has

@@ -8,16 +8,17 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/check.h"
-#include "net/loop.h"
+#include "net/watch.h"
 
 struct mailbox {
     /* owned */
     _Atomic(struct mail *) newest;
-    ev_async wake;
+    struct watch wake; /* and its descriptor */
     /* borrowed */
-    struct loop *loop;
     void *reader;
 };
 
@@ -48,7 +49,7 @@ static bool deliver(struct mailbox *mb)
     return any;
 }
 
-static void on_wake(struct ev_loop *ev UNUSED, ev_async *wake, int revents UNUSED)
+static void on_wake(struct watch *wake, unsigned what UNUSED)
 {
     deliver(container_of(wake, struct mailbox, wake));
 }
@@ -56,12 +57,12 @@ static void on_wake(struct ev_loop *ev UNUSED, ev_async *wake, int revents UNUSE
 struct mailbox *mailbox_new(struct loop *l, void *reader)
 {
     struct mailbox *mb = calloc(1, sizeof(*mb));
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-    REQUIRE(mb != NULL);
-    mb->loop = l;
+    REQUIRE(mb != NULL && fd >= 0);
     mb->reader = reader;
-    ev_async_init(&mb->wake, on_wake);
-    ev_async_start(loop_ev(l), &mb->wake);
+    watch_init(&mb->wake, l, fd, on_wake);
+    watch_for_rings(&mb->wake);
     return mb;
 }
 
@@ -69,13 +70,13 @@ void mailbox_free(struct mailbox *mb)
 {
     while (deliver(mb))
         ;
-    ev_async_stop(loop_ev(mb->loop), &mb->wake);
+    watch_end(&mb->wake);
+    close(mb->wake.fd);
     free(mb);
 }
 
 void mailbox_send(struct mailbox *mb, struct mail *m)
 {
-    struct ev_loop *ev = loop_ev(mb->loop);
     struct mail *newest = atomic_load_explicit(&mb->newest, memory_order_relaxed);
 
     do
@@ -83,5 +84,5 @@ void mailbox_send(struct mailbox *mb, struct mail *m)
     while (!atomic_compare_exchange_weak_explicit(&mb->newest, &newest, m, memory_order_release,
                                                   memory_order_relaxed));
     if (!newest)
-        ev_async_send(ev, &mb->wake);
+        eventfd_write(mb->wake.fd, 1);
 }

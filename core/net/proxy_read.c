@@ -15,10 +15,11 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "net/loop.h"
+#include "net/watch.h"
 
 struct proxy_read {
     /* owned */
-    ev_io watcher; /* and its descriptor */
+    struct watch watch; /* and its descriptor */
     struct timer deadline;
     char *kept; /* PROXY_PROTO_MAX bytes, or NULL */
     /* borrowed */
@@ -39,7 +40,7 @@ static void free_read(void *ptr)
 
 static void dismantle(struct proxy_read *r)
 {
-    ev_io_stop(loop_ev(r->loop), &r->watcher);
+    watch_end(&r->watch);
     timer_deinit(&r->deadline);
     loop_free_later(r->loop, r, free_read);
 }
@@ -49,7 +50,7 @@ static void finish(struct proxy_read *r, const struct proxy_proto *header, int e
     struct proxy_read_end end = {
         .header = header,
         .why = why,
-        .fd = r->watcher.fd,
+        .fd = r->watch.fd,
         .err = err,
         .is_begun = r->nkept > 0 || err == ERR_PROTOCOL,
     };
@@ -63,7 +64,7 @@ static ssize_t receive(const struct proxy_read *r, char *mem, size_t len, int fl
     ssize_t n;
 
     do
-        n = recv(r->watcher.fd, mem, len, flags);
+        n = recv(r->watch.fd, mem, len, flags);
     while (n < 0 && errno == EINTR);
     if (n > 0)
         return n;
@@ -92,9 +93,9 @@ static void keep(struct proxy_read *r, char *bytes, size_t len)
     r->nkept = len;
 }
 
-static void on_readable(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUSED)
+static void on_readable(struct watch *w, unsigned what UNUSED)
 {
-    struct proxy_read *r = container_of(watcher, struct proxy_read, watcher);
+    struct proxy_read *r = container_of(w, struct proxy_read, watch);
     char bytes[PROXY_PROTO_MAX];
     struct proxy_proto header;
     const char *why = NULL;
@@ -134,8 +135,8 @@ struct proxy_read *proxy_read_start(struct loop *l, int fd, uint64_t timeout_ms,
     *r = (struct proxy_read){.loop = l, .on_done = on_done, .arg = arg};
     timer_init(&r->deadline, l, on_deadline);
     timer_set(&r->deadline, timeout_ms);
-    ev_io_init(&r->watcher, on_readable, fd, EV_READ);
-    ev_io_start(loop_ev(l), &r->watcher);
+    watch_init(&r->watch, l, fd, on_readable);
+    watch_for(&r->watch, WATCH_READ);
     return r;
 }
 
@@ -149,5 +150,5 @@ bool proxy_read_is_idle(const struct proxy_read *r)
 void proxy_read_cancel(struct proxy_read *r)
 {
     dismantle(r);
-    close(r->watcher.fd);
+    close(r->watch.fd);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Plain streams over TCP and unix sockets, and connecting them. One libev watcher per stream: its
- * wanted events are changed in place, and libev turns what is left of the changes at the end of a
- * turn into at most one system call. */
+/* Plain streams over TCP and unix sockets, and connecting them. One watch per stream: what
+ * it waits for is changed in place, and what is left of the changes at the end of a turn costs at
+ * most one system call. */
 
 #include "net/tcp.h"
 
@@ -15,11 +15,13 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "net/calls.h"
 #include "net/loop.h"
+#include "net/watch.h"
 
 struct tcp {
     struct stream stream;
-    ev_io watcher;
+    struct watch watch;
 };
 
 static struct tcp *tcp_of(struct stream *s)
@@ -37,7 +39,7 @@ static ssize_t tcp_recv(struct stream *s, void *mem, size_t len)
     ssize_t n;
 
     do
-        n = recv(s->fd, mem, len, 0);
+        n = call_recv(s->fd, mem, len, 0);
     while (UNLIKELY(n < 0 && errno == EINTR));
     if (n > 0)
         return n;
@@ -56,7 +58,7 @@ static ssize_t tcp_send(struct stream *s, const struct iovec *iov, int n)
     ssize_t sent;
 
     do
-        sent = n == 1 ? send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+        sent = n == 1 ? call_send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
                       : send_many(s->fd, iov, n);
     while (UNLIKELY(sent < 0 && errno == EINTR));
     return sent < 0 ? failure(errno) : sent;
@@ -69,28 +71,19 @@ static int tcp_shutdown(struct stream *s)
 
 static void tcp_watch(struct stream *s)
 {
-    struct tcp *t = tcp_of(s);
-    struct ev_loop *ev = loop_ev(s->loop);
-    int events = (s->reading ? EV_READ : 0) | (s->writing ? EV_WRITE : 0);
-
-    ev_io_stop(ev, &t->watcher);
-    if (events == 0)
-        return;
-    ev_io_modify(&t->watcher, events);
-    ev_io_start(ev, &t->watcher);
+    watch_for(&tcp_of(s)->watch, (s->reading ? WATCH_READ : 0) | (s->writing ? WATCH_WRITE : 0));
 }
 
 static void tcp_move(struct stream *s, struct loop *l)
 {
     struct tcp *t = tcp_of(s);
 
-    if (l) {
-        tcp_watch(s);
+    if (!l) {
+        watch_end(&t->watch);
         return;
     }
-    ev_io_stop(loop_ev(s->loop), &t->watcher);
-    loop_forget_fd(s->loop, s->fd);
-    ev_io_set(&t->watcher, s->fd, 0); /* marks the descriptor as new for the next loop */
+    t->watch.loop = l;
+    tcp_watch(s);
 }
 
 static bool tcp_is_quiet(struct stream *s)
@@ -107,6 +100,7 @@ static uint64_t tcp_sent(const struct stream *s)
 
 static void tcp_free(struct stream *s)
 {
+    watch_end(&tcp_of(s)->watch);
     close(s->fd);
     free(tcp_of(s));
 }
@@ -123,11 +117,11 @@ static const struct stream_ops tcp_ops = {
     .free = tcp_free,
 };
 
-static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents)
+static void on_ready(struct watch *w, unsigned what)
 {
-    struct tcp *t = container_of(watcher, struct tcp, watcher);
+    struct tcp *t = container_of(w, struct tcp, watch);
 
-    stream_on_ready(&t->stream, revents & EV_READ, revents & EV_WRITE);
+    stream_on_ready(&t->stream, what & WATCH_READ, what & WATCH_WRITE);
 }
 
 static struct stream *make(struct loop *l, int fd, const struct stream_events *events, void *owner)
@@ -136,7 +130,7 @@ static struct stream *make(struct loop *l, int fd, const struct stream_events *e
 
     REQUIRE(t != NULL);
     stream_init(&t->stream, &tcp_ops, l, fd, events, owner);
-    ev_io_init(&t->watcher, on_ready, fd, 0);
+    watch_init(&t->watch, l, fd, on_ready);
     return &t->stream;
 }
 
@@ -158,7 +152,7 @@ int tcp_release(struct stream *s)
     struct tcp *t = tcp_of(s);
     int fd = s->fd;
 
-    ev_io_stop(loop_ev(s->loop), &t->watcher);
+    watch_end(&t->watch);
     s->reading = s->writing = false;
     s->closed = true;
     loop_free_later(s->loop, s, free_released);
@@ -167,7 +161,7 @@ int tcp_release(struct stream *s)
 
 struct tcp_connect {
     /* owned */
-    ev_io watcher; /* its fd is -1 when there is none */
+    struct watch watch; /* and its descriptor, which is -1 when there is none */
     struct timer deadline;
     struct later later;
     /* borrowed */
@@ -186,9 +180,9 @@ static void free_connect(void *ptr)
 /* Stops everything and gives the descriptor to the caller. */
 static int dismantle(struct tcp_connect *c)
 {
-    int fd = c->watcher.fd;
+    int fd = c->watch.fd;
 
-    ev_io_stop(loop_ev(c->loop), &c->watcher);
+    watch_end(&c->watch);
     timer_deinit(&c->deadline);
     later_cancel(&c->later);
     loop_free_later(c->loop, c, free_connect);
@@ -197,12 +191,17 @@ static int dismantle(struct tcp_connect *c)
 
 static void finish(struct tcp_connect *c, int err)
 {
-    int fd = dismantle(c);
+    struct stream *s;
+    int fd;
 
     if (err == 0) {
-        c->on_done(c->arg, make(c->loop, fd, NULL, NULL), 0);
+        s = make(c->loop, c->watch.fd, NULL, NULL);
+        watch_pass(&c->watch, &tcp_of(s)->watch);
+        dismantle(c);
+        c->on_done(c->arg, s, 0);
         return;
     }
+    fd = dismantle(c);
     if (fd >= 0)
         close(fd);
     c->on_done(c->arg, NULL, err);
@@ -232,13 +231,13 @@ static int connect_error(int errno_value)
     }
 }
 
-static void on_connected(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUSED)
+static void on_connected(struct watch *w, unsigned what UNUSED)
 {
-    struct tcp_connect *c = container_of(watcher, struct tcp_connect, watcher);
+    struct tcp_connect *c = container_of(w, struct tcp_connect, watch);
     int err = 0;
     socklen_t len = sizeof(err);
 
-    if (getsockopt(watcher->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+    if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
         err = errno;
     finish(c, connect_error(err));
 }
@@ -276,11 +275,11 @@ struct tcp_connect *tcp_connect(struct loop *l, const struct addr *to, uint64_t 
 
     REQUIRE(c != NULL);
     *c = (struct tcp_connect){.loop = l, .on_done = on_done, .arg = arg, .err = connect_error(err)};
-    ev_io_init(&c->watcher, on_connected, fd, EV_WRITE);
+    watch_init(&c->watch, l, fd, on_connected);
     timer_init(&c->deadline, l, on_deadline);
     later_init(&c->later, on_later);
     if (err == EINPROGRESS) {
-        ev_io_start(loop_ev(l), &c->watcher);
+        watch_for(&c->watch, WATCH_WRITE);
         timer_set(&c->deadline, timeout_ms);
     } else {
         loop_later(l, &c->later);

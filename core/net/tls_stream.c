@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "net/calls.h"
 #include "net/tls_client.h"
 
 #define RECORD (16 * KIB) /* the most that one carries */
@@ -42,7 +43,7 @@ static int bio_read(BIO *bio, char *mem, int len)
     if (t->budget > 0) {
         t->budget--;
         do
-            n = recv(t->stream.fd, mem, (size_t)len, 0);
+            n = call_recv(t->stream.fd, mem, (size_t)len, 0);
         while (UNLIKELY(n < 0 && errno == EINTR));
     }
     t->eof = n == 0;
@@ -58,7 +59,7 @@ static int bio_write(BIO *bio, const char *mem, int len)
 
     BIO_clear_retry_flags(bio);
     do
-        n = send(t->stream.fd, mem, (size_t)len, MSG_NOSIGNAL);
+        n = call_send(t->stream.fd, mem, (size_t)len, MSG_NOSIGNAL);
     while (UNLIKELY(n < 0 && errno == EINTR));
     if (n > 0)
         t->sent += (uint64_t)n;
@@ -267,6 +268,7 @@ static void tls_free(struct stream *s)
     SSL_free(t->ssl);
     tls_session_unref(t->session);
     free(t->texts);
+    watch_end(&t->watch);
     close(s->fd);
     free(t);
 }
@@ -275,16 +277,7 @@ static void tls_free(struct stream *s)
 
 void tls_stream_watch(struct tls *t, bool reads, bool writes)
 {
-    struct ev_loop *ev = loop_ev(t->stream.loop);
-    int events = (reads ? EV_READ : 0) | (writes ? EV_WRITE : 0);
-
-    if (ev_is_active(&t->watcher) && (t->watcher.events & (EV_READ | EV_WRITE)) == events)
-        return;
-    ev_io_stop(ev, &t->watcher);
-    if (events == 0)
-        return;
-    ev_io_modify(&t->watcher, events);
-    ev_io_start(ev, &t->watcher);
+    watch_for(&t->watch, (reads ? WATCH_READ : 0) | (writes ? WATCH_WRITE : 0));
 }
 
 static void tls_watch(struct stream *s)
@@ -303,13 +296,12 @@ static void tls_move(struct stream *s, struct loop *l)
     struct tls *t = tls_of(s);
 
     timer_move(&t->again, l);
-    if (l) {
-        tls_watch(s);
+    if (!l) {
+        watch_end(&t->watch);
         return;
     }
-    ev_io_stop(loop_ev(s->loop), &t->watcher);
-    loop_forget_fd(s->loop, s->fd);
-    ev_io_set(&t->watcher, s->fd, 0); /* marks the descriptor as new for the next loop */
+    t->watch.loop = l;
+    tls_watch(s);
 }
 
 /* A server's tickets may come at any time; they say nothing. */
@@ -345,15 +337,15 @@ static const struct stream_ops tls_ops = {
     .free = tls_free,
 };
 
-static void on_ready(struct ev_loop *ev UNUSED, ev_io *watcher, int revents)
+static void on_ready(struct watch *w, unsigned what)
 {
-    struct tls *t = container_of(watcher, struct tls, watcher);
-    bool reads = revents & EV_READ || t->stuck;
+    struct tls *t = container_of(w, struct tls, watch);
+    bool reads = what & WATCH_READ || t->stuck;
 
     if (t->handshake)
         tls_handshake_go(t->handshake);
     else
-        stream_on_ready(&t->stream, reads, revents & EV_WRITE);
+        stream_on_ready(&t->stream, reads, what & WATCH_WRITE);
 }
 
 static void on_again(struct timer *timer)
@@ -371,7 +363,7 @@ struct tls *tls_stream_new(struct loop *l, int fd, void *ssl)
 
     REQUIRE(t != NULL && ssl != NULL);
     stream_init(&t->stream, &tls_ops, l, fd, NULL, NULL);
-    ev_io_init(&t->watcher, on_ready, fd, 0);
+    watch_init(&t->watch, l, fd, on_ready);
     timer_init(&t->again, l, on_again);
     t->ssl = ssl;
     bio = bio_new(t);

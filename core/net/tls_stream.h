@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A TLS connection as tls.c (its handshake) and tls_stream.c (its life as a stream) see it; nobody
- * else includes this. It owns its descriptor and watcher itself: bytes go from the socket to OpenSSL
+ * else includes this. It owns its descriptor and its watch itself: bytes go from the socket to OpenSSL
  * without a queue in between. */
 
 #ifndef DML_NET_TLS_STREAM_H
@@ -11,6 +11,7 @@
 #include "net/loop.h"
 #include "net/stream.h"
 #include "net/tls.h"
+#include "net/watch.h"
 
 struct tls_handshake;
 struct tls_session;
@@ -19,7 +20,7 @@ struct ssl_st;
 struct tls {
     struct stream stream;
     /* owned */
-    ev_io watcher;
+    struct watch watch;
     struct timer again; /* decrypted bytes wait, of which no descriptor will tell */
     void *ssl;          /* SSL */
     char *texts;        /* the server's name, the client's subject and thumbprint, or NULL */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One watcher per socket, set to what is asked for. */
+/* One watch per socket, set to what is asked for. */
 
 #include "net/udp.h"
 
@@ -11,40 +11,29 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "net/loop.h"
+#include "net/watch.h"
 
 struct udp {
     /* owned */
-    int fd;
-    ev_io watcher;
+    struct watch watch; /* and its descriptor */
     /* borrowed */
     struct loop *loop;
     udp_fn on_ready;
     void *owner;
-    /* state */
-    int watched;
 };
 
-static void on_event(struct ev_loop *ev UNUSED, ev_io *watcher, int revents)
+static void on_event(struct watch *w, unsigned what)
 {
-    struct udp *u = container_of(watcher, struct udp, watcher);
-    int what = (revents & EV_READ ? UDP_READ : 0) | (revents & EV_WRITE ? UDP_WRITE : 0);
+    struct udp *u = container_of(w, struct udp, watch);
 
-    what &= u->watched;
-    udp_watch(u, u->watched & ~what);
-    if (what)
-        u->on_ready(u->owner, what);
+    watch_for(w, w->wanted & ~what);
+    u->on_ready(u->owner,
+                (what & WATCH_READ ? UDP_READ : 0) | (what & WATCH_WRITE ? UDP_WRITE : 0));
 }
 
 void udp_watch(struct udp *u, int what)
 {
-    if (what == u->watched)
-        return;
-    u->watched = what;
-    ev_io_stop(loop_ev(u->loop), &u->watcher);
-    ev_io_set(&u->watcher, u->fd,
-              (what & UDP_READ ? EV_READ : 0) | (what & UDP_WRITE ? EV_WRITE : 0));
-    if (what)
-        ev_io_start(loop_ev(u->loop), &u->watcher);
+    watch_for(&u->watch, (what & UDP_READ ? WATCH_READ : 0) | (what & UDP_WRITE ? WATCH_WRITE : 0));
 }
 
 /* The descriptor is the socket's or closed. */
@@ -58,8 +47,8 @@ static int make(struct loop *l, int fd, int rc, udp_fn on_ready, void *owner, st
     }
     struct udp *u = calloc(1, sizeof(*u));
     REQUIRE(u != NULL);
-    *u = (struct udp){.fd = fd, .loop = l, .on_ready = on_ready, .owner = owner};
-    ev_io_init(&u->watcher, on_event, fd, 0);
+    *u = (struct udp){.loop = l, .on_ready = on_ready, .owner = owner};
+    watch_init(&u->watch, l, fd, on_event);
     *out = u;
     return 0;
 }
@@ -86,8 +75,8 @@ int udp_bind(struct loop *l, const struct addr *at, udp_fn on_ready, void *owner
 
 void udp_close(struct udp *u)
 {
-    udp_watch(u, 0);
-    close(u->fd);
+    watch_end(&u->watch);
+    close(u->watch.fd);
     loop_free_later(u->loop, u, free); /* its callback may be on the stack */
 }
 
@@ -101,7 +90,8 @@ int udp_send(struct udp *u, struct slice text, const struct addr *to)
     ssize_t n;
 
     do
-        n = sendto(u->fd, text.ptr, text.len, MSG_NOSIGNAL, to ? &to->sa : NULL, to ? to->len : 0);
+        n = sendto(u->watch.fd, text.ptr, text.len, MSG_NOSIGNAL, to ? &to->sa : NULL,
+                   to ? to->len : 0);
     while (n < 0 && errno == EINTR);
     return n < 0 ? failure() : 0;
 }
@@ -112,7 +102,7 @@ ssize_t udp_recv(struct udp *u, char *out, size_t size, struct addr *from)
     ssize_t n;
 
     do
-        n = recvfrom(u->fd, out, size, 0, from ? &from->sa : NULL, from ? &len : NULL);
+        n = recvfrom(u->watch.fd, out, size, 0, from ? &from->sa : NULL, from ? &len : NULL);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return failure();
@@ -124,5 +114,5 @@ ssize_t udp_recv(struct udp *u, char *out, size_t size, struct addr *from)
 int udp_address(const struct udp *u, struct addr *out)
 {
     out->len = sizeof(out->storage);
-    return getsockname(u->fd, &out->sa, &out->len) == 0 ? 0 : ERR_SYSTEM;
+    return getsockname(u->watch.fd, &out->sa, &out->len) == 0 ? 0 : ERR_SYSTEM;
 }

@@ -112,13 +112,13 @@ return {
   {
     name = "routes-10k", about = "a plain request among 10,000 routes",
     path = "/s%d/items/42", connections = 50, spread = 10000, needs = { "routes" }, floor = true,
-    gateway = { routes = 10000 }, against = "plain",
+    gateway = { routes = 10000 }, against = "paths-10k",
     goals = { within_base(1.05), TO_NGINX },
   },
   {
     name = "routes-50k", about = "a plain request among 50,000 routes",
     path = "/s%d/items/42", connections = 50, spread = 50000, needs = { "routes" }, floor = true,
-    gateway = { routes = 50000 }, against = "plain",
+    gateway = { routes = 50000 }, against = "paths-50k",
     goals = { within_base(1.05), TO_NGINX },
   },
   {
@@ -209,6 +209,14 @@ return {
       { figure = "worst_ratio", most = 2, unit = "times the worst latency of a calm run" },
       { figure = "memory_ratio", most = 1.1, unit = "times the memory before" },
     },
+  },
+  {
+    name = "paths-10k", about = "what routes-10k is compared with: the same requests, and one route for all",
+    path = "/s%d/items/42", connections = 50, spread = 10000, needs = { "proxy" }, is_base = true,
+  },
+  {
+    name = "paths-50k", about = "what routes-50k is compared with",
+    path = "/s%d/items/42", connections = 50, spread = 50000, needs = { "proxy" }, is_base = true,
   },
   {
     name = "workers-1", about = "what workers-4 is compared with", is_base = true,

@@ -16,8 +16,6 @@ local SEES = {
 
 -- Headers of other people's libraries (patterns), and the only files that may name them.
 local LIBRARIES = {
-  { name = "libev", headers = { "^ev%.h$" },
-    files = { "^net/loop%.[ch]$", "^net/stream%.c$", "^net/listener%.c$", "^net/udp%.c$", "^net/dns_channel%.c$" } },
   { name = "c-ares", headers = { "^ares[%w_]*%.h$" }, files = { "^net/dns%.c$", "^net/dns_channel%.[ch]$" } },
   { name = "OpenSSL", headers = { "^openssl/" },
     files = { "^net/tls[%w_]*%.c$", "^script/api_crypto[%w_]*%.c$", "^script/crypto_[%w_]+%.[ch]$",

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/rand.h"
+#include "net/watch.h"
 #include "support/test.h"
 
 static struct loop *loop;
@@ -463,7 +464,7 @@ static void what_goes_on_in_a_quiet_spell_yields_to_events(void **state)
 
 static uint64_t busy_us; /* what an event costs */
 
-static void on_pipe(struct ev_loop *ev UNUSED, ev_io *w UNUSED, int revents UNUSED)
+static void on_pipe(struct watch *w UNUSED, unsigned what UNUSED)
 {
     mark('e');
     for (uint64_t end = clock_us_now() + busy_us; clock_us_now() < end;)
@@ -474,13 +475,13 @@ static void a_busy_loop_is_not_idle(void **state)
 {
     struct lettered end = {.letter = 0};
     int fds[2], again = 0;
-    ev_io w;
+    struct watch w;
 
     (void)state;
     assert_int_equal(pipe(fds), 0);
     assert_int_equal(write(fds[1], "x", 1), 1);
-    ev_io_init(&w, on_pipe, fds[0], EV_READ);
-    ev_io_start(loop_ev(loop), &w);
+    watch_init(&w, loop, fds[0], on_pipe);
+    watch_for(&w, WATCH_READ);
     loop_on_idle(loop, on_idle, &again);
     busy_us = 10000;
     later_init(&end.later, on_later_stop);
@@ -490,36 +491,34 @@ static void a_busy_loop_is_not_idle(void **state)
     busy_us = 0;
     assert_null(strchr(trail, 'i'));
     assert_true(strlen(trail) > 2);
-    ev_io_stop(loop_ev(loop), &w);
+    watch_end(&w);
     close(fds[0]);
     close(fds[1]);
 }
 
-/* The descriptor stays open and readable; without the loop's forgetting it would end the wait at
+/* The descriptor stays open and readable; without its watch's end it would end the wait at
  * once. */
-static void a_forgotten_descriptor_wakes_nobody(void **state)
+static void a_descriptor_whose_watch_has_ended_wakes_nobody(void **state)
 {
     uint64_t start;
     int fds[2];
-    ev_io w;
+    struct watch w;
 
     (void)state;
     assert_int_equal(pipe(fds), 0);
-    ev_io_init(&w, on_pipe, fds[0], EV_READ);
-    ev_io_start(loop_ev(loop), &w);
+    watch_init(&w, loop, fds[0], on_pipe);
+    watch_for(&w, WATCH_READ);
     loop_turn(loop, 0);
-    ev_io_stop(loop_ev(loop), &w);
-    loop_forget_fd(loop, fds[0]);
+    watch_end(&w);
     assert_int_equal(write(fds[1], "x", 1), 1);
     start = clock_us_now();
     loop_turn(loop, 40);
     assert_true(clock_us_now() - start >= 39000);
 
-    ev_io_set(&w, fds[0], EV_READ);
-    ev_io_start(loop_ev(loop), &w);
+    watch_for(&w, WATCH_READ);
     loop_turn(loop, 40);
     assert_string_equal(trail, "e");
-    ev_io_stop(loop_ev(loop), &w);
+    watch_end(&w);
     close(fds[0]);
     close(fds[1]);
 }
@@ -547,7 +546,7 @@ int main(void)
         TEST(idle_runs_once_per_quiet_spell),
         TEST(what_goes_on_in_a_quiet_spell_yields_to_events),
         TEST(a_busy_loop_is_not_idle),
-        TEST(a_forgotten_descriptor_wakes_nobody),
+        TEST(a_descriptor_whose_watch_has_ended_wakes_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

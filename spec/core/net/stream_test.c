@@ -263,7 +263,7 @@ static void the_end_of_the_peer_is_told_once(void **state)
     TURN_UNTIL(loop, seen.end);
     assert_int_equal(seen.end, ERR_CLOSED);
     assert_int_equal(seen.len, 3);
-    loop_turn(loop, 0); /* libev learns only now that it is no longer wanted */
+    loop_turn(loop, 0); /* the kernel learns only now that it is no longer wanted */
     start = clock_us_now();
     loop_turn(loop, 30);
     assert_true(clock_us_now() - start >= 29000);
@@ -530,7 +530,7 @@ static void an_idle_stream_is_small(void **state)
     struct stream *s;
 
     (void)state;
-    for (int i = 0; i < 2; i++) { /* the first makes libev's tables grow */
+    for (int i = 0; i < 2; i++) { /* the first makes tables grow */
         loopback_pair(fds);
         before = mallinfo2().uordblks;
         s = tcp_new(loop, fds[0], &events, &seen);

@@ -80,19 +80,21 @@ static void answer(struct packet *p, const struct name_record *r, int type)
             put_record(p, type, r->ttl_s, texts[i]);
 }
 
-static void on_query(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUSED)
+/* false: nobody has asked. */
+static bool answer_one(struct name_server *s)
 {
-    struct name_server *s = container_of(watcher, struct name_server, watcher);
     const struct name_record *r;
     struct packet p;
     struct sockaddr_in from;
     socklen_t from_len = sizeof(from);
     char name[256];
-    ssize_t n =
-        recvfrom(watcher->fd, p.bytes, sizeof(p.bytes), 0, (struct sockaddr *)&from, &from_len);
+    int fd = s->watch.fd;
+    ssize_t n = recvfrom(fd, p.bytes, sizeof(p.bytes), 0, (struct sockaddr *)&from, &from_len);
     size_t name_len;
     int type;
 
+    if (n < 0)
+        return false;
     assert_true(n > HEADER);
     name_len = read_name(p.bytes + HEADER, name);
     type = p.bytes[HEADER + name_len + 1];
@@ -100,10 +102,16 @@ static void on_query(struct ev_loop *ev UNUSED, ev_io *watcher, int revents UNUS
     s->queries += type == TYPE_A;
     r = find(s, name);
     if (r->answer == NAME_SILENT)
-        return;
+        return true;
     answer(&p, r, type);
-    assert_int_equal(sendto(watcher->fd, p.bytes, p.len, 0, (struct sockaddr *)&from, from_len),
-                     p.len);
+    assert_int_equal(sendto(fd, p.bytes, p.len, 0, (struct sockaddr *)&from, from_len), p.len);
+    return true;
+}
+
+static void on_query(struct watch *w, unsigned what UNUSED)
+{
+    while (answer_one(container_of(w, struct name_server, watch)))
+        ;
 }
 
 void name_server_start(struct name_server *s, struct loop *l, struct name_record *records)
@@ -115,14 +123,14 @@ void name_server_start(struct name_server *s, struct loop *l, struct name_record
     assert_int_equal(addr_parse(SLICE("127.0.0.1:0"), &at), 0);
     assert_int_equal(bind(fd, &at.sa, at.len), 0);
     assert_int_equal(getsockname(fd, &at.sa, &at.len), 0);
-    *s = (struct name_server){.loop = l, .records = records};
+    *s = (struct name_server){.records = records};
     snprintf(s->address, sizeof(s->address), "127.0.0.1:%u", addr_port(&at));
-    ev_io_init(&s->watcher, on_query, fd, EV_READ);
-    ev_io_start(loop_ev(l), &s->watcher);
+    watch_init(&s->watch, l, fd, on_query);
+    watch_for(&s->watch, WATCH_READ);
 }
 
 void name_server_stop(struct name_server *s)
 {
-    ev_io_stop(loop_ev(s->loop), &s->watcher);
-    close(s->watcher.fd);
+    watch_end(&s->watch);
+    close(s->watch.fd);
 }

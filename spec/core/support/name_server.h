@@ -6,7 +6,7 @@
  * asked. */
 
 #include "base/base.h"
-#include "net/loop.h"
+#include "net/watch.h"
 
 enum name_answer { NAME_ADDRS, NAME_ABSENT, NAME_BROKEN, NAME_SILENT };
 
@@ -20,9 +20,8 @@ struct name_record {
 
 struct name_server {
     /* owned */
-    ev_io watcher;
+    struct watch watch; /* and its descriptor */
     /* borrowed */
-    struct loop *loop;
     struct name_record *records; /* the test may change them; ended by a name of NULL */
     /* state */
     char address[32]; /* "127.0.0.1:port" */
