@@ -189,9 +189,10 @@ static struct spill_port *find_port(lua_State *L)
     const struct snapshot *s = vm_of(L)->snapshot;
     lua_pushnil(L);
     lua_pushliteral(L, "unavailable");
-    lua_pushstring(L, s && s->spill_dir.ptr
-                          ? "the spill is open in a gateway that runs (demilune run, test.gateway), not here"
-                          : "the configuration has no spill, in which accepted events would lie");
+    lua_pushstring(
+        L, s && s->spill_dir.ptr
+               ? "the spill is open in a gateway that runs (demilune run, test.gateway), not here"
+               : "the configuration has no spill, in which accepted events would lie");
     return NULL;
 }
 

@@ -36,7 +36,7 @@ local function faults_of(block, folder)
   folder:write("demilune.yaml", completed(block, folder))
   local result = server.run({ "check" }, { folder = folder, env = {
     ACME_KEY = "a", ACME_OLD_KEY = "b", BOLT_KEY = "c", ACME_HMAC_SECRET = "a secret of some length",
-    SHOP_SECRET = "d", GATEWAY_SECRET = "e",
+    SHOP_SECRET = ("d"):rep(32), GATEWAY_SECRET = "e",
   } })
   local faults, without_files = {}, false
   for line in result.err:gmatch "demilune%.yaml:%d+:[^\n]+" do
