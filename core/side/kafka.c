@@ -53,8 +53,9 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
     REQUIRE(rd_kafka_conf_set(conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK);
 }
 
-/* Nothing overtakes what has failed: one request at a time, for a broker takes a second one of a producer that it does not know
- * yet whatever has become of the first; and after a failure librdkafka itself sends no more. */
+/* As little as can be overtakes what has failed: one request at a time, for a broker takes a second one of a producer that it
+ * does not know yet whatever has become of the first; and after a failure librdkafka itself sends no more but the
+ * batch that it has already formed. A broker that knows the producer refuses that one too. */
 static void be_endless(const struct kafka_cluster *c, rd_kafka_conf_t *conf)
 {
     set(conf, "message.timeout.ms", "0");

@@ -392,8 +392,9 @@ static void test_a_gap_of_an_endless_producer_begins_another_epoch(void **state 
     finish(&w);
 }
 
-/* A broker takes the next batch of a producer that it does not know yet, though the one before was refused. */
-static void test_nothing_overtakes_what_a_broker_has_refused(void **state UNUSED)
+/* A broker takes the next batch of a producer that it does not know yet, though the one before was refused. One more was
+ * formed by then, and may go or not; no other does. */
+static void test_no_more_than_one_batch_overtakes_what_a_broker_has_refused(void **state UNUSED)
 {
     struct kafka_record record = record_of("t");
     struct world w;
@@ -407,7 +408,7 @@ static void test_nothing_overtakes_what_a_broker_has_refused(void **state UNUSED
             assert_int_equal(publish_as(&w, i, &record), 0);
         wait_for(&w, 4);
         assert_int_equal(w.records[0].report.outcome, KAFKA_REFUSED);
-        for (int i = 1; i < 4; i++)
+        for (int i = 2; i < 4; i++)
             assert_int_equal(w.records[i].report.outcome, KAFKA_FAILED);
         finish(&w);
     }
@@ -542,7 +543,7 @@ int main(void)
         cmocka_unit_test(test_a_topic_has_a_name_that_kafka_allows),
         cmocka_unit_test(test_a_fatal_error_begins_another_epoch),
         cmocka_unit_test(test_a_gap_of_an_endless_producer_begins_another_epoch),
-        cmocka_unit_test(test_nothing_overtakes_what_a_broker_has_refused),
+        cmocka_unit_test(test_no_more_than_one_batch_overtakes_what_a_broker_has_refused),
         cmocka_unit_test(test_who_keeps_no_order_goes_on_after_a_fatal_error),
         cmocka_unit_test(test_a_producer_is_found_by_what_its_cluster_says),
         cmocka_unit_test(test_what_is_under_way_arrives_though_nobody_uses_the_producer),

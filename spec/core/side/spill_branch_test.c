@@ -106,6 +106,7 @@ static void what_has_waited_too_long_for_its_topic_is_a_dead_letter(void **state
     be_patient(3600 * 1000);
     accept_to("gone", "a");
     accept_to("gone", "b");
+    published(2);
     serve(&done, "gone", 2);
     UNTIL(counts().missing_topics == 1);
     be_patient(1);
