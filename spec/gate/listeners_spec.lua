@@ -240,6 +240,10 @@ listeners:
       gateway.may_fail = true
       gateway:crash()
       assert.is_true(exists(path))
+      wait("the end of its last process", function()
+        local accepts, c = pcall(client.connect, "unix:" .. path)
+        return not accepts or c:close()
+      end)
       start(unix() .. WHO)
       assert.equal(200, client.get("unix:" .. path, "/who").status)
     end)
