@@ -41,6 +41,7 @@ M.PUBLIC = {
   { title = "demilune.log", file = "log", name = "log" },
   { title = "demilune.metrics", file = "metrics", name = "metrics" },
   { title = "demilune.regex", file = "regex", name = "regex" },
+  { title = "demilune.cache", file = "cache", name = "cache" },
   { title = "demilune.limit", file = "limit", name = "limit" },
   { title = "demilune.selector", file = "selector", name = "selector" },
   { title = "demilune.edit", file = "edit", name = "edit" },

@@ -22,6 +22,7 @@ build = {
     ["demilune.boot"] = "lua/demilune/boot.lua",
     ["demilune.breaker"] = "lua/demilune/breaker.lua",
     ["demilune.budget"] = "lua/demilune/budget.lua",
+    ["demilune.cache"] = "lua/demilune/cache.lua",
     ["demilune.catalog"] = "lua/demilune/catalog.lua",
     ["demilune.cdef"] = "lua/demilune/cdef.lua",
     ["demilune.chain"] = "lua/demilune/chain.lua",

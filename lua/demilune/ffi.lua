@@ -139,13 +139,13 @@ end
 
 local TLS_OPTIONS = M.option_names "verify ca server_name cert key"
 
--- Raises for a field that `object` does not have. The tables have the fields as keys.
 -- Where the fault of a header's value may be. It may be a secret, and is not shown for that.
 function M.flaw(value)
   local at = value:find "[%z\1-\8\10-\31\127]"
   return at and ("0x%02x at %d"):format(value:byte(at), at) or ("%d bytes"):format(#value)
 end
 
+-- Raises for a field that `object` does not have. The tables have the fields as keys.
 function M.no_field(object, name, ...)
   raise(('%s has no field "%s"%s'):format(object, tostring(name), suggest(name, ...)))
 end

@@ -110,7 +110,7 @@ table.insert(package.loaders, 2, function(name)
 end)
 
 -- Modules of the library that are designed and do not exist yet; the last loader that is asked.
-local LATER = { cache = true, trace = true }
+local LATER = { trace = true }
 
 table.insert(package.loaders, function(name)
   if LATER[name:match "^demilune%.([^.]*)"] then
