@@ -41,7 +41,8 @@ describe("a cache", function()
 
   it("keeps what was made, as what it was", function()
     local c = new()
-    for key, value in pairs { text = "v", number = 1.5, yes = true, no = false, table = { a = { 1, 2 } }, digits = "1" } do
+    local values = { text = "v", number = 1.5, yes = true, no = false, table = { a = { 1, 2 } }, digits = "1" }
+    for key, value in pairs(values) do
       assert.same(value, (c:get(key, giving(value))))
       assert.same(value, (c:get(key, error)))
     end
