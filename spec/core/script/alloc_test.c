@@ -11,7 +11,7 @@
 
 #include "support/lua_gate.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef DML_SANITIZER
 #define COUNTS false /* malloc is the sanitizer's */
 #else
 #define COUNTS true
