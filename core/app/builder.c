@@ -15,6 +15,7 @@
 #include "app/cli.h"
 #include "app/worker.h"
 #include "base/check.h"
+#include "base/thread.h"
 
 #define NICE 10
 
@@ -88,18 +89,8 @@ uint64_t building_cpu_ms(const struct building *b)
 
 bool building_join(struct building *b, uint32_t wait_ms)
 {
-    struct timespec until;
-
-    if (b->is_joined)
-        return true;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    b->is_joined = pthread_timedjoin_np(b->thread, NULL, &until) == 0;
+    if (!b->is_joined)
+        b->is_joined = thread_join_within(b->thread, wait_ms);
     return b->is_joined;
 }
 

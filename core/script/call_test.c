@@ -9,7 +9,6 @@
  * lua/demilune/test.lua waits for them. */
 
 #include <dirent.h>
-#include <errno.h>
 #include <lauxlib.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "gate/conf.h"
 #include "gate/exchange.h"
 #include "gate/gateway.h"
@@ -36,8 +36,8 @@
 #define LOAD_MIN_MS UINT64_C(2000)
 #define FAULTS_MAX MIB
 #define CONNECTIONS 10000
-#define SPILL_LOOKS 500 /* of SPILL_LOOK_NS each */
-#define SPILL_LOOK_NS 1000000
+#define SPILL_LOOKS 500
+#define SPILL_LOOK_MS 1
 
 struct test_gateway {
     /* owned */
@@ -190,20 +190,15 @@ static void *spill_main(void *spilling)
  * brokers with another gateway which goes on may keep a record under way: it ends by itself. */
 static void free_spill(struct spilling *spilling)
 {
-    struct timespec until;
     pthread_t thread;
-    int rc = ETIMEDOUT;
+    bool has_ended = false;
 
     REQUIRE(pthread_create(&thread, NULL, spill_main, spilling) == 0);
-    for (int i = 0; i < SPILL_LOOKS && rc == ETIMEDOUT; i++) {
+    for (int i = 0; i < SPILL_LOOKS && !has_ended; i++) {
         kafka_hurry();
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += SPILL_LOOK_NS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        rc = pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until);
+        has_ended = thread_join_within(thread, SPILL_LOOK_MS);
     }
-    if (rc == ETIMEDOUT)
+    if (!has_ended)
         pthread_detach(thread);
 }
 

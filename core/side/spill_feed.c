@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/vec.h"
 #include "side/spill_branch.h"
 
@@ -278,23 +279,11 @@ struct spill_feed *spill_feed_start(struct spill *s)
     return f;
 }
 
-static bool join_within(pthread_t thread, uint32_t ms)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
-}
-
 bool spill_feed_free(struct spill_feed *f, uint32_t ms)
 {
     spill_on_commit(f->spill, NULL, NULL);
     mailbox_send(f->mailbox, &order_new(ORDER_END, 0)->mail);
-    if (!join_within(f->thread, ms))
+    if (!thread_join_within(f->thread, ms))
         return false;
     timer_deinit(&f->again);
     LIST_EACH (link, &f->lanes)

@@ -5,6 +5,8 @@
  * C11's threads: librdkafka uses them, and glibc's own go past pthread_create, so that threads come up that nobody has
  * seen. In glibc a mtx_t is a pthread_mutex_t, and so on.
  *
+ * pthread_clockjoin_np: what the thread has done would seem to race with who joins it.
+ *
  * openat: its descriptor would be taken for whatever had that number before, and closing it for a race with that. */
 
 #include <errno.h>
@@ -15,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <threads.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SEEN __attribute__((visibility("default"), used))
@@ -118,6 +121,24 @@ SEEN int cnd_timedwait(cnd_t *c, mtx_t *m, const struct timespec *until)
 SEEN void cnd_destroy(cnd_t *c)
 {
     pthread_cond_destroy((pthread_cond_t *)c);
+}
+
+SEEN int pthread_clockjoin_np(pthread_t thread, void **out, clockid_t clock,
+                              const struct timespec *until)
+{
+    struct timespec now, wall;
+
+    clock_gettime(clock, &now);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    long long ns =
+        (until->tv_sec - now.tv_sec) * 1000000000LL + until->tv_nsec - now.tv_nsec + wall.tv_nsec;
+    wall.tv_sec += ns / 1000000000;
+    wall.tv_nsec = ns % 1000000000;
+    if (wall.tv_nsec < 0) {
+        wall.tv_sec--;
+        wall.tv_nsec += 1000000000;
+    }
+    return pthread_timedjoin_np(thread, out, &wall);
 }
 
 /* A duplicate has a number that ThreadSanitizer has seen to come. */

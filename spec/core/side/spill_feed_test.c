@@ -193,9 +193,9 @@ static void its_end_does_not_wait_for_ever(void **state)
     published(1);
     spill_feed_quit(feed);
     assert_false(spill_feed_free(feed, 20));
-    keeps_reports = false;
     report(0, KAFKA_UNKNOWN);
     stop();
+    keeps_reports = false;
     start();
     assert_string_equal(published(2), "a a ");
 }
