@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "net/calls.h"
 #include "net/watch.h"
 
 struct mailbox {
@@ -51,6 +52,7 @@ static bool deliver(struct mailbox *mb)
 
 static void on_wake(struct watch *wake, unsigned what UNUSED)
 {
+    call_hear(wake->fd);
     deliver(container_of(wake, struct mailbox, wake));
 }
 
