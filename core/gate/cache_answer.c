@@ -182,7 +182,7 @@ static void say_how(struct cache_use *u, struct message *m, const struct stored 
 
     headers_add_id(&m->headers, HEADER_CACHE_STATUS,
                    ARENA_JOIN(u->x->arena, SLICE(FORWARD_PSEUDONYM "; "), how, SLICE("; ttl="),
-                              slice_of(ttl, n)));
+                              slice_of(ttl, MIN(n, sizeof(ttl)))));
 }
 
 void cache_answer(struct cache_use *u, struct stored *r, struct slice how)

@@ -16,8 +16,9 @@
 #define BURY_PAUSE_MS 500
 #define BURY_FAILURES 16 /* before it pauses */
 
-static struct kafka_header headers[KAFKA_HEADERS_MAX]; /* the feeder's thread only */
-static struct kafka_header more_headers[KAFKA_HEADERS_MAX];
+static _Thread_local struct kafka_header
+    headers[KAFKA_HEADERS_MAX]; /* of the thread of this feeder */
+static _Thread_local struct kafka_header more_headers[KAFKA_HEADERS_MAX];
 
 static void bury_later(struct flying *fl)
 {

@@ -25,7 +25,8 @@
 #define FAILURE_PAUSE_MS 100 /* doubles with each in a row */
 #define FAILURE_PAUSE_MAX_MS 5000
 
-static struct kafka_header headers[KAFKA_HEADERS_MAX]; /* the feeder's thread only */
+static _Thread_local struct kafka_header
+    headers[KAFKA_HEADERS_MAX]; /* of the thread of this feeder */
 
 /* --- one event ------------------------------------------------------------------------------------------------------- */
 
