@@ -68,7 +68,7 @@ describe("examples/own-plugin", function()
 
     setup(function()
       place, ports = posix.new_folder(), { ["8080"] = free_port(), ["6379"] = free_port() }
-      for _, folder in ipairs { "/bin", "/home", "/work" } do
+      for _, folder in ipairs { "/bin", "/home", "/tutorial" } do
         posix.mkdir(place .. folder)
       end
       command.run { "ln", "-s", server.program, place .. "/bin/demilune" }
@@ -87,8 +87,10 @@ describe("examples/own-plugin", function()
     local function start(line)
       local log = ("%s/log%d"):format(place, #started)
       started[#started + 1] = posix.spawn({ "/bin/sh", "-c", "exec " .. line },
-        { stdout = log, stderr = log, dir = place .. "/work", env = env })
-      wait(line .. " in: " .. read(log), function() return read(log):lower():find("ready", 1, true) end)
+        { stdout = log, stderr = log, dir = place .. "/tutorial", env = env })
+      wait(function() return line .. " in: " .. read(log) end, function()
+        return read(log):lower():find("ready", 1, true)
+      end)
     end
 
     local function on_free_ports(text)
@@ -96,7 +98,7 @@ describe("examples/own-plugin", function()
     end
 
     local function run(step)
-      local result = command.run({ "sh", "-c", step.command }, { dir = place .. "/work", env = env, seconds = 30 })
+      local result = command.run({ "sh", "-c", step.command }, { dir = place .. "/tutorial", env = env, seconds = 30 })
       assert.equal(0, result.status, step.command .. ": " .. result.out .. result.err)
       local told = (result.out .. result.err):gsub(" +", " ")
       for _, line in ipairs(step.lines) do
@@ -108,7 +110,7 @@ describe("examples/own-plugin", function()
       local ran = 0
       for _, step in ipairs(steps_of(read(TUTORIAL))) do
         if step.file then
-          write(("%s/work/%s"):format(place, step.file), on_free_ports(step.text))
+          write(("%s/tutorial/%s"):format(place, step.file), on_free_ports(step.text))
         elseif step.command == "demilune run --dev" or step.command:find "^redis%-server" then
           start(on_free_ports(step.command))
         else

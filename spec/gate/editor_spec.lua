@@ -8,16 +8,10 @@ package.path = "./?.lua;" .. package.path
 
 local command = require "spec.support.command"
 local json = require "demilune.json"
+local read = require("pl.file").read
 local server = require "spec.support.server"
 
 local SERVER = "lua-language-server"
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
 
 describe("an editor", function()
   local folder
