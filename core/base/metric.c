@@ -430,6 +430,17 @@ void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric
     pthread_rwlock_unlock(&reg->lock);
 }
 
+void metric_show_rows(const struct metric_row *rows, size_t n, const char *label,
+                      struct slice value, void *object, bool is_shown)
+{
+    for (size_t i = 0; i < n && metric_is_ready(); i++) {
+        struct metric_family *f =
+            metric_family(rows[i].name, rows[i].help, rows[i].type, &label, 1, NULL, 0);
+        if (f)
+            metric_gauge_fn(f, &value, is_shown ? rows[i].fn : NULL, object);
+    }
+}
+
 double metric_cell(const struct metric_series *s, int index)
 {
     double sum = 0;

@@ -70,6 +70,18 @@ typedef double (*metric_read_fn)(void *arg);
 void metric_gauge_fn(struct metric_family *f, const struct slice *values, metric_read_fn fn,
                      void *arg);
 
+/* What one object shows of itself, a row for each family. */
+struct metric_row {
+    const char *name, *help;
+    enum metric_type type; /* METRIC_GAUGE or METRIC_COUNTER */
+    metric_read_fn fn;     /* with the object */
+};
+
+/* From now on, or not any more, under a single label: metric_gauge_fn for each row. Nothing happens
+ * where there are no metrics. */
+void metric_show_rows(const struct metric_row *rows, size_t n, const char *label,
+                      struct slice value, void *object, bool is_shown);
+
 /* Sum over writers (tests, admin). For histograms the count. */
 double metric_value(const struct metric_series *s);
 

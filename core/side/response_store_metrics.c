@@ -39,11 +39,7 @@ static double evictions(void *arg)
     return (double)stats.evictions;
 }
 
-static const struct {
-    const char *name, *help;
-    enum metric_type type;
-    metric_read_fn fn;
-} metrics[] = {
+static const struct metric_row rows[] = {
     {"demilune_cache_bytes", "Memory that kept responses take, and those that are on their way.",
      METRIC_GAUGE, bytes},
     {"demilune_cache_limit_bytes", "The most that it may be.", METRIC_GAUGE, budget},
@@ -61,13 +57,5 @@ static struct slice place_of(const struct response_store *s)
 
 void response_store_show(struct response_store *s, bool is_shown)
 {
-    static const char *const labels[] = {"place"};
-    struct slice place = place_of(s);
-
-    for (size_t i = 0; i < COUNT_OF(metrics) && metric_is_ready(); i++) {
-        struct metric_family *f = metric_family(metrics[i].name, metrics[i].help, metrics[i].type,
-                                                labels, COUNT_OF(labels), NULL, 0);
-        if (f)
-            metric_gauge_fn(f, &place, is_shown ? metrics[i].fn : NULL, s);
-    }
+    metric_show_rows(rows, COUNT_OF(rows), "place", place_of(s), s, is_shown);
 }

@@ -39,11 +39,7 @@ static double evictions(void *arg)
     return (double)stats.evictions;
 }
 
-static const struct {
-    const char *name, *help;
-    enum metric_type type;
-    metric_read_fn fn;
-} metrics[] = {
+static const struct metric_row rows[] = {
     {"demilune_store_bytes", "Memory that the entries of a store take.", METRIC_GAUGE, bytes},
     {"demilune_store_limit_bytes", "The most that it may be.", METRIC_GAUGE, budget},
     {"demilune_store_entries", "Entries of a store.", METRIC_GAUGE, entries},
@@ -53,13 +49,5 @@ static const struct {
 
 void store_show(struct store *s, bool is_shown)
 {
-    static const char *const labels[] = {"store"};
-    struct slice name = store_name(s);
-
-    for (size_t i = 0; i < COUNT_OF(metrics) && metric_is_ready(); i++) {
-        struct metric_family *f = metric_family(metrics[i].name, metrics[i].help, metrics[i].type,
-                                                labels, COUNT_OF(labels), NULL, 0);
-        if (f)
-            metric_gauge_fn(f, &name, is_shown ? metrics[i].fn : NULL, s);
-    }
+    metric_show_rows(rows, COUNT_OF(rows), "store", store_name(s), s, is_shown);
 }
